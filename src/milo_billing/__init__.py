@@ -1,0 +1,1 @@
+"""Milo Billing: usage-based billing for service providers, from who pays to a paid invoice."""

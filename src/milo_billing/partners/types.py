@@ -1,0 +1,1 @@
+"""Frozen values and errors of this slice. It has none yet."""
