@@ -1,0 +1,1 @@
+"""Money, quantity, period, ids, error bases. Standard library only."""
