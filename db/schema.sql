@@ -1,0 +1,1598 @@
+-- The whole database of Milo Billing, as it stands after every migration.
+--
+-- This file is the truth; `tests/migrations` proves that db/migrations reaches it.
+-- Conventions: schema = slice, table = plural noun, instants are timestamptz in UTC, money is an integer count of
+-- minor units, prices are numeric. `owner_org` is the surrogate number of the one organization that owns a row;
+-- 0 is the provider itself. Roles (created by the bootstrap, before this file): milo_owner runs migrations,
+-- milo_app is every door under row-level security, milo_ingest owns the usage tables (COPY does not work under
+-- row-level security), milo_job serves one organization a transaction.
+
+create extension if not exists btree_gist;
+
+create schema infra;
+create schema controlplane;
+create schema directory;
+create schema access;
+create schema ledger;
+create schema catalog;
+create schema accounts;
+create schema usage;
+create schema invoicing;
+
+grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, usage, invoicing
+    to milo_app, milo_job, milo_ingest;
+
+-- ---------------------------------------------------------------------------------------------------- infra
+
+-- What the migration runner has applied; while unreleased there is one, made from this file.
+create table infra.migrations (
+    name text primary key,
+    sha256 text not null,
+    applied_at timestamptz not null
+);
+
+-- One row a live process, renewed every ten seconds: migrations that older code cannot bear wait for them.
+create table infra.heartbeats (
+    process_id uuid primary key,
+    role text not null,
+    version text not null,
+    schema_version text not null,
+    seen_at timestamptz not null
+);
+
+-- Personal data is encrypted with a keyset per subject, itself wrapped by the installation's key. Erasure destroys
+-- the keyset; ciphertexts, hashes and amounts stay.
+create table infra.subject_keys (
+    subject uuid primary key,
+    wrapped_keyset bytea,
+    created_at timestamptz not null,
+    destroyed_at timestamptz,
+    check ((wrapped_keyset is null) = (destroyed_at is not null))
+);
+
+-- A destroyed keyset never comes back: a new one would let writes go on about somebody who asked to be forgotten.
+create function infra.guard_subject_key() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if old.destroyed_at is not null then
+        raise exception 'the keyset of % was destroyed', old.subject using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger subject_keys_guard before update on infra.subject_keys
+    for each row execute function infra.guard_subject_key();
+
+grant select, insert, update on infra.heartbeats, infra.subject_keys to milo_app, milo_job, milo_ingest;
+grant delete on infra.heartbeats to milo_app, milo_job, milo_ingest;
+
+-- ------------------------------------------------------------------------------------------- controlplane
+
+-- The organizations whose rows this transaction may see: '*' or a comma list of numbers, set by the door.
+create function controlplane.reach() returns bigint[]
+    language sql stable parallel safe set search_path = pg_catalog as
+$$ select case when current_setting('milo.reach', true) in ('*', '') then '{}'::bigint[]
+               else string_to_array(current_setting('milo.reach', true), ',')::bigint[] end $$;
+
+create function controlplane.reaches_all() returns boolean
+    language sql stable parallel safe set search_path = pg_catalog as
+$$ select coalesce(current_setting('milo.reach', true) = '*', false) $$;
+
+-- Truth of every declared kind. `resource_version` is 0 from the write until seal stamps it in the same transaction.
+create table controlplane.objects (
+    uid uuid primary key,
+    api_group text not null,
+    resource text not null,               -- plural, e.g. billingaccounts
+    namespace text not null default '',   -- '' for cluster-scoped kinds
+    name text not null,
+    owner_org bigint not null,
+    readable_by_all boolean not null default false,
+    resource_version bigint not null default 0,
+    generation bigint not null,
+    created_at timestamptz not null,
+    deletion_requested_at timestamptz,
+    labels jsonb not null default '{}',
+    fields jsonb not null default '{}',   -- values of the selectable fields
+    metadata jsonb not null default '{}', -- annotations, finalizers, ownerReferences, managedFields, generateName
+    spec jsonb not null default '{}',     -- personal fields stand here as ciphertext
+    status jsonb not null default '{}',
+    unique (api_group, resource, namespace, name)
+) with (fillfactor = 85);
+create index objects_labels on controlplane.objects using gin (labels jsonb_path_ops);
+create index objects_fields on controlplane.objects using gin (fields jsonb_path_ops);
+
+alter table controlplane.objects enable row level security;
+create policy reach on controlplane.objects to milo_app, milo_job
+    using (readable_by_all or (select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))
+    with check ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+
+create sequence controlplane.resource_versions start 1000;
+
+-- What watchers read, in commit order (seal holds the commit lock from drawing a version until commit).
+create table controlplane.changes (
+    resource_version bigint primary key,
+    change text not null check (change in ('ADDED', 'MODIFIED', 'DELETED')),
+    uid uuid not null,
+    api_group text not null,
+    resource text not null,
+    namespace text not null,
+    name text not null,
+    owner_org bigint not null,
+    readable_by_all boolean not null,
+    changed_at timestamptz not null,
+    object jsonb not null,      -- the row of controlplane.objects as of this change
+    old_labels jsonb,           -- null when ADDED; with old_fields tells a watcher what enters or leaves its selector
+    old_fields jsonb
+);
+alter table controlplane.changes enable row level security;
+create policy reach on controlplane.changes to milo_app, milo_job
+    using (readable_by_all or (select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+create index changes_of_kind on controlplane.changes (api_group, resource, resource_version);
+
+-- Caches elsewhere (ingest) compare these counters inside their transaction: payers, meters, projects.
+create table controlplane.versions (
+    name text primary key,
+    version bigint not null
+) with (fillfactor = 50);
+insert into controlplane.versions values ('payers', 1), ('meters', 1), ('projects', 1), ('access', 1),
+    ('pruned_changes', 999);  -- resource versions start at 1000: the highest one no longer in controlplane.changes
+
+-- A slice that needs an object to stay holds it; delete and archive answer 409 and name the holders.
+create table controlplane.holds (
+    uid uuid not null references controlplane.objects (uid),
+    slice text not null,
+    reason text not null,
+    held_at timestamptz not null,
+    primary key (uid, slice, reason)
+);
+
+grant select, insert, update, delete on controlplane.objects to milo_app, milo_job;
+grant select, update on controlplane.versions to milo_app, milo_job, milo_ingest;
+grant select, insert, delete on controlplane.holds to milo_app, milo_job;
+grant select on controlplane.changes to milo_app, milo_job;
+grant delete on controlplane.changes to milo_job;
+
+-- ---------------------------------------------------------------------------------------------- directory
+
+-- Surrogate numbers are never reused; names can be. 0 is the provider.
+create table directory.organizations (
+    number bigint primary key,
+    uid uuid not null unique,
+    name text not null,
+    created_at timestamptz not null,
+    deleted_at timestamptz
+);
+create unique index organizations_name on directory.organizations (name) where deleted_at is null;
+create sequence directory.organization_numbers start 1;
+
+-- The number behind a name, whoever asks: a door must know who owns a namespace before it can refuse the caller.
+-- Holds the organization until the transaction ends, so that nothing is created in one that is just being deleted.
+create function directory.hold_organization(p_name text) returns bigint
+    language sql security definer set search_path = pg_catalog as
+$$ select number from directory.organizations where name = p_name and deleted_at is null for key share $$;
+revoke all on function directory.hold_organization from public;
+grant execute on function directory.hold_organization to milo_app, milo_job;
+
+create function directory.find_organization(p_name text) returns bigint
+    language sql stable security definer set search_path = pg_catalog as
+$$ select number from directory.organizations where name = p_name and deleted_at is null $$;
+revoke all on function directory.find_organization from public;
+grant execute on function directory.find_organization to milo_app, milo_job, milo_ingest;
+
+alter table directory.organizations enable row level security;
+create policy reach on directory.organizations to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or number = any ((select controlplane.reach())::bigint[]));
+create policy ingest on directory.organizations for select to milo_ingest using (true);
+
+create table directory.projects (
+    number integer generated always as identity primary key,
+    uid uuid not null unique,
+    name text not null,
+    owner_org bigint not null references directory.organizations (number),
+    created_at timestamptz not null,
+    deleted_at timestamptz,
+    exclude using gist (name with =, tstzrange(created_at, coalesce(deleted_at, 'infinity')) with &&)
+);
+create index projects_by_org on directory.projects (owner_org);
+create unique index projects_by_name on directory.projects (name, created_at);
+
+alter table directory.projects enable row level security;
+create policy reach on directory.projects to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+-- attribution of usage has to know every project
+create policy ingest on directory.projects for select to milo_ingest using (true);
+
+grant select, insert, update on directory.organizations, directory.projects to milo_app, milo_job;
+grant usage on sequence directory.organization_numbers to milo_app, milo_job;
+grant select on directory.organizations, directory.projects to milo_ingest;
+
+-- ------------------------------------------------------------------------------------------------- access
+
+create table access.tokens (
+    sha256 bytea primary key check (length(sha256) = 32),   -- of 256 random bits; the token itself is nowhere
+    subject text not null,          -- 'system:serviceaccount:<namespace>:<name>' or a user name
+    service_account uuid,           -- null for a user
+    owner_org bigint not null,      -- of the service account; 0 for a user
+    created_at timestamptz not null,
+    expires_at timestamptz,         -- null: never
+    revoked_at timestamptz
+);
+create index tokens_by_service_account on access.tokens (service_account) where service_account is not null;
+
+-- Projection of Role: the permissions it includes, e.g. billing.miloapis.com/billingaccounts.create; '*' wildcards.
+create table access.roles (
+    uid uuid primary key,
+    name text not null unique,
+    permissions text[] not null
+);
+
+-- Projection of PolicyBinding: one row a subject.
+create table access.bindings (
+    uid uuid not null,
+    subject text not null,
+    service_account uuid,           -- grants to this one only, not to a later one of the same name; null for a user
+    role uuid not null references access.roles (uid),
+    owner_org bigint not null,      -- the organization in which it grants; 0 grants everywhere
+    primary key (uid, subject)
+);
+create index bindings_by_subject on access.bindings (subject);
+create index bindings_by_role on access.bindings (role);
+
+alter table access.tokens enable row level security;
+create policy reach on access.tokens to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+alter table access.bindings enable row level security;
+create policy reach on access.bindings to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+
+-- Who a token is, and what that one was granted: asked before any reach is known, so they read regardless of it, and
+-- answer only to somebody who has the token or an identity.
+create function access.find_token(p_sha256 bytea)
+    returns table (subject text, service_account uuid, expires_at timestamptz, revoked_at timestamptz)
+    language sql stable security definer set search_path = pg_catalog as
+$$ select t.subject, t.service_account, t.expires_at, t.revoked_at from access.tokens t where t.sha256 = p_sha256 $$;
+
+create function access.find_grants(p_subject text, p_service_account uuid)
+    returns table (owner_org bigint, permissions text[])
+    language sql stable security definer set search_path = pg_catalog as
+$$ select b.owner_org, r.permissions from access.bindings b join access.roles r on r.uid = b.role
+   where b.subject = p_subject and b.service_account is not distinct from p_service_account $$;
+
+revoke all on function access.find_token, access.find_grants from public;
+grant execute on function access.find_token, access.find_grants to milo_app, milo_job, milo_ingest;
+
+create table access.audit_heads (
+    chain bigint primary key,       -- organization number; 0 is the platform's own chain
+    sequence bigint not null,
+    hash bytea not null
+);
+
+create table access.audit_records (
+    chain bigint not null,
+    sequence bigint not null,
+    at timestamptz not null,
+    audit_id uuid not null,
+    actor text not null,
+    verb text not null,             -- create, update, patch, delete, suspend, issue …
+    target text not null,           -- group/resource/namespace/name
+    target_uid uuid,
+    resource_version bigint,
+    detail jsonb not null,          -- personal fields stand here as ciphertext, as in the object
+    previous_hash bytea not null,
+    hash bytea not null,
+    primary key (chain, sequence)
+);
+
+-- The bytes a record's hash covers. jsonb text is canonical in PostgreSQL (sorted keys, one spelling).
+create function access.audit_hash(previous bytea, chain bigint, sequence bigint, at timestamptz, audit_id uuid,
+                                  actor text, verb text, target text, target_uid uuid, rv bigint, detail jsonb)
+    returns bytea language sql immutable parallel safe set search_path = pg_catalog as
+$$ select sha256(previous || convert_to(jsonb_build_array(
+       chain, sequence, (extract(epoch from at) * 1000000)::bigint, audit_id, actor, verb, target, target_uid, rv, detail)::text, 'UTF8')) $$;
+
+-- What the first record of a chain follows from.
+create function access.audit_genesis(chain bigint) returns bytea
+    language sql immutable parallel safe set search_path = pg_catalog as
+$$ select sha256(convert_to('milo-billing audit ' || chain, 'UTF8')) $$;
+
+create function access.append_audit(p_chain bigint, p_at timestamptz, p_audit_id uuid, p_actor text, p_verb text,
+                                    p_target text, p_target_uid uuid, p_rv bigint, p_detail jsonb) returns void
+    language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    head access.audit_heads;
+    digest bytea;
+begin
+    -- insert zero first: a row that is missing cannot be locked
+    insert into access.audit_heads values (p_chain, 0, access.audit_genesis(p_chain))
+        on conflict do nothing;
+    select * into head from access.audit_heads where chain = p_chain for update;
+    digest := access.audit_hash(head.hash, p_chain, head.sequence + 1, p_at, p_audit_id, p_actor, p_verb, p_target,
+                                p_target_uid, p_rv, p_detail);
+    insert into access.audit_records values (p_chain, head.sequence + 1, p_at, p_audit_id, p_actor, p_verb, p_target,
+                                             p_target_uid, p_rv, p_detail, head.hash, digest);
+    update access.audit_heads set sequence = head.sequence + 1, hash = digest where chain = p_chain;
+end $$;
+revoke all on function access.append_audit from public;
+grant execute on function access.append_audit to milo_app, milo_job;
+
+alter table access.audit_records enable row level security;
+create policy reach on access.audit_records for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or chain = any ((select controlplane.reach())::bigint[]));
+alter table access.audit_heads enable row level security;
+create policy reach on access.audit_heads for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or chain = any ((select controlplane.reach())::bigint[]));
+grant select on access.audit_records, access.audit_heads to milo_app, milo_job;
+grant select, insert on access.tokens to milo_app, milo_job;
+grant update (revoked_at) on access.tokens to milo_app, milo_job;
+grant select, insert, update, delete on access.roles, access.bindings to milo_app, milo_job;
+
+-- ------------------------------------------------------------------------------------ controlplane: seal
+
+-- The last statement of every write, sent in one pipeline with COMMIT. It takes the commit lock, so that the order
+-- of resource versions is the order of commits and a watcher that reads "greater than N" misses nothing; stamps the
+-- versions; writes the change log and the audit chain; notifies.
+--
+-- p_writes: array of {"uid", "change": ADDED|MODIFIED|DELETED, "old_labels", "old_fields", "verb", "detail"};
+-- "verb" is null for objects that changed only as a consequence (they get no audit record of their own).
+-- Returns uid, resource_version in the order given.
+create function controlplane.seal(p_actor text, p_audit_id uuid, p_at timestamptz, p_writes jsonb)
+    returns table (uid uuid, resource_version bigint)
+    language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    w jsonb;
+    o controlplane.objects;
+    rv bigint;
+begin
+    perform pg_advisory_xact_lock(4201);
+    for w in select value from jsonb_array_elements(p_writes) loop
+        rv := nextval('controlplane.resource_versions');
+        update controlplane.objects t set resource_version = rv where t.uid = (w ->> 'uid')::uuid returning * into o;
+        if not found then
+            raise exception 'seal: object % was not written in this transaction', w ->> 'uid';
+        end if;
+        insert into controlplane.changes values (
+            rv, w ->> 'change', o.uid, o.api_group, o.resource, o.namespace, o.name, o.owner_org, o.readable_by_all,
+            p_at, to_jsonb(o), w -> 'old_labels', w -> 'old_fields');
+        if w ->> 'verb' is not null then
+            perform access.append_audit(
+                o.owner_org, p_at, p_audit_id, p_actor, w ->> 'verb',
+                o.api_group || '/' || o.resource || '/' || o.namespace || '/' || o.name, o.uid, rv,
+                coalesce(w -> 'detail', '{}'));
+        end if;
+        if w ->> 'change' = 'DELETED' then
+            delete from controlplane.objects t where t.uid = o.uid;
+        end if;
+        uid := o.uid;
+        resource_version := rv;
+        return next;
+    end loop;
+    perform pg_notify('controlplane', rv::text);
+end $$;
+revoke all on function controlplane.seal from public;
+grant execute on function controlplane.seal to milo_app, milo_job;
+
+-- ------------------------------------------------------------------------------------------------- ledger
+
+create table ledger.transactions (
+    id uuid primary key,
+    key text not null unique,           -- idempotency: derived from the fact, e.g. invoice/<uid>/issue
+    entity text not null,               -- legal entity: IssuerProfile name
+    posted_on date not null,
+    description text not null,
+    billing_account integer not null,   -- one billing account a transaction
+    owner_org bigint not null,
+    created_at timestamptz not null
+);
+create index transactions_by_billing_account on ledger.transactions (billing_account);
+
+create table ledger.entries (
+    transaction uuid not null references ledger.transactions (id),
+    line smallint not null,
+    account text not null check (account ~ '^[A-Z][A-Za-z]*(:[A-Za-z0-9-]+)+$'),   -- Assets:Receivable …
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    amount_minor bigint not null check (amount_minor <> 0),  -- debit positive, credit negative
+    service_from date,                  -- half-open: the first day served …
+    service_to date,                    -- … and the day after the last
+    primary key (transaction, line),
+    check ((service_from is null) = (service_to is null) and service_from < service_to)
+);
+create index entries_by_account on ledger.entries (account, currency);
+
+-- The only way in. The same key again returns the standing transaction if it says the same, else it is refused, naming
+-- both; description and instants may differ. A deferred constraint trigger says again at commit that it balances.
+create function ledger.post(p_id uuid, p_key text, p_entity text, p_posted_on date, p_description text,
+                            p_billing_account integer, p_owner_org bigint, p_at timestamptz, p_entries jsonb)
+    returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    standing ledger.transactions;
+    off record;
+begin
+    if jsonb_array_length(p_entries) < 2 then
+        raise exception 'ledger transaction % has fewer than two entries', p_key using errcode = 'check_violation';
+    end if;
+    insert into ledger.transactions values (p_id, p_key, p_entity, p_posted_on, p_description, p_billing_account,
+                                            p_owner_org, p_at)
+        on conflict (key) do nothing;
+    if not found then
+        select * into strict standing from ledger.transactions where key = p_key;
+        if (standing.entity, standing.posted_on, standing.billing_account, standing.owner_org)
+               is distinct from (p_entity, p_posted_on, p_billing_account, p_owner_org)
+           or (select jsonb_agg(jsonb_build_object('account', account, 'currency', currency, 'amount_minor', amount_minor,
+                                                   'service_from', service_from, 'service_to', service_to) order by line)
+               from ledger.entries where transaction = standing.id) is distinct from p_entries then
+            raise exception 'ledger key % already stands for transaction %, which says something else than %',
+                p_key, standing.id, p_id using errcode = 'unique_violation';
+        end if;
+        return standing.id;
+    end if;
+    insert into ledger.entries
+        select p_id, ordinality, e ->> 'account', e ->> 'currency', (e ->> 'amount_minor')::bigint,
+               (e ->> 'service_from')::date, (e ->> 'service_to')::date
+        from jsonb_array_elements(p_entries) with ordinality as t (e, ordinality);
+    for off in select currency, sum(amount_minor) as total from ledger.entries where transaction = p_id
+               group by currency having sum(amount_minor) <> 0 loop
+        raise exception 'ledger transaction % is out of balance by % %', p_key, off.total, off.currency
+            using errcode = 'check_violation';
+    end loop;
+    return p_id;
+end $$;
+revoke all on function ledger.post from public;
+grant execute on function ledger.post to milo_app, milo_job;
+
+create function ledger.assert_balanced() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    -- at commit every line is there: the last one answers for all of them
+    if exists (select from ledger.entries where transaction = new.transaction and line > new.line) then
+        return null;
+    end if;
+    if exists (select from ledger.entries where transaction = new.transaction
+               group by currency having sum(amount_minor) <> 0) then
+        raise exception 'ledger transaction % is out of balance', new.transaction using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger entries_balance after insert on ledger.entries
+    deferrable initially deferred for each row execute function ledger.assert_balanced();
+
+create function ledger.refuse_change() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    raise exception 'the ledger is append-only: post a correcting transaction instead' using errcode = 'restrict_violation';
+end $$;
+create trigger entries_append_only before update or delete or truncate on ledger.entries
+    for each statement execute function ledger.refuse_change();
+create trigger transactions_append_only before update or delete or truncate on ledger.transactions
+    for each statement execute function ledger.refuse_change();
+
+alter table ledger.transactions enable row level security;
+create policy reach on ledger.transactions for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+alter table ledger.entries enable row level security;
+create policy reach on ledger.entries for select to milo_app, milo_job
+    using (exists (select from ledger.transactions t where t.id = transaction));
+grant select on ledger.transactions, ledger.entries to milo_app, milo_job;
+
+-- ------------------------------------------------------------------------------------------------ catalog
+
+create table catalog.meters (
+    number integer generated always as identity primary key,
+    uid uuid not null unique,
+    meter_name text not null,
+    phase text not null,
+    aggregation text not null,
+    unit text not null,
+    dimensions text[] not null,
+    deleted_at timestamptz
+);
+create unique index meters_name on catalog.meters (meter_name) where deleted_at is null;
+
+create table catalog.skus (
+    number integer generated always as identity primary key,
+    uid uuid not null unique,
+    name text not null,
+    charge_type text not null,
+    meter_name text,
+    match jsonb not null default '{}',
+    pricing_unit text not null,
+    unit_factor text not null,      -- exact fraction: quantity in pricing_unit = metered value * unit_factor
+    body jsonb not null,            -- the whole spec
+    deleted_at timestamptz
+);
+create unique index skus_name on catalog.skus (name) where deleted_at is null;
+
+create table catalog.price_books (
+    number integer generated always as identity primary key,
+    uid uuid not null unique,
+    owner_org bigint not null,      -- 0: the provider's own, which everybody may read
+    name text not null,             -- metadata.name
+    book_name text not null,
+    effective_from date not null,
+    phase text not null,
+    role text not null,
+    is_default boolean not null,
+    currency text not null,
+    body jsonb not null,            -- the whole spec
+    deleted_at timestamptz,
+    -- one list book a currency, or "the list book of the account's currency" would be two
+    exclude using gist (currency with =, book_name with <>)
+        where (deleted_at is null and phase = 'Published' and role = 'List' and owner_org = 0)
+);
+create unique index price_books_version on catalog.price_books (book_name, effective_from) where deleted_at is null;
+create index price_books_skus on catalog.price_books using gin (body jsonb_path_ops);
+
+alter table catalog.price_books enable row level security;
+create policy reach on catalog.price_books to milo_app, milo_job
+    using (owner_org = 0 or (select controlplane.reaches_all())
+           or owner_org = any ((select controlplane.reach())::bigint[]))
+    with check ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+
+grant select, insert, update on catalog.meters, catalog.skus, catalog.price_books to milo_app, milo_job;
+grant select on catalog.meters to milo_ingest;
+
+-- ----------------------------------------------------------------------------------------------- accounts
+
+create table accounts.accounts (
+    number integer generated always as identity primary key,
+    uid uuid not null unique,
+    namespace text not null,
+    name text not null,
+    owner_org bigint not null references directory.organizations (number),
+    currency text not null,
+    time_zone text not null,
+    phase text not null,
+    created_at timestamptz not null,
+    deleted_at timestamptz,
+    version bigint not null         -- of controlplane.versions 'payers' when last changed
+);
+create unique index accounts_name on accounts.accounts (namespace, name) where deleted_at is null;
+create index accounts_version on accounts.accounts (version);
+
+-- Who pays for a project, and since when: half-open intervals, open end = infinity. Outlives the binding objects.
+create table accounts.payer_intervals (
+    id bigint generated always as identity primary key,
+    owner_org bigint not null,
+    project integer not null references directory.projects (number),
+    account integer not null references accounts.accounts (number),
+    binding uuid not null unique,
+    binding_name text not null,     -- as they were called: the objects go, the history stays
+    project_name text not null,
+    starts_at timestamptz not null,
+    ends_at timestamptz not null default 'infinity',
+    version bigint not null,        -- of controlplane.versions 'payers' when last changed
+    check (starts_at < ends_at),
+    exclude using gist (project with =, tstzrange(starts_at, ends_at) with &&)
+);
+create unique index payer_intervals_lookup on accounts.payer_intervals (project, starts_at desc) include (account, ends_at);
+create index payer_intervals_by_name on accounts.payer_intervals (project_name, starts_at desc) include (account, ends_at);
+create index payer_intervals_by_account on accounts.payer_intervals (account, ends_at);
+create index payer_intervals_version on accounts.payer_intervals (version);
+
+-- History never shrinks: an interval is only ever ended, once.
+create function accounts.guard_interval() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if tg_op = 'DELETE' then
+        raise exception 'payer intervals are never deleted' using errcode = 'restrict_violation';
+    end if;
+    if (new.project, new.account, new.binding, new.binding_name, new.project_name, new.starts_at, new.owner_org)
+       is distinct from (old.project, old.account, old.binding, old.binding_name, old.project_name, old.starts_at,
+                         old.owner_org)
+       or (old.ends_at <> 'infinity' and new.ends_at <> old.ends_at) then
+        raise exception 'a payer interval can only be ended, once' using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger payer_intervals_guard before update or delete on accounts.payer_intervals
+    for each row execute function accounts.guard_interval();
+
+-- Up to where an account has been invoiced, told downwards by invoicing, so that back-dating can be refused.
+create table accounts.billed (
+    account integer primary key references accounts.accounts (number),
+    billed_until timestamptz not null
+);
+
+alter table accounts.accounts enable row level security;
+create policy reach on accounts.accounts to milo_app, milo_job, milo_ingest
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+alter table accounts.payer_intervals enable row level security;
+create policy reach on accounts.payer_intervals to milo_app, milo_job, milo_ingest
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+
+grant select, insert, update on accounts.accounts, accounts.payer_intervals, accounts.billed to milo_app, milo_job;
+grant select on accounts.accounts, accounts.payer_intervals to milo_ingest;
+
+-- -------------------------------------------------------------------------------------------------- usage
+-- Owned by milo_ingest: COPY does not work under row-level security, and partitions come and go while serving.
+-- Others read under policies. Where a row has an account, its organization is the account's; a row without one
+-- carries `owner_org`.
+
+-- One row an event that is billed. The id is the event's own ULID or UUIDv7, or a server-made UUIDv7 for any other
+-- id (usage.foreign_ids). Ids start with 48 bits of Unix milliseconds, so the partitions are days of id time, and the
+-- primary key alone is unique over all of them. Account, project and day are what attribution decided at
+-- min(event_at, received_at); they never change. `digest` is of the payload, to tell a retry from a conflict.
+create table usage.events (
+    id uuid not null,
+    event_at timestamptz not null,
+    received_at timestamptz not null,
+    account integer not null,
+    project integer not null,
+    meter integer not null,
+    day date not null,              -- billing day in the account's zone
+    dimensions bigint not null,     -- usage.dimension_sets
+    value bigint not null,
+    resource bigint not null,       -- usage.resources; 0 is none
+    digest bigint not null,
+    primary key (id)
+) partition by range (id);
+
+-- The partitions there are: events of an id day without one, or with a sealed one, are ID_EXPIRED.
+create table usage.days (
+    day date primary key,           -- UTC day of id time
+    sealed_at timestamptz
+);
+
+-- Ids that are neither ULID nor UUIDv7: 128-bit hash of (sender's organization, source, id) → the event's id.
+create table usage.foreign_ids (
+    hash uuid primary key,
+    event uuid not null,
+    digest bigint not null
+);
+
+-- Labels, once each, under the 64-bit hash of their canonical JSON; a collision is refused, not stored.
+create table usage.dimension_sets (
+    hash bigint primary key,
+    dimensions jsonb not null
+);
+
+-- What an event said it was measured on, once each, for disputes. The same hash over canonical JSON.
+create table usage.resources (
+    hash bigint primary key,
+    resource text not null
+);
+
+-- Accepted, durable, and not billable yet: the event as it was sent, and why.
+create table usage.quarantine (
+    id uuid primary key,
+    owner_org bigint not null,      -- the project's organization where the sender reaches it, else the sender's
+    reason text not null check (reason in ('unknown_meter', 'invalid_dimensions', 'invalid_value', 'malformed_data',
+                                           'attribution_failure', 'too_late')),
+    detail text not null,
+    meter text,                     -- as sent, cut to 200 characters, for replays by meter and project
+    project text,
+    event_at timestamptz,           -- null where it could not be read
+    received_at timestamptz not null,
+    digest bigint not null,
+    event bytea not null            -- JSON, byte for byte
+);
+create index quarantine_by_org on usage.quarantine (owner_org, reason, received_at);
+
+-- What bills are made of: one row an (account, billing day, project, meter, dimension set). Sums are numeric, since
+-- int64 values may add up to more. `last` is by event time, then id.
+create table usage.rollups (
+    account integer not null,
+    day date not null,
+    project integer not null,
+    meter integer not null,
+    dimensions bigint not null,
+    sum numeric not null,
+    count bigint not null,
+    min bigint not null,
+    max bigint not null,
+    last bigint not null,
+    last_at timestamptz not null,
+    last_id uuid not null,
+    primary key (account, day, project, meter, dimensions)
+) with (fillfactor = 70);
+
+-- Aggregates of each ingest group, in the group's transaction. Every two seconds the compactor moves them into the
+-- roll-up with one statement (delete … returning, insert … on conflict), so that a reader of
+-- rollups UNION ALL deltas is never wrong, whatever its snapshot. TRUNCATE would not be MVCC-safe.
+create table usage.deltas (
+    account integer not null,
+    day date not null,
+    project integer not null,
+    meter integer not null,
+    dimensions bigint not null,
+    sum bigint not null,
+    count bigint not null,
+    min bigint not null,
+    max bigint not null,
+    last bigint not null,
+    last_at timestamptz not null,
+    last_id uuid not null
+) with (autovacuum_enabled = false);    -- the compactor vacuums it
+
+-- How many events had which fate, by the day of receipt and the sender's organization. One row a process, so that
+-- two gateways do not wait for each other.
+create table usage.tallies (
+    owner_org bigint not null,
+    day date not null,
+    fate text not null,             -- accepted, late, duplicate, conflict, quarantined:<reason>, rejected:<reason>
+    process uuid not null,
+    events bigint not null,
+    primary key (owner_org, day, fate, process)
+) with (fillfactor = 70);
+
+-- File imports, kept for ever: the same digest and mapping is the same import.
+create table usage.imports (
+    id uuid primary key,
+    owner_org bigint not null,
+    digest bytea not null check (length(digest) = 32),
+    mapping jsonb not null,
+    identity bytea not null check (length(identity) = 32),    -- sha256 of digest and canonical mapping
+    rows bigint not null check (rows >= 0),
+    accept_late boolean not null,
+    opened_by text not null,
+    opened_at timestamptz not null,
+    completed_at timestamptz,
+    unique (owner_org, identity)
+);
+
+-- Written in the transaction that stores the chunk's events, so that a chunk sent again answers the same.
+create table usage.import_chunks (
+    import uuid not null references usage.imports (id),
+    number integer not null check (number >= 0),
+    digest bytea not null check (length(digest) = 32),
+    rows integer not null,
+    accepted integer not null,
+    quarantined integer not null,
+    duplicate integer not null,
+    rejected jsonb not null,        -- [{row, reason, detail}]
+    primary key (import, number)
+);
+
+alter table usage.events enable row level security;
+create policy reach on usage.events for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
+alter table usage.rollups enable row level security;
+create policy reach on usage.rollups for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
+alter table usage.deltas enable row level security;
+create policy reach on usage.deltas for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
+alter table usage.quarantine enable row level security;
+create policy reach on usage.quarantine for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+alter table usage.tallies enable row level security;
+create policy reach on usage.tallies for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+alter table usage.imports enable row level security;
+create policy reach on usage.imports to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+alter table usage.import_chunks enable row level security;
+create policy reach on usage.import_chunks for select to milo_app, milo_job
+    using (exists (select from usage.imports i where i.id = import));
+
+grant select on usage.events, usage.dimension_sets, usage.resources, usage.quarantine, usage.rollups, usage.deltas,
+    usage.tallies, usage.imports, usage.import_chunks to milo_app, milo_job;
+grant insert, update on usage.imports to milo_app;
+
+grant create on schema usage to milo_ingest;
+alter table usage.events owner to milo_ingest;
+alter table usage.days owner to milo_ingest;
+alter table usage.foreign_ids owner to milo_ingest;
+alter table usage.dimension_sets owner to milo_ingest;
+alter table usage.resources owner to milo_ingest;
+alter table usage.quarantine owner to milo_ingest;
+alter table usage.rollups owner to milo_ingest;
+alter table usage.deltas owner to milo_ingest;
+alter table usage.tallies owner to milo_ingest;
+alter table usage.imports owner to milo_ingest;
+alter table usage.import_chunks owner to milo_ingest;
+
+-- ---------------------------------------------------------------------------------------------- invoicing
+-- Who issues: what IssuerProfile objects say now, and every version that an invoice was issued under.
+
+create table invoicing.issuer_versions (
+    digest bytea primary key check (length(digest) = 32),   -- SHA-256 of the body
+    body jsonb not null
+);
+
+create table invoicing.issuers (
+    name text primary key,
+    uid uuid not null unique,
+    is_default boolean not null,
+    version bytea not null references invoicing.issuer_versions (digest)
+);
+create unique index issuers_default on invoicing.issuers (is_default) where is_default;
+
+-- Gapless: the row stays locked from drawing a number until commit, and a rollback gives the number back. Rows outlive
+-- the profile, so a profile made again goes on where it stopped.
+create table invoicing.number_series (
+    issuer text not null,
+    series text not null,               -- what stands before the digits
+    next bigint not null check (next > 0),
+    last_issued_on date not null,
+    primary key (issuer, series)
+) with (fillfactor = 50);
+
+-- An invoice is written from the bottom up: its lines, parts and shares first, its own row last. From then on nothing
+-- can be added, and at commit the sums are checked.
+create table invoicing.invoices (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    account integer not null references accounts.accounts (number),
+    account_name text not null,
+    kind text not null check (kind in ('Periodic', 'OneTime', 'Adjustment', 'Consolidated', 'Final')),
+    period tstzrange not null check (lower_inc(period) and not upper_inc(period) and lower(period) < upper(period)),
+    phase text not null check (phase in ('Issued', 'PartiallyPaid', 'Paid', 'PastDue', 'Void', 'Uncollectible')),
+    issuer text not null,
+    issuer_version bytea not null references invoicing.issuer_versions (digest),
+    series text not null,
+    sequence bigint not null check (sequence > 0),
+    number text not null,
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    subtotal_minor bigint not null check (subtotal_minor >= 0),
+    total_minor bigint not null check (total_minor = subtotal_minor),   -- there are no taxes and credits yet
+    amount_paid_minor bigint not null default 0 check (amount_paid_minor between 0 and total_minor),
+    issued_at timestamptz not null,
+    issued_on date not null,
+    due_on date not null check (due_on >= issued_on),
+    frozen jsonb not null,              -- zone, language, terms, project names; `buyer` as the account's ciphertext
+    unique (namespace, name),
+    unique (issuer, series, sequence),
+    unique (issuer, number),
+    exclude using gist (account with =, kind with =, period with &&) where (kind = 'Periodic' and phase <> 'Void')
+);
+
+create table invoicing.lines (
+    invoice uuid not null references invoicing.invoices (uid) deferrable initially deferred,
+    line integer not null check (line > 0),
+    owner_org bigint not null,
+    used_by integer not null,           -- the account that used
+    paid_by integer not null,           -- the account that pays
+    sku integer not null,
+    sku_name text not null,
+    description text not null,
+    service text not null,
+    invoice_group text not null,
+    book integer not null,              -- the version of the price book
+    book_name text not null,
+    book_effective_from date not null,
+    first_day date not null,            -- the days this price held: [first_day, end_day)
+    end_day date not null check (end_day > first_day),
+    quantity numeric not null,          -- in pricing_unit; `included` of it was free
+    included numeric not null,
+    pricing_unit text not null,
+    amount_minor bigint not null,
+    primary key (invoice, line)
+);
+
+create table invoicing.line_parts (
+    invoice uuid not null,
+    line integer not null,
+    part integer not null check (part > 0),
+    owner_org bigint not null,
+    kind text not null check (kind in ('Usage', 'FlatFee', 'Maximum', 'Minimum')),
+    tier integer,
+    quantity numeric,
+    unit_price numeric,
+    amount_minor bigint not null,
+    primary key (invoice, line, part),
+    foreign key (invoice, line) references invoicing.lines (invoice, line)
+);
+
+-- Line × project × dimension set. `project` is null for the account's own share.
+create table invoicing.line_shares (
+    invoice uuid not null,
+    line integer not null,
+    share integer not null check (share > 0),
+    owner_org bigint not null,
+    project integer,
+    dimensions jsonb not null,
+    metered bigint not null,            -- in the meter's unit
+    quantity numeric not null,          -- the same in the line's pricing_unit
+    amount_minor bigint not null,
+    primary key (invoice, line, share),
+    foreign key (invoice, line) references invoicing.lines (invoice, line)
+);
+
+-- Documents are rows. They hold personal data for as long as the law wants the document kept, so the body is sealed
+-- under a key of the invoice's own, and outlives the erasure of the customer's.
+create table invoicing.documents (
+    invoice uuid not null references invoicing.invoices (uid),
+    kind text not null check (kind in ('pdf')),
+    owner_org bigint not null,
+    media_type text not null,
+    template text not null,
+    sha256 bytea not null check (length(sha256) = 32),      -- of the document in clear
+    sealed text not null,
+    written_at timestamptz not null,
+    primary key (invoice, kind)
+);
+
+create function invoicing.guard_invoice() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if tg_op = 'UPDATE' then
+        if to_jsonb(new) - '{phase,amount_paid_minor}'::text[] = to_jsonb(old) - '{phase,amount_paid_minor}'::text[] then
+            return new;
+        end if;
+    end if;
+    raise exception 'invoice % was issued and never changes: issue a credit note instead', old.number
+        using errcode = 'restrict_violation';
+end $$;
+create trigger invoices_guard before update or delete on invoicing.invoices
+    for each row execute function invoicing.guard_invoice();
+
+create function invoicing.refuse_change() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    raise exception '%.% is written once, when an invoice is issued', tg_table_schema, tg_table_name
+        using errcode = 'restrict_violation';
+end $$;
+create trigger invoices_kept before truncate on invoicing.invoices
+    for each statement execute function invoicing.refuse_change();
+create trigger lines_written_once before update or delete or truncate on invoicing.lines
+    for each statement execute function invoicing.refuse_change();
+create trigger line_parts_written_once before update or delete or truncate on invoicing.line_parts
+    for each statement execute function invoicing.refuse_change();
+create trigger line_shares_written_once before update or delete or truncate on invoicing.line_shares
+    for each statement execute function invoicing.refuse_change();
+create trigger documents_written_once before update or delete or truncate on invoicing.documents
+    for each statement execute function invoicing.refuse_change();
+create trigger issuer_versions_written_once before update or delete or truncate on invoicing.issuer_versions
+    for each statement execute function invoicing.refuse_change();
+
+create function invoicing.refuse_addition() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    if exists (select from added join invoicing.invoices i on i.uid = added.invoice) then
+        raise exception 'nothing can be added to an invoice once it was issued' using errcode = 'restrict_violation';
+    end if;
+    return null;
+end $$;
+create trigger lines_before_invoice after insert on invoicing.lines
+    referencing new table as added for each statement execute function invoicing.refuse_addition();
+create trigger line_parts_before_invoice after insert on invoicing.line_parts
+    referencing new table as added for each statement execute function invoicing.refuse_addition();
+create trigger line_shares_before_invoice after insert on invoicing.line_shares
+    referencing new table as added for each statement execute function invoicing.refuse_addition();
+
+-- An invoice is the sum of its lines; a line is the sum of its parts, and of its shares.
+create function invoicing.assert_sums() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    off record;
+begin
+    if new.subtotal_minor <> (select coalesce(sum(amount_minor), 0) from invoicing.lines where invoice = new.uid) then
+        raise exception 'invoice % is not the sum of its lines', new.number using errcode = 'check_violation';
+    end if;
+    select l.line into off
+    from invoicing.lines l
+    where l.invoice = new.uid
+      and (l.amount_minor <> (select coalesce(sum(p.amount_minor), 0) from invoicing.line_parts p
+                              where p.invoice = new.uid and p.line = l.line)
+           or l.amount_minor <> (select coalesce(sum(s.amount_minor), 0) from invoicing.line_shares s
+                                 where s.invoice = new.uid and s.line = l.line))
+    order by l.line limit 1;
+    if found then
+        raise exception 'line % of invoice % is not the sum of its parts, or of its shares', off.line, new.number
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger invoices_sums after insert on invoicing.invoices
+    deferrable initially deferred for each row execute function invoicing.assert_sums();
+
+do $$
+declare
+    owned text;
+begin
+    foreach owned in array '{invoices,lines,line_parts,line_shares,documents}'::text[] loop
+        execute format('alter table invoicing.%I enable row level security', owned);
+        execute format('create policy reach on invoicing.%I to milo_app, milo_job
+            using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
+            owned);
+        execute format('grant select, insert on invoicing.%I to milo_app, milo_job', owned);
+    end loop;
+end $$;
+grant update (phase, amount_paid_minor) on invoicing.invoices to milo_app, milo_job;
+grant select, insert on invoicing.issuer_versions to milo_app, milo_job;
+grant select, insert, update, delete on invoicing.issuers to milo_app, milo_job;
+grant select, insert, update on invoicing.number_series to milo_app, milo_job;
+
+-- ----------------------------------------------------------------------------------------------------------- jobs
+-- begin generated: jobs (the queue's own tables, from procrastinate; `./task generate` writes this section)
+
+create schema jobs;
+set local search_path = jobs, pg_catalog;
+
+-- Procrastinate Schema
+
+-- Enums
+
+CREATE TYPE procrastinate_job_status AS ENUM (
+    'todo',  -- The job is queued
+    'doing',  -- The job has been fetched by a worker
+    'succeeded',  -- The job ended successfully
+    'failed',  -- The job ended with an error
+    'cancelled', -- The job was cancelled
+    'aborting',  -- legacy, not used anymore since v3.0.0
+    'aborted'  -- The job was aborted
+);
+
+CREATE TYPE procrastinate_job_event_type AS ENUM (
+    'deferred',  -- Job created, in todo
+    'started',  -- todo -> doing
+    'deferred_for_retry',  -- doing -> todo
+    'failed',  -- doing -> failed
+    'succeeded',  -- doing -> succeeded
+    'cancelled', -- todo -> cancelled
+    'abort_requested', -- not a state transition, but set in a separate field
+    'aborted', -- doing -> aborted (only allowed when abort_requested field is set)
+    'scheduled', -- not a state transition, but recording when a task is scheduled for
+    'retried' -- Manually retried failed job
+);
+
+-- Composite Types
+
+CREATE TYPE procrastinate_job_to_defer_v1 AS (
+    queue_name character varying,
+    task_name character varying,
+    priority integer,
+    lock text,
+    queueing_lock text,
+    args jsonb,
+    scheduled_at timestamp with time zone
+);
+
+-- Tables
+
+CREATE TABLE procrastinate_workers(
+    id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    last_heartbeat timestamp with time zone NOT NULL DEFAULT NOW()
+);
+
+CREATE TABLE procrastinate_jobs (
+    id bigserial PRIMARY KEY,
+    queue_name character varying(128) NOT NULL,
+    task_name character varying(128) NOT NULL,
+    priority integer DEFAULT 0 NOT NULL,
+    lock text,
+    queueing_lock text,
+    args jsonb DEFAULT '{}' NOT NULL,
+    status procrastinate_job_status DEFAULT 'todo'::procrastinate_job_status NOT NULL,
+    scheduled_at timestamp with time zone NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    abort_requested boolean DEFAULT false NOT NULL,
+    worker_id bigint REFERENCES procrastinate_workers(id) ON DELETE SET NULL,
+    CONSTRAINT check_not_todo_abort_requested CHECK (NOT (status = 'todo' AND abort_requested = true))
+);
+
+CREATE TABLE procrastinate_periodic_defers (
+    id bigserial PRIMARY KEY,
+    task_name character varying(128) NOT NULL,
+    defer_timestamp bigint,
+    job_id bigint REFERENCES procrastinate_jobs(id) NULL,
+    periodic_id character varying(128) NOT NULL DEFAULT '',
+    CONSTRAINT procrastinate_periodic_defers_unique UNIQUE (task_name, periodic_id, defer_timestamp)
+);
+
+CREATE TABLE procrastinate_events (
+    id bigserial PRIMARY KEY,
+    job_id bigint NOT NULL REFERENCES procrastinate_jobs ON DELETE CASCADE,
+    type procrastinate_job_event_type,
+    at timestamp with time zone DEFAULT NOW() NULL
+);
+
+-- Constraints & Indices
+
+-- this prevents from having several jobs with the same queueing lock in the "todo" state
+CREATE UNIQUE INDEX procrastinate_jobs_queueing_lock_idx_v1 ON procrastinate_jobs (queueing_lock) WHERE status = 'todo';
+-- this prevents from having several jobs with the same lock in the "doing" state
+CREATE UNIQUE INDEX procrastinate_jobs_lock_idx_v1 ON procrastinate_jobs (lock) WHERE status = 'doing';
+
+-- Index for select_stalled_jobs_by_heartbeat query
+CREATE INDEX idx_procrastinate_jobs_worker_not_null ON procrastinate_jobs(worker_id) WHERE worker_id IS NOT NULL AND status = 'doing'::procrastinate_job_status;
+
+CREATE INDEX procrastinate_jobs_queue_name_idx_v1 ON procrastinate_jobs(queue_name);
+CREATE INDEX procrastinate_jobs_id_lock_idx_v1 ON procrastinate_jobs (id, lock) WHERE status = ANY (ARRAY['todo'::procrastinate_job_status, 'doing'::procrastinate_job_status]);
+CREATE INDEX procrastinate_jobs_priority_idx_v1 ON procrastinate_jobs(priority desc, id asc) WHERE (status = 'todo'::procrastinate_job_status);
+
+CREATE INDEX procrastinate_events_job_id_fkey_v1 ON procrastinate_events(job_id);
+
+CREATE INDEX procrastinate_periodic_defers_job_id_fkey_v1 ON procrastinate_periodic_defers(job_id);
+
+CREATE INDEX idx_procrastinate_workers_last_heartbeat ON procrastinate_workers(last_heartbeat);
+
+-- Functions
+CREATE FUNCTION procrastinate_defer_jobs_v1(
+    jobs procrastinate_job_to_defer_v1[]
+)
+    RETURNS bigint[]
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    job_ids bigint[];
+BEGIN
+    WITH inserted_jobs AS (
+        INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at)
+        SELECT (job).queue_name,
+               (job).task_name,
+               (job).priority,
+               (job).lock,
+               (job).queueing_lock,
+               (job).args,
+               (job).scheduled_at
+        FROM unnest(jobs) AS job
+        RETURNING id
+    )
+    SELECT array_agg(id) FROM inserted_jobs INTO job_ids;
+
+    RETURN job_ids;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_defer_periodic_job_v2(
+    _queue_name character varying,
+    _lock character varying,
+    _queueing_lock character varying,
+    _task_name character varying,
+    _priority integer,
+    _periodic_id character varying,
+    _defer_timestamp bigint,
+    _args jsonb
+)
+    RETURNS bigint
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+	_job_id bigint;
+	_defer_id bigint;
+BEGIN
+    INSERT
+        INTO procrastinate_periodic_defers (task_name, periodic_id, defer_timestamp)
+        VALUES (_task_name, _periodic_id, _defer_timestamp)
+        ON CONFLICT DO NOTHING
+        RETURNING id into _defer_id;
+
+    IF _defer_id IS NULL THEN
+        RETURN NULL;
+    END IF;
+
+    UPDATE procrastinate_periodic_defers
+        SET job_id = (
+            SELECT COALESCE((
+                SELECT unnest(procrastinate_defer_jobs_v1(
+                    ARRAY[
+                        ROW(
+                            _queue_name,
+                            _task_name,
+                            _priority,
+                            _lock,
+                            _queueing_lock,
+                            _args,
+                            NULL::timestamptz
+                        )
+                    ]::procrastinate_job_to_defer_v1[]
+                ))
+            ), NULL)
+        )
+        WHERE id = _defer_id
+        RETURNING job_id INTO _job_id;
+
+    DELETE
+        FROM procrastinate_periodic_defers
+        USING (
+            SELECT id
+            FROM procrastinate_periodic_defers
+            WHERE procrastinate_periodic_defers.task_name = _task_name
+            AND procrastinate_periodic_defers.periodic_id = _periodic_id
+            AND procrastinate_periodic_defers.defer_timestamp < _defer_timestamp
+            ORDER BY id
+            FOR UPDATE
+        ) to_delete
+        WHERE procrastinate_periodic_defers.id = to_delete.id;
+
+    RETURN _job_id;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_fetch_job_v2(
+    target_queue_names character varying[],
+    p_worker_id bigint
+)
+    RETURNS procrastinate_jobs
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+	found_jobs procrastinate_jobs;
+BEGIN
+    WITH candidate AS (
+        SELECT jobs.*
+            FROM procrastinate_jobs AS jobs
+            WHERE
+                -- reject the job if its lock has earlier or higher priority jobs
+                NOT EXISTS (
+                    SELECT 1
+                        FROM procrastinate_jobs AS other_jobs
+                        WHERE
+                            jobs.lock IS NOT NULL
+                            AND other_jobs.lock = jobs.lock
+                            AND (
+                                -- job with same lock is already running
+                                other_jobs.status = 'doing'
+                                OR
+                                -- job with same lock is waiting and has higher priority (or same priority but was queued first)
+                                (
+                                    other_jobs.status = 'todo'
+                                    AND (
+                                        other_jobs.priority > jobs.priority
+                                        OR (
+                                        other_jobs.priority = jobs.priority
+                                        AND other_jobs.id < jobs.id
+                                        )
+                                    )
+                                )
+                            )
+                )
+                AND jobs.status = 'todo'
+                AND (target_queue_names IS NULL OR jobs.queue_name = ANY( target_queue_names ))
+                AND (jobs.scheduled_at IS NULL OR jobs.scheduled_at <= now())
+            ORDER BY jobs.priority DESC, jobs.id ASC LIMIT 1
+            FOR UPDATE OF jobs SKIP LOCKED
+    )
+    UPDATE procrastinate_jobs
+        SET status = 'doing', worker_id = p_worker_id
+        FROM candidate
+        WHERE procrastinate_jobs.id = candidate.id
+        RETURNING procrastinate_jobs.* INTO found_jobs;
+
+ RETURN found_jobs;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_finish_job_v1(job_id bigint, end_status procrastinate_job_status, delete_job boolean)
+    RETURNS void
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    _job_id bigint;
+BEGIN
+    IF end_status NOT IN ('succeeded', 'failed', 'aborted') THEN
+        RAISE 'End status should be either "succeeded", "failed" or "aborted" (job id: %)', job_id;
+    END IF;
+    IF delete_job THEN
+        DELETE FROM procrastinate_jobs
+        WHERE id = job_id AND status IN ('todo', 'doing')
+        RETURNING id INTO _job_id;
+    ELSE
+        UPDATE procrastinate_jobs
+        SET status = end_status,
+            abort_requested = false,
+            attempts = CASE status
+                WHEN 'doing' THEN attempts + 1 ELSE attempts
+            END
+        WHERE id = job_id AND status IN ('todo', 'doing')
+        RETURNING id INTO _job_id;
+    END IF;
+    IF _job_id IS NULL THEN
+        RAISE 'Job was not found or not in "doing" or "todo" status (job id: %)', job_id;
+    END IF;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_cancel_job_v1(job_id bigint, abort boolean, delete_job boolean)
+    RETURNS bigint
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    _job_id bigint;
+BEGIN
+    IF delete_job THEN
+        DELETE FROM procrastinate_jobs
+        WHERE id = job_id AND status = 'todo'
+        RETURNING id INTO _job_id;
+    END IF;
+    IF _job_id IS NULL THEN
+        IF abort THEN
+            UPDATE procrastinate_jobs
+            SET abort_requested = true,
+                status = CASE status
+                    WHEN 'todo' THEN 'cancelled'::procrastinate_job_status ELSE status
+                END
+            WHERE id = job_id AND status IN ('todo', 'doing')
+            RETURNING id INTO _job_id;
+        ELSE
+            UPDATE procrastinate_jobs
+            SET status = 'cancelled'::procrastinate_job_status
+            WHERE id = job_id AND status = 'todo'
+            RETURNING id INTO _job_id;
+        END IF;
+    END IF;
+    RETURN _job_id;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_retry_job_v1(
+    job_id bigint,
+    retry_at timestamp with time zone,
+    new_priority integer,
+    new_queue_name character varying,
+    new_lock character varying
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    _job_id bigint;
+    _abort_requested boolean;
+BEGIN
+    SELECT abort_requested FROM procrastinate_jobs
+    WHERE id = job_id AND status = 'doing'
+    FOR UPDATE
+    INTO _abort_requested;
+    IF _abort_requested THEN
+        UPDATE procrastinate_jobs
+        SET status = 'failed'::procrastinate_job_status
+        WHERE id = job_id AND status = 'doing'
+        RETURNING id INTO _job_id;
+    ELSE
+        UPDATE procrastinate_jobs
+        SET status = 'todo'::procrastinate_job_status,
+            attempts = attempts + 1,
+            scheduled_at = retry_at,
+            priority = COALESCE(new_priority, priority),
+            queue_name = COALESCE(new_queue_name, queue_name),
+            lock = COALESCE(new_lock, lock)
+        WHERE id = job_id AND status = 'doing'
+        RETURNING id INTO _job_id;
+    END IF;
+
+    IF _job_id IS NULL THEN
+        RAISE 'Job was not found or not in "doing" status (job id: %)', job_id;
+    END IF;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_retry_job_v2(
+    job_id bigint,
+    retry_at timestamp with time zone,
+    new_priority integer,
+    new_queue_name character varying,
+    new_lock character varying
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    _job_id bigint;
+    _abort_requested boolean;
+    _current_status procrastinate_job_status;
+BEGIN
+    SELECT status, abort_requested FROM procrastinate_jobs
+    WHERE id = job_id AND status IN ('doing', 'failed')
+    FOR UPDATE
+    INTO _current_status, _abort_requested;
+    IF _current_status = 'doing' AND _abort_requested THEN
+        UPDATE procrastinate_jobs
+        SET status = 'failed'::procrastinate_job_status
+        WHERE id = job_id AND status = 'doing'
+        RETURNING id INTO _job_id;
+    ELSE
+        UPDATE procrastinate_jobs
+        SET status = 'todo'::procrastinate_job_status,
+            attempts = attempts + 1,
+            scheduled_at = retry_at,
+            priority = COALESCE(new_priority, priority),
+            queue_name = COALESCE(new_queue_name, queue_name),
+            lock = COALESCE(new_lock, lock)
+        WHERE id = job_id AND status IN ('doing', 'failed')
+        RETURNING id INTO _job_id;
+    END IF;
+
+    IF _job_id IS NULL THEN
+        RAISE 'Job was not found or has an invalid status to retry (job id: %)', job_id;
+    END IF;
+
+END;
+$$;
+
+CREATE FUNCTION procrastinate_notify_queue_job_inserted_v1()
+    RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    payload TEXT;
+BEGIN
+    SELECT json_build_object('type', 'job_inserted', 'job_id', NEW.id)::text INTO payload;
+	PERFORM pg_notify('procrastinate_queue_v1#' || NEW.queue_name, payload);
+	PERFORM pg_notify('procrastinate_any_queue_v1', payload);
+	RETURN NEW;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_notify_queue_abort_job_v1()
+RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    payload TEXT;
+BEGIN
+    SELECT json_build_object('type', 'abort_job_requested', 'job_id', NEW.id)::text INTO payload;
+	PERFORM pg_notify('procrastinate_queue_v1#' || NEW.queue_name, payload);
+	PERFORM pg_notify('procrastinate_any_queue_v1', payload);
+	RETURN NEW;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_trigger_function_status_events_insert_v1()
+    RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO procrastinate_events(job_id, type)
+        VALUES (NEW.id, 'deferred'::procrastinate_job_event_type);
+	RETURN NEW;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_trigger_function_status_events_update_v1()
+    RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    WITH t AS (
+        SELECT CASE
+            WHEN OLD.status = 'todo'::procrastinate_job_status
+                AND NEW.status = 'doing'::procrastinate_job_status
+                THEN 'started'::procrastinate_job_event_type
+            WHEN OLD.status = 'doing'::procrastinate_job_status
+                AND NEW.status = 'todo'::procrastinate_job_status
+                THEN 'deferred_for_retry'::procrastinate_job_event_type
+            WHEN OLD.status = 'doing'::procrastinate_job_status
+                AND NEW.status = 'failed'::procrastinate_job_status
+                THEN 'failed'::procrastinate_job_event_type
+            WHEN OLD.status = 'doing'::procrastinate_job_status
+                AND NEW.status = 'succeeded'::procrastinate_job_status
+                THEN 'succeeded'::procrastinate_job_event_type
+            WHEN OLD.status = 'todo'::procrastinate_job_status
+                AND (
+                    NEW.status = 'cancelled'::procrastinate_job_status
+                    OR NEW.status = 'failed'::procrastinate_job_status
+                    OR NEW.status = 'succeeded'::procrastinate_job_status
+                )
+                THEN 'cancelled'::procrastinate_job_event_type
+            WHEN OLD.status = 'doing'::procrastinate_job_status
+                AND NEW.status = 'aborted'::procrastinate_job_status
+                THEN 'aborted'::procrastinate_job_event_type
+            WHEN OLD.status = 'failed'::procrastinate_job_status
+                AND NEW.status = 'todo'::procrastinate_job_status
+                THEN 'retried'::procrastinate_job_event_type
+            ELSE NULL
+        END as event_type
+    )
+    INSERT INTO procrastinate_events(job_id, type)
+        SELECT NEW.id, t.event_type
+        FROM t
+        WHERE t.event_type IS NOT NULL;
+	RETURN NEW;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_trigger_function_scheduled_events_v1()
+    RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO procrastinate_events(job_id, type, at)
+        VALUES (NEW.id, 'scheduled'::procrastinate_job_event_type, NEW.scheduled_at);
+
+	RETURN NEW;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_trigger_abort_requested_events_procedure_v1()
+    RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO procrastinate_events(job_id, type)
+        VALUES (NEW.id, 'abort_requested'::procrastinate_job_event_type);
+    RETURN NEW;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_unlink_periodic_defers_v1()
+    RETURNS trigger
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    UPDATE procrastinate_periodic_defers
+    SET job_id = NULL
+    WHERE job_id = OLD.id;
+    RETURN OLD;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_register_worker_v1()
+    RETURNS TABLE(worker_id bigint)
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    RETURN QUERY
+    INSERT INTO procrastinate_workers DEFAULT VALUES
+    RETURNING procrastinate_workers.id;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_unregister_worker_v1(worker_id bigint)
+    RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    DELETE FROM procrastinate_workers
+    WHERE id = worker_id;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_update_heartbeat_v1(worker_id bigint)
+    RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    UPDATE procrastinate_workers
+    SET last_heartbeat = NOW()
+    WHERE id = worker_id;
+END;
+$$;
+
+CREATE FUNCTION procrastinate_prune_stalled_workers_v1(seconds_since_heartbeat float)
+    RETURNS TABLE(worker_id bigint)
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    RETURN QUERY
+    DELETE FROM procrastinate_workers
+    WHERE last_heartbeat < NOW() - (seconds_since_heartbeat || 'SECOND')::INTERVAL
+    RETURNING procrastinate_workers.id;
+END;
+$$;
+
+-- Triggers
+
+CREATE TRIGGER procrastinate_jobs_notify_queue_job_inserted_v1
+    AFTER INSERT ON procrastinate_jobs
+    FOR EACH ROW WHEN ((new.status = 'todo'::procrastinate_job_status))
+    EXECUTE PROCEDURE procrastinate_notify_queue_job_inserted_v1();
+
+CREATE TRIGGER procrastinate_jobs_notify_queue_job_aborted_v1
+    AFTER UPDATE OF abort_requested ON procrastinate_jobs
+    FOR EACH ROW WHEN ((old.abort_requested = false AND new.abort_requested = true AND new.status = 'doing'::procrastinate_job_status))
+    EXECUTE PROCEDURE procrastinate_notify_queue_abort_job_v1();
+
+CREATE TRIGGER procrastinate_trigger_status_events_update_v1
+    AFTER UPDATE OF status ON procrastinate_jobs
+    FOR EACH ROW
+    EXECUTE PROCEDURE procrastinate_trigger_function_status_events_update_v1();
+
+CREATE TRIGGER procrastinate_trigger_status_events_insert_v1
+    AFTER INSERT ON procrastinate_jobs
+    FOR EACH ROW WHEN ((new.status = 'todo'::procrastinate_job_status))
+    EXECUTE PROCEDURE procrastinate_trigger_function_status_events_insert_v1();
+
+CREATE TRIGGER procrastinate_trigger_scheduled_events_v1
+    AFTER UPDATE OR INSERT ON procrastinate_jobs
+    FOR EACH ROW WHEN ((new.scheduled_at IS NOT NULL AND new.status = 'todo'::procrastinate_job_status))
+    EXECUTE PROCEDURE procrastinate_trigger_function_scheduled_events_v1();
+
+CREATE TRIGGER procrastinate_trigger_abort_requested_events_v1
+    AFTER UPDATE OF abort_requested ON procrastinate_jobs
+    FOR EACH ROW WHEN ((new.abort_requested = true))
+    EXECUTE PROCEDURE procrastinate_trigger_abort_requested_events_procedure_v1();
+
+CREATE TRIGGER procrastinate_trigger_delete_jobs_v1
+    BEFORE DELETE ON procrastinate_jobs
+    FOR EACH ROW EXECUTE PROCEDURE procrastinate_unlink_periodic_defers_v1();
+
+set local search_path to default;
+
+-- The functions name no schema, so each gets its path; only deferring is for every role, and it is all they may do.
+do $$
+declare
+    f regprocedure;
+begin
+    for f in select oid from pg_proc where pronamespace = 'jobs'::regnamespace loop
+        execute format('alter function %s set search_path = jobs, pg_catalog', f);
+        execute format('revoke all on function %s from public', f);
+        execute format('grant execute on function %s to milo_job', f);
+    end loop;
+end $$;
+alter function jobs.procrastinate_defer_jobs_v1 security definer;
+grant execute on function jobs.procrastinate_defer_jobs_v1 to milo_app, milo_ingest;
+grant usage on schema jobs to milo_app, milo_job, milo_ingest;
+grant select, insert, update, delete on all tables in schema jobs to milo_job;
+grant usage on all sequences in schema jobs to milo_job;
+-- end generated: jobs

@@ -1,0 +1,1 @@
+"""Database, migrations, jobs, clock, crypto, telemetry, embedded PostgreSQL."""

