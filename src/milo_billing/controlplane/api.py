@@ -1,0 +1,438 @@
+"""The Kubernetes resource endpoints: one set of verbs for every registered kind.
+
+Owns: paths, parameters, authorisation of resource requests, the choice of answer. Not: what a write does (engine),
+how an answer looks (representations), watches (watching).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from milo_billing.controlplane.decoding import Draft, decode, parse_body
+from milo_billing.controlplane.doors import Door, bearer_token, repeated, set_reach
+from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.identity import Identity, Reach, reaches
+from milo_billing.controlplane.kinds import AnyKind, Json
+from milo_billing.controlplane.parameters import (
+    continue_token,
+    continued_after,
+    delete_preconditions,
+    field_validation,
+    integer,
+    resource_version,
+    version_in_patch,
+)
+from milo_billing.controlplane.patches import (
+    APPLY_PATCH,
+    JSON_PATCH,
+    MERGE_PATCH,
+    json_patch,
+    merge_patch,
+)
+from milo_billing.controlplane.representations import Representation, negotiate, render_list, render_one
+from milo_billing.controlplane.rows import Row, to_wire
+from milo_billing.controlplane.selectors import parse_selector
+from milo_billing.controlplane.statuses import Failure, Status, forbidden, invalid, not_found, resource_name
+from milo_billing.controlplane.watching import WatchRequest
+from milo_billing.controlplane.work import Preconditions, Work
+from milo_billing.infra.database import Tx
+from milo_billing.kernel.errors import BadRequest, FieldError
+
+LIMIT_MAX = 5_000
+"""Objects in one page at most, whatever the client asks for."""
+
+_VERB_OF_METHOD = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_OPTIONS_OF_VERB = {"create": "Create", "update": "Update", "patch": "Patch", "delete": "Delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path names: a collection (`name` empty) or an object, and below it perhaps `status`."""
+
+    kind: AnyKind
+    namespace: str | None
+    name: str
+    subresource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request, read whole: the handlers run in threads, without the event loop."""
+
+    method: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    audit_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back."""
+
+    code: int
+    content_type: str
+    body: bytes
+    warnings: tuple[str, ...] = ()
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceApi:
+    """The verbs, over one engine."""
+
+    engine: Engine
+    door: Door
+
+    def parse_path(self, path: str) -> Target | None:
+        """The target of `/apis/G/V/[namespaces/NS/]PLURAL[/NAME[/SUBRESOURCE]]`; None for any other path."""
+        parts = path.strip("/").split("/")
+        if len(parts) < 4 or parts[0] != "apis":
+            return None
+        _, group, version, *rest = parts
+        namespace = None
+        if rest[0] == "namespaces" and len(rest) > 2:
+            namespace, rest = rest[1], rest[2:]
+        plural, name, subresource, *excess = [*rest, "", ""][: max(3, len(rest))]
+        kind = self.engine.registry.find(group, version, plural)
+        if kind is None or excess or (namespace is not None and not kind.namespaced):
+            return None
+        if name and kind.namespaced and namespace is None:
+            return None
+        if subresource and (subresource != "status" or kind.system):
+            return None
+        return Target(kind, namespace, name, subresource)
+
+    def serve(self, target: Target, request: Request) -> Answer:
+        """Answer everything but a watch. Raises MiloError; the edge makes the Status."""
+        representation = negotiate(request.headers.get("accept", ""), request.query.get("includeObject", ""))
+        match request.method:
+            case "GET" | "HEAD":
+                return (
+                    self._get(target, request, representation)
+                    if target.name
+                    else self._list(target, request, representation)
+                )
+            case "POST" if not target.name and (target.namespace is not None or not target.kind.namespaced):
+                self._refuse_system(target, request)
+                return self._create(target, request, representation)
+            case "PUT" | "PATCH" if target.name:
+                self._refuse_system(target, request)
+                return self._update(target, request, representation)
+            case "DELETE" if not target.subresource:
+                self._refuse_system(target, request)
+                if target.name:
+                    return self._delete(target, request, representation)
+                return self._delete_collection(target, request, representation)
+            case "PUT":
+                raise BadRequest("name must be provided")
+            case _:
+                raise _not_allowed(target.kind, "")
+
+    def _refuse_system(self, target: Target, request: Request) -> None:
+        if target.kind.system:
+            raise _not_allowed(target.kind, _VERB_OF_METHOD[request.method])
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def _get(self, target: Target, request: Request, representation: Representation) -> Answer:
+        with self.door.enter(bearer_token(request.headers), request.audit_id) as (tx, identity, now, _):
+            self._authorize(tx, identity, target, "get")
+            row = self._find(tx, target)
+            shown = render_one(target.kind, row, representation, now=now)
+        return Answer(200, representation.content_type, representation.encode(shown))
+
+    def _find(self, tx: Tx, target: Target) -> Row:
+        row = self.engine.store.find(tx, target.kind, namespace=target.namespace or "", name=target.name)
+        if row is None:
+            raise not_found(target.kind, target.name)
+        return row
+
+    def _list(self, target: Target, request: Request, representation: Representation) -> Answer:
+        kind, query = target.kind, request.query
+        selector = parse_selector(
+            kind, labels=query.get("labelSelector", ""), fields=query.get("fieldSelector", "")
+        )
+        limit = integer(query, "limit")
+        after = continued_after(query)
+        with self.door.enter(bearer_token(request.headers), request.audit_id) as (tx, identity, now, _):
+            self._authorize(tx, identity, target, "list")
+            self._check_list_version(tx, query)
+            page = self.engine.store.list_page(
+                tx,
+                kind,
+                namespace=target.namespace,
+                selector=selector,
+                after=after,
+                limit=min(limit, LIMIT_MAX) if limit else None,
+            )
+        meta: Json = {"resourceVersion": str(page.resource_version)}
+        if page.more:
+            meta["continue"] = continue_token(page.resource_version, page.rows[-1])
+            if page.remaining is not None:
+                meta["remainingItemCount"] = page.remaining
+        shown = render_list(kind, page.rows, meta, representation, now=now)
+        return Answer(200, representation.content_type, representation.encode(shown))
+
+    def _check_list_version(self, tx: Tx, query: Mapping[str, str]) -> None:
+        match, wanted = query.get("resourceVersionMatch", ""), resource_version(query)
+        if match and wanted is None:
+            wrong = FieldError(
+                "resourceVersionMatch",
+                "FieldValueForbidden",
+                "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+            )
+            raise Failure(invalid("ListOptions", "meta.k8s.io", "", [wrong]))
+        if not wanted:
+            return
+        head = self.engine.store.head(tx)
+        if wanted > head:
+            message = f"Too large resource version: {wanted}, current: {head}"
+            cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+            raise Failure(Status(504, "Timeout", message, {"causes": [cause]}, retry_after_s=1))
+        if match == "Exact" and wanted != head:
+            message = (
+                f"The provided resource version {wanted} is no longer available; the current one is {head}."
+            )
+            raise Failure(Status(410, "Expired", message))
+
+    def watch_request(self, target: Target, request: Request) -> WatchRequest:
+        """Everything of a watch that can be wrong, checked before the stream begins."""
+        kind, query = target.kind, request.query
+        representation = negotiate(request.headers.get("accept", ""), query.get("includeObject", ""))
+        fields = query.get("fieldSelector", "")
+        if target.name:
+            fields = f"metadata.name={target.name}" + (f",{fields}" if fields else "")
+        selector = parse_selector(kind, labels=query.get("labelSelector", ""), fields=fields)
+        initial = query.get("sendInitialEvents", "")
+        if initial and query.get("resourceVersionMatch") != "NotOlderThan":
+            wrong = FieldError(
+                "resourceVersionMatch",
+                "FieldValueForbidden",
+                "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            )
+            raise Failure(invalid("ListOptions", "meta.k8s.io", "", [wrong]))
+        with self.door.enter(bearer_token(request.headers), request.audit_id) as (tx, identity, _, _):
+            reach = self._authorize(tx, identity, target, "watch")
+        return WatchRequest(
+            kind=kind,
+            namespace=target.namespace,
+            selector=selector,
+            reach=reach,
+            representation=representation,
+            resource_version=resource_version(query),
+            timeout_s=integer(query, "timeoutSeconds") or None,
+            bookmarks=query.get("allowWatchBookmarks") in ("true", "1"),
+            initial_events=initial in ("true", "1"),
+        )
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def _create(self, target: Target, request: Request, representation: Representation) -> Answer:
+        kind = target.kind
+        self._check_dry_run(request.query, "create")
+        value, duplicates = parse_body(kind, request.body, request.headers.get("content-type", ""))
+        draft = decode(
+            kind, value, validation=field_validation(request.query), duplicates=duplicates, raw=request.body
+        )
+        namespace = target.namespace or ""
+
+        def write(work: Work) -> Row:
+            return self.engine.create(work, kind, namespace=namespace, draft=draft)
+
+        row = self._write(target, request, "create", write)
+        return self._written(201, target, row, request, representation, draft.warnings)
+
+    def _update(self, target: Target, request: Request, representation: Representation) -> Answer:
+        kind, patching = target.kind, request.method == "PATCH"
+        verb = "patch" if patching else "update"
+        self._check_dry_run(request.query, verb)
+        warnings: list[str] = []
+        change = (
+            self._patch(target, request, warnings)
+            if patching
+            else self._replacement(target, request, warnings)
+        )
+
+        def write(work: Work) -> Row:
+            return self.engine.update(
+                work,
+                kind,
+                namespace=target.namespace or "",
+                name=target.name,
+                change=change,
+                verb=verb if not target.subresource else f"{verb}Status",
+                status_only=target.subresource == "status",
+            )
+
+        row = self._write(target, request, verb + ("Status" if target.subresource else ""), write)
+        return self._written(200, target, row, request, representation, warnings)
+
+    def _replacement(self, target: Target, request: Request, warnings: list[str]) -> Callable[[Row], Draft]:
+        kind = target.kind
+        value, duplicates = parse_body(kind, request.body, request.headers.get("content-type", ""))
+        draft = decode(
+            kind, value, validation=field_validation(request.query), duplicates=duplicates, raw=request.body
+        )
+        warnings += draft.warnings
+
+        def replaced(_: Row) -> Draft:
+            if not draft.resource_version:
+                wrong = FieldError(
+                    "metadata.resourceVersion",
+                    "FieldValueInvalid",
+                    "Invalid value: 0x0: must be specified for an update",
+                )
+                raise Failure(invalid(kind.kind, kind.group, target.name, [wrong]))
+            return draft
+
+        return replaced
+
+    def _patch(self, target: Target, request: Request, warnings: list[str]) -> Callable[[Row], Draft]:
+        kind = target.kind
+        media = request.headers.get("content-type", "").partition(";")[0].strip()
+        if media not in (JSON_PATCH, MERGE_PATCH):
+            accepted = ", ".join((JSON_PATCH, MERGE_PATCH))
+            message = (
+                "the body of the request was in an unknown format - accepted media types include: " + accepted
+            )
+            if media == APPLY_PATCH:
+                message = f"server-side apply is not served yet - accepted media types include: {accepted}"
+            raise Failure(Status(415, "UnsupportedMediaType", message))
+        if "force" in request.query:
+            wrong = FieldError(
+                "force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch"
+            )
+            raise Failure(invalid("PatchOptions", "meta.k8s.io", "", [wrong]))
+        patch, duplicates = parse_body(kind, request.body, media)
+
+        def patched(row: Row) -> Draft:
+            standing = to_wire(kind, row)
+            wanted: Any = json_patch(standing, patch) if media == JSON_PATCH else merge_patch(standing, patch)
+            wire = cast("Json", wanted)
+            sent = version_in_patch(patch, media)
+            draft = decode(kind, wire, validation=field_validation(request.query), duplicates=duplicates)
+            # only what the client sent is a precondition; the rest is the object itself
+            draft.resource_version = sent
+            warnings[:] = draft.warnings
+            return draft
+
+        return patched
+
+    def _delete(self, target: Target, request: Request, representation: Representation) -> Answer:
+        kind = target.kind
+        preconditions = self._preconditions(kind, request)
+        gone = False
+
+        def write(work: Work) -> Row:
+            nonlocal gone
+            row, gone = self.engine.delete(
+                work,
+                kind,
+                namespace=target.namespace or "",
+                name=target.name,
+                preconditions=preconditions,
+            )
+            return row
+
+        row = self._write(target, request, "delete", write)
+        if not gone:
+            return self._written(200, target, row, request, representation, [])
+        details = {"name": row.name, "group": kind.group, "kind": kind.plural, "uid": str(row.uid)}
+        success = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Success",
+            "details": details,
+        }
+        return Answer(200, representation.content_type, representation.encode(success))
+
+    def _preconditions(self, kind: AnyKind, request: Request) -> Preconditions:
+        content_type = request.headers.get("content-type", "")
+        return delete_preconditions(kind, request.query, request.body, content_type)
+
+    def _delete_collection(self, target: Target, request: Request, representation: Representation) -> Answer:
+        kind, query = target.kind, request.query
+        selector = parse_selector(
+            kind, labels=query.get("labelSelector", ""), fields=query.get("fieldSelector", "")
+        )
+        self._preconditions(kind, request)
+        with self.door.enter(bearer_token(request.headers), request.audit_id) as (tx, identity, now, _):
+            self._authorize(tx, identity, target, "deletecollection")
+            page = self.engine.store.list_page(
+                tx, kind, namespace=target.namespace, selector=selector, after=None, limit=None
+            )
+        # an object a transaction: one that must stay does not keep the others
+        for row in page.rows:
+            one = Target(kind, row.namespace if kind.namespaced else None, row.name, "")
+            try:
+                self._delete(one, request, representation)
+            except Failure as failure:
+                if failure.status.code != 404:
+                    raise
+        meta = {"resourceVersion": str(page.resource_version), "continue": ""}
+        shown = render_list(kind, page.rows, meta, representation, now=now)
+        return Answer(200, representation.content_type, representation.encode(shown))
+
+    def _write(self, target: Target, request: Request, verb: str, write: Callable[[Work], Row]) -> Row:
+        """Run one write in one transaction: again after a deadlock, rolled back for a dry run."""
+
+        def transaction() -> Row:
+            with self.door.enter(bearer_token(request.headers), request.audit_id) as (tx, identity, now, _):
+                reach = self._authorize(tx, identity, target, verb)
+                work = Work(tx, identity, reach, request.audit_id, now)
+                row = write(work)
+                if request.query.get("dryRun"):
+                    tx.rollback()
+                else:
+                    self.engine.commit(work)
+                return row
+
+        return repeated(transaction)
+
+    def _written(
+        self,
+        code: int,
+        target: Target,
+        row: Row,
+        request: Request,
+        representation: Representation,
+        warnings: list[str],
+    ) -> Answer:
+        shown = render_one(target.kind, row, representation, now=self.door.clock.now())
+        return Answer(code, representation.content_type, representation.encode(shown), tuple(warnings))
+
+    # -- who may ------------------------------------------------------------------------------------------------
+
+    def _authorize(self, tx: Tx, identity: Identity, target: Target, verb: str) -> Reach:
+        """The reach of this verb, set on the transaction. Raises Forbidden in the words of Kubernetes."""
+        kind = target.kind
+        reach = self.engine.authorizer.reach(tx, identity, f"{kind.group}/{kind.plural}.{verb}")
+        public = kind.readable_by_all and verb in ("get", "list", "watch") and identity.uid != "anonymous"
+        allowed = bool(reach) or (public and "system:authenticated" in identity.groups)
+        if allowed and target.namespace is not None and reach != "*":
+            # an unknown namespace answers as a forbidden one: names of other organizations are not told
+            owner = self.engine.namespaces.find_owner(tx, target.namespace)
+            allowed = owner is not None and reaches(reach, owner)
+        if not allowed:
+            raise forbidden(
+                kind, name=target.name, namespace=target.namespace or "", user=identity.user, verb=verb
+            )
+        set_reach(tx, reach)
+        return reach
+
+    def _check_dry_run(self, query: Mapping[str, str], verb: str) -> None:
+        wanted = query.get("dryRun")
+        if wanted in (None, "", "All"):
+            return
+        message = f'Unsupported value: []string{{"{wanted}"}}: supported values: "All"'
+        wrong = FieldError("dryRun", "FieldValueNotSupported", message)
+        raise Failure(invalid(f"{_OPTIONS_OF_VERB[verb]}Options", "meta.k8s.io", "", [wrong]))
+
+
+def _not_allowed(kind: AnyKind, verb: str) -> Failure:
+    details = {"group": kind.group, "kind": kind.plural}
+    message = f'{verb} is not supported on resources of kind "{resource_name(kind)}"'
+    return Failure(Status(405, "MethodNotAllowed", message, details))

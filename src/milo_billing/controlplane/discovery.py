@@ -1,0 +1,137 @@
+"""What this server serves, as clients ask for it: versions, groups, resources, plain and aggregated."""
+
+import hashlib
+import platform
+
+from milo_billing.controlplane.kinds import AnyKind, Json, Registry
+
+VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+SYSTEM_VERBS = ("get", "list", "watch")
+STATUS_VERBS = ("get", "patch", "update")
+
+KUBERNETES_VERSION = ("1", "33")
+"""The Kubernetes release whose wire protocol this server speaks; not the version of this product."""
+
+
+def verbs(kind: AnyKind) -> tuple[str, ...]:
+    return SYSTEM_VERBS if kind.system else VERBS
+
+
+def version(product: str) -> Json:
+    major, minor = KUBERNETES_VERSION
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": f"v{major}.{minor}.0+milo-billing.{product}",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": platform.python_implementation().lower(),
+        "platform": f"{platform.system().lower()}/{platform.machine()}",
+    }
+
+
+def api_versions() -> Json:
+    """GET /api: there is no core group here, but clients ask."""
+    return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
+
+
+def core_resources() -> Json:
+    return {"kind": "APIResourceList", "groupVersion": "v1", "resources": []}
+
+
+def api_group(registry: Registry, group: str, *, standalone: bool = True) -> Json:
+    listed = [{"groupVersion": f"{group}/{v}", "version": v} for v in registry.groups[group]]
+    head = {"kind": "APIGroup", "apiVersion": "v1"} if standalone else {}
+    return {**head, "name": group, "versions": listed, "preferredVersion": listed[0]}
+
+
+def api_group_list(registry: Registry) -> Json:
+    return {
+        "kind": "APIGroupList",
+        "apiVersion": "v1",
+        "groups": [api_group(registry, group, standalone=False) for group in registry.groups],
+    }
+
+
+def api_resource_list(registry: Registry, group: str, version: str) -> Json:
+    resources: list[Json] = []
+    for kind in registry.of_group(group, version):
+        listed: Json = {
+            "name": kind.plural,
+            "singularName": kind.singular,
+            "namespaced": kind.namespaced,
+            "kind": kind.kind,
+            "verbs": list(verbs(kind)),
+        }
+        if kind.short_names:
+            listed["shortNames"] = list(kind.short_names)
+        listed["categories"] = ["milo"]
+        listed["storageVersionHash"] = _storage_hash(kind)
+        resources.append(listed)
+        if not kind.system:
+            resources.append(
+                {
+                    "name": f"{kind.plural}/status",
+                    "singularName": "",
+                    "namespaced": kind.namespaced,
+                    "kind": kind.kind,
+                    "verbs": list(STATUS_VERBS),
+                }
+            )
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/{version}",
+        "resources": resources,
+    }
+
+
+def _storage_hash(kind: AnyKind) -> str:
+    return hashlib.sha256(f"{kind.group}/{kind.version}/{kind.kind}".encode()).hexdigest()[:12]
+
+
+def aggregated(registry: Registry | None, discovery_version: str) -> Json:
+    """The APIGroupDiscoveryList of every group; of none for /api (`registry` None)."""
+    items: list[Json] = []
+    for group, versions in (registry.groups if registry is not None else {}).items():
+        assert registry is not None
+        items.append(
+            {
+                "metadata": {"name": group, "creationTimestamp": None},
+                "versions": [
+                    {
+                        "version": v,
+                        "freshness": "Current",
+                        "resources": [_aggregated_resource(k) for k in registry.of_group(group, v)],
+                    }
+                    for v in versions
+                ],
+            }
+        )
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": f"apidiscovery.k8s.io/{discovery_version}",
+        "metadata": {},
+        "items": items,
+    }
+
+
+def _aggregated_resource(kind: AnyKind) -> Json:
+    response = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+    listed: Json = {
+        "resource": kind.plural,
+        "responseKind": response,
+        "scope": "Namespaced" if kind.namespaced else "Cluster",
+        "singularResource": kind.singular,
+        "verbs": list(verbs(kind)),
+        "categories": ["milo"],
+    }
+    if kind.short_names:
+        listed["shortNames"] = list(kind.short_names)
+    if not kind.system:
+        listed["subresources"] = [
+            {"subresource": "status", "responseKind": response, "verbs": list(STATUS_VERBS)}
+        ]
+    return listed

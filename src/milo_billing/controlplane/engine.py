@@ -1,0 +1,480 @@
+"""One write is one transaction: admit, lock, write, reconcile, project, seal.
+
+Owns: the order of a write and of its consequences. Not: HTTP (api), SQL (store), rules (the kinds), authorisation
+(the doors; row-level security stands underneath).
+"""
+
+import copy
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+import orjson
+from pydantic import ValidationError
+
+from milo_billing.controlplane.decoding import Draft
+from milo_billing.controlplane.identity import Authorizer, reaches
+from milo_billing.controlplane.kinds import (
+    Admission,
+    AnyKind,
+    AnyObject,
+    Json,
+    Ref,
+    Registry,
+)
+from milo_billing.controlplane.names import metadata_errors, name_errors
+from milo_billing.controlplane.rows import Row, selectable_values, to_object
+from milo_billing.controlplane.schemas import apply_defaults, drop_nulls, structural_schema, validate
+from milo_billing.controlplane.statuses import (
+    MODIFIED,
+    Failure,
+    Status,
+    already_exists,
+    conflict,
+    forbidden,
+    not_found,
+)
+from milo_billing.controlplane.store import Store
+from milo_billing.controlplane.work import Change, Preconditions, Work
+from milo_billing.infra.clock import Clock, new_uid
+from milo_billing.infra.database import Tx
+from milo_billing.kernel.errors import Conflict, FieldError, Invalid
+
+LOCK_ATTEMPTS_MAX = 3
+"""How often a write may find that the object changed between reading and locking it."""
+
+_NAME_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+"""Kubernetes' alphabet for generated names: no vowels, no look-alikes."""
+
+
+class Namespaces(Protocol):
+    """Who owns a namespace. `directory` implements it, app wires it."""
+
+    def find_owner(self, tx: Tx, namespace: str) -> int | None:
+        """The number of the organization that owns the namespace; None where there is no such namespace."""
+        ...
+
+    def hold_owner(self, tx: Tx, namespace: str) -> int | None:
+        """The same, and the namespace stays until the transaction ends: for what is created in it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Serves every registered kind. Stateless: any process may have one."""
+
+    registry: Registry
+    store: Store
+    namespaces: Namespaces
+    authorizer: Authorizer
+    clock: Clock
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def find_object(self, tx: Tx, kind: type[AnyKind], *, namespace: str, name: str) -> AnyObject | None:
+        """The object as its kind's rules see it, for other slices."""
+        served = self.registry.instance(kind)
+        row = self.store.find(tx, served, namespace=namespace, name=name)
+        return None if row is None else to_object(served, row)
+
+    # -- verbs --------------------------------------------------------------------------------------------------
+
+    def create(self, work: Work, kind: AnyKind, *, namespace: str, draft: Draft) -> Row:
+        """Raises Invalid, NotFound (the namespace), AlreadyExists, Forbidden."""
+        if draft.namespace and draft.namespace != namespace:
+            raise Failure(
+                Status(
+                    400,
+                    "BadRequest",
+                    "the namespace of the provided object does not match the namespace sent on the request",
+                )
+            )
+        if draft.resource_version:
+            raise Failure(Status(500, "", "resourceVersion should not be set on objects to be created"))
+        owner = self._owner_of_namespace(work.tx, kind, namespace)
+        name = draft.name or (draft.generate_name and draft.generate_name + _suffix())
+        row = Row(
+            uid=new_uid(),
+            namespace=namespace,
+            name=name,
+            owner_org=owner,
+            readable_by_all=False,
+            generation=1,
+            created_at=work.now,
+            labels=dict(draft.labels),
+            metadata=draft.metadata,
+            spec=copy.deepcopy(draft.spec),
+        )
+        new = self._prepared(kind, row, work.now)
+        if not kind.namespaced:
+            row.owner_org = kind.owner_org(work.tx, new)
+            self._check_owner(work, kind, row, verb="create")
+            new = replace(new, owner_org=row.owner_org)
+        try:
+            self._check_rules(work, kind, row, new, old=None)
+        except Invalid:
+            # a second one of the same name breaks rules of uniqueness too: say the plain thing
+            if self.store.uids(work.tx, [(kind, namespace, row.name)]):
+                raise already_exists(kind, row.name) from None
+            raise
+        row.readable_by_all = kind.visible_to_all(new)
+        others = self._lock_affected(work.tx, kind, new, None)
+        self._reconcile(work, kind, row, new, None)
+        if not self.store.insert(work.tx, kind, row, now=work.now):
+            raise already_exists(kind, row.name)
+        self._record(work, kind, row, old=None, change="ADDED", verb="create")
+        kind.project(work.tx, to_object(kind, row), None, now=work.now)
+        self._settle(work, others)
+        return row
+
+    def update(
+        self,
+        work: Work,
+        kind: AnyKind,
+        *,
+        namespace: str,
+        name: str,
+        change: Callable[[Row], Draft],
+        verb: str,
+        status_only: bool = False,
+    ) -> Row:
+        """Replace or patch: `change` makes the wanted object from the one that stands, and may be called again.
+
+        An object that would not change keeps its resource version. Raises NotFound, Conflict, Invalid.
+        """
+        for _ in range(LOCK_ATTEMPTS_MAX):
+            found = self.store.find(work.tx, kind, namespace=namespace, name=name)
+            if found is None:
+                raise not_found(kind, name)
+            draft = change(found)
+            self._check_identity(kind, found, draft)
+            row = _merged(found, draft, status_only=status_only)
+            new, old = self._prepared(kind, row, work.now), to_object(kind, found)
+            self._check_rules(work, kind, row, new, old=found)
+            others = self._lock_affected(work.tx, kind, new, old, target=found.uid)
+            locked = others.pop(found.uid, None)
+            if locked is not None and locked[1].resource_version == found.resource_version:
+                return self._update_locked(work, kind, row, found, others, verb)
+            if draft.resource_version:
+                break
+        raise conflict(kind, name, MODIFIED)
+
+    def _update_locked(
+        self,
+        work: Work,
+        kind: AnyKind,
+        row: Row,
+        found: Row,
+        others: dict[UUID, tuple[AnyKind, Row]],
+        verb: str,
+    ) -> Row:
+        if row.spec != found.spec:
+            row.generation += 1
+        new, old = self._typed(kind, row), to_object(kind, found)
+        if row.deletion_requested_at is not None and not row.metadata.get("finalizers"):
+            return self._remove(work, kind, row, others, verb)
+        self._reconcile(work, kind, row, new, old)
+        if _same(row, found):
+            return found
+        row.readable_by_all = kind.visible_to_all(new)
+        self.store.update(work.tx, kind, row, now=work.now)
+        self._record(work, kind, row, old=found, change="MODIFIED", verb=verb)
+        kind.project(work.tx, to_object(kind, row), old, now=work.now)
+        self._settle(work, others)
+        return row
+
+    def delete(
+        self, work: Work, kind: AnyKind, *, namespace: str, name: str, preconditions: Preconditions
+    ) -> tuple[Row, bool]:
+        """The object, and whether it has gone for good (it stays while a finalizer does).
+
+        Raises NotFound, and Conflict where a precondition fails, a rule or a hold stands against it.
+        """
+        found = self.store.find(work.tx, kind, namespace=namespace, name=name)
+        if found is None:
+            raise not_found(kind, name)
+        gone = to_object(kind, found).gone()
+        others = self._lock_affected(work.tx, kind, gone, to_object(kind, found), target=found.uid)
+        locked = others.pop(found.uid, None)
+        if locked is None:
+            raise not_found(kind, name)
+        row = locked[1]
+        self._check_preconditions(kind, row, preconditions)
+        if row.metadata.get("finalizers"):
+            if row.deletion_requested_at is not None:
+                return row, False
+            before = copy.deepcopy(row)
+            row.deletion_requested_at = work.now
+            row.generation += 1
+            self.store.update(work.tx, kind, row, now=work.now)
+            self._record(work, kind, row, old=before, change="MODIFIED", verb="delete")
+            return row, False
+        return self._remove(work, kind, row, others, "delete"), True
+
+    def _remove(
+        self, work: Work, kind: AnyKind, row: Row, others: dict[UUID, tuple[AnyKind, Row]], verb: str
+    ) -> Row:
+        gone = self._typed(kind, row).gone()
+        kind.validate_delete(self._admission(work, gone, gone))
+        holders = self.store.holders(work.tx, row.uid)
+        if holders:
+            named = "; ".join(f"{slice_} holds it: {reason}" for slice_, reason in holders)
+            raise Conflict(f"{kind.kind} {row.name!r} cannot be deleted yet: {named}")
+        old = replace(row)
+        self._reconcile(work, kind, row, gone, gone)
+        kind.project(work.tx, to_object(kind, row).gone(), gone, now=work.now)
+        self._record(work, kind, row, old=old, change="DELETED", verb=verb)
+        self._settle(work, others)
+        return row
+
+    # -- system kinds -------------------------------------------------------------------------------------------
+
+    def write_system(
+        self,
+        work: Work,
+        kind: type[AnyKind],
+        *,
+        namespace: str,
+        name: str,
+        spec: Json,
+        status: Json,
+        labels: dict[str, str] | None = None,
+        verb: str,
+        uid: UUID | None = None,
+    ) -> Row:
+        """Create or replace the object of a system kind from its slice's tables, in that slice's transaction."""
+        served = self.registry.instance(kind)
+        standing = self.store.find(work.tx, served, namespace=namespace, name=name)
+        if standing is None:
+            row = Row(
+                uid=uid or new_uid(),
+                namespace=namespace,
+                name=name,
+                owner_org=self._owner_of_namespace(work.tx, served, namespace),
+                readable_by_all=False,
+                generation=1,
+                created_at=work.now,
+                labels=labels or {},
+                spec=spec,
+                status=status,
+            )
+            if not self.store.insert(work.tx, served, row, now=work.now):
+                raise already_exists(served, name)
+            self._record(work, served, row, old=None, change="ADDED", verb=verb)
+            return row
+        row = copy.deepcopy(standing)
+        row.spec, row.status, row.labels = spec, status, labels or row.labels
+        if _same(row, standing):
+            return standing
+        row.generation += row.spec != standing.spec
+        self.store.update(work.tx, served, row, now=work.now)
+        self._record(work, served, row, old=standing, change="MODIFIED", verb=verb)
+        return row
+
+    def settle(self, work: Work, refs: list[Ref]) -> None:
+        """Reconcile these objects again, because facts that they depend on have changed in this transaction."""
+        keys = [(self.registry.instance(ref.kind), ref.namespace, ref.name) for ref in refs]
+        kinds = self.store.uids(work.tx, keys)
+        rows = self.store.lock(work.tx, kinds)
+        self._settle(work, {uid: (kinds[uid], row) for uid, row in rows.items()})
+
+    # -- seal ---------------------------------------------------------------------------------------------------
+
+    def commit(self, work: Work) -> None:
+        """Seal and COMMIT, in one pipeline: no client round trip happens while the commit lock is held."""
+        if not work.changes:
+            work.tx.commit()
+            return
+        writes = [
+            {
+                "uid": str(c.row.uid),
+                "change": c.change,
+                "old_labels": c.old_labels,
+                "old_fields": c.old_fields,
+                "verb": c.verb,
+                "detail": c.detail,
+            }
+            for c in work.changes
+        ]
+        with work.tx.pipeline():
+            sealed = work.tx.execute(
+                "select uid, resource_version from controlplane.seal(%s, %s, %s, %s)",
+                (work.identity.user, work.audit_id, work.now, orjson.dumps(writes).decode()),
+            )
+            work.tx.commit()
+        for change, (_, resource_version) in zip(work.changes, sealed.fetchall(), strict=True):
+            change.row.resource_version = resource_version
+
+    # -- steps --------------------------------------------------------------------------------------------------
+
+    def _owner_of_namespace(self, tx: Tx, kind: AnyKind, namespace: str) -> int:
+        if not kind.namespaced:
+            return 0
+        owner = self.namespaces.hold_owner(tx, namespace)
+        if owner is None:
+            details = {"name": namespace, "kind": "namespaces"}
+            raise Failure(Status(404, "NotFound", f'namespaces "{namespace}" not found', details))
+        return owner
+
+    def _check_owner(self, work: Work, kind: AnyKind, row: Row, *, verb: str) -> None:
+        if not reaches(work.reach, row.owner_org):
+            raise forbidden(kind, name=row.name, namespace=row.namespace, user=work.identity.user, verb=verb)
+
+    def _check_identity(self, kind: AnyKind, found: Row, draft: Draft) -> None:
+        if draft.name and draft.name != found.name:
+            message = (
+                f"the name of the object ({draft.name}) does not match the name on the URL ({found.name})"
+            )
+            raise Failure(Status(400, "BadRequest", message))
+        self._check_preconditions(kind, found, Preconditions(draft.uid, draft.resource_version))
+
+    def _check_preconditions(self, kind: AnyKind, row: Row, wanted: Preconditions) -> None:
+        if wanted.uid and wanted.uid != str(row.uid):
+            why = f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta: {row.uid}"
+            raise conflict(kind, row.name, why)
+        if wanted.resource_version and wanted.resource_version != str(row.resource_version):
+            raise conflict(kind, row.name, MODIFIED)
+
+    def _prepared(self, kind: AnyKind, row: Row, now: datetime) -> AnyObject:
+        """The object with its defaults; Invalid with all that the schema and the rules of metadata say."""
+        errors = [*name_errors(row.name), *metadata_errors({**row.metadata, "labels": row.labels})]
+        schema = structural_schema(kind)
+        parts = {"spec": row.spec, "status": row.status}
+        drop_nulls(parts, schema)
+        apply_defaults(parts, schema)
+        errors += validate(parts, schema)
+        if errors:
+            raise Invalid(errors)
+        kind.default(row.spec, name=row.name, labels=row.labels, now=now)
+        return self._typed(kind, row)
+
+    def _check_rules(self, work: Work, kind: AnyKind, row: Row, new: AnyObject, *, old: Row | None) -> None:
+        """Everything that the kind's rules say against the object, at once (Invalid)."""
+        before = None if old is None else to_object(kind, old)
+        errors = list(kind.validate(self._admission(work, new, before)))
+        if old is not None and old.deletion_requested_at is not None:
+            errors += _added_finalizers(row, old)
+        if errors:
+            raise Invalid(errors)
+
+    def _typed(self, kind: AnyKind, row: Row) -> AnyObject:
+        try:
+            return to_object(kind, row)
+        except ValidationError as error:
+            raise Invalid(
+                FieldError(
+                    "spec." + ".".join(map(str, e["loc"])), "FieldValueInvalid", f"Invalid value: {e['msg']}"
+                )
+                for e in error.errors()
+            ) from error
+
+    def _admission(self, work: Work, new: AnyObject, old: AnyObject | None) -> Admission[Any, Any]:
+        return Admission(
+            tx=work.tx,
+            now=work.now,
+            identity=work.identity,
+            object=new,
+            old=old,
+            authorizer=self.authorizer,
+        )
+
+    def _lock_affected(
+        self, tx: Tx, kind: AnyKind, new: AnyObject, old: AnyObject | None, target: UUID | None = None
+    ) -> dict[UUID, tuple[AnyKind, Row]]:
+        """Everything this write changes, locked in uid order, so that two writes never wait for each other."""
+        refs = kind.affects(tx, new, old)
+        kinds = self.store.uids(tx, [(self.registry.instance(r.kind), r.namespace, r.name) for r in refs])
+        if target is not None:
+            kinds[target] = kind
+        if not kinds:
+            return {}
+        rows = self.store.lock(tx, kinds)
+        return {uid: (kinds[uid], row) for uid, row in rows.items()}
+
+    def _reconcile(self, work: Work, kind: AnyKind, row: Row, new: AnyObject, old: AnyObject | None) -> None:
+        """Put the status that follows from the object and the facts into the row."""
+        facts = kind.gather(work.tx, new, old, now=work.now, clock=self.clock)
+        status = kind.reconcile(new, facts, now=work.now)
+        row.status = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def _settle(self, work: Work, others: dict[UUID, tuple[AnyKind, Row]]) -> None:
+        """Reconcile what the write affects; consequences of consequences are the kinds' own `affects`."""
+        for kind, found in others.values():
+            old = to_object(kind, found)
+            row = replace(found, status={})
+            self._reconcile(work, kind, row, old, old)
+            if row.status == found.status:
+                continue
+            self.store.update(work.tx, kind, row, now=work.now)
+            self._record(work, kind, row, old=found, change="MODIFIED", verb=None)
+            kind.project(work.tx, to_object(kind, row), old, now=work.now)
+
+    def _record(
+        self,
+        work: Work,
+        kind: AnyKind,
+        row: Row,
+        *,
+        old: Row | None,
+        change: Literal["ADDED", "MODIFIED", "DELETED"],
+        verb: str | None,
+    ) -> None:
+        detail: Json = {}
+        if verb is not None and change != "DELETED":
+            spec = self.store.sealed_spec(work.tx, kind, row, now=work.now)
+            detail = {"generation": row.generation, "labels": row.labels, "spec": spec}
+        work.changes.append(
+            Change(
+                kind=kind,
+                row=row,
+                change=change,
+                old_labels=None if old is None else old.labels,
+                old_fields=None if old is None else selectable_values(kind, old),
+                verb=verb,
+                detail=detail,
+            )
+        )
+
+
+def _suffix() -> str:
+    return "".join(secrets.choice(_NAME_SUFFIX) for _ in range(5))
+
+
+def _merged(found: Row, draft: Draft, *, status_only: bool) -> Row:
+    """The row with what this verb may change: status through /status, everything else through the object."""
+    row = copy.deepcopy(found)
+    if status_only:
+        row.status = draft.status
+        return row
+    row.labels = dict(draft.labels)
+    kept = {part: found.metadata[part] for part in ("generateName",) if part in found.metadata}
+    row.metadata = {**draft.metadata, **kept}
+    row.spec = draft.spec
+    return row
+
+
+def _same(row: Row, other: Row) -> bool:
+    return (row.spec, row.status, row.labels, row.metadata, row.deletion_requested_at) == (
+        other.spec,
+        other.status,
+        other.labels,
+        other.metadata,
+        other.deletion_requested_at,
+    )
+
+
+def _added_finalizers(row: Row, old: Row) -> list[FieldError]:
+    added = [
+        f for f in row.metadata.get("finalizers") or () if f not in (old.metadata.get("finalizers") or ())
+    ]
+    if not added:
+        return []
+    shown = ", ".join(f'"{name}"' for name in added)
+    message = (
+        "Forbidden: no new finalizers can be added if the object is being deleted, "
+        f"found new finalizers []string{{{shown}}}"
+    )
+    return [FieldError("metadata.finalizers", "FieldValueForbidden", message)]

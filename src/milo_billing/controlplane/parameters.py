@@ -1,0 +1,102 @@
+"""What clients say in query parameters, continue tokens and delete options: read, checked, typed."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any, cast
+
+import orjson
+
+from milo_billing.controlplane.decoding import FieldValidation, parse_body
+from milo_billing.controlplane.kinds import AnyKind, Json
+from milo_billing.controlplane.patches import MERGE_PATCH
+from milo_billing.controlplane.rows import Row
+from milo_billing.controlplane.statuses import Failure, Status, invalid
+from milo_billing.controlplane.work import Preconditions
+from milo_billing.kernel.errors import BadRequest, FieldError
+
+
+def field_validation(query: Mapping[str, str]) -> FieldValidation:
+    wanted = query.get("fieldValidation") or "Warn"
+    if wanted not in ("Strict", "Warn", "Ignore"):
+        message = f'Unsupported value: "{wanted}": supported values: "Ignore", "Strict", "Warn"'
+        wrong = FieldError("fieldValidation", "FieldValueNotSupported", message)
+        raise Failure(invalid("CreateOptions", "meta.k8s.io", "", [wrong]))
+    return wanted
+
+
+def integer(query: Mapping[str, str], name: str) -> int:
+    text = query.get(name, "")
+    if not text:
+        return 0
+    try:
+        value = int(text)
+    except ValueError as error:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
+    return max(value, 0)
+
+
+def resource_version(query: Mapping[str, str]) -> int | None:
+    text = query.get("resourceVersion", "")
+    if not text:
+        return None
+    if not text.isdecimal() or not text.isascii():
+        message = (
+            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
+        raise Failure(Status(500, "", message))
+    return int(text)
+
+
+def continued_after(query: Mapping[str, str]) -> tuple[str, str] | None:
+    """The key after which the next page begins."""
+    token = query.get("continue", "")
+    if not token:
+        return None
+    if query.get("resourceVersion") not in (None, "", "0"):
+        raise BadRequest("specifying resource version is not allowed when using continue")
+    try:
+        start = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))["start"]
+        namespace, _, name = str(start).removesuffix("\0").rpartition("/")
+    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        raise BadRequest("continue key is not valid: illegal base64 data or not a continue key") from error
+    return namespace, name
+
+
+def continue_token(resource_version: int, last: Row) -> str:
+    start = f"{last.namespace}/{last.name}\0"
+    token = {"v": "meta.k8s.io/v1", "rv": resource_version, "start": start}
+    return base64.urlsafe_b64encode(orjson.dumps(token)).rstrip(b"=").decode()
+
+
+def version_in_patch(patch: Any, media: str) -> str:
+    """The resourceVersion that the patch itself states, if any: an optimistic lock."""
+    if media != MERGE_PATCH or not isinstance(patch, dict):
+        return ""
+    metadata = cast("Json", patch).get("metadata")
+    found = cast("Json", metadata).get("resourceVersion") if isinstance(metadata, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def delete_preconditions(
+    kind: AnyKind, query: Mapping[str, str], body: bytes, content_type: str
+) -> Preconditions:
+    """The preconditions in DeleteOptions; its dryRun counts like the parameter."""
+    wanted = query.get("dryRun")
+    if wanted not in (None, "", "All"):
+        message = f'Unsupported value: []string{{"{wanted}"}}: supported values: "All"'
+        wrong = FieldError("dryRun", "FieldValueNotSupported", message)
+        raise Failure(invalid("DeleteOptions", "meta.k8s.io", "", [wrong]))
+    if not body.strip():
+        return Preconditions()
+    value, _ = parse_body(kind, body, content_type)
+    if not isinstance(value, dict):
+        raise BadRequest("DeleteOptions must be an object")
+    preconditions: Any = cast("Json", value).get("preconditions") or {}
+    if not isinstance(preconditions, dict):
+        raise BadRequest("preconditions must be an object")
+    wanted_of = cast("Json", preconditions)
+    return Preconditions(
+        uid=str(wanted_of.get("uid") or ""),
+        resource_version=str(wanted_of.get("resourceVersion") or ""),
+    )

@@ -1,0 +1,50 @@
+"""Patches of one object: JSON merge patch (RFC 7396) and JSON patch (RFC 6902). Pure."""
+
+import copy
+from typing import Any, cast
+
+import jsonpatch  # pyright: ignore[reportMissingTypeStubs]
+from jsonpointer import JsonPointerException  # pyright: ignore[reportMissingTypeStubs]
+
+from milo_billing.controlplane.kinds import Json
+from milo_billing.kernel.errors import BadRequest, FieldError, Invalid
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+OPERATIONS_MAX = 10_000
+"""Kubernetes' bound on the operations of one JSON patch."""
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396: null removes, objects merge, anything else replaces. Changes neither argument."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    merged: Json = dict(cast("Json", target)) if isinstance(target, dict) else {}
+    for key, value in cast("Json", patch).items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged
+
+
+def json_patch(target: Json, operations: Any) -> Json:
+    """RFC 6902. Raises BadRequest for a malformed patch, Invalid where a test fails or a path leads nowhere."""
+    if not isinstance(operations, list):
+        raise BadRequest("a JSON patch is an array of operations")
+    listed = cast("list[Any]", operations)
+    if len(listed) > OPERATIONS_MAX:
+        raise BadRequest(
+            f"the allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len(listed)}"
+        )
+    try:
+        patched: Any = jsonpatch.JsonPatch(listed).apply(copy.deepcopy(target))  # pyright: ignore
+    except jsonpatch.InvalidJsonPatch as error:
+        raise BadRequest(f"the JSON patch cannot be read: {error}") from error
+    except (jsonpatch.JsonPatchException, JsonPointerException) as error:
+        raise Invalid([FieldError("patch", "FieldValueInvalid", str(error))]) from error
+    if not isinstance(patched, dict):
+        raise BadRequest("the JSON patch leaves something that is not an object")
+    return cast("Json", patched)
