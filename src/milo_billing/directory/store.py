@@ -1,0 +1,53 @@
+"""SQL that writes the directory's projections and draws its numbers."""
+
+from datetime import datetime
+from uuid import UUID
+
+from milo_billing.infra.database import Tx
+
+
+def draw_organization_number(tx: Tx) -> int:
+    """A number that no organization has had."""
+    row = tx.execute("select nextval('directory.organization_numbers')").fetchone()
+    assert row is not None, "a sequence always answers"
+    return row[0]
+
+
+def insert_organization(tx: Tx, *, number: int, uid: UUID, name: str, at: datetime) -> None:
+    """Enter a new organization."""
+    tx.execute(
+        "insert into directory.organizations (number, uid, name, created_at) values (%s, %s, %s, %s)",
+        (number, uid, name, at),
+    )
+
+
+def lock_organization(tx: Tx, *, uid: UUID) -> None:
+    """Until the transaction ends nothing is created in the organization: see `operations.hold_namespace`."""
+    tx.execute("select from directory.organizations where uid = %s for update", (uid,))
+
+
+def end_organization(tx: Tx, *, uid: UUID, at: datetime) -> None:
+    """Mark the organization deleted; its number stays taken."""
+    tx.execute("update directory.organizations set deleted_at = %s where uid = %s", (at, uid))
+
+
+def insert_project(tx: Tx, *, uid: UUID, name: str, owner_org: int, at: datetime) -> None:
+    """Enter a new project; the database draws its number."""
+    tx.execute(
+        "insert into directory.projects (uid, name, owner_org, created_at) values (%s, %s, %s, %s)",
+        (uid, name, owner_org, at),
+    )
+
+
+def end_project(tx: Tx, *, uid: UUID, at: datetime) -> None:
+    """Mark the project deleted; its number stays taken, and the name was its own until `at`."""
+    # the clock may have been set back since the project was created; a range cannot end before it starts
+    tx.execute(
+        "update directory.projects set deleted_at = greatest(%s, created_at) where uid = %s",
+        (at, uid),
+    )
+
+
+def bump_projects_version(tx: Tx) -> None:
+    """Tell the caches of projects, at commit, that they are old."""
+    tx.execute("update controlplane.versions set version = version + 1 where name = 'projects'")
