@@ -1,0 +1,1 @@
+"""Who pays: billing accounts, bindings, the timeline of payers."""

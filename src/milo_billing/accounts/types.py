@@ -1,0 +1,112 @@
+"""Frozen values of who pays: accounts, payers, intervals of responsibility, the profile an invoice is addressed to.
+
+The contract with usage, invoicing and everything above.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from milo_billing.kernel.errors import NotFound
+
+AccountPhase: TypeAlias = Literal["Provisioning", "Ready", "Suspended", "Archived"]
+InvoiceFrequency: TypeAlias = Literal["Monthly", "Quarterly", "Annual"]
+PaymentProfileType: TypeAlias = Literal["Card", "BankTransfer", "DirectDebit", "Invoice"]
+
+
+class AccountNotFound(NotFound):
+    """No billing account has this number or name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A billing account below the control plane. `number` is never reused; the name can be, after deletion."""
+
+    number: int
+    uid: UUID
+    namespace: str
+    name: str
+    owner_org: int
+    currency: str
+    time_zone: str
+    phase: AccountPhase
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PayerInterval:
+    """`account` pays for `project` from `starts_at`, up to and without `ends_at`; None is still paying.
+
+    `binding` is the uid of the BillingAccountBinding that says so, which may have been deleted since.
+    """
+
+    project: int
+    account: int
+    owner_org: int
+    binding: UUID
+    binding_name: str
+    project_name: str
+    starts_at: datetime
+    ends_at: datetime | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Who pays for a project at an instant, and the half-open interval [since, until) in which that holds."""
+
+    account: int
+    namespace: str
+    name: str
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A postal address. `country` is an ISO 3166-1 alpha-2 code; lines that are not known are empty."""
+
+    country: str
+    line1: str
+    line2: str
+    city: str
+    region: str
+    postal_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Whom invoices are addressed and sent to. What is not known is empty."""
+
+    email: str
+    name: str
+    business_name: str
+    invoice_emails: tuple[str, ...]
+    address: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaxId:
+    """A tax number and its kind, `<jurisdiction>_<scheme>` such as `eu_vat`."""
+
+    type: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class BillingProfile:
+    """What an invoice needs to know of an account, personal fields in clear.
+
+    `contact` is None where the account has none, or where its personal data was erased.
+    """
+
+    account: int
+    net_days: int
+    invoice_day: int
+    invoice_frequency: InvoiceFrequency
+    language: str
+    display_name: str
+    zero_invoices: bool
+    contact: Contact | None
+    tax_ids: tuple[TaxId, ...]

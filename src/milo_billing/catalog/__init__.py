@@ -1,0 +1,1 @@
+"""What is sold: services, meters, Skus, price books."""

@@ -1,0 +1,160 @@
+"""SQL that reads what is sold. Deleted entries are not found by name; what was published cannot be deleted."""
+
+from collections.abc import Collection
+from datetime import date
+from fractions import Fraction
+from typing import Any, LiteralString, cast
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from milo_billing.catalog.rules.books import parse_price
+from milo_billing.catalog.types import Book, BookHead, Meter, QuantityRounding, Sku
+from milo_billing.infra.database import Tx
+
+_METER: LiteralString = "select number, meter_name, phase, aggregation, unit, dimensions from catalog.meters"
+_SKU: LiteralString = (
+    "select number, name, meter_name, match, pricing_unit, unit_factor, body from catalog.skus"
+)
+_BOOK: LiteralString = (
+    "select number, name, book_name, effective_from, currency, body from catalog.price_books"
+)
+_LIST_BOOKS: LiteralString = (
+    "where deleted_at is null and phase = 'Published' and role = 'List' and owner_org = 0 "
+    "and currency = %(currency)s"
+)
+
+# --------------------------------------------------------------------------------------------------- meters
+
+
+def load_meters(tx: Tx) -> tuple[Meter, ...]:
+    """Every living meter, by number: for caches, which compare controlplane.versions 'meters'."""
+    found = tx.execute(f"{_METER} where deleted_at is null order by number")
+    return tuple(_meter(row) for row in found)
+
+
+def find_meter(tx: Tx, *, meter_name: str) -> Meter | None:
+    """The living meter of that name."""
+    row = tx.execute(f"{_METER} where meter_name = %s and deleted_at is null", (meter_name,)).fetchone()
+    return None if row is None else _meter(row)
+
+
+def has_meter_namesake(tx: Tx, *, meter_name: str, uid: UUID) -> bool:
+    """Whether another living MeterDefinition than the one of that uid has the name."""
+    query = "select from catalog.meters where meter_name = %s and uid <> %s and deleted_at is null"
+    return tx.execute(query, (meter_name, uid)).fetchone() is not None
+
+
+# ----------------------------------------------------------------------------------------------------- Skus
+
+
+def list_skus(tx: Tx, *, names: Collection[str]) -> tuple[Sku, ...]:
+    """The living Skus of these names, by name; one that does not exist is missing."""
+    found = tx.execute(f"{_SKU} where name = any(%s) and deleted_at is null order by name", (list(names),))
+    return tuple(_sku(row) for row in found)
+
+
+def find_sku_on_meter(tx: Tx, *, meter_name: str) -> str | None:
+    """The name of a living Sku that sells usage of the meter, the first by name."""
+    query = "select name from catalog.skus where meter_name = %s and deleted_at is null order by name limit 1"
+    row = tx.execute(query, (meter_name,)).fetchone()
+    return None if row is None else row[0]
+
+
+def find_sku_of_service(tx: Tx, *, service: str) -> str | None:
+    """The name of a living Sku that belongs to the Service, the first by name."""
+    row = tx.execute(
+        "select name from catalog.skus where body @> %s and deleted_at is null order by name limit 1",
+        (Jsonb({"serviceRef": {"name": service}}),),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def has_service(tx: Tx, *, name: str) -> bool:
+    """Whether there is a Service of that name."""
+    row = tx.execute(
+        "select from controlplane.objects where api_group = 'services.miloapis.com' and resource = 'services' "
+        "and namespace = '' and name = %s",
+        (name,),
+    ).fetchone()
+    return row is not None
+
+
+# ---------------------------------------------------------------------------------------------------- books
+
+
+def find_list_book(tx: Tx, *, currency: str, on: date) -> Book | None:
+    """The provider's published list book of that currency that is in force on a day, local to the account."""
+    row = tx.execute(
+        f"{_BOOK} {_LIST_BOOKS} and effective_from <= %(on)s order by effective_from desc limit 1",
+        {"currency": currency, "on": on},
+    ).fetchone()
+    return None if row is None else _book(row)
+
+
+def list_books(tx: Tx, *, currency: str, start: date, end: date) -> tuple[Book, ...]:
+    """The versions of the list book that are in force on any day of [start, end), by the day they begin.
+
+    The first may have begun long before `start`; if none had, there are days without a price.
+    """
+    found = tx.execute(
+        f"{_BOOK} {_LIST_BOOKS} and effective_from < %(end)s and effective_from >= coalesce("
+        f"(select max(effective_from) from catalog.price_books {_LIST_BOOKS} and effective_from <= %(start)s), "
+        "%(start)s) order by effective_from",
+        {"currency": currency, "start": start, "end": end},
+    )
+    return tuple(_book(row) for row in found)
+
+
+def find_book_with_sku(tx: Tx, *, sku: str) -> str | None:
+    """The name of a book that was ever published with a price for the Sku."""
+    row = tx.execute(
+        "select name from catalog.price_books where phase <> 'Draft' and body @> %s order by number limit 1",
+        (Jsonb({"prices": [{"skuRef": {"name": sku}}]}),),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def list_book_heads(tx: Tx, *, book_name: str, currency: str, but: UUID) -> tuple[BookHead, ...]:
+    """Living books other than `but` that bear the name, or are the published list book of the currency."""
+    found = tx.execute(
+        "select name, book_name, effective_from, phase, role, owner_org, currency from catalog.price_books "
+        "where deleted_at is null and uid <> %s and (book_name = %s or (currency = %s and phase = 'Published' "
+        "and role = 'List' and owner_org = 0)) order by number",
+        (but, book_name, currency),
+    )
+    return tuple(BookHead(*row) for row in found)
+
+
+# ------------------------------------------------------------------------------------------- rows to values
+
+
+def _meter(row: tuple[Any, ...]) -> Meter:
+    number, meter_name, phase, aggregation, unit, dimensions = row
+    return Meter(number, meter_name, phase, aggregation, unit, tuple(dimensions))
+
+
+def _sku(row: tuple[Any, ...]) -> Sku:
+    number, name, meter_name, match, pricing_unit, unit_factor, body = row
+    rounding: dict[str, Any] | None = body.get("quantityRounding")
+    return Sku(
+        number=number,
+        name=name,
+        meter_name=meter_name,
+        match={dimension: tuple(values) for dimension, values in cast("dict[str, list[str]]", match).items()},
+        pricing_unit=pricing_unit,
+        unit_factor=Fraction(unit_factor),
+        quantity_rounding=None
+        if rounding is None
+        else QuantityRounding(rounding["mode"], rounding["decimals"]),
+        tax_category=body["taxCategory"],
+        display_name=body.get("displayName", name),
+        invoice_group=body.get("invoiceGroup", ""),
+        service=body.get("serviceRef", {}).get("name", ""),
+    )
+
+
+def _book(row: tuple[Any, ...]) -> Book:
+    number, name, book_name, effective_from, currency, body = row
+    prices = tuple(parse_price(price) for price in body["prices"])
+    return Book(number, name, book_name, effective_from, currency, prices)

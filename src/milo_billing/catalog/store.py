@@ -1,0 +1,128 @@
+"""SQL that writes this slice's tables, and the row locks under which what is sold may not change."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from milo_billing.catalog.types import Aggregation, BookPhase, BookRole, MeterPhase
+from milo_billing.infra.database import Tx
+
+
+def raise_meters_version(tx: Tx) -> None:
+    """Tell the caches of meters, at commit, that they are old."""
+    tx.execute("update controlplane.versions set version = version + 1 where name = 'meters'")
+
+
+def put_meter(
+    tx: Tx,
+    *,
+    uid: UUID,
+    meter_name: str,
+    phase: MeterPhase,
+    aggregation: Aggregation,
+    unit: str,
+    dimensions: Sequence[str],
+    deleted_at: datetime | None,
+) -> None:
+    tx.execute(
+        "insert into catalog.meters (uid, meter_name, phase, aggregation, unit, dimensions, deleted_at) "
+        "values (%s, %s, %s, %s, %s, %s, %s) on conflict (uid) do update set phase = excluded.phase, "
+        "dimensions = excluded.dimensions, deleted_at = excluded.deleted_at",
+        (uid, meter_name, phase, aggregation, unit, list(dimensions), deleted_at),
+    )
+
+
+def put_sku(
+    tx: Tx,
+    *,
+    uid: UUID,
+    name: str,
+    charge_type: str,
+    meter_name: str,
+    match: Mapping[str, Sequence[str]],
+    pricing_unit: str,
+    unit_factor: Fraction,
+    body: dict[str, Any],
+    deleted_at: datetime | None,
+) -> None:
+    tx.execute(
+        "insert into catalog.skus (uid, name, charge_type, meter_name, match, pricing_unit, unit_factor, body, "
+        "deleted_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (uid) do update set "
+        "charge_type = excluded.charge_type, meter_name = excluded.meter_name, match = excluded.match, "
+        "pricing_unit = excluded.pricing_unit, unit_factor = excluded.unit_factor, body = excluded.body, "
+        "deleted_at = excluded.deleted_at",
+        (
+            uid,
+            name,
+            charge_type,
+            meter_name,
+            Jsonb({dimension: list(values) for dimension, values in match.items()}),
+            pricing_unit,
+            str(unit_factor),
+            Jsonb(body),
+            deleted_at,
+        ),
+    )
+
+
+def put_book(
+    tx: Tx,
+    *,
+    uid: UUID,
+    owner_org: int,
+    name: str,
+    book_name: str,
+    effective_from: date,
+    phase: BookPhase,
+    role: BookRole,
+    is_default: bool,
+    currency: str,
+    body: dict[str, Any],
+    deleted_at: datetime | None,
+) -> None:
+    tx.execute(
+        "insert into catalog.price_books (uid, owner_org, name, book_name, effective_from, phase, role, is_default, "
+        "currency, body, deleted_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+        "on conflict (uid) do update set book_name = excluded.book_name, effective_from = excluded.effective_from, "
+        "phase = excluded.phase, role = excluded.role, is_default = excluded.is_default, "
+        "currency = excluded.currency, body = excluded.body, deleted_at = excluded.deleted_at",
+        (
+            uid,
+            owner_org,
+            name,
+            book_name,
+            effective_from,
+            phase,
+            role,
+            is_default,
+            currency,
+            Jsonb(body),
+            deleted_at,
+        ),
+    )
+
+
+def hold_meter(tx: Tx, *, meter_name: str) -> None:
+    """Keep the meter of that name as it is until the transaction ends: something is made that relies on it."""
+    query = "select from catalog.meters where meter_name = %s and deleted_at is null for share"
+    tx.execute(query, (meter_name,))
+
+
+def lock_meter(tx: Tx, *, uid: UUID) -> None:
+    """Wait for whatever is being made that relies on the meter; it is seen afterwards."""
+    tx.execute("select from catalog.meters where uid = %s for update", (uid,))
+
+
+def hold_skus(tx: Tx, *, names: Sequence[str]) -> None:
+    """Keep these Skus as they are until the transaction ends: a book that prices them is being published."""
+    query = "select from catalog.skus where name = any(%s) and deleted_at is null order by number for share"
+    tx.execute(query, (list(names),))
+
+
+def lock_sku(tx: Tx, *, uid: UUID) -> None:
+    """Wait for whatever book is being published with the Sku; it is seen afterwards."""
+    tx.execute("select from catalog.skus where uid = %s for update", (uid,))

@@ -1,0 +1,121 @@
+"""Frozen values of what is sold: meters, Skus, prices, books; and the errors of units.
+
+The contract with pricing, usage and invoicing. Money stays `Decimal` here: nothing in this slice rounds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal, TypeAlias
+
+from milo_billing.kernel.errors import MiloError
+
+Aggregation: TypeAlias = Literal["Sum", "Max", "Min", "Count", "UniqueCount", "Latest", "Average"]
+MeterPhase: TypeAlias = Literal["Draft", "Published", "Deprecated", "Retired"]
+BookPhase: TypeAlias = Literal["Draft", "Published", "Retired"]
+BookRole: TypeAlias = Literal["List", "Negotiated", "Partner"]
+PriceModel: TypeAlias = Literal["PerUnit", "Graduated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What is measured. `number` is never reused; `meter_name` can be, once the meter has been deleted."""
+
+    number: int
+    meter_name: str
+    phase: MeterPhase
+    aggregation: Aggregation
+    unit: str
+    dimensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuantityRounding:
+    """How a converted quantity is rounded: `Up` and `Down` by size, `HalfUp` away from zero at the half."""
+
+    mode: Literal["Up", "Down", "HalfUp"]
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sku:
+    """What is sold from a meter.
+
+    `match` constrains dimensions: usage belongs to the Sku if, for every dimension named, its value is one of
+    those listed. `unit_factor` is exact: quantity in `pricing_unit` = metered value × `unit_factor`.
+    `quantity_rounding` None keeps the exact quantity. `service` names the Service, empty where there is none.
+    """
+
+    number: int
+    name: str
+    meter_name: str
+    match: Mapping[str, tuple[str, ...]]
+    pricing_unit: str
+    unit_factor: Fraction
+    quantity_rounding: QuantityRounding | None
+    tax_category: str
+    display_name: str
+    invoice_group: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One band of a graduated price. `up_to` is inclusive and cumulative; None is the last, open tier."""
+
+    up_to: Decimal | None
+    unit_price: Decimal
+    flat_fee: Decimal
+    charge_at_zero: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one Sku costs in one book. PerUnit has `unit_price` and no tiers; Graduated has tiers only.
+
+    `included_quantity` is in the Sku's pricing unit; `minimum` and `maximum` are in the book's currency, a
+    rating period.
+    """
+
+    sku: str
+    model: PriceModel
+    unit_price: Decimal | None
+    tiers: tuple[Tier, ...]
+    included_quantity: Decimal
+    minimum: Decimal | None
+    maximum: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """One published version of a price book; in force from the local midnight of `effective_from`."""
+
+    number: int
+    name: str
+    book_name: str
+    effective_from: date
+    currency: str
+    prices: tuple[Price, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BookHead:
+    """A price book without its prices. `owner_org` 0 is the provider's own."""
+
+    name: str
+    book_name: str
+    effective_from: date
+    phase: BookPhase
+    role: BookRole
+    owner_org: int
+    currency: str
+
+
+class UnknownUnit(MiloError):
+    """Not a unit of UCUM, or one that no price can be counted in."""
+
+
+class IncompatibleUnits(MiloError):
+    """Two units that measure different things: no factor leads from one to the other."""

@@ -1,0 +1,185 @@
+"""A provider with one customer organization, driven through the declarative engine: for tests of accounts and catalog.
+
+Writes go the whole way (defaults, admission, locks, reconcile, projections, seal) on a real database; only who may
+do what is decided by the test.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from milo_billing.accounts import resources as accounts
+from milo_billing.catalog import resources as catalog
+from milo_billing.controlplane.decoding import Draft
+from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.identity import EVERYWHERE, Identity, Reach
+from milo_billing.controlplane.kinds import AnyKind, Registry
+from milo_billing.controlplane.patches import merge_patch
+from milo_billing.controlplane.rows import Row
+from milo_billing.controlplane.store import Store
+from milo_billing.controlplane.work import Preconditions, Work
+from milo_billing.directory import operations as directory_operations
+from milo_billing.directory import resources as directory
+from milo_billing.infra.clock import new_uid
+from milo_billing.infra.crypto import Vault
+from milo_billing.infra.database import Databases, Tx
+from milo_billing.kernel.errors import Invalid
+
+ACME = "organization-acme"
+START = datetime(2026, 10, 1, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class HandClock:
+    """Stands still until the test moves it."""
+
+    instant: datetime = START
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def forward(self, **by: float) -> datetime:
+        self.instant += timedelta(**by)
+        return self.instant
+
+
+@dataclass
+class Grants:
+    """Who may do what: permission to reach; everything else is refused."""
+
+    granted: dict[str, Reach] = field(default_factory=dict[str, Reach])
+
+    def authenticate(self, tx: Tx, token: str, now: datetime) -> Identity:
+        return Identity(token)
+
+    def reach(self, tx: Tx, identity: Identity, permission: str) -> Reach:
+        return self.granted.get(permission, frozenset())
+
+
+@dataclass
+class World:
+    """The engine over one database, and short words for what tests say to it."""
+
+    databases: Databases
+    engine: Engine
+    clock: HandClock
+    grants: Grants
+    vault: Vault
+
+    def create(
+        self, kind: type[AnyKind], name: str, spec: dict[str, Any], *, namespace: str = "", **metadata: Any
+    ) -> Row:
+        """Write a new object and commit; returns it as it stands then."""
+        draft = Draft(name, namespace, "", "", "", labels={}, metadata=metadata, spec=spec, status={})
+        return self._written(
+            lambda work: self.engine.create(work, self._served(kind), namespace=namespace, draft=draft)
+        )
+
+    def patch(self, kind: type[AnyKind], name: str, spec: dict[str, Any], *, namespace: str = "") -> Row:
+        """Merge into the spec and commit."""
+
+        def change(row: Row) -> Draft:
+            merged = merge_patch(row.spec, spec)
+            return Draft(name, namespace, "", "", "", row.labels, row.metadata, merged, row.status)
+
+        return self._written(
+            lambda work: self.engine.update(
+                work, self._served(kind), namespace=namespace, name=name, change=change, verb="patch"
+            )
+        )
+
+    def delete(self, kind: type[AnyKind], name: str, *, namespace: str = "") -> Row:
+        """Delete and commit; returns the object as it was last."""
+        return self._written(
+            lambda work: self.engine.delete(
+                work, self._served(kind), namespace=namespace, name=name, preconditions=Preconditions()
+            )[0]
+        )
+
+    def status(self, kind: type[AnyKind], name: str, *, namespace: str = "") -> dict[str, Any]:
+        """The status of an object as it is stored."""
+        with self.databases.app.transaction(reach=EVERYWHERE) as tx:
+            row = self.engine.store.find(tx, self._served(kind), namespace=namespace, name=name)
+        assert row is not None, f"{kind.__name__} {name} does not exist"
+        return row.status
+
+    def refusals(
+        self, kind: type[AnyKind], name: str, spec: dict[str, Any], *, namespace: str = ""
+    ) -> list[str]:
+        """What is said against creating this, as `field: message`; fails if nothing is."""
+        try:
+            self.create(kind, name, spec, namespace=namespace)
+        except Invalid as refused:
+            return [str(error) for error in refused.errors]
+        raise AssertionError(f"{kind.__name__} {name} was accepted")
+
+    def changes_refused(
+        self, kind: type[AnyKind], name: str, spec: dict[str, Any], *, namespace: str = ""
+    ) -> list[str]:
+        """What is said against merging this into the spec, as `field: message`; fails if nothing is."""
+        try:
+            self.patch(kind, name, spec, namespace=namespace)
+        except Invalid as refused:
+            return [str(error) for error in refused.errors]
+        raise AssertionError(f"{kind.__name__} {name} was changed")
+
+    def account(self, name: str = "main", **spec: Any) -> Row:
+        """A billing account of Acme that is ready, unless the spec says otherwise."""
+        wanted = {"currencyCode": "USD", "paymentProfile": {"type": "BankTransfer"}, **spec}
+        return self.create(accounts.BillingAccount, name, wanted, namespace=ACME)
+
+    def project(self, name: str, *, organization: str = "acme") -> Row:
+        """A project."""
+        return self.create(
+            directory.Project, name, {"ownerRef": {"kind": "Organization", "name": organization}}
+        )
+
+    def bind(self, name: str, *, project: str, account: str = "main", **spec: Any) -> Row:
+        """Let an account pay for a project, from now on."""
+        return self.create(
+            accounts.BillingAccountBinding, name, binding_spec(project, account, **spec), namespace=ACME
+        )
+
+    def unbind(self, name: str) -> Row:
+        """Delete a binding."""
+        return self.delete(accounts.BillingAccountBinding, name, namespace=ACME)
+
+    def _served(self, kind: type[AnyKind]) -> AnyKind:
+        return self.engine.registry.instance(kind)
+
+    def _written(self, write: Callable[[Work], Row]) -> Row:
+        with self.databases.app.transaction(reach=EVERYWHERE) as tx:
+            work = Work(tx, Identity("ann"), EVERYWHERE, audit_id=new_uid(), now=self.clock.now())
+            row = write(work)
+            self.engine.commit(work)
+        return row
+
+
+def binding_spec(project: str, account: str = "main", **spec: Any) -> dict[str, Any]:
+    """The spec of a binding."""
+    return {"billingAccountRef": {"name": account}, "projectRef": {"name": project}, **spec}
+
+
+def make_world(databases: Databases, folder: Path, *, require_payment_profile: bool = True) -> World:
+    """An empty provider with the organizations acme and rival."""
+    clock, grants, vault = HandClock(), Grants(), Vault(folder / "keyfile")
+    kinds: tuple[AnyKind, ...] = (
+        directory.Organization(),
+        directory.Project(),
+        accounts.BillingAccount(require_payment_profile=require_payment_profile),
+        accounts.BillingAccountBinding(),
+        *(kind() for kind in catalog.KINDS),
+    )
+    engine = Engine(
+        registry=Registry(kinds),
+        store=Store(vault),
+        namespaces=directory_operations.OrganizationNamespaces(),
+        authorizer=grants,
+        clock=clock,
+    )
+    world = World(databases, engine, clock, grants, vault)
+    for name in ("acme", "rival"):
+        world.create(directory.Organization, name, {"displayName": name.capitalize()})
+    return world
