@@ -1,0 +1,1 @@
+"""The books: balanced transactions. Takes money and ids, knows no invoice."""

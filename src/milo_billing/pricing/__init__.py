@@ -1,0 +1,1 @@
+"""What it costs: price models, unit conversion, rated lines."""

@@ -1,0 +1,90 @@
+"""Rate an account's period: read the roll-ups and the price books, then decide purely (rules.lines)."""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+
+from milo_billing.accounts import reads as accounts
+from milo_billing.catalog import reads as catalog
+from milo_billing.infra.database import Tx
+from milo_billing.kernel.money import Currency
+from milo_billing.kernel.periods import Period, local_day, local_midnight
+from milo_billing.pricing.rules.lines import rate
+from milo_billing.pricing.types import RateCard, RatedUsage, UsageQuantity
+from milo_billing.usage import reads as usage
+from milo_billing.usage.types import UsageRow
+
+ROWS_MAX = 100_000
+"""Roll-up rows read at once; about 100 MB."""
+
+
+def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> RatedUsage:
+    """What the account's usage in the period costs at the list prices of its currency.
+
+    The period begins and ends at local midnights of the account, as `billing_month` makes them; ValueError if not.
+    While `now` lies within it the figures are provisional (`closed` is False). Raises AccountNotFound, and UnableToRate
+    where the catalog and the usage do not fit together. Usage without a price is in `unpriced`, all of it where the
+    currency has no published list book.
+    """
+    payer = accounts.get_account(tx, number=account)
+    first_day, end_day = _days(period, zone=payer.time_zone)
+    card = read_rate_card(tx, currency=payer.currency, first_day=first_day, end_day=end_day)
+    used = _read_usage(tx, account=account, first_day=first_day, end_day=end_day)
+    rating = rate(used, card, first_day=first_day, end_day=end_day)
+    return RatedUsage(
+        account=account,
+        period=period,
+        closed=now >= period.end,
+        currency=rating.currency,
+        lines=rating.lines,
+        unpriced=rating.unpriced,
+    )
+
+
+def read_rate_card(tx: Tx, *, currency: Currency, first_day: date, end_day: date) -> RateCard:
+    """The list book's versions that are in force on the days `[first_day, end_day)`, with the Skus they price."""
+    books = catalog.list_books(tx, currency=currency, start=first_day, end=end_day)
+    names = {price.sku for book in books for price in book.prices}
+    return RateCard(
+        currency=currency,
+        books=books,
+        skus={sku.name: sku for sku in catalog.list_skus(tx, names=names)},
+        aggregations={meter.meter_name: meter.aggregation for meter in catalog.load_meters(tx)},
+    )
+
+
+def _days(period: Period, *, zone: str) -> tuple[date, date]:
+    """The period's first billing day, and the day after its last."""
+    first_day, end_day = local_day(period.start, zone=zone), local_day(period.end, zone=zone)
+    if (local_midnight(first_day, zone=zone), local_midnight(end_day, zone=zone)) != (
+        period.start,
+        period.end,
+    ):
+        raise ValueError(f"the period {period} does not begin and end at midnight in {zone}")
+    return first_day, end_day
+
+
+def _read_usage(tx: Tx, *, account: int, first_day: date, end_day: date) -> Iterator[UsageQuantity]:
+    """The account's roll-ups, a stretch of whole days at a time."""
+    limit = ROWS_MAX
+    while first_day < end_day:
+        rows = usage.list_rollups(tx, account=account, first=first_day, end=end_day, limit=limit)
+        if len(rows) < limit:
+            yield from map(_quantity, rows)
+            return
+        cut_day = rows[-1].day  # rows come by day, and this one may go on past the limit
+        if cut_day == first_day:
+            limit *= 2
+            continue
+        yield from (_quantity(row) for row in rows if row.day < cut_day)
+        first_day = cut_day
+
+
+def _quantity(row: UsageRow) -> UsageQuantity:
+    return UsageQuantity(
+        project=row.project,
+        meter_name=row.meter_name,
+        dimensions=tuple(sorted(row.dimensions.items())),
+        day=row.day,
+        sum=row.sum,
+        count=row.count,
+    )

@@ -1,0 +1,1 @@
+"""Pure pricing: `lines.rate` from usage to lines, one module a price model below it."""

@@ -1,0 +1,163 @@
+"""Frozen values of rating: usage in, lines out, and the explanation of every amount.
+
+Prices, books and Skus are the catalog's types. Quantities that were metered are integers in the meter's unit;
+quantities that are charged are exact fractions in the Sku's pricing unit; amounts are minor units of
+`currency`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal, NamedTuple, TypeAlias
+
+from milo_billing.catalog.types import Aggregation, Book, Price, Sku
+from milo_billing.kernel.errors import Conflict
+from milo_billing.kernel.money import Currency, Money
+from milo_billing.kernel.periods import Period
+
+Dimensions: TypeAlias = tuple[tuple[str, str], ...]
+"""A dimension set in one spelling: (key, value) pairs sorted by key."""
+
+PartKind: TypeAlias = Literal["Usage", "FlatFee", "Maximum", "Minimum"]
+
+
+class UnableToRate(Conflict):
+    """Usage stands against what the catalog says in a way that no price can settle; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuantity:
+    """What one project used of one meter, with one dimension set, on one billing day: a row of the roll-up.
+
+    `sum` is in the meter's unit, `count` in events.
+    """
+
+    project: int
+    meter_name: str
+    dimensions: Dimensions
+    day: date
+    sum: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RateCard:
+    """Everything prices are read from: the versions of one price book that touch a rating period.
+
+    `books` are in order of `effective_from`, all in one currency; the first may have begun long before the
+    period. `skus` has every Sku they price, by name; `aggregations` says how each meter counts, by meter
+    name.
+    """
+
+    currency: Currency
+    books: tuple[Book, ...]
+    skus: Mapping[str, Sku]
+    aggregations: Mapping[str, Aggregation]
+
+
+class SubLine(NamedTuple):
+    """One settled amount within a line, as an e-invoice would carry it.
+
+    Usage: `quantity` × `unit_price`. FlatFee: once, on entering `tier` (counted from 1). Maximum is what the
+    cap takes off, negative; Minimum what the floor adds. Those three have no quantity and no unit price.
+    """
+
+    kind: PartKind
+    amount_minor: int
+    quantity: Fraction = Fraction(0)
+    unit_price: Decimal | None = None
+    tier: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DimensionShare:
+    """The part of a project's share that falls to one dimension set."""
+
+    dimensions: Dimensions
+    metered: int
+    events: int
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectShare:
+    """The part of a line that falls to one project; its dimension shares sum to it."""
+
+    project: int
+    metered: int
+    events: int
+    amount_minor: int
+    dimensions: tuple[DimensionShare, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RatedLine:
+    """What one account owes for one Sku over the days `[first_day, end_day)`, at one price.
+
+    `quantity` is what was metered, converted and rounded, in `sku.pricing_unit`; `included` of it is free.
+    The amount is the sum of the parts, and of the shares with `own_minor`: what no project's usage accounts
+    for.
+    """
+
+    sku: Sku
+    price: Price
+    book: int
+    currency: Currency
+    first_day: date
+    end_day: date
+    metered: int
+    events: int
+    quantity: Fraction
+    included: Fraction
+    parts: tuple[SubLine, ...]
+    amount_minor: int
+    shares: tuple[ProjectShare, ...]
+    own_minor: int
+
+    @property
+    def amount(self) -> Money:
+        """The line's amount, before discounts and tax."""
+        return Money(self.amount_minor, self.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """Usage that no Sku of the book matches: reported, never silently free. Totals over the period."""
+
+    meter_name: str
+    project: int
+    dimensions: Dimensions
+    sum: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """What usage costs: lines by Sku name, then day, and what has no price."""
+
+    currency: Currency
+    lines: tuple[RatedLine, ...]
+    unpriced: tuple[Unpriced, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RatedUsage:
+    """One account's rating period. Lines are by Sku name, then day; `account` is its surrogate number.
+
+    `closed` says that the period was over when it was rated; until then more usage comes, and the figures are
+    provisional.
+    """
+
+    account: int
+    period: Period
+    closed: bool
+    currency: Currency
+    lines: tuple[RatedLine, ...]
+    unpriced: tuple[Unpriced, ...]
+
+    @property
+    def total(self) -> Money:
+        """The sum of the lines, before discounts, credits and tax."""
+        return Money(sum(line.amount_minor for line in self.lines), self.currency)

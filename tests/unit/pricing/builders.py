@@ -1,0 +1,132 @@
+"""Short ways to say a price, a Sku, a book and some usage; what a test does not assert has a default here."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+
+from milo_billing.catalog.types import Aggregation, Book, Price, QuantityRounding, Sku, Tier
+from milo_billing.kernel.money import Money, settle
+from milo_billing.pricing.rules.lines import rate
+from milo_billing.pricing.types import RateCard, RatedLine, Rating, UsageQuantity
+
+FIRST_DAY, END_DAY = date(2026, 10, 1), date(2026, 11, 1)
+
+
+def usd(text: str) -> Money:
+    return settle(Decimal(text), "USD")
+
+
+def sku(
+    name: str = "requests",
+    *,
+    meter: str = "requests",
+    match: Mapping[str, tuple[str, ...]] | None = None,
+    unit_factor: Fraction = Fraction(1),
+    rounding: QuantityRounding | None = None,
+) -> Sku:
+    return Sku(
+        number=1,
+        name=name,
+        meter_name=meter,
+        match=match or {},
+        pricing_unit="1",
+        unit_factor=unit_factor,
+        quantity_rounding=rounding,
+        tax_category="standard",
+        display_name=name,
+        invoice_group="",
+        service="",
+    )
+
+
+def per_unit(
+    unit_price: str,
+    *,
+    sku: str = "requests",
+    included: str = "0",
+    minimum: str | None = None,
+    maximum: str | None = None,
+) -> Price:
+    return Price(
+        sku=sku,
+        model="PerUnit",
+        unit_price=Decimal(unit_price),
+        tiers=(),
+        included_quantity=Decimal(included),
+        minimum=None if minimum is None else Decimal(minimum),
+        maximum=None if maximum is None else Decimal(maximum),
+    )
+
+
+def graduated(
+    *tiers: Tier,
+    sku: str = "requests",
+    included: str = "0",
+    minimum: str | None = None,
+    maximum: str | None = None,
+) -> Price:
+    return Price(
+        sku=sku,
+        model="Graduated",
+        unit_price=None,
+        tiers=tiers,
+        included_quantity=Decimal(included),
+        minimum=None if minimum is None else Decimal(minimum),
+        maximum=None if maximum is None else Decimal(maximum),
+    )
+
+
+def tier(up_to: str | None, unit_price: str = "0", *, flat: str = "0", charge_at_zero: bool = False) -> Tier:
+    return Tier(None if up_to is None else Decimal(up_to), Decimal(unit_price), Decimal(flat), charge_at_zero)
+
+
+def book(*prices: Price, number: int = 1, since: date = date(2026, 1, 1), currency: str = "USD") -> Book:
+    return Book(number, f"list-{number}", "list", since, currency, prices)
+
+
+def card(
+    books: Iterable[Book], skus: Iterable[Sku] = (), aggregations: Mapping[str, Aggregation] | None = None
+) -> RateCard:
+    books = tuple(books)
+    known = {one.name: one for one in skus} or {"requests": sku()}
+    return RateCard(
+        currency=books[0].currency,
+        books=books,
+        skus=known,
+        aggregations=aggregations or {one.meter_name: "Sum" for one in known.values()},
+    )
+
+
+def usage(
+    units: int,
+    *,
+    project: int = 1,
+    meter: str = "requests",
+    day: date = FIRST_DAY,
+    events: int = 1,
+    **dimensions: str,
+) -> UsageQuantity:
+    return UsageQuantity(project, meter, tuple(sorted(dimensions.items())), day, units, events)
+
+
+def rate_october(usage: Iterable[UsageQuantity], card: RateCard) -> Rating:
+    return rate(usage, card, first_day=FIRST_DAY, end_day=END_DAY)
+
+
+def rate_units(
+    units: Decimal | int | str,
+    price: Price,
+    *,
+    currency: str = "USD",
+    unit_factor: Fraction = Fraction(1),
+    rounding: QuantityRounding | None = None,
+) -> RatedLine:
+    """The one line for that many units; parts of a unit are metered in billionths. No usage is one event of zero."""
+    billionths = Fraction(Decimal(units)) * 10**9
+    assert billionths.denominator == 1
+    sold = sku(unit_factor=unit_factor / 10**9, rounding=rounding)
+    rating = rate_october([usage(billionths.numerator)], card([book(price, currency=currency)], skus=[sold]))
+    (line,) = rating.lines
+    assert rating.unpriced == ()
+    return line
