@@ -1,0 +1,1 @@
+"""What was used: ingest, deduplicate, attribute, roll up, quarantine."""

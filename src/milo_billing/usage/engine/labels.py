@@ -1,0 +1,149 @@
+"""Dimension sets and resources: from the bytes in an event to a 64-bit hash, by way of bounded caches.
+
+The same labels come again and again, so the bytes as sent lead to the hash of their canonical JSON without parsing.
+Owns: canonical form, bounds, what is known to be stored. Not: which dimensions a meter declares (knowledge).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+from typing import Final, TypeAlias, cast
+
+import msgspec
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from milo_billing.usage.rules import text_hash
+
+I64: TypeAlias = NDArray[np.int64]
+U64: TypeAlias = NDArray[np.uint64]
+Mask: TypeAlias = NDArray[np.bool_]
+
+DIMENSIONS_MAX: Final = 32
+DIMENSION_CHARACTERS_MAX: Final = 256
+RESOURCE_BYTES_MAX: Final = 4_096
+CACHED_MAX: Final = 65_536
+"""Spellings that a cache holds; then it starts anew."""
+
+STORED_MAX: Final = 500_000
+"""Hashes that are remembered as stored; then they are offered to the database again, which ignores them."""
+
+INVALID: Final = -1
+
+_decode_labels = msgspec.json.Decoder(dict[str, str]).decode
+_decode_object = msgspec.json.Decoder(dict[str, object] | None).decode
+
+
+def canonical_dimensions(raw: bytes) -> bytes:
+    """One spelling of a dimension set. Raises ValueError if it is no object of texts, or over the bounds."""
+    labels = {} if raw == b"null" else _decode_labels(raw)
+    if len(labels) > DIMENSIONS_MAX:
+        raise ValueError(f"{len(labels)} dimensions, at most {DIMENSIONS_MAX} are allowed")
+    for name, value in labels.items():
+        if len(value) > DIMENSION_CHARACTERS_MAX or "\0" in value or "\0" in name:
+            raise ValueError(
+                f"dimension {name!r} is over {DIMENSION_CHARACTERS_MAX} characters, or holds a NUL"
+            )
+    return orjson.dumps(labels, option=orjson.OPT_SORT_KEYS)
+
+
+def canonical_resource(raw: bytes) -> bytes:
+    """One spelling of a resource; `null` where there is none. Raises ValueError if it is no object, or too large."""
+    if len(raw) > RESOURCE_BYTES_MAX:
+        raise ValueError(f"the resource is over {RESOURCE_BYTES_MAX} bytes")
+    return orjson.dumps(_decode_object(raw), option=orjson.OPT_SORT_KEYS)
+
+
+class LabelCache:
+    """Leads from bytes as sent to a slot; slots lead to hashes. Not thread-safe: one preparer at a time.
+
+    Slots hold until the next call of `slots`; results that live longer keep hashes.
+    """
+
+    def __init__(self, canonical: Callable[[bytes], bytes], *, names: bool) -> None:
+        self._canonical = canonical
+        self._with_names = names
+        self._stored: set[int] = set()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._slot_of: dict[bytes, int] = {}
+        self._hashes: U64 = np.zeros(0, np.uint64)
+        self._hash_list: list[int] = []
+        self._offered: Mask = np.zeros(0, np.bool_)
+        self._names: list[frozenset[str]] = []
+
+    def slots(self, raws: Sequence[bytes]) -> I64:
+        """A slot for each; INVALID where the bytes are not what they should be."""
+        if len(self._slot_of) > CACHED_MAX:
+            self._clear()
+        # slots count from 1 in the dictionary, so that 0 says "not there"
+        found = np.fromiter(map(self._slot_of.get, raws, repeat(0)), np.int64, len(raws))
+        missed: list[int] = np.flatnonzero(found == 0).tolist()
+        for i in missed:
+            found[i] = self._slot_of.get(raws[i]) or self._add(raws[i])
+        if len(self._hashes) != len(self._hash_list):
+            fresh = len(self._hash_list) - len(self._hashes)
+            self._hashes = np.array(self._hash_list, np.uint64)
+            self._offered = np.concatenate([self._offered, np.ones(fresh, np.bool_)])
+        return np.where(found > 0, found - 1, INVALID)
+
+    def _add(self, raw: bytes) -> int:
+        try:
+            canonical = self._canonical(raw)
+        except (ValueError, TypeError, UnicodeDecodeError):  # msgspec's errors are ValueErrors
+            return INVALID
+        slot = len(self._hash_list) + 1
+        self._hash_list.append(text_hash(canonical))
+        if self._with_names:
+            self._names.append(frozenset(cast("dict[str, str]", orjson.loads(canonical))))
+        self._slot_of[raw] = slot
+        return slot
+
+    def hashes(self, slots: I64, raws: Sequence[bytes]) -> U64:
+        """The 64-bit hash of each label's canonical JSON, or of its bytes where they are INVALID."""
+        invalid = np.flatnonzero(slots == INVALID)
+        if not len(invalid):
+            return self._hashes[slots]
+        hashes = np.zeros(len(slots), np.uint64)
+        valid = slots != INVALID
+        hashes[valid] = self._hashes[slots[valid]]
+        places: list[int] = invalid.tolist()
+        for i in places:
+            hashes[i] = text_hash(raws[i])
+        return hashes
+
+    def names(self, slot: int) -> frozenset[str]:
+        """The keys of the labels in this slot."""
+        return self._names[slot]
+
+    def unstored(self, slots: I64, raws: Sequence[bytes], *, among: NDArray[np.intp]) -> dict[int, bytes]:
+        """Labels of the events `among`, all valid, that may not be in the database yet: hash → canonical JSON."""
+        among = among[self._offered[slots[among]]]
+        distinct, first = np.unique(slots[among], return_index=True)
+        labels: list[int] = distinct.tolist()
+        places: list[int] = among[first].tolist()
+        found: dict[int, bytes] = {}
+        for slot, i in zip(labels, places, strict=True):
+            hash = self._hash_list[slot]
+            if hash in self._stored:
+                self._offered[slot] = False
+            else:
+                found[hash] = self._canonical(raws[i])
+        return found
+
+    def mark_stored(self, hashes: Iterable[int]) -> None:
+        """Remember, after the commit, that these are in the database."""
+        if len(self._stored) > STORED_MAX:
+            self._stored.clear()
+        self._stored.update(hashes)
+
+
+def dimension_cache() -> LabelCache:
+    """For `data.dimensions`."""
+    return LabelCache(canonical_dimensions, names=True)
+
+
+def resource_cache() -> LabelCache:
+    """For `data.resource`."""
+    return LabelCache(canonical_resource, names=False)

@@ -1,0 +1,365 @@
+"""SQL that writes the tables of this slice, and the probes of an ingest transaction; runs as their owner, milo_ingest.
+
+Bulk data comes in as PostgreSQL's binary COPY format, made by `engine.rows`. Not: what is written (engine decides).
+"""
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final, LiteralString
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.adapt import Buffer, Dumper
+from psycopg.pq import Format
+from psycopg.types.json import Jsonb
+
+from milo_billing.infra.database import Tx
+from milo_billing.usage.types import ChunkResult, ImportChunk, RejectedRow
+
+_DAYS_LOCK: Final = 4204
+_COMPACTION_LOCK: Final = 4205
+_UUID_OID: Final = 2950
+_UUID_ARRAY_OID: Final = 2951
+_COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_END: Final = b"\xff\xff"
+
+EVENT_COLUMNS: Final = (
+    "id, event_at, received_at, account, project, meter, day, dimensions, value, resource, digest"
+)
+DELTA_COLUMNS: Final = (
+    "account, day, project, meter, dimensions, sum, count, min, max, last, last_at, last_id"
+)
+FOREIGN_COLUMNS: Final = "hash, event, digest"
+
+
+class LabelCollision(Exception):
+    """Two different label sets have the same 64-bit hash: the newer cannot be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """128-bit keys in ascending order: 16 bytes each in `data`, and the same as elements of a binary uuid[]."""
+
+    data: bytes
+    elements: bytes
+
+    def __len__(self) -> int:
+        return len(self.data) // 16
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedEvent:
+    """A row of usage.quarantine."""
+
+    id: UUID
+    owner_org: int
+    reason: str
+    detail: str
+    meter: str
+    project: str
+    event_at: datetime | None
+    received_at: datetime
+    digest: int
+    event: bytes
+
+
+class _KeysDumper(Dumper):
+    """Keys as a binary uuid[]: psycopg's own would make a UUID object of each."""
+
+    format = Format.BINARY
+    oid = _UUID_ARRAY_OID
+
+    def dump(self, obj: Keys) -> Buffer:
+        return struct.pack(">iiiii", 1, 0, _UUID_OID, len(obj), 1) + obj.elements
+
+
+psycopg.adapters.register_dumper(Keys, _KeysDumper)
+
+
+# -- probing
+
+
+def read_versions(tx: Tx) -> dict[str, int]:
+    """controlplane.versions, by name; also tells the planner to probe by index, whatever its statistics say."""
+    rows = tx.execute(
+        "select set_config('enable_seqscan', 'off', true), name, version from controlplane.versions",
+        prepare=True,
+    )
+    return {name: version for _, name, version in rows}
+
+
+def find_stored(tx: Tx, keys: Keys) -> dict[bytes, int]:
+    """Those of the event ids that are stored or quarantined, each with its payload's digest.
+
+    Without the BETWEEN, which prunes partitions, and the order of keys, this is three times slower (performance.md).
+    """
+    found: dict[bytes, int] = {}
+    if keys:
+        for table in ("events", "quarantine"):
+            query: LiteralString = (
+                f"select id, digest from usage.{table} where id = any (%b) and id between %s and %s"
+            )
+            _probe(tx, query, keys, found)
+    return found
+
+
+def find_foreign(tx: Tx, keys: Keys) -> dict[bytes, int]:
+    """Those of the foreign ids' hashes that were here before, each with its payload's digest."""
+    found: dict[bytes, int] = {}
+    if keys:
+        query: LiteralString = (
+            "select hash, digest from usage.foreign_ids where hash = any (%b) and hash between %s and %s"
+        )
+        _probe(tx, query, keys, found)
+    return found
+
+
+def _probe(tx: Tx, query: LiteralString, keys: Keys, found: dict[bytes, int]) -> None:
+    bounds = UUID(bytes=keys.data[:16]), UUID(bytes=keys.data[-16:])
+    with tx.cursor(binary=True) as cursor:
+        for id, digest in cursor.execute(query, (keys, *bounds), prepare=True):
+            found[id.bytes] = digest
+
+
+# -- writing
+
+
+def insert_dimension_sets(tx: Tx, labels: Mapping[int, bytes]) -> None:
+    """Store dimension sets under their hashes, those that are there already again to no effect.
+
+    Raises LabelCollision if another set has the same hash.
+    """
+    if not labels:
+        return
+    given = (_signed(labels), [text.decode() for text in labels.values()])
+    tx.execute(
+        "insert into usage.dimension_sets select h, d::jsonb from unnest(%s::bigint[], %s::text[]) as t (h, d) "
+        "order by h on conflict do nothing",
+        given,
+    )
+    other = tx.execute(
+        "select s.hash from usage.dimension_sets s join unnest(%s::bigint[], %s::text[]) as t (h, d) on t.h = s.hash "
+        "where s.dimensions <> t.d::jsonb limit 1",
+        given,
+    ).fetchone()
+    if other is not None:
+        raise LabelCollision(f"another dimension set has the hash {other[0]}")
+
+
+def insert_resources(tx: Tx, labels: Mapping[int, bytes]) -> None:
+    """Store resources under their hashes, those that are there already again to no effect."""
+    if labels:
+        tx.execute(
+            "insert into usage.resources select * from unnest(%s::bigint[], %s::text[]) as t (h, r) order by h "
+            "on conflict do nothing",
+            (_signed(labels), [text.decode() for text in labels.values()]),
+        )
+
+
+def _signed(hashes: Iterable[int]) -> list[int]:
+    return [hash - (1 << 64) if hash >> 63 else hash for hash in hashes]
+
+
+def copy_events(tx: Tx, rows: bytes) -> None:
+    """Append rows of EVENT_COLUMNS. Raises UniqueViolation if one of the ids has come in meanwhile."""
+    _copy(tx, f"copy usage.events ({EVENT_COLUMNS}) from stdin (format binary)", rows)
+
+
+def copy_deltas(tx: Tx, rows: bytes) -> None:
+    """Append rows of DELTA_COLUMNS."""
+    _copy(tx, f"copy usage.deltas ({DELTA_COLUMNS}) from stdin (format binary)", rows)
+
+
+def copy_foreign_ids(tx: Tx, rows: bytes) -> None:
+    """Append rows of FOREIGN_COLUMNS. Raises UniqueViolation if one of them has come in meanwhile."""
+    _copy(tx, f"copy usage.foreign_ids ({FOREIGN_COLUMNS}) from stdin (format binary)", rows)
+
+
+def _copy(tx: Tx, statement: LiteralString, rows: bytes) -> None:
+    if rows:
+        with tx.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.write(_COPY_HEADER + rows + _COPY_END)
+
+
+def copy_quarantine(tx: Tx, events: Sequence[QuarantinedEvent]) -> None:
+    """Append quarantined events. Raises UniqueViolation if one of the ids has come in meanwhile."""
+    if not events:
+        return
+    statement: LiteralString = (
+        "copy usage.quarantine (id, owner_org, reason, detail, meter, project, event_at, received_at, digest, event) "
+        "from stdin (format binary)"
+    )
+    with tx.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(
+            ["uuid", "int8", "text", "text", "text", "text", "timestamptz", "timestamptz", "int8", "bytea"]
+        )
+        for event in events:
+            copy.write_row([getattr(event, name) for name in QuarantinedEvent.__slots__])
+
+
+def add_tallies(tx: Tx, *, process: UUID, tallies: Mapping[tuple[int, date, str], int]) -> None:
+    """Add to the counts of fates, by (sender's organization, day of receipt, fate)."""
+    if not tallies:
+        return
+    keys = sorted(tallies)
+    tx.execute(
+        "insert into usage.tallies as t (owner_org, day, fate, process, events) "
+        "select o, d, f, %s, n from unnest(%s::bigint[], %s::date[], %s::text[], %s::bigint[]) as u (o, d, f, n) "
+        "on conflict (owner_org, day, fate, process) do update set events = t.events + excluded.events",
+        (
+            process,
+            [key[0] for key in keys],
+            [key[1] for key in keys],
+            [key[2] for key in keys],
+            [tallies[key] for key in keys],
+        ),
+        prepare=True,
+    )
+
+
+# -- days and compaction
+
+
+def ensure_days(tx: Tx, *, first: date, last: date) -> tuple[date, ...]:
+    """Have a partition for every day of id time from `first` to `last`; returns the days that were made.
+
+    A partition is made apart and then attached, which needs no lock that readers or writers would wait for.
+    """
+    tx.execute("select pg_advisory_xact_lock(%s)", (_DAYS_LOCK,))
+    standing = {
+        day for (day,) in tx.execute("select day from usage.days where day between %s and %s", (first, last))
+    }
+    wanted = (first + timedelta(days=n) for n in range((last - first).days + 1))
+    made = tuple(day for day in wanted if day not in standing)
+    for day in made:
+        name = sql.Identifier("usage", f"events_{day:%Y%m%d}")
+        low, high = _first_id(day), _first_id(day + timedelta(days=1))
+        tx.execute(sql.SQL("create table {} (like usage.events including all)").format(name))
+        tx.execute(
+            sql.SQL("alter table usage.events attach partition {} for values from ({}) to ({})").format(
+                name, sql.Literal(str(low)), sql.Literal(str(high))
+            )
+        )
+        tx.execute("insert into usage.days (day) values (%s)", (day,))
+    return made
+
+
+def find_open_days(tx: Tx) -> tuple[date, date] | None:
+    """The oldest and newest day of id time that still takes events; None before any partition was made."""
+    row = tx.execute("select min(day), max(day) from usage.days where sealed_at is null").fetchone()
+    return None if row is None or row[0] is None else (row[0], row[1])
+
+
+def _first_id(day: date) -> UUID:
+    ms = (day - date(1970, 1, 1)).days * 86_400_000
+    return UUID(int=ms << 80)
+
+
+def compact(tx: Tx) -> int:
+    """Move the deltas into the roll-ups; returns how many deltas there were. None to move while another does it.
+
+    One statement: a reader sees a delta either in one place or in the other. Rows that are being written meanwhile
+    are not seen, and stay for the next time.
+    """
+    locked = tx.execute("select pg_try_advisory_xact_lock(%s)", (_COMPACTION_LOCK,)).fetchone()
+    if locked is None or not locked[0]:
+        return 0
+    newest: LiteralString = "order by last_at desc, last_id desc"
+    moved: LiteralString = (
+        "with moved as (delete from usage.deltas returning *), "
+        "folded as (insert into usage.rollups as r "
+        "(account, day, project, meter, dimensions, sum, count, min, max, last, last_at, last_id) "
+        "select account, day, project, meter, dimensions, sum(sum), sum(count)::bigint, min(min), max(max), "
+        f"(array_agg(last {newest}))[1], max(last_at), (array_agg(last_id {newest}))[1] "
+        "from moved group by account, day, project, meter, dimensions "
+        "order by account, day, project, meter, dimensions "  # in key order: two compactors cannot deadlock
+        "on conflict (account, day, project, meter, dimensions) do update set "
+        "sum = r.sum + excluded.sum, count = r.count + excluded.count, "
+        "min = least(r.min, excluded.min), max = greatest(r.max, excluded.max), "
+        "last = case when (excluded.last_at, excluded.last_id) > (r.last_at, r.last_id) "
+        "then excluded.last else r.last end, "
+        "last_id = case when (excluded.last_at, excluded.last_id) > (r.last_at, r.last_id) "
+        "then excluded.last_id else r.last_id end, "
+        "last_at = greatest(r.last_at, excluded.last_at) "
+        "returning 1) select count(*) from moved"
+    )
+    row = tx.execute(moved).fetchone()
+    return 0 if row is None else row[0]
+
+
+def vacuum_deltas(tx: Tx, *, shrink: bool) -> None:
+    """Make the space of moved deltas usable again; `shrink` also gives it back, which stops writers for a moment.
+
+    `tx` is in autocommit and outside a transaction.
+    """
+    tx.execute("vacuum (truncate on) usage.deltas" if shrink else "vacuum (truncate off) usage.deltas")
+
+
+# -- file imports
+
+
+def insert_import(
+    tx: Tx,
+    *,
+    id: UUID,
+    owner_org: int,
+    digest: bytes,
+    mapping: Mapping[str, Any],
+    identity: bytes,
+    rows: int,
+    accept_late: bool,
+    opened_by: str,
+    now: datetime,
+) -> bool:
+    """Open an import; False if the sender has opened it before."""
+    made = tx.execute(
+        "insert into usage.imports (id, owner_org, digest, mapping, identity, rows, accept_late, opened_by, opened_at) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (owner_org, identity) do nothing",
+        (id, owner_org, digest, Jsonb(mapping), identity, rows, accept_late, opened_by, now),
+    )
+    return made.rowcount == 1
+
+
+def set_accept_late(tx: Tx, *, id: UUID) -> None:
+    """Lift the late window for what is still to come of an open import."""
+    tx.execute("update usage.imports set accept_late = true where id = %s", (id,))
+
+
+def complete_import(tx: Tx, *, id: UUID, now: datetime) -> None:
+    """Close an import for good; closing it again changes nothing."""
+    tx.execute("update usage.imports set completed_at = %s where id = %s and completed_at is null", (now, id))
+
+
+def insert_chunk(tx: Tx, chunk: ImportChunk, result: ChunkResult) -> None:
+    """Keep what became of a chunk, so that it answers the same when it is sent again; the first answer stays."""
+    tx.execute(
+        "insert into usage.import_chunks "
+        "(import, number, digest, rows, accepted, quarantined, duplicate, rejected) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+        (
+            chunk.import_id,
+            chunk.number,
+            chunk.digest,
+            len(chunk.row_numbers),
+            result.accepted,
+            result.quarantined,
+            result.duplicate,
+            Jsonb([{"row": row.row, "reason": row.reason, "detail": row.detail} for row in result.rejected]),
+        ),
+    )
+
+
+def find_chunk(tx: Tx, *, import_id: UUID, number: int) -> tuple[bytes, ChunkResult] | None:
+    """The digest of the chunk of that number and what became of it."""
+    row = tx.execute(
+        "select digest, accepted, quarantined, duplicate, rejected from usage.import_chunks "
+        "where import = %s and number = %s",
+        (import_id, number),
+    ).fetchone()
+    if row is None:
+        return None
+    rejected = tuple(RejectedRow(entry["row"], entry["reason"], entry["detail"]) for entry in row[4])
+    return bytes(row[0]), ChunkResult(row[1], row[2], row[3], rejected)
