@@ -1,0 +1,1 @@
+"""The only home of vendor SDKs: document writers now; payments, mail, webhooks later."""

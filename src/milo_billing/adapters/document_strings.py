@@ -1,0 +1,243 @@
+"""The words of a document, by language, and which language a reader gets.
+
+Number and date formats come from CLDR (`document_formats`); here is only what a person has to translate. A language
+that is not here falls back to English as a whole, so that words and formats never mix.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+FALLBACK: Final = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Strings:
+    """Every fixed text of an invoice. Braces are filled in by the writer."""
+
+    invoice: str
+    number: str
+    issued_on: str
+    due_on: str
+    period: str
+    account: str
+    bill_to: str
+    to_company: str
+    to_person: str
+    erased: str
+    description: str
+    quantity: str
+    unit: str
+    unit_price: str
+    amount: str
+    included: str
+    tier: str
+    usage: str
+    flat_fee: str
+    maximum: str
+    minimum: str
+    subtotal: str
+    total: str
+    amount_due: str
+    due_by: str
+    by_project: str
+    project: str
+    account_share: str
+    further_projects: str
+    payment: str
+    pay_please: str
+    pay_reference: str
+    account_holder: str
+    iban: str
+    bic: str
+    bank: str
+    reference: str
+    page: str
+    days_in_zone: str
+    logo: str
+    tax_id: str
+    tax_ids: Mapping[str, str]
+
+
+_EN = Strings(
+    invoice="Invoice",
+    number="Invoice number",
+    issued_on="Issue date",
+    due_on="Due date",
+    period="Billing period",
+    account="Billing account",
+    bill_to="Bill to",
+    to_company="{name}",
+    to_person="{name}",
+    erased="Customer details erased on request",
+    description="Description",
+    quantity="Quantity",
+    unit="Unit",
+    unit_price="Unit price",
+    amount="Amount ({currency})",
+    included="Included free of charge",
+    tier="Tier {tier}",
+    usage="Usage",
+    flat_fee="Fee for tier {tier}",
+    maximum="Reduction to the maximum charge",
+    minimum="Increase to the minimum charge",
+    subtotal="Subtotal",
+    total="Total",
+    amount_due="Amount due",
+    due_by="due by {date}",
+    by_project="Charges by project",
+    project="Project",
+    account_share="Not assigned to a project",
+    further_projects="{count} further projects",
+    payment="Payment",
+    pay_please="Please pay {amount} by {date}.",
+    pay_reference="Please state the invoice number {number} as the reference.",
+    account_holder="Account holder",
+    iban="IBAN",
+    bic="BIC",
+    bank="Bank",
+    reference="Reference",
+    page="Page {page} of {pages}",
+    days_in_zone="Days run from midnight to midnight in the time zone {zone}.",
+    logo="Logo of {name}",
+    tax_id="Tax ID",
+    tax_ids=MappingProxyType({"eu_vat": "VAT ID", "gb_vat": "VAT number", "us_ein": "EIN"}),
+)
+
+_DE = Strings(
+    invoice="Rechnung",
+    number="Rechnungsnummer",
+    issued_on="Rechnungsdatum",
+    due_on="Fällig am",
+    period="Leistungszeitraum",
+    account="Abrechnungskonto",
+    bill_to="Rechnungsempfänger",
+    to_company="{name}",
+    to_person="{name}",
+    erased="Kundendaten auf Verlangen gelöscht",
+    description="Beschreibung",
+    quantity="Menge",
+    unit="Einheit",
+    unit_price="Einzelpreis",
+    amount="Betrag ({currency})",
+    included="Kostenlos enthalten",
+    tier="Staffel {tier}",
+    usage="Nutzung",
+    flat_fee="Gebühr für Staffel {tier}",
+    maximum="Minderung auf den Höchstbetrag",
+    minimum="Aufstockung auf den Mindestbetrag",
+    subtotal="Zwischensumme",
+    total="Gesamtbetrag",
+    amount_due="Zu zahlen",
+    due_by="fällig am {date}",
+    by_project="Kosten nach Projekt",
+    project="Projekt",
+    account_share="Keinem Projekt zugeordnet",
+    further_projects="{count} weitere Projekte",
+    payment="Zahlung",
+    pay_please="Bitte zahlen Sie {amount} bis zum {date}.",
+    pay_reference="Bitte geben Sie die Rechnungsnummer {number} als Verwendungszweck an.",
+    account_holder="Kontoinhaber",
+    iban="IBAN",
+    bic="BIC",
+    bank="Bank",
+    reference="Verwendungszweck",
+    page="Seite {page} von {pages}",
+    days_in_zone="Ein Tag reicht von Mitternacht bis Mitternacht in der Zeitzone {zone}.",
+    logo="Logo von {name}",
+    tax_id="Steuernummer",
+    tax_ids=MappingProxyType({"eu_vat": "USt-IdNr.", "de_stn": "Steuernummer", "gb_vat": "VAT-Nummer"}),
+)
+
+_FR = Strings(
+    invoice="Facture",
+    number="Numéro de facture",
+    issued_on="Date d’émission",
+    due_on="Date d’échéance",
+    period="Période de facturation",
+    account="Compte de facturation",
+    bill_to="Facturé à",
+    to_company="{name}",
+    to_person="{name}",
+    erased="Coordonnées du client effacées à sa demande",
+    description="Description",
+    quantity="Quantité",
+    unit="Unité",
+    unit_price="Prix unitaire",
+    amount="Montant ({currency})",
+    included="Inclus sans frais",
+    tier="Tranche {tier}",
+    usage="Utilisation",
+    flat_fee="Forfait de la tranche {tier}",
+    maximum="Réduction au montant maximal",
+    minimum="Complément au montant minimal",
+    subtotal="Sous-total",
+    total="Total",
+    amount_due="Montant à payer",
+    due_by="à régler au plus tard le {date}",
+    by_project="Frais par projet",
+    project="Projet",
+    account_share="Sans projet",
+    further_projects="{count} autres projets",
+    payment="Paiement",
+    pay_please="Merci de régler {amount} au plus tard le {date}.",
+    pay_reference="Merci d’indiquer le numéro de facture {number} comme référence.",
+    account_holder="Titulaire du compte",
+    iban="IBAN",
+    bic="BIC",
+    bank="Banque",
+    reference="Référence",
+    page="Page {page} sur {pages}",
+    days_in_zone="Les jours vont de minuit à minuit dans le fuseau horaire {zone}.",
+    logo="Logo de {name}",
+    tax_id="Numéro fiscal",
+    tax_ids=MappingProxyType({"eu_vat": "N° TVA", "fr_siret": "SIRET", "gb_vat": "N° TVA"}),
+)
+
+_JA = Strings(
+    invoice="請求書",
+    number="請求書番号",
+    issued_on="発行日",
+    due_on="お支払期限",
+    period="ご利用期間",
+    account="請求先アカウント",
+    bill_to="ご請求先",
+    to_company="{name} 御中",
+    to_person="{name} 様",
+    erased="お客様情報はご要望により消去されました",
+    description="内容",
+    quantity="数量",
+    unit="単位",
+    unit_price="単価",
+    amount="金額 ({currency})",
+    included="無料利用分",
+    tier="段階 {tier}",
+    usage="ご利用分",
+    flat_fee="段階 {tier} の基本料金",
+    maximum="上限額による減額",
+    minimum="最低額までの加算",
+    subtotal="小計",
+    total="合計",
+    amount_due="ご請求金額",
+    due_by="お支払期限 {date}",
+    by_project="プロジェクト別内訳",
+    project="プロジェクト",
+    account_share="プロジェクト未割当",
+    further_projects="その他 {count} 件のプロジェクト",
+    payment="お支払い方法",
+    pay_please="{date}までに {amount} をお支払いください。",
+    pay_reference="お振込の際は請求書番号 {number} をご記入ください。",
+    account_holder="口座名義",
+    iban="IBAN",
+    bic="BIC",
+    bank="銀行名",
+    reference="振込依頼番号",
+    page="{page} / {pages} ページ",
+    days_in_zone="1日はタイムゾーン {zone} の0時から24時までです。",
+    logo="{name} のロゴ",
+    tax_id="税務番号",
+    tax_ids=MappingProxyType({"jp_trn": "登録番号", "eu_vat": "VAT番号", "gb_vat": "VAT番号"}),
+)
+
+STRINGS: Final[Mapping[str, Strings]] = MappingProxyType({"en": _EN, "de": _DE, "fr": _FR, "ja": _JA})

@@ -1,0 +1,220 @@
+"""Every text of an invoice's page, in the reader's words and formats: what templates/invoice.typ places.
+
+Owns: what is printed, in which order, and what is left out of a very long invoice. Not: where it stands on the page
+(the template), how a number looks (document_formats).
+"""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from milo_billing.adapters.document_formats import Formats, formats_for
+from milo_billing.adapters.document_strings import Strings
+from milo_billing.invoicing.types import InvoiceDocument, InvoiceLine, LineShare, Part, Party
+
+PROJECT_ITEMS_MAX: Final = 120
+"""Some two pages. With more shares than this, projects are printed with their totals only."""
+
+PROJECTS_MAX: Final = 1000
+"""Projects printed one by one; the smallest of the others are one row, so that the column still sums up."""
+
+_PLACED_BY_TEMPLATE: Final = (
+    "invoice",
+    "bill_to",
+    "amount_due",
+    "description",
+    "quantity",
+    "unit",
+    "unit_price",
+    "total",
+    "payment",
+    "by_project",
+    "project",
+)
+_LETTER_COUNTRIES: Final = frozenset({"US", "CA", "MX", "PH", "CL", "CO", "VE"})
+
+
+def page_data(document: InvoiceDocument) -> dict[str, Any]:
+    """Every text of the page, formatted for the document's language: what templates/invoice.typ places."""
+    formats = formats_for(document.language)
+    words = formats.strings
+    seller_country = document.seller.address.country if document.seller.address else ""
+    total = formats.money(document.total_minor, document.currency)
+    due_on = formats.day(document.due_on)
+    projects = _projects(document, formats)
+    return {
+        "language": formats.language,
+        "region": formats.region,
+        "paper": "us-letter" if seller_country in _LETTER_COUNTRIES else "a4",
+        "color": document.color,
+        "logo": None,
+        "logo-alt": words.logo.format(name=document.seller.name),
+        "number": document.number,
+        "strings": {key: getattr(words, key) for key in _PLACED_BY_TEMPLATE},
+        "seller": _party(document.seller, formats, seller_country),
+        "buyer": _buyer(document.buyer, formats, seller_country),
+        "footer": _footer(document.seller, formats),
+        "page-pattern": words.page,
+        "facts": [
+            [words.number, document.number],
+            [words.issued_on, formats.day(document.issued_on)],
+            [words.due_on, due_on],
+            [words.period, formats.days(document.first_day, document.end_day)],
+            [words.account, document.account],
+        ],
+        "due-by": words.due_by.format(date=due_on),
+        "amount-head": words.amount.format(currency=document.currency),
+        "lines": [_line(line, document, formats) for line in document.lines],
+        "totals": _totals(document, formats),
+        "total-money": total,
+        "total-amount": formats.amount(document.total_minor, document.currency),
+        "projects": projects,
+        "pay-please": " ".join(
+            (
+                words.pay_please.format(amount=total, date=due_on),
+                words.pay_reference.format(number=document.number),
+            )
+        ),
+        "bank": _bank(document, formats),
+        "notes": [
+            words.days_in_zone.format(zone=document.time_zone),
+            *(line for line in document.legal_text.splitlines() if line.strip()),
+        ],
+    }
+
+
+def _party(party: Party, formats: Formats, sent_from: str) -> dict[str, Any]:
+    lines = [party.contact] if party.contact else []
+    if party.address is not None:
+        lines += formats.address(party.address, sent_from=sent_from)
+    return {"name": party.name, "lines": [*lines, *_tax_ids(party, formats)]}
+
+
+def _buyer(buyer: Party | None, formats: Formats, sent_from: str) -> dict[str, Any]:
+    """The addressee, with the form of address that the language asks for."""
+    words = formats.strings
+    if buyer is None:
+        return {"name": words.erased, "lines": []}
+    if not buyer.contact:
+        return _party(replace(buyer, name=words.to_company.format(name=buyer.name)), formats, sent_from)
+    return _party(replace(buyer, contact=words.to_person.format(name=buyer.contact)), formats, sent_from)
+
+
+def _tax_ids(party: Party, formats: Formats) -> list[str]:
+    words = formats.strings
+    return [f"{words.tax_ids.get(tax_id.type, words.tax_id)} {tax_id.value}" for tax_id in party.tax_ids]
+
+
+def _footer(seller: Party, formats: Formats) -> str:
+    address = formats.address(seller.address, sent_from="") if seller.address else ()
+    return " · ".join((seller.name, *address, *_tax_ids(seller, formats)))
+
+
+def _totals(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
+    """Label and amount; the last row is what is due. A subtotal that says the same as the total is left out."""
+    words, currency = formats.strings, document.currency
+    rows = [[words.total, formats.money(document.total_minor, currency)]]
+    if document.subtotal_minor != document.total_minor:
+        rows.insert(0, [words.subtotal, formats.money(document.subtotal_minor, currency)])
+    return rows
+
+
+def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dict[str, Any]:
+    """A line; a single part with a price says nothing that the line itself cannot say."""
+    plain = len(line.parts) == 1 and line.parts[0].unit_price is not None and not line.included
+    price = line.parts[0].unit_price if plain else None
+    whole = (line.first_day, line.end_day) == (document.first_day, document.end_day)
+    group = line.invoice_group or line.service
+    return {
+        "description": line.description,
+        "detail": " · ".join(
+            filter(None, (group, "" if whole else formats.days(line.first_day, line.end_day)))
+        ),
+        "quantity": formats.quantity(line.quantity),
+        "unit": formats.unit(line.pricing_unit),
+        "price": "" if price is None else formats.unit_price(price, document.currency),
+        "amount": formats.amount(line.amount_minor, document.currency),
+        "parts": [] if plain else _parts(line, document.currency, formats),
+    }
+
+
+def _parts(line: InvoiceLine, currency: str, formats: Formats) -> list[dict[str, str]]:
+    rows = [
+        {
+            "description": _part_name(part, formats.strings),
+            "quantity": "" if part.quantity is None else formats.quantity(part.quantity),
+            "price": "" if part.unit_price is None else formats.unit_price(part.unit_price, currency),
+            "amount": formats.amount(part.amount_minor, currency),
+        }
+        for part in line.parts
+    ]
+    if line.included:
+        included = {
+            "description": formats.strings.included,
+            "quantity": formats.quantity(line.included),
+            "price": "",
+            "amount": formats.amount(0, currency),
+        }
+        rows.insert(0, included)
+    return rows
+
+
+def _part_name(part: Part, words: Strings) -> str:
+    match part.kind:
+        case "Usage":
+            return words.usage if part.tier is None else words.tier.format(tier=part.tier)
+        case "FlatFee":
+            return words.flat_fee.format(tier=part.tier)
+        case "Maximum":
+            return words.maximum
+        case "Minimum":
+            return words.minimum
+
+
+def _projects(document: InvoiceDocument, formats: Formats) -> list[dict[str, Any]]:
+    """The lines again, by project: by name, the account's own share last. The amounts sum to the lines' total."""
+    shares: dict[str, list[tuple[InvoiceLine, LineShare]]] = {}
+    for line in document.lines:
+        for share in line.projects:
+            shares.setdefault(share.project, []).append((line, share))
+    if set(shares) <= {""}:
+        return []
+    amounts = {name: sum(share.amount_minor for _, share in rows) for name, rows in shares.items()}
+    in_detail = sum(map(len, shares.values())) <= PROJECT_ITEMS_MAX
+    largest = sorted(amounts, key=lambda name: (-amounts[name], name))
+    printed = sorted(largest[:PROJECTS_MAX], key=lambda name: (name == "", name))
+    rows = [
+        {
+            "name": name or formats.strings.account_share,
+            "amount": formats.amount(amounts[name], document.currency),
+            "items": [_item(*one, document.currency, formats) for one in shares[name]] if in_detail else [],
+        }
+        for name in printed
+    ]
+    if further := largest[PROJECTS_MAX:]:
+        amount = sum(amounts[name] for name in further)
+        name = formats.strings.further_projects.format(count=len(further))
+        rows.append({"name": name, "amount": formats.amount(amount, document.currency), "items": []})
+    return rows
+
+
+def _item(line: InvoiceLine, share: LineShare, currency: str, formats: Formats) -> dict[str, str]:
+    unit = formats.unit(line.pricing_unit)
+    return {
+        "description": f"{line.description} ({unit})" if unit else line.description,
+        "quantity": formats.quantity(share.quantity),
+        "amount": formats.amount(share.amount_minor, currency),
+    }
+
+
+def _bank(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
+    if document.bank is None:
+        return []
+    words, bank = formats.strings, document.bank
+    rows = [
+        [words.account_holder, bank.account_holder],
+        [words.bank, bank.bank_name],
+        [words.iban, " ".join(bank.iban[i : i + 4] for i in range(0, len(bank.iban), 4))],
+        [words.bic, bank.bic],
+        [words.reference, document.number],
+    ]
+    return [[name, value] for name, value in rows if value]

@@ -1,0 +1,296 @@
+"""Draft, issue, and print: from rated usage to an invoice that never changes again (domain.md §7)."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Final, cast
+from uuid import UUID
+
+from milo_billing.accounts import operations as accounts
+from milo_billing.accounts import reads as account_reads
+from milo_billing.accounts.types import Account, BillingProfile
+from milo_billing.catalog import reads as catalog
+from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.kinds import Condition, set_condition
+from milo_billing.controlplane.work import Work
+from milo_billing.directory import reads as directory
+from milo_billing.infra.clock import new_uid
+from milo_billing.infra.crypto import Vault
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing import reads, store
+from milo_billing.invoicing.ports import DocumentWriter
+from milo_billing.invoicing.rules import drafts, issuing, periods
+from milo_billing.invoicing.types import (
+    GROUP,
+    BookVersion,
+    Draft,
+    Invoice,
+    Issued,
+    IssueOutcome,
+    IssuerVersion,
+    PrintedDocument,
+    Skipped,
+    UnableToIssue,
+    UnableToRender,
+    Unchanged,
+    WrittenDocument,
+)
+from milo_billing.kernel.periods import Period, local_day
+from milo_billing.ledger import operations as ledger
+from milo_billing.pricing import operations as pricing
+
+LINES_MAX: Final = 10_000
+"""Lines of one printed invoice."""
+
+PDF: Final = "pdf"
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Where invoices are issued: what that needs besides a transaction. One a process."""
+
+    engine: Engine
+    vault: Vault
+    books: dict[int, BookVersion] = field(default_factory=dict[int, BookVersion])
+    """Versions of price books by number. What is published never changes, so nothing here grows old."""
+
+
+def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime) -> Draft:
+    """What the account owes for consecutive rating periods, as it stands now; nothing is written.
+
+    Raises UnableToIssue where usage has no price.
+    """
+    return drafts.draft(
+        [pricing.rate_account(tx, account=account.number, period=period, now=now) for period in stretch]
+    )
+
+
+def issue_month(work: Work, *, office: Office, account: Account, year: int, month: int) -> IssueOutcome:
+    """Issue the account's invoice that ends with the rating period of this month, and post its receivable.
+
+    All in the caller's transaction, which `engine.commit` ends. Issuing again gives the same invoice. Raises
+    UnableToIssue while the period runs, where usage has no price, where nobody is declared to issue, and for an
+    account that was deleted before its usage was invoiced; the message says what to do.
+    """
+    tx, now = work.tx, work.now
+    store.lock_account(tx, account=account.number)
+    profile = _profile(tx, office.vault, account)
+    frequency, invoice_day = (
+        ("Monthly", 1) if profile is None else (profile.invoice_frequency, profile.invoice_day)
+    )
+    wanted = periods.rating_periods(
+        year, month, frequency=frequency, zone=account.time_zone, invoice_day=invoice_day
+    )
+    if not wanted:
+        return Skipped(f"invoices come {frequency.lower()}, and none ends with this month")
+    standing = reads.list_periodic(tx, account=account.number, within=Period(wanted[0].start, wanted[-1].end))
+    stretch = periods.uncovered(wanted, invoiced=[invoice.period for invoice in standing])
+    if not stretch:
+        return Unchanged(standing[-1])
+    issuing.assert_closed(stretch[-1], now=now)
+    # from here until commit no payer changes: a binding is not backdated into what is being invoiced
+    accounts.hold_fence(tx, exclusive=False)
+    drafted = draft(tx, account=account, stretch=stretch, now=now)
+    if drafted.total_minor == 0 and not (profile is not None and profile.zero_invoices):
+        return Skipped("nothing to charge")
+    if profile is None:
+        raise UnableToIssue(
+            f"{account.namespace}/{account.name} was deleted before {drafted.total} of usage was invoiced: "
+            "nobody is left to address the invoice to"
+        )
+    issuer = reads.find_default_issuer(tx)
+    if issuer is None:
+        raise UnableToIssue(
+            "nobody is declared to issue invoices: apply an IssuerProfile with spec.isDefault true, "
+            "then run the month again"
+        )
+    return Issued(_issue(work, office, drafted, account=account, profile=profile, issuer=issuer))
+
+
+def _profile(tx: Tx, vault: Vault, account: Account) -> BillingProfile | None:
+    """Terms and addressee; None for an account that was deleted."""
+    if account.deleted_at is not None:
+        return None
+    return account_reads.get_billing_profile(tx, vault, account=account.number)
+
+
+def _issue(
+    work: Work,
+    office: Office,
+    drafted: Draft,
+    *,
+    account: Account,
+    profile: BillingProfile,
+    issuer: IssuerVersion,
+) -> Invoice:
+    tx, now = work.tx, work.now
+    frozen = _freeze(work, office.vault, drafted, account=account, profile=profile)
+    books = _book_versions(tx, drafted, known=office.books)
+    # the number comes last: the series stays locked from here until commit
+    invoice = _numbered(tx, drafted, account=account, profile=profile, issuer=issuer, now=now)
+    store.insert_invoice(
+        tx, invoice, lines=drafted.lines, books=books, issuer_version=issuer.digest, frozen=frozen
+    )
+    ledger.post_receivable(
+        tx,
+        id=new_uid(),
+        key=f"invoice/{invoice.uid}/issue",
+        entity=invoice.issuer,
+        posted_on=invoice.issued_on,
+        billing_account=invoice.account,
+        owner_org=invoice.owner_org,
+        currency=invoice.currency,
+        lines=drafts.revenue_lines(drafted),
+        now=now,
+        description=f"Invoice {invoice.number}",
+    )
+    accounts.mark_billed(tx, account=account.number, until=invoice.period.end)
+    _publish(work, office.engine, invoice)
+    return invoice
+
+
+def _numbered(
+    tx: Tx,
+    drafted: Draft,
+    *,
+    account: Account,
+    profile: BillingProfile,
+    issuer: IssuerVersion,
+    now: datetime,
+) -> Invoice:
+    """The invoice with the next number of its series, dated in the issuer's zone."""
+    series_spec: Mapping[str, Any] = issuer.body["numberSeries"]
+    today = local_day(now, zone=issuer.body["timeZone"])
+    series = issuing.series_of(prefix=series_spec["prefix"], per_year=series_spec["perYear"], day=today)
+    sequence, issued_on = store.draw_number(
+        tx, issuer=issuer.name, series=series, start=series_spec["start"], day=today
+    )
+    number = issuing.number_text(series=series, sequence=sequence, digits=series_spec["digits"])
+    name, second_name = issuing.object_names(issuer=issuer.name, number=number)
+    if reads.is_name_taken(tx, namespace=account.namespace, name=name):
+        name = second_name
+    return Invoice(
+        uid=new_uid(),
+        name=name,
+        namespace=account.namespace,
+        owner_org=account.owner_org,
+        account=account.number,
+        account_name=account.name,
+        kind=drafted.kind,
+        period=drafted.period,
+        phase="Issued",
+        issuer=issuer.name,
+        series=series,
+        sequence=sequence,
+        number=number,
+        currency=drafted.currency,
+        subtotal_minor=drafted.subtotal_minor,
+        total_minor=drafted.total_minor,
+        amount_paid_minor=0,
+        issued_at=now,
+        issued_on=issued_on,
+        due_on=issuing.due_on(issued_on, net_days=profile.net_days),
+    )
+
+
+def _freeze(
+    work: Work, vault: Vault, drafted: Draft, *, account: Account, profile: BillingProfile
+) -> dict[str, Any]:
+    """What is printed and could change later. The addressee is personal: sealed under the account's key."""
+    buyer = issuing.party_body(issuing.addressee(profile, account_name=account.name))
+    numbers = {share.project for line in drafted.lines for share in line.shares if share.project is not None}
+    projects = directory.list_projects(work.tx, numbers=numbers)
+    return {
+        "timeZone": account.time_zone,
+        "language": profile.language,
+        "netDays": profile.net_days,
+        "subject": str(account.uid),
+        "buyer": vault.seal(work.tx, subject=account.uid, value=buyer, at=work.now),
+        "projects": {str(project.number): project.name for project in projects},
+    }
+
+
+def _book_versions(tx: Tx, drafted: Draft, *, known: dict[int, BookVersion]) -> Mapping[int, BookVersion]:
+    """The names of the price books' versions that the lines were charged under, by number."""
+    missing = [line for line in drafted.lines if line.book not in known]
+    if missing:
+        first: date = min(line.first_day for line in missing)
+        end: date = max(line.end_day for line in missing)
+        for book in catalog.list_books(tx, currency=drafted.currency, start=first, end=end):
+            known[book.number] = BookVersion(book.book_name, book.effective_from)
+    return known
+
+
+def _publish(work: Work, engine: Engine, invoice: Invoice) -> None:
+    """Write the Invoice object from the invoice's row."""
+    kind = engine.registry.find(GROUP, "v1alpha1", "invoices")
+    assert kind is not None, "the kind of this slice is registered"
+    conditions: list[Condition] = set_condition(
+        (),
+        type="Issued",
+        status="True",
+        reason="InvoiceIssued",
+        message=f"Invoice {invoice.number} was issued on {invoice.issued_on}.",
+        observed_generation=1,
+        now=work.now,
+    )
+    status = issuing.invoice_status(invoice)
+    status["documents"] = {"pdf": issuing.document_path(invoice, kind=PDF)}
+    status["conditions"] = [c.model_dump(mode="json", by_alias=True, exclude_none=True) for c in conditions]
+    engine.write_system(
+        work,
+        type(kind),
+        namespace=invoice.namespace,
+        name=invoice.name,
+        spec=issuing.invoice_spec(invoice),
+        status=status,
+        verb="issue",
+        uid=invoice.uid,
+    )
+
+
+# ------------------------------------------------------------------------------------------------- documents
+
+
+def print_invoice(
+    tx: Tx, vault: Vault, writer: DocumentWriter, *, invoice: Invoice, now: datetime
+) -> PrintedDocument:
+    """The invoice's PDF: written when it is first asked for, the same bytes ever after.
+
+    It is kept sealed under a key of the invoice's own, since the law wants it kept when the customer's data are
+    erased. Raises UnableToRender, and UnableToOpen where the installation's key is lost.
+    """
+    found = reads.find_document(tx, invoice=invoice.uid, kind=PDF)
+    if found is None:
+        _write(tx, vault, writer, invoice=invoice, now=now)
+        found = reads.find_document(tx, invoice=invoice.uid, kind=PDF)
+        assert found is not None, "it was just written, here or by somebody else"
+    media_type, sha256, sealed = found
+    body = vault.open(tx, subject=invoice.uid, ciphertext=sealed)
+    content = base64.b64decode(cast("str", body))
+    if hashlib.sha256(content).digest() != sha256:
+        raise AssertionError(f"the document of invoice {invoice.number} is not the one that was written")
+    return PrintedDocument(media_type=media_type, sha256=sha256, content=content)
+
+
+def _write(tx: Tx, vault: Vault, writer: DocumentWriter, *, invoice: Invoice, now: datetime) -> None:
+    lines = reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX + 1)
+    if len(lines) > LINES_MAX:
+        raise UnableToRender(f"invoice {invoice.number} has more than {LINES_MAX} lines: read them as data")
+    document: WrittenDocument = writer.write(reads.load_document(tx, vault, invoice=invoice, lines=lines))
+    store.insert_document(
+        tx,
+        invoice=invoice.uid,
+        owner_org=invoice.owner_org,
+        kind=PDF,
+        document=document,
+        sha256=hashlib.sha256(document.content).digest(),
+        sealed=_sealed(tx, vault, subject=invoice.uid, content=document.content, now=now),
+        now=now,
+    )
+
+
+def _sealed(tx: Tx, vault: Vault, *, subject: UUID, content: bytes, now: datetime) -> str:
+    return vault.seal(tx, subject=subject, value=base64.b64encode(content).decode(), at=now)

@@ -1,0 +1,182 @@
+"""SQL that reads invoices, their lines and documents. All under the reach of the transaction."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, LiteralString, cast
+from uuid import UUID
+
+from psycopg.types.range import TimestamptzRange
+
+from milo_billing.infra.crypto import Erased, Vault
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing.rules import issuing, profiles
+from milo_billing.invoicing.types import (
+    Invoice,
+    InvoiceDocument,
+    InvoiceLine,
+    InvoiceNotFound,
+    IssuerVersion,
+    LineShare,
+    Part,
+)
+from milo_billing.kernel.periods import Period, local_day
+
+_INVOICE: LiteralString = (
+    "select uid, name, namespace, owner_org, account, account_name, kind, lower(period), upper(period), phase, issuer, "
+    "series, sequence, number, currency, subtotal_minor, total_minor, amount_paid_minor, issued_at, issued_on, due_on "
+    "from invoicing.invoices"
+)
+
+
+# -------------------------------------------------------------------------------------------------- invoices
+
+
+def get_invoice(tx: Tx, *, namespace: str, name: str) -> Invoice:
+    """The invoice that has this name. Raises InvoiceNotFound, also where the transaction does not reach it."""
+    row = tx.execute(f"{_INVOICE} where namespace = %s and name = %s", (namespace, name)).fetchone()
+    if row is None:
+        raise InvoiceNotFound(f'invoices.billing.miloapis.com "{name}" not found')
+    return _invoice(row)
+
+
+def is_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
+    """Whether an invoice of that name stands."""
+    query = "select from invoicing.invoices where namespace = %s and name = %s"
+    return tx.execute(query, (namespace, name)).fetchone() is not None
+
+
+def list_periodic(tx: Tx, *, account: int, within: Period) -> tuple[Invoice, ...]:
+    """The account's periodic invoices, but void ones, that share an instant with the period, by period."""
+    rows = tx.execute(
+        f"{_INVOICE} where account = %s and kind = 'Periodic' and phase <> 'Void' and period && %s order by period",
+        (account, TimestamptzRange(within.start, within.end)),
+    )
+    return tuple(map(_invoice, rows))
+
+
+def _invoice(row: tuple[Any, ...]) -> Invoice:
+    values: list[Any] = list(row)
+    values[7:9] = [Period(row[7], row[8])]
+    return Invoice(*values)
+
+
+# ----------------------------------------------------------------------------------------------------- lines
+
+
+def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[InvoiceLine, ...]:
+    """The invoice's lines behind line `after`, with their parts and what each project has of them."""
+    rows = tx.execute(
+        "select line, sku_name, description, service, invoice_group, book_name, book_effective_from, first_day, "
+        "end_day, quantity, included, pricing_unit, amount_minor from invoicing.lines "
+        "where invoice = %s and line > %s order by line limit %s",
+        (invoice, after, limit),
+    ).fetchall()
+    if not rows:
+        return ()
+    first, last = rows[0][0], rows[-1][0]
+    parts = _parts(tx, invoice=invoice, first=first, last=last)
+    shares = _shares(tx, invoice=invoice, first=first, last=last)
+    return tuple(
+        InvoiceLine(*row, parts=tuple(parts.get(row[0], ())), projects=tuple(shares.get(row[0], ())))
+        for row in rows
+    )
+
+
+def _parts(tx: Tx, *, invoice: UUID, first: int, last: int) -> dict[int, list[Part]]:
+    rows = tx.execute(
+        "select line, kind, tier, quantity, unit_price, amount_minor from invoicing.line_parts "
+        "where invoice = %s and line between %s and %s order by line, part",
+        (invoice, first, last),
+    )
+    found: dict[int, list[Part]] = {}
+    for line, *values in rows:
+        found.setdefault(line, []).append(Part(*values))
+    return found
+
+
+def _shares(tx: Tx, *, invoice: UUID, first: int, last: int) -> dict[int, list[LineShare]]:
+    rows = tx.execute(
+        "select s.line, coalesce(i.frozen -> 'projects' ->> s.project::text, ''), sum(s.quantity), "
+        "sum(s.amount_minor)::bigint from invoicing.line_shares s join invoicing.invoices i on i.uid = s.invoice "
+        "where s.invoice = %s and s.line between %s and %s group by s.line, s.project, i.frozen "
+        "order by s.line, s.project nulls last",
+        (invoice, first, last),
+    )
+    found: dict[int, list[LineShare]] = {}
+    for line, project, quantity, amount_minor in rows:
+        found.setdefault(line, []).append(LineShare(project, cast("Decimal", quantity), amount_minor))
+    return found
+
+
+# ------------------------------------------------------------------------------------------------- documents
+
+
+def find_document(tx: Tx, *, invoice: UUID, kind: str) -> tuple[str, bytes, str] | None:
+    """The media type, the SHA-256 of the clear bytes, and the sealed body; None where it was never written."""
+    return cast(
+        "tuple[str, bytes, str] | None",
+        tx.execute(
+            "select media_type, sha256, sealed from invoicing.documents where invoice = %s and kind = %s",
+            (invoice, kind),
+        ).fetchone(),
+    )
+
+
+def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[InvoiceLine]) -> InvoiceDocument:
+    """What is printed on the invoice, from what was frozen when it was issued: later changes do not show."""
+    row = tx.execute(
+        "select i.frozen, v.body from invoicing.invoices i "
+        "join invoicing.issuer_versions v on v.digest = i.issuer_version where i.uid = %s",
+        (invoice.uid,),
+    ).fetchone()
+    if row is None:
+        raise InvoiceNotFound(f"invoice {invoice.number} is not within reach")
+    frozen: dict[str, Any] = row[0]
+    issuer: dict[str, Any] = row[1]
+    buyer = vault.open(tx, subject=UUID(frozen["subject"]), ciphertext=frozen["buyer"])
+    brand = issuer.get("brand", {})
+    zone: str = frozen["timeZone"]
+    return InvoiceDocument(
+        number=invoice.number,
+        issued_at=invoice.issued_at,
+        issued_on=invoice.issued_on,
+        due_on=invoice.due_on,
+        first_day=local_day(invoice.period.start, zone=zone),
+        end_day=_day_after(invoice.period, zone=zone),
+        time_zone=zone,
+        language=frozen["language"],
+        account=f"{invoice.namespace.removeprefix('organization-')}/{invoice.account_name}",
+        currency=invoice.currency,
+        subtotal_minor=invoice.subtotal_minor,
+        total_minor=invoice.total_minor,
+        seller=profiles.issuer_party(issuer),
+        buyer=None if isinstance(buyer, Erased) else issuing.party_of(cast("dict[str, Any]", buyer)),
+        logo=profiles.read_logo(brand["logo"]) if brand.get("logo") else None,
+        color=brand.get("color", profiles.DEFAULT_COLOR),
+        bank=profiles.issuer_bank(issuer),
+        legal_text=issuer.get("legalText", ""),
+        lines=tuple(lines),
+    )
+
+
+def _day_after(period: Period, *, zone: str) -> date:
+    return local_day(period.end - timedelta(microseconds=1), zone=zone) + timedelta(days=1)
+
+
+# --------------------------------------------------------------------------------------------------- issuers
+
+
+def find_default_issuer(tx: Tx) -> IssuerVersion | None:
+    """The profile that issues where nothing else is said, as it is now."""
+    row = tx.execute(
+        "select i.name, i.version, v.body from invoicing.issuers i "
+        "join invoicing.issuer_versions v on v.digest = i.version where i.is_default"
+    ).fetchone()
+    return None if row is None else IssuerVersion(*row)
+
+
+def find_other_default(tx: Tx, *, uid: UUID) -> str | None:
+    """The name of the default profile, if it is another than the one of that uid."""
+    row = tx.execute("select name from invoicing.issuers where is_default and uid <> %s", (uid,)).fetchone()
+    return None if row is None else row[0]

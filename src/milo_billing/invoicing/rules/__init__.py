@@ -1,0 +1,1 @@
+"""What an invoice says and when it may be issued: pure decisions, one module a question."""

@@ -1,0 +1,112 @@
+"""From rated usage to a draft: lines, their split, totals. Nothing is computed here that pricing has settled."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from milo_billing.invoicing.types import (
+    QUANTITY_PLACES_MAX,
+    Draft,
+    DraftLine,
+    DraftShare,
+    InvoiceKind,
+    Part,
+    UnableToIssue,
+)
+from milo_billing.kernel.periods import Period
+from milo_billing.kernel.quantity import is_int64, shown_decimal
+from milo_billing.ledger.types import AccountName, ServicePeriod, revenue
+from milo_billing.pricing.types import RatedLine, RatedUsage, SubLine
+
+UNPRICED_NAMED_MAX = 10
+"""How many of the meters without a price a refusal names."""
+
+USAGE_REVENUE = revenue("Usage")
+
+
+def draft(rated: Sequence[RatedUsage], *, kind: InvoiceKind = "Periodic") -> Draft:
+    """What one account owes for consecutive rating periods, one or more, of one currency.
+
+    Raises UnableToIssue where usage has no price (never silently free), and where the total does not fit in 64 bits
+    or is below zero.
+    """
+    _assert_priced(rated)
+    lines = tuple(_line(line) for one in rated for line in one.lines)
+    total_minor = sum(line.amount_minor for line in lines)
+    if not is_int64(total_minor) or total_minor < 0:
+        raise UnableToIssue(
+            f"an invoice cannot total {total_minor} minor units: check the prices and the usage"
+        )
+    return Draft(
+        account=rated[0].account,
+        kind=kind,
+        period=Period(rated[0].period.start, rated[-1].period.end),
+        currency=rated[0].currency,
+        lines=lines,
+        subtotal_minor=total_minor,
+        total_minor=total_minor,
+    )
+
+
+def revenue_lines(draft: Draft) -> tuple[tuple[AccountName, int, ServicePeriod], ...]:
+    """What the ledger credits: usage is earned in the days in which it was used."""
+    return tuple((USAGE_REVENUE, line.amount_minor, (line.first_day, line.end_day)) for line in draft.lines)
+
+
+def _assert_priced(rated: Sequence[RatedUsage]) -> None:
+    meters = sorted({one.meter_name for usage in rated for one in usage.unpriced})
+    if not meters:
+        return
+    named = ", ".join(meters[:UNPRICED_NAMED_MAX]) + (", …" if len(meters) > UNPRICED_NAMED_MAX else "")
+    raise UnableToIssue(
+        f"usage of {named} has no price: publish a price book in {rated[0].currency} with a Sku that matches it, "
+        "then run the month again"
+    )
+
+
+def _line(line: RatedLine) -> DraftLine:
+    return DraftLine(
+        sku=line.sku.name,
+        sku_number=line.sku.number,
+        description=line.sku.display_name or line.sku.name,
+        service=line.sku.service,
+        invoice_group=line.sku.invoice_group,
+        book=line.book,
+        first_day=line.first_day,
+        end_day=line.end_day,
+        quantity=shown_decimal(line.quantity, places_max=QUANTITY_PLACES_MAX),
+        included=shown_decimal(line.included, places_max=QUANTITY_PLACES_MAX),
+        pricing_unit=line.sku.pricing_unit,
+        amount_minor=line.amount_minor,
+        parts=tuple(_part(part) for part in line.parts),
+        shares=_shares(line),
+    )
+
+
+def _part(part: SubLine) -> Part:
+    priced = part.kind == "Usage"
+    return Part(
+        kind=part.kind,
+        tier=part.tier,
+        quantity=shown_decimal(part.quantity, places_max=QUANTITY_PLACES_MAX) if priced else None,
+        unit_price=part.unit_price,
+        amount_minor=part.amount_minor,
+    )
+
+
+def _shares(line: RatedLine) -> tuple[DraftShare, ...]:
+    factor = line.sku.unit_factor
+    shares = [
+        DraftShare(
+            project=share.project,
+            dimensions=part.dimensions,
+            metered=part.metered,
+            quantity=shown_decimal(part.metered * factor, places_max=QUANTITY_PLACES_MAX),
+            amount_minor=part.amount_minor,
+        )
+        for share in line.shares
+        for part in share.dimensions
+    ]
+    if line.own_minor:
+        none = shown_decimal(Fraction(0), places_max=QUANTITY_PLACES_MAX)
+        shares.append(DraftShare(None, (), 0, none, line.own_minor))
+    return tuple(shares)

@@ -1,0 +1,126 @@
+"""Numbers, dates, and what an issued invoice says of itself."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from milo_billing.accounts.types import BillingProfile, Contact
+from milo_billing.invoicing.types import GROUP, Invoice, Party, PostalAddress, TaxId, UnableToIssue
+from milo_billing.kernel.money import minor_to_decimal
+from milo_billing.kernel.periods import Period
+
+
+def assert_closed(period: Period, *, now: datetime) -> None:
+    """Raise UnableToIssue while the period runs: usage of it may still come in on time."""
+    if now < period.end:
+        raise UnableToIssue(
+            f"the billing period ends at {period.end:%Y-%m-%d %H:%M} UTC: run the month again after that"
+        )
+
+
+def due_on(issued_on: date, *, net_days: int) -> date:
+    """The last day on which payment is in time: calendar days after the issue date [PR-070..072]."""
+    return issued_on + timedelta(days=net_days)
+
+
+def series_of(*, prefix: str, per_year: bool, day: date) -> str:
+    """The series that an invoice of this day belongs to: everything in its number before the digits."""
+    return f"{prefix}{day.year}-" if per_year else prefix
+
+
+def number_text(*, series: str, sequence: int, digits: int) -> str:
+    """`INV-2026-000123`. A sequence that outgrows the digits is written in full."""
+    return f"{series}{sequence:0{digits}d}"
+
+
+def object_names(*, issuer: str, number: str) -> tuple[str, str]:
+    """What the Invoice object is called: its number; where another issuer's invoice has that, the second name."""
+    return number.lower(), f"{issuer}.{number.lower()}"
+
+
+def document_path(invoice: Invoice, *, kind: str) -> str:
+    """Where a document of the invoice is read, on this server."""
+    return f"/apis/{GROUP}/v1alpha1/namespaces/{invoice.namespace}/invoices/{invoice.name}/{kind}"
+
+
+def invoice_spec(invoice: Invoice) -> dict[str, Any]:
+    """The spec of the Invoice object: what was asked for."""
+    return {
+        "billingAccountRef": {"name": invoice.account_name},
+        "kind": invoice.kind,
+        "period": {
+            "start": f"{invoice.period.start:%Y-%m-%dT%H:%M:%SZ}",
+            "end": f"{invoice.period.end:%Y-%m-%dT%H:%M:%SZ}",
+        },
+    }
+
+
+def invoice_status(invoice: Invoice) -> dict[str, Any]:
+    """The status of the Invoice object, without its conditions; amounts are decimal strings."""
+
+    def amount(minor: int) -> str:
+        return str(minor_to_decimal(minor, invoice.currency))
+
+    return {
+        "phase": invoice.phase,
+        "number": invoice.number,
+        "issuer": invoice.issuer,
+        "currencyCode": invoice.currency,
+        "subtotal": amount(invoice.subtotal_minor),
+        "total": amount(invoice.total_minor),
+        "amountPaid": amount(invoice.amount_paid_minor),
+        "amountDue": amount(invoice.amount_due_minor),
+        "issuedOn": invoice.issued_on.isoformat(),
+        "dueDate": invoice.due_on.isoformat(),
+    }
+
+
+def addressee(profile: BillingProfile, *, account_name: str) -> Party:
+    """Whom the invoice is addressed to: the business, at a person's attention; else the person; else the account."""
+    contact = profile.contact or Contact(email="", name="", business_name="", invoice_emails=(), address=None)
+    name = contact.business_name or contact.name or profile.display_name or account_name
+    address = contact.address
+    return Party(
+        name=name,
+        contact=contact.name if contact.business_name else "",
+        address=None
+        if address is None
+        else PostalAddress(
+            country=address.country,
+            line1=address.line1,
+            line2=address.line2,
+            city=address.city,
+            region=address.region,
+            postal_code=address.postal_code,
+        ),
+        tax_ids=tuple(TaxId(type=tax_id.type, value=tax_id.value) for tax_id in profile.tax_ids),
+    )
+
+
+def party_body(party: Party) -> dict[str, Any]:
+    """The party as it is kept, sealed, with the invoice."""
+    address = party.address
+    return {
+        "name": party.name,
+        "contact": party.contact,
+        "address": None
+        if address is None
+        else [
+            address.country,
+            address.line1,
+            address.line2,
+            address.city,
+            address.region,
+            address.postal_code,
+        ],
+        "taxIds": [[tax_id.type, tax_id.value] for tax_id in party.tax_ids],
+    }
+
+
+def party_of(body: dict[str, Any]) -> Party:
+    """The party again, from what `party_body` made."""
+    return Party(
+        name=body["name"],
+        contact=body["contact"],
+        address=None if body["address"] is None else PostalAddress(*body["address"]),
+        tax_ids=tuple(TaxId(*pair) for pair in body["taxIds"]),
+    )

@@ -1,0 +1,89 @@
+"""What clients may ask of invoicing, read from bodies and parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final, cast
+
+import orjson
+
+from milo_billing.accounts.types import Account
+from milo_billing.kernel.errors import BadRequest
+from milo_billing.kernel.periods import local_midnight, parse_month
+
+LINES_MAX: Final = 500
+ACCOUNTS_MAX: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One month; `accounts` as (namespace, name) pairs, None for all within reach."""
+
+    year: int
+    month: int
+    accounts: tuple[tuple[str, str], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """At most `limit` lines behind line `after`."""
+
+    after: int
+    limit: int
+
+
+def parse_run(body: bytes) -> RunRequest:
+    """`{"month": "2026-10", "accounts": ["organization-acme/main"]}`. Raises BadRequest, saying what is wrong."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest('the body must be a JSON object such as {"month": "2026-10"}')
+    fields = cast("dict[str, Any]", value)
+    if unknown := sorted(fields.keys() - {"month", "accounts"}):
+        raise BadRequest(f"unknown field {unknown[0]!r}: a run has month and accounts")
+    month = fields.get("month")
+    if not isinstance(month, str):
+        raise BadRequest("month is required: write it as YYYY-MM, for example 2026-10")
+    try:
+        year, number = parse_month(month)
+    except ValueError as error:
+        raise BadRequest(f"month: {error}") from None
+    accounts = fields.get("accounts")
+    return RunRequest(year, number, None if accounts is None else _accounts(accounts))
+
+
+def _accounts(value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, list):
+        raise BadRequest("accounts must be an array of namespace/name strings")
+    items = cast("list[Any]", value)
+    if len(items) > ACCOUNTS_MAX:
+        raise BadRequest(f"accounts: at most {ACCOUNTS_MAX}; leave it out to run all of them")
+    pairs: dict[tuple[str, str], None] = {}
+    for index, item in enumerate(items):
+        namespace, _, name = item.partition("/") if isinstance(item, str) else ("", "", "")
+        if not namespace or not name or "/" in name:
+            raise BadRequest(f"accounts[{index}] must be namespace/name, for example organization-acme/main")
+        pairs[namespace, name] = None
+    return tuple(pairs)
+
+
+def parse_page(parameters: Mapping[str, str]) -> Page:
+    """`limit` (1..500) and `continue`, as the list before gave it. Raises BadRequest."""
+    limit, after = parameters.get("limit", str(LINES_MAX)), parameters.get("continue", "0")
+    if not limit.isascii() or not limit.isdecimal() or int(limit) < 1:
+        raise BadRequest(f'parameter "limit": {limit!r} is no positive number')
+    if not after.isascii() or not after.isdecimal() or int(after) > 2**31 - 1:
+        raise BadRequest(f'parameter "continue": {after!r} does not come from a list of lines')
+    return Page(after=int(after), limit=min(int(limit), LINES_MAX))
+
+
+def stood_in(account: Account, wanted: RunRequest) -> bool:
+    """Whether the account had not been deleted before the month began, by its own midnight.
+
+    An invoice period that is longer or begins earlier still has its say: only what ended a year before is left out.
+    """
+    if account.deleted_at is None:
+        return True
+    return account.deleted_at > local_midnight(date(wanted.year - 1, wanted.month, 1), zone=account.time_zone)

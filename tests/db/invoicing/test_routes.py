@@ -1,0 +1,130 @@
+"""Invoicing over HTTP: a run is streamed an account at a time, and one account's trouble is its own."""
+
+from collections.abc import Iterator
+
+import httpx
+import orjson
+import pytest
+
+from milo_billing.adapters.typst_documents import TypstDocuments
+from milo_billing.controlplane.doors import Door
+from milo_billing.controlplane.edge import build_application
+from milo_billing.infra.clock import SimulatedClock
+from milo_billing.invoicing.routes import routes
+from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
+from tests.serving import serving
+
+TOKENS = ("2026-10-01", "web", "tokens", 10_000_000)
+INVOICES = f"/apis/billing.miloapis.com/v1alpha1/namespaces/{ACME}/invoices"
+
+
+@pytest.fixture
+def http(ground: Ground) -> Iterator[httpx.Client]:
+    door = Door(ground.databases.app, ground.engine.authorizer, SimulatedClock(NOVEMBER))
+    application = build_application(routes(door, ground.office, TypstDocuments()))
+    with (
+        serving(application) as url,
+        httpx.Client(base_url=url, headers={"Authorization": "Bearer ann"}, timeout=30) as client,
+    ):
+        yield client
+
+
+def run(http: httpx.Client, **body: object) -> list[dict[str, object]]:
+    answer = http.post("/v1/invoicing/runs", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    return [orjson.loads(line) for line in answer.text.splitlines()]
+
+
+def test_a_run_goes_over_every_account_and_says_what_became_of_it(ground: Ground, http: httpx.Client) -> None:
+    paying, unpriced = ground.declare_account("paying"), ground.declare_account("unpriced")
+    ground.declare_account("idle")
+    ground.use(paying, TOKENS)
+    ground.use(unpriced, TOKENS, ("2026-10-01", "web", "bytes", 1))
+    idle, paid, failed, totals = run(http, month="2026-10")
+    assert (idle["account"], idle["state"], idle["reason"]) == (
+        f"{ACME}/idle",
+        "skipped",
+        "nothing to charge",
+    )
+    assert paid == {
+        "account": f"{ACME}/paying",
+        "invoice": "kc-2026-000001",
+        "number": "KC-2026-000001",
+        "total": "25.00",
+        "currency": "USD",
+        "state": "issued",
+        "reason": None,
+    }
+    assert failed["state"] == "failed"
+    assert "usage of example.com/bytes has no price" in str(failed["reason"])
+    assert totals == {"done": True, "issued": 1, "unchanged": 0, "skipped": 1, "failed": 1}
+
+
+def test_running_again_changes_nothing(ground: Ground, http: httpx.Client) -> None:
+    ground.use(ground.declare_account(), TOKENS)
+    first = run(http, month="2026-10")
+    again = run(http, month="2026-10", accounts=[f"{ACME}/main"])
+    assert again[0] == {**first[0], "state": "unchanged"}
+    assert again[1] == {"done": True, "issued": 0, "unchanged": 1, "skipped": 0, "failed": 0}
+
+
+def test_a_deleted_account_with_usage_that_was_not_invoiced_does_not_go_unnoticed(
+    ground: Ground, http: httpx.Client
+) -> None:
+    account = ground.declare_account()
+    ground.use(account, TOKENS)
+    ground.read("update accounts.accounts set deleted_at = %s returning uid", NOVEMBER)
+    row, totals = run(http, month="2026-10")
+    assert "was deleted before 25.00 USD of usage was invoiced" in str(row["reason"])
+    assert totals["failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{", "the body is not JSON"),
+        (b"[]", "must be a JSON object"),
+        (b"{}", "month is required"),
+        (b'{"month": "2026-13"}', "is not a month"),
+        (b'{"month": "2026-10", "dry": true}', "unknown field 'dry'"),
+        (b'{"month": "2026-10", "accounts": ["main"]}', "accounts[0] must be namespace/name"),
+    ],
+)
+def test_a_run_that_cannot_be_read_says_what_is_wrong(http: httpx.Client, body: bytes, message: str) -> None:
+    answer = http.post("/v1/invoicing/runs", content=body)
+    assert answer.status_code == 400
+    assert message in answer.json()["message"]
+
+
+def test_a_run_of_an_account_that_does_not_exist_is_not_found(http: httpx.Client) -> None:
+    answer = http.post("/v1/invoicing/runs", json={"month": "2026-10", "accounts": [f"{ACME}/nobody"]})
+    assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
+
+
+def test_lines_are_paged(ground: Ground, http: httpx.Client) -> None:
+    ground.use(ground.declare_account(), TOKENS, ("2026-10-05", "web", "requests", 10))
+    run(http, month="2026-10")
+    first = http.get(f"{INVOICES}/kc-2026-000001/lines", params={"limit": 1}).json()
+    rest = http.get(f"{INVOICES}/kc-2026-000001/lines", params=first["metadata"]).json()
+    assert rest["metadata"] == {}
+    (requests,), (tokens,) = first["items"], rest["items"]
+    assert (requests["sku"], requests["amount"]) == ("requests", "1.00")
+    assert (tokens["quantity"], tokens["unitPrice"], tokens["amount"]) == ("10", "2.5", "25.00")
+    assert tokens["projects"] == [{"project": "web", "quantity": "10", "amount": "25.00"}]
+
+
+def test_the_pdf_is_served_with_a_tag_of_its_bytes(ground: Ground, http: httpx.Client) -> None:
+    ground.use(ground.declare_account(), TOKENS)
+    run(http, month="2026-10")
+    first, again = (http.get(f"{INVOICES}/kc-2026-000001/pdf") for _ in range(2))
+    assert first.headers["content-type"] == "application/pdf"
+    assert first.content.startswith(b"%PDF-1.7")
+    assert (first.content, first.headers["etag"]) == (again.content, again.headers["etag"])
+
+
+def test_an_invoice_that_does_not_exist_is_not_found(http: httpx.Client) -> None:
+    for below in ("lines", "pdf"):
+        answer = http.get(f"{INVOICES}/nothing/{below}")
+        assert answer.status_code == 404
+        assert answer.json()["message"] == 'invoices.billing.miloapis.com "nothing" not found'
