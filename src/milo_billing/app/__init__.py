@@ -1,0 +1,1 @@
+"""Settings, composition root, entry point, supervisor and processes. Imported by nobody."""

@@ -1,0 +1,156 @@
+"""The composition root: which kinds, routes and jobs make up each process. Every port meets its implementation here."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from anyio import CapacityLimiter
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from milo_billing.access import jobs as access_jobs
+from milo_billing.access import resources as access_resources
+from milo_billing.access import routes as access_routes
+from milo_billing.access.operations import TokenAuthorizer
+from milo_billing.accounts import resources as accounts_resources
+from milo_billing.accounts import routes as accounts_routes
+from milo_billing.accounts.resources import BillingAccount
+from milo_billing.adapters.typst_documents import TypstDocuments
+from milo_billing.catalog import resources as catalog_resources
+from milo_billing.controlplane import openapi
+from milo_billing.controlplane.api import ResourceApi
+from milo_billing.controlplane.doors import Door
+from milo_billing.controlplane.edge import Edge, build_application
+from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.feed import ChangeFeed
+from milo_billing.controlplane.kinds import Registry
+from milo_billing.controlplane.store import Store
+from milo_billing.controlplane.watching import Watching, prune_changes
+from milo_billing.directory import resources as directory_resources
+from milo_billing.directory.operations import OrganizationNamespaces
+from milo_billing.infra.clock import new_uid, random_bits
+from milo_billing.infra.database import EVERYWHERE
+from milo_billing.infra.jobs import Periodic, Task
+from milo_billing.infra.runtime import Runtime
+from milo_billing.invoicing import resources as invoicing_resources
+from milo_billing.invoicing import routes as invoicing_routes
+from milo_billing.invoicing.operations import Office
+from milo_billing.usage import routes as usage_routes
+from milo_billing.usage.engine.pipeline import UsageEngine
+
+CHANGES_KEPT = 200_000
+"""Changes that a watch may resume over; older ones are pruned, and a watcher that is further behind lists again."""
+
+
+def build_registry(*, require_payment_profile: bool = True) -> Registry:
+    """Every kind, in the order of the story: who, what is sold, what is owed."""
+    modules = (
+        directory_resources,
+        access_resources,
+        accounts_resources,
+        catalog_resources,
+        invoicing_resources,
+    )
+    configured = {BillingAccount: BillingAccount(require_payment_profile=require_payment_profile)}
+    return Registry(tuple(configured.get(kind) or kind() for module in modules for kind in module.KINDS))
+
+
+@dataclass(frozen=True, slots=True)
+class Declarative:
+    """The declarative engine with what it stands on."""
+
+    registry: Registry
+    engine: Engine
+    door: Door
+
+
+def build_declarative(runtime: Runtime) -> Declarative:
+    """The engine of one process, over its own pools."""
+    registry = build_registry(require_payment_profile=runtime.settings.accounts_require_payment_profile)
+    authorizer = TokenAuthorizer()
+    engine = Engine(
+        registry=registry,
+        store=Store(runtime.vault),
+        namespaces=OrganizationNamespaces(),
+        authorizer=authorizer,
+        clock=runtime.clock,
+    )
+    door = Door(database=runtime.databases.app, authorizer=authorizer, clock=runtime.clock)
+    return Declarative(registry, engine, door)
+
+
+def prepare(runtime: Runtime) -> None:
+    """Have what must stand in the database before anybody can ask: the built-in roles. Safe to repeat."""
+    engine = build_declarative(runtime).engine
+    with runtime.databases.app.transaction(reach=EVERYWHERE) as tx:
+        access_jobs.bootstrap(engine, tx, now=runtime.clock.now())
+
+
+def build_api(runtime: Runtime) -> Starlette:
+    """The API: declared resources, and the slices' own endpoints beside them."""
+    declarative = build_declarative(runtime)
+    engine, door = declarative.engine, declarative.door
+    feed = ChangeFeed(runtime.conninfo, engine.store, declarative.registry)
+    threads = CapacityLimiter(runtime.settings.api_connections_max)
+    edge = Edge(
+        api=ResourceApi(engine, door),
+        watching=Watching(feed, engine.store, runtime.databases.app, runtime.clock),
+        registry=declarative.registry,
+        product_version=version("milo-billing"),
+        documents=openapi.documents(declarative.registry),
+        threads=threads,
+    )
+    routes: list[BaseRoute] = [
+        *access_routes.routes(door),
+        *accounts_routes.routes(door),
+        *usage_routes.read_routes(door),
+        *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments()),
+        *edge.routes(),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        loop = asyncio.get_running_loop()
+        feed.start(loop)
+        runtime.drains.append(lambda: loop.call_soon_threadsafe(feed.drain))
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(feed.stop)
+
+    return build_application(routes, lifespan=lifespan)
+
+
+def build_gateway(runtime: Runtime) -> Starlette:
+    """The ingest of usage, behind the same door as the API."""
+    door = build_declarative(runtime).door
+    usage = UsageEngine(
+        runtime.databases.ingest,
+        process=new_uid(),
+        random_bits=random_bits,
+        late_days_max=runtime.settings.late_days_max,
+    )
+    runtime.checks["usage"] = usage.problem
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        usage.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(usage.stop)
+
+    return build_application(usage_routes.routes(door, usage), lifespan=lifespan)
+
+
+def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
+    """What workers do: by the clock, and when somebody defers it."""
+
+    def prune(timestamp: int) -> None:
+        del timestamp
+        with runtime.databases.job.transaction(reach=EVERYWHERE) as tx:
+            prune_changes(tx, keep=CHANGES_KEPT)
+
+    return (Periodic(Task("controlplane.prune_changes", prune), cron="23 * * * *"),)

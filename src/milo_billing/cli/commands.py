@@ -1,0 +1,24 @@
+"""The command line `milo-billing`: every command that talks to a server.
+
+Owns: the app that the entry point mounts its own commands on (serve, doctor …). Not: what the commands do.
+
+Exit codes: 0 done, 1 it did not work (said on standard error: what, where, what to do), 2 wrong usage.
+"""
+
+from cyclopts import App
+
+from milo_billing.cli import billing, objects, places
+from milo_billing.cli.invoices import invoices
+from milo_billing.cli.usage import usage
+
+app = App(
+    name="milo-billing",
+    help="Usage-based billing: who pays, what was used, what it costs, what is owed.",
+    help_format="plaintext",
+)
+
+objects.mount(app)
+app.command(usage)
+app.command(invoices)
+billing.mount(app)
+places.mount(app)

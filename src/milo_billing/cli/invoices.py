@@ -1,0 +1,180 @@
+"""Commands on invoices: run a month, list, show, save as PDF."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, cast
+
+from cyclopts import App, Parameter
+
+from milo_billing.cli.output import write, write_json, write_server_table, write_table
+from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
+from milo_billing.client.billing import RunLine, RunTotals, get_invoice_lines, get_invoice_pdf, run_invoices
+from milo_billing.client.errors import ClientError
+from milo_billing.client.generated import Invoice
+from milo_billing.client.http import ApiClient
+from milo_billing.client.objects import Objects
+
+invoices = App(name="invoices", help="Issue the invoices of a month, read them, save them as PDF.")
+
+_Name = Annotated[str, Parameter(help="The invoice's name or its number.")]
+
+
+@invoices.command(help_epilogue="Example:\n\n  milo-billing invoices run --month 2026-10")
+def run(
+    *,
+    month: str,
+    account: Annotated[list[str] | None, Parameter(negative=())] = None,
+    target: Target = DEFAULT,
+) -> int:
+    """Issue the invoices of a month; safe to repeat, what is issued stays as it is.
+
+    Parameters
+    ----------
+    month
+        YYYY-MM, the month in which the billing period starts.
+    account
+        Only this account, as namespace/name; repeatable.
+    """
+    lines: list[RunLine] = []
+    totals = RunTotals(0, 0, 0, 0)
+    with target.open() as api:
+        for step in run_invoices(api, month=month, accounts=account or ()):
+            if isinstance(step, RunTotals):
+                totals = step
+            else:
+                lines.append(step)
+    if target.json:
+        write_json({"accounts": [asdict(line) for line in lines], **asdict(totals)})
+    else:
+        if lines:
+            write_table(
+                ["Account", "State", "Number", "Total", "Currency", "Reason"],
+                [
+                    [line.account, line.state, line.number, line.total, line.currency, line.reason]
+                    for line in lines
+                ],
+                right=["Total"],
+            )
+        write(
+            f"{totals.issued} issued, {totals.unchanged} unchanged, {totals.skipped} skipped, "
+            f"{totals.failed} failed"
+        )
+    return EXIT_FAILED if totals.failed else 0
+
+
+@invoices.command(name="list", help_epilogue="Example:\n\n  milo-billing invoices list -n organization-acme")
+def list_(*, namespace: Namespace = None, target: Target = DEFAULT) -> None:
+    """List invoices."""
+    with target.open() as api:
+        objects = Objects(api)
+        kind = objects.find_kind("invoices")
+        if target.json:
+            write_json({"items": list(objects.list(kind, namespace=namespace))})
+        else:
+            write_server_table(objects.table(kind, namespace=namespace), namespaces=namespace is None)
+
+
+@invoices.command(help_epilogue="Example:\n\n  milo-billing invoices show INV-000001 -n organization-acme")
+def show(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFAULT) -> None:
+    """Show an invoice with its lines."""
+    with target.open() as api:
+        place, found, invoice = _find(api, name, namespace=namespace)
+        lines = get_invoice_lines(api, namespace=place, name=found)
+    if target.json:
+        write_json({**invoice, "lines": lines})
+        return
+    for label, value in _heading(invoice):
+        write(f"{label + ':':<12}{value}")
+    write("")
+    write_table(
+        ["Line", "Description", "Quantity", "Unit", "Unit price", "Amount"],
+        [
+            [
+                line["line"],
+                line["description"],
+                line["quantity"],
+                line["pricingUnit"],
+                line.get("unitPrice") or "tiers",
+                line["amount"],
+            ]
+            for line in lines
+        ],
+        right=["Line", "Quantity", "Unit price", "Amount"],
+    )
+
+
+@invoices.command(help_epilogue="Example:\n\n  milo-billing invoices pdf INV-000001 --to invoice.pdf")
+def pdf(
+    name: _Name,
+    /,
+    *,
+    namespace: Namespace = None,
+    to: Annotated[
+        str | None,
+        Parameter(
+            help="File to write, - for standard output; <number>.pdf when not given.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
+    target: Target = DEFAULT,
+) -> None:
+    """Save an invoice as PDF."""
+    with target.open() as api:
+        place, found, invoice = _find(api, name, namespace=namespace)
+        content = get_invoice_pdf(api, namespace=place, name=found)
+        if to == "-":
+            sys.stdout.buffer.write(content)
+            return
+        path = Path(to or f"{_number(invoice)}.pdf".replace("/", "-"))
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise ClientError(f"The PDF cannot be written: {error.strerror}.", where=str(path)) from error
+    if target.json:
+        write_json({"invoice": found, "file": str(path), "bytes": len(content)})
+    else:
+        write(f"wrote {path}")
+
+
+def _find(api: ApiClient, name: str, *, namespace: str | None) -> tuple[str, str, Invoice]:
+    """The one invoice of this name or number: its namespace, its name, itself."""
+    objects = Objects(api)
+    kind = objects.find_kind("invoices")
+    found = objects.find(kind, name, namespace=namespace) if namespace is not None else None
+    matches = [cast("Invoice", found)] if found is not None else []
+    if not matches:
+        listed = (cast("Invoice", invoice) for invoice in objects.list(kind, namespace=namespace))
+        matches = [invoice for invoice in listed if name in (_identity(invoice)[1], _number(invoice))]
+    if len(matches) == 1:
+        return (*_identity(matches[0]), matches[0])
+    if not matches:
+        raise ClientError(
+            f"There is no invoice {name!r}.",
+            where=namespace or "every namespace you may read",
+            next_step="`milo-billing invoices list` shows what there is.",
+        )
+    places = ", ".join(_identity(match)[0] for match in matches)
+    raise ClientError(f"{name!r} is the name of {len(matches)} invoices.", where=places, next_step="Give -n.")
+
+
+def _identity(invoice: Invoice) -> tuple[str, str]:
+    metadata = invoice.get("metadata", {})
+    return metadata.get("namespace", ""), metadata.get("name", "")
+
+
+def _number(invoice: Invoice) -> str:
+    return invoice.get("status", {}).get("number") or _identity(invoice)[1]
+
+
+def _heading(invoice: Invoice) -> list[tuple[str, str]]:
+    spec, status = invoice["spec"], invoice.get("status", {})
+    return [
+        ("Number", _number(invoice)),
+        ("Account", f"{_identity(invoice)[0]}/{spec['billingAccountRef']['name']}"),
+        ("Period", f"{spec['period']['start']} to {spec['period']['end']}"),
+        ("Phase", status.get("phase", "")),
+        ("Issued", status.get("issuedOn", "")),
+        ("Due", status.get("dueDate", "")),
+        ("Total", f"{status.get('total', '')} {status.get('currencyCode', '')}"),
+    ]

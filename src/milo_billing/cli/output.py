@@ -1,0 +1,81 @@
+"""How answers and errors look: aligned columns as kubectl prints them, JSON, and errors in three lines.
+
+Owns: formatting. Not: what is printed (the commands).
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import orjson
+
+from milo_billing.client.errors import ApiError, ClientError
+from milo_billing.client.http import JSON
+
+GAP = "   "
+
+
+def write(text: str) -> None:
+    """Write a line of an answer."""
+    sys.stdout.write(text + "\n")
+
+
+def write_json(value: object) -> None:
+    """Write a value as indented JSON."""
+    write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def write_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()
+) -> None:
+    """Write rows under capital headings; the columns named in `right` are aligned to the right (amounts)."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    heads = [column.upper() for column in columns]
+    widths = [max(len(row[index]) for row in [heads, *cells]) for index in range(len(heads))]
+    flush = [column in right for column in columns]
+    for row in [heads, *cells]:
+        parts = [
+            cell.rjust(width) if aligned else cell.ljust(width)
+            for cell, width, aligned in zip(row, widths, flush, strict=True)
+        ]
+        write(GAP.join(parts).rstrip())
+
+
+def write_server_table(table: JSON, *, namespaces: bool) -> None:
+    """Write a table that the server laid out; `namespaces` puts the objects' namespace in front."""
+    definitions = cast("list[JSON]", table.get("columnDefinitions") or [])
+    shown = [index for index, column in enumerate(definitions) if not column.get("priority")]
+    heads = [str(definitions[index]["name"]) for index in shown]
+    rows: list[list[object]] = []
+    for row in cast("list[JSON]", table.get("rows") or []):
+        values = [row["cells"][index] for index in shown]
+        if namespaces:
+            metadata: Any = row.get("object", {}).get("metadata", {})
+            values = [metadata.get("namespace", ""), *values]
+        rows.append(values)
+    if not rows:
+        sys.stderr.write("No resources found.\n")
+        return
+    write_table(["Namespace", *heads] if namespaces else heads, rows)
+
+
+def format_error(error: ClientError) -> str:
+    """What was wrong, where, and what to do: a line each, for standard error."""
+    lines = [f"error: {error.what}"]
+    if isinstance(error, ApiError):
+        lines += [f"  - {cause.field}: {cause.message}" for cause in error.causes]
+    if error.where:
+        lines.append(f"  at: {error.where}")
+    if error.next_step:
+        lines.append(f"  next: {error.next_step}")
+    if isinstance(error, ApiError) and error.audit_id and error.code >= 500:
+        lines.append(f"  audit id: {error.audit_id}")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "<none>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

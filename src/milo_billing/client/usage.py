@@ -1,0 +1,89 @@
+"""Send usage events, and read usage back.
+
+Owns: building events and the two ingest calls. Not: files (imports), randomness or the clock (the caller's).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from milo_billing.client.http import JSON, ApiClient
+from milo_billing.client.timestamps import format_instant
+from milo_billing.kernel.ids import ulid
+
+BATCH_MAX = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An event that the gateway did not take, with a reason code and what is wrong with it."""
+
+    id: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of events that were sent: accepted ones are durable, rejected ones are the sender's to
+    mend.
+    """
+
+    accepted: int
+    rejected: tuple[Rejected, ...]
+
+
+def new_event(
+    *,
+    meter: str,
+    project: str,
+    value: int,
+    time: datetime,
+    random80: int,
+    source: str,
+    dimensions: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """A CloudEvent whose id is a ULID of `time` (milliseconds) and 80 random bits."""
+    return {
+        "specversion": "1.0",
+        "id": ulid(int(time.timestamp() * 1000), random80),
+        "source": source,
+        "type": meter,
+        "subject": f"projects/{project}",
+        "time": format_instant(time),
+        "datacontenttype": "application/json",
+        "data": {"value": str(value), "dimensions": dict(dimensions or {})},
+    }
+
+
+def send_events(api: ApiClient, events: Sequence[Mapping[str, Any]]) -> Sent:
+    """Send any number of events, BATCH_MAX a request. Sending them again changes nothing: ids make them
+    unique.
+    """
+    accepted = 0
+    rejected: list[Rejected] = []
+    for start in range(0, len(events), BATCH_MAX):
+        batch = list(events[start : start + BATCH_MAX])
+        answer = api.repeat("POST", "/v1/usage/events:batchIngest", door="gateway", body=batch)
+        accepted += int(answer.get("accepted", 0))
+        rejected += [
+            Rejected(str(item.get("id", "")), str(item.get("reason", "")), str(item.get("detail", "")))
+            for item in cast("list[JSON]", answer.get("rejected") or [])
+        ]
+    return Sent(accepted=accepted, rejected=tuple(rejected))
+
+
+def get_usage(api: ApiClient, **filters: str) -> list[JSON]:
+    """Rolled-up usage; filters as the server names them: namespace, account, project, meter, from, to,
+    groupBy.
+    """
+    answer = api.json("GET", "/v1/usage", params=filters)
+    return cast("list[JSON]", answer.get("items") or [])
+
+
+def get_statistics(api: ApiClient) -> JSON:
+    """What became of everything sent: `{accepted, late, duplicate, conflicts, quarantined: {reason:
+    events}}`.
+    """
+    return api.json("GET", "/v1/usage/statistics")

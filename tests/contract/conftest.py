@@ -1,0 +1,103 @@
+"""A server with every kind, on a database of its own for each test, and clients of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from milo_billing.access.operations import ensure_admin_token
+from milo_billing.app import wiring
+from milo_billing.controlplane.kinds import AnyKind, Registry
+from milo_billing.infra.clock import SystemClock
+from milo_billing.infra.crypto import Vault
+from milo_billing.infra.database import EVERYWHERE, Databases
+from milo_billing.infra.runtime import Runtime
+from milo_billing.infra.settings import Settings
+from tests.contract.examples import EXAMPLES, Example, Manifest
+from tests.serving import serving
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+
+
+@dataclass
+class Cluster:
+    """The running server and what a test says to it."""
+
+    url: str
+    registry: Registry
+    http: httpx.Client
+    token: str = ""
+    clients: list[httpx.Client] = field(default_factory=list[httpx.Client])
+
+    def client(self, token: str) -> httpx.Client:
+        """Another client with another token."""
+        client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        self.clients.append(client)
+        return client
+
+    def kind(self, plural: str) -> AnyKind:
+        return next(k for k in self.registry.kinds if k.plural == plural)
+
+    def path(self, manifest: Manifest, *, name: bool = True) -> str:
+        group_version, metadata = manifest["apiVersion"], manifest["metadata"]
+        kind = next(
+            k
+            for k in self.registry.kinds
+            if f"{k.group}/{k.version}" == group_version and k.kind == manifest["kind"]
+        )
+        scope = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
+        tail = f"/{metadata['name']}" if name else ""
+        return f"/apis/{group_version}{scope}/{kind.plural}{tail}"
+
+    def create(self, manifest: Manifest, **query: str) -> httpx.Response:
+        return self.http.post(self.path(manifest, name=False), json=manifest, params=query)
+
+    def created(self, manifest: Manifest) -> dict[str, Any]:
+        answer = self.create(manifest)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def merge(self, manifest: Manifest, patch: Manifest, *, below: str = "", **query: str) -> httpx.Response:
+        headers = {"Content-Type": "application/merge-patch+json"}
+        return self.http.patch(self.path(manifest) + below, json=patch, headers=headers, params=query)
+
+
+@pytest.fixture
+def runtime(databases: Databases, clean_database: str, tmp_path: Path) -> Runtime:
+    return Runtime(
+        role="api",
+        settings=Settings(data_dir=tmp_path),
+        conninfo=clean_database,
+        databases=databases,
+        clock=SystemClock(),
+        vault=Vault(tmp_path / "keyfile"),
+    )
+
+
+@pytest.fixture
+def cluster(runtime: Runtime) -> Iterator[Cluster]:
+    """The API with every kind, and a client that may do everything."""
+    wiring.prepare(runtime)
+    with runtime.databases.app.transaction(reach=EVERYWHERE) as tx:
+        token = ensure_admin_token(tx, now=datetime.now(UTC))
+    assert token is not None
+    with serving(wiring.build_api(runtime)) as url:
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=url, headers=headers, timeout=30) as http:
+            cluster = Cluster(url, wiring.build_registry(), http, token)
+            yield cluster
+            for client in cluster.clients:
+                client.close()
+
+
+@pytest.fixture
+def example(cluster: Cluster, plural: str) -> Example:
+    """The example of one kind, with everything it needs already standing."""
+    found = EXAMPLES[plural]
+    for needed in found.needs:
+        cluster.created(needed)
+    return found

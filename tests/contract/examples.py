@@ -1,0 +1,187 @@
+"""What the conformance suite needs to know of each kind: what must stand before, one valid object, one change."""
+
+from dataclasses import dataclass
+from typing import Any
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Example:
+    """`needs` are created first, in order. `change` is a merge patch that the kind allows; None where its spec is
+    immutable (then the suite changes a label). `broken` is a merge patch over `manifest` that makes it invalid at
+    `broken_field`."""
+
+    manifest: Manifest
+    needs: tuple[Manifest, ...]
+    change: Manifest | None
+    broken: Manifest
+    broken_field: str
+
+
+def manifest(api_version: str, kind: str, name: str, spec: Manifest, *, namespace: str = "") -> Manifest:
+    metadata: Manifest = {"name": name}
+    if namespace:
+        metadata["namespace"] = namespace
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+DIRECTORY = "resourcemanager.miloapis.com/v1alpha1"
+IAM = "iam.miloapis.com/v1alpha1"
+BILLING = "billing.miloapis.com/v1alpha1"
+SERVICES = "services.miloapis.com/v1alpha1"
+
+ACME = "organization-acme"
+
+ORGANIZATION = manifest(DIRECTORY, "Organization", "acme", {"displayName": "Acme"})
+PROJECT = manifest(DIRECTORY, "Project", "web", {"ownerRef": {"kind": "Organization", "name": "acme"}})
+ACCOUNT = manifest(
+    BILLING,
+    "BillingAccount",
+    "main",
+    {"currencyCode": "USD", "paymentProfile": {"type": "BankTransfer"}},
+    namespace=ACME,
+)
+ROLE = manifest(IAM, "Role", "auditor", {"includedPermissions": ["billing.miloapis.com/invoices.get"]})
+
+METER = manifest(
+    BILLING,
+    "MeterDefinition",
+    "requests",
+    {
+        "meterName": "api.example.com/requests",
+        "phase": "Published",
+        "measurement": {"aggregation": "Sum", "unit": "{request}", "dimensions": ["region"]},
+    },
+)
+SKU = manifest(
+    BILLING,
+    "Sku",
+    "requests-million",
+    {
+        "displayName": "API requests",
+        "meter": {"meterName": "api.example.com/requests"},
+        "pricingUnit": "10*6.{request}",
+    },
+)
+
+EXAMPLES: dict[str, Example] = {
+    "organizations": Example(
+        manifest=ORGANIZATION,
+        needs=(),
+        change={"spec": {"displayName": "Acme Inc."}},
+        broken={"spec": {"displayName": 7}},
+        broken_field="spec.displayName",
+    ),
+    "projects": Example(
+        manifest=PROJECT,
+        needs=(ORGANIZATION,),
+        change={"spec": {"displayName": "Web shop"}},
+        broken={"spec": {"ownerRef": None}},
+        broken_field="spec.ownerRef",
+    ),
+    "serviceaccounts": Example(
+        manifest=manifest(IAM, "ServiceAccount", "meter", {}, namespace=ACME),
+        needs=(ORGANIZATION,),
+        change={"spec": {"displayName": "Metering"}},
+        broken={"spec": {"displayName": 7}},
+        broken_field="spec.displayName",
+    ),
+    "roles": Example(
+        manifest=ROLE,
+        needs=(),
+        change={"spec": {"includedPermissions": ["billing.miloapis.com/invoices.list"]}},
+        broken={"spec": {"includedPermissions": "everything"}},
+        broken_field="spec.includedPermissions",
+    ),
+    "policybindings": Example(
+        manifest=manifest(
+            IAM,
+            "PolicyBinding",
+            "auditors",
+            {
+                "roleRef": {"name": "auditor"},
+                "subjects": [{"kind": "User", "name": "ann@example.com"}],
+                "resourceSelector": {"resourceRef": {"kind": "Organization", "name": "acme"}},
+            },
+        ),
+        needs=(ORGANIZATION, ROLE),
+        change={"spec": {"subjects": [{"kind": "User", "name": "bob@example.com"}]}},
+        broken={"spec": {"subjects": []}},
+        broken_field="spec.subjects",
+    ),
+    "billingaccounts": Example(
+        manifest=ACCOUNT,
+        needs=(ORGANIZATION,),
+        change={"spec": {"displayName": "Main account"}},
+        broken={"spec": {"currencyCode": "usd"}},
+        broken_field="spec.currencyCode",
+    ),
+    "billingaccountbindings": Example(
+        manifest=manifest(
+            BILLING,
+            "BillingAccountBinding",
+            "web-main",
+            {"billingAccountRef": {"name": "main"}, "projectRef": {"name": "web"}},
+            namespace=ACME,
+        ),
+        needs=(ORGANIZATION, PROJECT, ACCOUNT),
+        change=None,
+        broken={"spec": {"projectRef": None}},
+        broken_field="spec.projectRef",
+    ),
+    "services": Example(
+        manifest=manifest(SERVICES, "Service", "compute", {"displayName": "Compute"}),
+        needs=(),
+        change={"spec": {"displayName": "Milo Compute"}},
+        broken={"spec": {"displayName": 7}},
+        broken_field="spec.displayName",
+    ),
+    "meterdefinitions": Example(
+        manifest=METER,
+        needs=(),
+        change={"spec": {"displayName": "Requests served"}},
+        broken={"spec": {"measurement": {"aggregation": "Median"}}},
+        broken_field="spec.measurement.aggregation",
+    ),
+    "skus": Example(
+        manifest=SKU,
+        needs=(METER,),
+        change={"spec": {"displayName": "Requests"}},
+        broken={"spec": {"pricingUnit": None}},
+        broken_field="spec.pricingUnit",
+    ),
+    "pricebooks": Example(
+        manifest=manifest(
+            BILLING,
+            "PriceBook",
+            "list-usd-2026",
+            {
+                "bookName": "list-usd",
+                "effectiveFrom": "2026-01-01",
+                "currencyCode": "USD",
+                "prices": [{"skuRef": {"name": "requests-million"}, "model": "PerUnit", "unitPrice": "0.40"}],
+            },
+        ),
+        needs=(METER, SKU),
+        change={"spec": {"isDefault": True}},
+        broken={"spec": {"currencyCode": "usd"}},
+        broken_field="spec.currencyCode",
+    ),
+    "issuerprofiles": Example(
+        manifest=manifest(
+            BILLING,
+            "IssuerProfile",
+            "milo",
+            {
+                "legalName": "Milo Cloud GmbH",
+                "address": {"country": "DE", "line1": "Torstraße 1", "city": "Berlin", "postalCode": "10119"},
+            },
+        ),
+        needs=(),
+        change={"spec": {"legalText": "Amtsgericht Charlottenburg, HRB 1"}},
+        broken={"spec": {"legalName": None}},
+        broken_field="spec.legalName",
+    ),
+}
+"""By plural. A registered kind that is missing here fails the suite."""

@@ -1,0 +1,33 @@
+"""Serve an application over real HTTP from a thread of the test process."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Generator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+START_S_MAX = 20.0
+
+
+@contextlib.contextmanager
+def serving(application: ASGIApp) -> Generator[str]:
+    """The base URL of the application, on a free port of loopback, until the block ends."""
+    config = uvicorn.Config(
+        application, host="127.0.0.1", port=0, log_config=None, ws="none", timeout_graceful_shutdown=2
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="test-server", daemon=True)
+    thread.start()
+    try:
+        deadline = time.monotonic() + START_S_MAX
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > deadline:
+                raise RuntimeError("the test server did not start")
+            time.sleep(0.005)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,161 @@
+"""The command line without a server: help, usage errors, messages."""
+
+import subprocess
+import sys
+
+import pytest
+
+from milo_billing.cli.commands import app
+from milo_billing.cli.output import format_error, write_server_table, write_table
+from milo_billing.client.errors import ApiError, Cause, ClientError, UnableToImport
+
+COMMANDS = [
+    ["apply"],
+    ["get"],
+    ["delete"],
+    ["usage", "send"],
+    ["usage", "import"],
+    ["usage", "show"],
+    ["usage", "statistics"],
+    ["invoices", "run"],
+    ["invoices", "list"],
+    ["invoices", "show"],
+    ["invoices", "pdf"],
+    ["audit", "verify"],
+    ["token", "create"],
+    ["who-pays"],
+    ["kubeconfig"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_and_an_output_option(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as caught:
+        app([*command, "--help"])
+    help_text = " ".join(capsys.readouterr().out.split())
+    assert caught.value.code == 0
+    assert "Example" in help_text
+    assert f"milo-billing {' '.join(command)}" in help_text.rsplit("Example", 1)[1]
+    assert "--output" in help_text
+
+
+def test_the_list_above_names_every_command():
+    found: list[list[str]] = []
+    for name in app:
+        if name.startswith("-"):
+            continue
+        below = [[name, sub] for sub in app[name] if not sub.startswith("-")]
+        found += below or [[name]]
+    assert sorted(found) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["get"],
+        ["frobnicate"],
+        ["invoices", "run"],
+        ["usage", "import", "x.csv"],
+        ["get", "ba", "--output", "xml"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_2(tokens: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        app(tokens)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["get"], ["delete"], ["invoices", "run"], ["invoices", "list"]], ids=" ".join
+)
+def test_without_a_server_a_command_exits_1_and_says_what_to_do(
+    command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: object
+):
+    arguments = {"get": ["ba"], "delete": ["ba", "x"], "invoices run": ["--month", "2026-10"]}
+    with pytest.raises(SystemExit) as caught:
+        app([*command, *arguments.get(" ".join(command), []), "--kubeconfig", f"{tmp_path}/none"])
+    captured = capsys.readouterr()
+    assert caught.value.code == 1
+    assert captured.out == ""
+    assert captured.err.startswith("error: The kubeconfig file cannot be read")
+    assert f"at: {tmp_path}/none" in captured.err
+
+
+def test_an_error_of_the_server_shows_every_field():
+    error = ApiError(
+        'BillingAccount.billing.miloapis.com "main" is invalid',
+        code=422,
+        reason="Invalid",
+        causes=(
+            Cause("spec.currencyCode", "FieldValueRequired", "Required value"),
+            Cause("spec.contactInfo.email", "FieldValueInvalid", "must be a valid email address"),
+        ),
+        where="BillingAccount main",
+    )
+    assert format_error(error).splitlines() == [
+        'error: BillingAccount.billing.miloapis.com "main" is invalid',
+        "  - spec.currencyCode: Required value",
+        "  - spec.contactInfo.email: must be a valid email address",
+        "  at: BillingAccount main",
+        "  next: Correct the named fields and apply again; nothing was written.",
+    ]
+
+
+def test_an_error_without_place_or_step_is_one_line():
+    assert format_error(ClientError("It did not work.")) == "error: It did not work.\n"
+
+
+def test_a_defect_of_the_server_names_the_audit_id():
+    error = ApiError("The server failed.", code=500, reason="InternalError", audit_id="6b1c")
+    assert "audit id: 6b1c" in format_error(error)
+
+
+def test_columns_are_as_wide_as_their_widest_cell(capsys: pytest.CaptureFixture[str]):
+    write_table(
+        ["Account", "Total"], [["main", "47.61"], ["research", "1,000.00"], ["x", None]], right=["Total"]
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "ACCOUNT       TOTAL",
+        "main          47.61",
+        "research   1,000.00",
+        "x            <none>",
+    ]
+
+
+def test_a_server_table_leaves_wide_columns_out_and_can_show_namespaces(capsys: pytest.CaptureFixture[str]):
+    table = {
+        "columnDefinitions": [{"name": "Name"}, {"name": "Phase"}, {"name": "Uid", "priority": 1}],
+        "rows": [
+            {"cells": ["main", "Ready", "u"], "object": {"metadata": {"namespace": "organization-acme"}}}
+        ],
+    }
+    write_server_table(table, namespaces=True)
+    assert capsys.readouterr().out.splitlines() == [
+        "NAMESPACE           NAME   PHASE",
+        "organization-acme   main   Ready",
+    ]
+
+
+def test_an_empty_table_says_so_on_standard_error(capsys: pytest.CaptureFixture[str]):
+    write_server_table({"columnDefinitions": [{"name": "Name"}], "rows": []}, namespaces=False)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "No resources found.\n")
+
+
+def test_a_refused_import_keeps_its_rows_on_their_own_lines():
+    error = UnableToImport(
+        "2 of 9 rows are no usage:\n  row 1 …\n  row 4 …", where="a.csv", next_step="Correct it."
+    )
+    assert format_error(error).count("\n") == 5
+
+
+def test_the_command_line_imports_neither_the_server_nor_the_database():
+    code = "import sys, milo_billing.cli.commands; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"psycopg", "starlette", "numpy", "procrastinate", "typst"} & set(loaded)
