@@ -1,0 +1,212 @@
+"""Run the demo: a month of usage, from declarations to invoices, on a real server."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import cast
+
+from demo import month, provider
+from demo.expected import expected_lines
+from demo.report import InvoiceRow, UsageReport, print_report
+from demo.server import Running, UnableToStartServer, start_server, stop_leftovers
+from milo_billing.cli.output import format_error
+from milo_billing.cli.progress import Bars
+from milo_billing.client.billing import (
+    RunLine,
+    get_invoice_lines,
+    get_invoice_pdf,
+    run_invoices,
+    verify_audit,
+)
+from milo_billing.client.errors import ClientError
+from milo_billing.client.http import JSON, ApiClient
+from milo_billing.client.objects import Objects
+from milo_billing.client.timestamps import format_instant
+from milo_billing.client.usage import get_statistics, send_events
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ROOT / "demo-output"
+BATCH = 5_000
+
+
+class Mismatch(Exception):
+    """The service and the generator do not agree. One of them is wrong, and the demo must not hide which."""
+
+
+class Demo:
+    """The demo's story, step by step, on one data folder."""
+
+    def __init__(self, folder: Path, bars: Bars) -> None:
+        self._folder = folder
+        self._bars = bars
+        self._month = month.generate_month()
+        self._sent = 0
+        self._sending_s = 0.0
+
+    def run(self) -> tuple[list[InvoiceRow], UsageReport]:
+        """Everything up to the invoices; raises Mismatch when they are not what they must be."""
+        with self._server(month.REBOUND_AT) as api:
+            self._declare(api)
+            self._send(api, self._month.first, stage="usage, first half")
+            self._rebind(api)
+        with self._server(month.SECOND_DELIVERY_AT) as api:
+            self._send(api, self._month.second, stage="usage, second half")
+            usage = self._check_usage(api)
+            invoices = self._issue(api)
+            self._check_audit(api)
+        return invoices, usage
+
+    @contextmanager
+    def _server(self, clock: datetime) -> Generator[ApiClient]:
+        stage = f"server at {clock:%d %B %Y %H:%M}"
+        self._bars.show(stage, 0, 1, unit="start")
+        server: Running = start_server(
+            self._folder, log=self._folder.with_suffix(".log"), settings={"CLOCK": format_instant(clock)}
+        )
+        self._bars.show(stage, 1, 1, unit="start")
+        try:
+            with ApiClient(server.connection()) as api:
+                yield api
+        finally:
+            server.stop()
+
+    def _declare(self, api: ApiClient) -> None:
+        bound_from = {
+            account.key: format_instant(month.month_start(account)) for account in provider.ACCOUNTS
+        }
+        manifests = list(
+            provider.manifests(first_day=f"{month.YEAR}-{month.MONTH:02}-01", bound_from=bound_from)
+        )
+        objects = Objects(api)
+        for done, manifest in enumerate(manifests, start=1):
+            objects.apply(manifest)
+            self._bars.show("declarations", done, len(manifests), unit="objects")
+
+    def _rebind(self, api: ApiClient) -> None:
+        project = next(project for project in provider.PROJECTS if project.name == month.REBOUND)
+        account = provider.find_account("acme", "research")
+        Objects(api).apply(provider.binding(project, account, name=f"{project.name}-to-research"))
+
+    def _send(self, api: ApiClient, readings: Sequence[month.Reading], *, stage: str) -> None:
+        done = 0
+        for batch in month.batches(readings, size=BATCH):
+            started = time.perf_counter()
+            sent = send_events(api, batch)
+            self._sending_s += time.perf_counter() - started
+            if sent.rejected:
+                first = sent.rejected[0]
+                raise Mismatch(
+                    f"{len(sent.rejected)} events were rejected, first {first.reason}: {first.detail}"
+                )
+            done += len(batch)
+            self._bars.show(stage, done, len(readings), unit="events")
+        self._sent += done
+
+    def _check_usage(self, api: ApiClient) -> UsageReport:
+        statistics = get_statistics(api)
+        quarantined = {
+            reason: int(count) for reason, count in cast("JSON", statistics["quarantined"]).items()
+        }
+        if quarantined != self._month.bad:
+            raise Mismatch(f"quarantined {quarantined}, expected {self._month.bad}")
+        if int(statistics["duplicate"]) != self._month.duplicates:
+            raise Mismatch(f"deduplicated {statistics['duplicate']}, expected {self._month.duplicates}")
+        return UsageReport(
+            sent=self._sent,
+            seconds=self._sending_s,
+            late=self._month.late,
+            deduplicated=int(statistics["duplicate"]),
+            quarantined=quarantined,
+        )
+
+    def _issue(self, api: ApiClient) -> list[InvoiceRow]:
+        shutil.rmtree(DOCUMENTS, ignore_errors=True)
+        DOCUMENTS.mkdir()
+        expected = expected_lines(self._month.counted)
+        issued: dict[str, RunLine] = {}
+        for step in run_invoices(api, month=f"{month.YEAR}-{month.MONTH:02}"):
+            if isinstance(step, RunLine):
+                if step.state != "issued":
+                    raise Mismatch(f"{step.account}: {step.state}: {step.reason}")
+                issued[step.account] = step
+                self._bars.show("invoices", len(issued), len(expected), unit="invoices")
+        if issued.keys() != expected.keys():
+            raise Mismatch(f"invoices for {sorted(issued)}, expected {sorted(expected)}")
+        rows = [self._save(api, issued[account], expected[account]) for account in sorted(issued)]
+        self._bars.show("PDF documents", len(rows), len(rows), unit="files")
+        return rows
+
+    def _save(self, api: ApiClient, issued: RunLine, expected: dict[str, Decimal]) -> InvoiceRow:
+        namespace = issued.account.split("/")[0]
+        lines = get_invoice_lines(api, namespace=namespace, name=issued.invoice)
+        amounts = {str(line["sku"]): Decimal(line["amount"]) for line in lines}
+        total = sum(expected.values(), Decimal(0))
+        if amounts != expected or Decimal(issued.total) != total:
+            raise Mismatch(f"{issued.account}: {issued.total} of {amounts}, expected {total} of {expected}")
+        account = next(account for account in provider.ACCOUNTS if account.key == issued.account)
+        pdf = DOCUMENTS / f"{issued.number.replace('/', '-')}.pdf"
+        pdf.write_bytes(get_invoice_pdf(api, namespace=namespace, name=issued.invoice))
+        return InvoiceRow(
+            account=issued.account,
+            number=issued.number,
+            customer=account.business_name,
+            lines=len(lines),
+            total=Decimal(issued.total),
+            currency=issued.currency,
+            pdf=pdf.relative_to(ROOT),
+        )
+
+    def _check_audit(self, api: ApiClient) -> None:
+        report = verify_audit(api)
+        if not report["ok"]:
+            raise Mismatch(f"the audit chain is broken: {report}")
+        chains = len(cast("list[JSON]", report["chains"]))
+        self._bars.show("audit chains verified", chains, chains, unit="chains")
+
+
+def choose_folder() -> Path:
+    """The data folder: below the repository, or as root elsewhere if PostgreSQL's user cannot pass to there."""
+    if os.geteuid() == 0 and not all(folder.stat().st_mode & 0o001 for folder in (ROOT, *ROOT.parents)):
+        return Path(tempfile.gettempdir()) / "milo-billing-demo"
+    return ROOT / ".cache" / "demo"
+
+
+def clear(folder: Path) -> None:
+    """Take away what the run before left, also one that was killed."""
+    stop_leftovers(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_suffix(".log").unlink(missing_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+
+
+def main() -> int:
+    """Run it, print the report; 1 if something did not work or did not come out as it must."""
+    started = time.perf_counter()
+    folder = choose_folder()
+    try:
+        clear(folder)
+        with Bars() as bars:
+            invoices, usage = Demo(folder, bars).run()
+    except ClientError as error:
+        sys.stderr.write(format_error(error) + f"  log: {folder.with_suffix('.log')}\n")
+        return 1
+    except (Mismatch, UnableToStartServer, subprocess.TimeoutExpired) as error:
+        sys.stderr.write(f"error: {error}\n  log: {folder.with_suffix('.log')}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the next run starts clean\n")
+        return 130
+    print_report(invoices, usage, folder=folder, elapsed_s=time.perf_counter() - started)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,82 @@
+"""What the demo prints at its end: invoices, what was odd about the usage, and what to do next."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceRow:
+    """One invoice of the run; its total is the one that the generator computed."""
+
+    account: str
+    number: str
+    customer: str
+    lines: int
+    total: Decimal
+    currency: str
+    pdf: Path
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """What became of the events. `quarantined` is by reason; `seconds` is time spent sending."""
+
+    sent: int
+    seconds: float
+    late: int
+    deduplicated: int
+    quarantined: Mapping[str, int]
+
+
+def print_report(
+    invoices: Sequence[InvoiceRow], usage: UsageReport, *, folder: Path, elapsed_s: float
+) -> None:
+    """Print everything. `folder` is the data folder, with which the demo's server can be started again."""
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False)
+    table = Table(
+        title=f"Invoices, as PDF in {invoices[0].pdf.parent}/", title_justify="left", show_edge=False
+    )
+    table.add_column("Number", no_wrap=True)
+    table.add_column("Customer")
+    table.add_column("Account", no_wrap=True)
+    table.add_column("Lines", justify="right")
+    table.add_column("Total", justify="right", no_wrap=True)
+    for row in invoices:
+        account = row.account.removeprefix("organization-")
+        total = f"{row.total:,.2f} {row.currency}"
+        table.add_row(row.number, row.customer, account, str(row.lines), total)
+    console.print()
+    console.print(table)
+    console.print("Each line and total equals what the generator computed on its own.")
+    console.print()
+    odd = Table(title="Usage", title_justify="left", show_edge=False)
+    odd.add_column("What")
+    odd.add_column("Events", justify="right")
+    odd.add_column("What became of it")
+    odd.add_row("sent", f"{usage.sent:,}", "acknowledged: durable before the answer")
+    odd.add_row("late", f"{usage.late:,}", "billed to whoever paid at their time")
+    odd.add_row("duplicate", f"{usage.deduplicated:,}", "counted once")
+    for reason, count in sorted(usage.quarantined.items()):
+        odd.add_row(reason, f"{count:,}", "quarantined with this reason, not billed")
+    console.print(odd)
+    console.print()
+    rate = usage.sent / usage.seconds if usage.seconds else 0
+    console.print(
+        f"{usage.sent:,} events in {usage.seconds:.1f} s over HTTP: {rate:,.0f} events/s. "
+        f"Everything in {elapsed_s:.0f} s."
+    )
+    console.print()
+    lines = [
+        f"  Open an invoice         {invoices[0].pdf}",
+        f"  Start the server again  MILO_BILLING_DATA_DIR={folder} .venv/bin/milo-billing serve",
+        f"  Look around             kubectl --kubeconfig {folder / 'kubeconfig'} get billingaccounts,invoices -A",
+        "  Do it yourself          README.md has a tour of five minutes, docs/ has the rest",
+    ]
+    console.print("What to do next", style="bold")
+    console.print("\n".join(lines), soft_wrap=True)

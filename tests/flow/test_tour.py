@@ -1,0 +1,96 @@
+"""The tour of the README and the tutorial, word for word, with real kubectl."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.flow.conftest import temporary_server
+from tests.kubectl import KUBECTL_VERSIONS, kubectl
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A block of commands, and what the README says that they print; empty when it does not say."""
+
+    commands: str
+    prints: str
+
+
+def read_steps(markdown: str) -> list[Step]:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", markdown, re.MULTILINE | re.DOTALL)
+    steps: list[Step] = []
+    for language, content in blocks:
+        if language == "sh":
+            steps.append(Step(content, ""))
+        elif language == "text":
+            steps[-1] = Step(steps[-1].commands, content)
+    return steps
+
+
+def without_ages(text: str) -> list[list[str]]:
+    """Words of each line; how old something is, and when, differs from run to run."""
+    lines = [re.sub(r"\b\d+(s|m\d+s|m)\b", "AGE", line).split() for line in text.strip().splitlines()]
+    return [line for line in lines if line]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the user types: a checkout, as far as the tour needs it."""
+    shutil.copytree(ROOT / "docs" / "tour", tmp_path / "docs" / "tour")
+    return tmp_path
+
+
+@pytest.fixture(params=KUBECTL_VERSIONS)
+def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What the user's second terminal has: the commands on PATH, and a server that was started in the first."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "kubectl").symlink_to(kubectl(request.param))
+    (programs / "milo-billing").symlink_to(Path(sys.executable).with_name("milo-billing"))
+    with temporary_server() as server:
+        yield {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "HOME": str(tmp_path),
+            "MILO_BILLING_DATA_DIR": str(server.kubeconfig.parent),
+        }
+
+
+def follow(document: str, *, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Type every command of a document into one shell; compare what it prints where the document says it."""
+    steps = read_steps((ROOT / document).read_text())
+    assert len(steps) >= 5
+    marker = "----- end of step"
+    script = "set -euo pipefail\n" + "".join(f"{step.commands}\necho '{marker}'\n" for step in steps)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    printed = done.stdout.split(marker + "\n")
+    for step, output in zip(steps, printed, strict=False):
+        if step.prints:
+            assert without_ages(output) == without_ages(step.prints), step.commands
+    return done
+
+
+def test_the_tour_and_then_the_tutorial_work_word_for_word(folder: Path, environment: dict[str, str]):
+    tour = follow("README.md", folder=folder, environment=environment)
+    assert (folder / "tour-invoice.pdf").read_bytes().startswith(b"%PDF-")
+    assert 'billing account has active binding "toy-chat" for project "toy-chat"' in tour.stderr
+    tutorial = follow("docs/tutorial-first-invoice.md", folder=folder, environment=environment)
+    assert (folder / "SF-000001.pdf").read_bytes().startswith(b"%PDF-")
+    assert "a published price book is immutable" in tutorial.stderr
