@@ -99,6 +99,17 @@ create table controlplane.objects (
 create index objects_labels on controlplane.objects using gin (labels jsonb_path_ops);
 create index objects_fields on controlplane.objects using gin (fields jsonb_path_ops);
 
+create index objects_owners on controlplane.objects using gin ((metadata -> 'ownerReferences') jsonb_path_ops)
+    where metadata ? 'ownerReferences';
+
+create function controlplane.has_dependants(p_uid uuid) returns boolean
+    language sql stable security definer set search_path = pg_catalog as
+$$ select exists (select from controlplane.objects
+                  where metadata ? 'ownerReferences'
+                    and metadata -> 'ownerReferences' @> jsonb_build_array(jsonb_build_object('uid', p_uid::text))) $$;
+revoke all on function controlplane.has_dependants from public;
+grant execute on function controlplane.has_dependants to milo_app, milo_job;
+
 alter table controlplane.objects enable row level security;
 create policy reach on controlplane.objects to milo_app, milo_job
     using (readable_by_all or (select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))
@@ -162,6 +173,9 @@ create table directory.organizations (
 );
 create unique index organizations_name on directory.organizations (name) where deleted_at is null;
 create sequence directory.organization_numbers start 1;
+-- The provider itself, so that it can own accounts in plain namespaces; deleted from the start: no name leads to it.
+insert into directory.organizations values
+    (0, '00000000-0000-0000-0000-000000000000', 'provider', '1970-01-01T00:00:00Z', '1970-01-01T00:00:00Z');
 
 -- The number behind a name, whoever asks: a door must know who owns a namespace before it can refuse the caller.
 -- Holds the organization until the transaction ends, so that nothing is created in one that is just being deleted.
@@ -193,6 +207,13 @@ create table directory.projects (
 );
 create index projects_by_org on directory.projects (owner_org);
 create unique index projects_by_name on directory.projects (name, created_at);
+
+-- When the last bearer of a project's name gave it up, whoever owned it; null where it is new.
+create function directory.name_given_up(p_name text) returns timestamptz
+    language sql stable security definer set search_path = pg_catalog as
+$$ select max(deleted_at) from directory.projects where name = p_name $$;
+revoke all on function directory.name_given_up from public;
+grant execute on function directory.name_given_up to milo_app, milo_job;
 
 alter table directory.projects enable row level security;
 create policy reach on directory.projects to milo_app, milo_job
@@ -537,13 +558,84 @@ create table accounts.accounts (
     owner_org bigint not null references directory.organizations (number),
     currency text not null,
     time_zone text not null,
-    phase text not null,
+    phase text not null check (phase in ('Provisioning', 'Ready', 'Suspended', 'Archived')),
     created_at timestamptz not null,
     deleted_at timestamptz,
-    version bigint not null         -- of controlplane.versions 'payers' when last changed
+    version bigint not null,        -- of controlplane.versions 'payers' when last changed
+    parent integer references accounts.accounts (number) check (parent <> number),
+    billing_mode text not null default 'Self' check (billing_mode in ('Self', 'Parent')),
+    invoice_day smallint not null default 1 check (invoice_day between 1 and 28),
+    invoice_frequency text not null default 'Monthly' check (invoice_frequency in ('Monthly', 'Quarterly', 'Annual')),
+    profile_type text,              -- of the payment profile; null without one
+    payment_method text,            -- the name that the payment profile refers to
+    check (billing_mode = 'Self' or parent is not null)
 );
 create unique index accounts_name on accounts.accounts (namespace, name) where deleted_at is null;
+create index accounts_by_name on accounts.accounts (namespace, name, created_at);
 create index accounts_version on accounts.accounts (version);
+create index accounts_by_parent on accounts.accounts (parent) where parent is not null and deleted_at is null;
+
+-- Trees of one organization, without cycles, of at most eight levels. The lock orders changes of a tree: two that are
+-- right by themselves could close a cycle together.
+create function accounts.guard_tree() returns trigger language plpgsql set search_path = pg_catalog as $$
+declare
+    above integer := new.parent;
+    levels integer := 1;
+    node accounts.accounts;
+begin
+    if new.parent is null then
+        return null;
+    end if;
+    perform pg_advisory_xact_lock(4204, (new.owner_org % 2147483647)::integer);
+    while above is not null and levels <= 8 loop
+        select * into node from accounts.accounts where number = above;
+        if above = new.number then
+            raise exception 'billing account % would be above itself', new.number using errcode = 'check_violation';
+        end if;
+        if node.owner_org is distinct from new.owner_org or node.deleted_at is not null then
+            raise exception 'billing account % cannot be above %', above, new.number using errcode = 'check_violation';
+        end if;
+        above := node.parent;
+        levels := levels + 1;
+    end loop;
+    with recursive below (number, depth) as (
+        select new.number, levels
+        union all
+        select a.number, b.depth + 1 from accounts.accounts a join below b on a.parent = b.number
+        where a.deleted_at is null and b.depth <= 8
+    )
+    select max(depth) into levels from below;
+    if levels > 8 then
+        raise exception 'the tree of billing account % has more than eight levels', new.number
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create trigger accounts_guard_tree after insert or update of parent on accounts.accounts
+    for each row execute function accounts.guard_tree();
+
+-- How money is collected: projections of PaymentMethodClass and PaymentMethod. They go with their objects.
+create table accounts.payment_method_classes (
+    uid uuid primary key,
+    name text not null unique,
+    provider text not null,
+    is_default boolean not null
+);
+create unique index payment_method_classes_default on accounts.payment_method_classes (is_default) where is_default;
+
+create table accounts.payment_methods (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    account uuid not null,          -- the uid of its object: not a later one of the same name
+    class uuid not null references accounts.payment_method_classes (uid),
+    phase text not null check (phase in ('Pending', 'AwaitingConfirmation', 'Active', 'Failed')),
+    type text,
+    failure_reason text,
+    unique (namespace, name)
+);
+create index payment_methods_by_class on accounts.payment_methods (class);
 
 -- Who pays for a project, and since when: half-open intervals, open end = infinity. Outlives the binding objects.
 create table accounts.payer_intervals (
@@ -563,6 +655,7 @@ create table accounts.payer_intervals (
 create unique index payer_intervals_lookup on accounts.payer_intervals (project, starts_at desc) include (account, ends_at);
 create index payer_intervals_by_name on accounts.payer_intervals (project_name, starts_at desc) include (account, ends_at);
 create index payer_intervals_by_account on accounts.payer_intervals (account, ends_at);
+create index payer_intervals_of_account on accounts.payer_intervals (account, project_name, starts_at);
 create index payer_intervals_version on accounts.payer_intervals (version);
 
 -- History never shrinks: an interval is only ever ended, once.
@@ -594,8 +687,21 @@ create policy reach on accounts.accounts to milo_app, milo_job, milo_ingest
 alter table accounts.payer_intervals enable row level security;
 create policy reach on accounts.payer_intervals to milo_app, milo_job, milo_ingest
     using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+-- everybody may read the classes, and keep one from going (a row lock asks for the right to update); the provider writes
+alter table accounts.payment_method_classes enable row level security;
+create policy read on accounts.payment_method_classes for select to milo_app, milo_job using (true);
+create policy add on accounts.payment_method_classes for insert to milo_app, milo_job
+    with check ((select controlplane.reaches_all()) or 0 = any ((select controlplane.reach())::bigint[]));
+create policy change on accounts.payment_method_classes for update to milo_app, milo_job using (true)
+    with check ((select controlplane.reaches_all()) or 0 = any ((select controlplane.reach())::bigint[]));
+create policy remove on accounts.payment_method_classes for delete to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or 0 = any ((select controlplane.reach())::bigint[]));
+alter table accounts.payment_methods enable row level security;
+create policy reach on accounts.payment_methods to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
 
 grant select, insert, update on accounts.accounts, accounts.payer_intervals, accounts.billed to milo_app, milo_job;
+grant select, insert, update, delete on accounts.payment_methods, accounts.payment_method_classes to milo_app, milo_job;
 grant select on accounts.accounts, accounts.payer_intervals to milo_ingest;
 
 -- -------------------------------------------------------------------------------------------------- usage

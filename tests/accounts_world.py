@@ -10,11 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from milo_billing.accounts import resources as accounts
+from milo_billing.accounts.resources.accounts import BillingAccount
+from milo_billing.accounts.resources.bindings import BillingAccountBinding
+from milo_billing.accounts.resources.payment_methods import PaymentMethod, PaymentMethodClass
+from milo_billing.accounts.types import Rebinding
 from milo_billing.catalog import resources as catalog
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.engine import Engine
-from milo_billing.controlplane.identity import EVERYWHERE, Identity, Reach
+from milo_billing.controlplane.identity import EVERYWHERE, Authorizer, Identity, Reach
 from milo_billing.controlplane.kinds import AnyKind, Registry
 from milo_billing.controlplane.patches import merge_patch
 from milo_billing.controlplane.rows import Row
@@ -46,7 +49,7 @@ class HandClock:
 
 
 @dataclass
-class Grants:
+class Grants(Authorizer):
     """Who may do what: permission to reach; everything else is refused."""
 
     granted: dict[str, Reach] = field(default_factory=dict[str, Reach])
@@ -105,6 +108,43 @@ class World:
         assert row is not None, f"{kind.__name__} {name} does not exist"
         return row.status
 
+    def act(
+        self,
+        kind: type[AnyKind],
+        name: str,
+        action: str,
+        request: dict[str, Any] | None = None,
+        *,
+        namespace: str = ACME,
+    ) -> Row:
+        """Do what the action says and commit."""
+        return self._written(
+            lambda work: self.engine.act(
+                work, self._served(kind), namespace=namespace, name=name, action=action, request=request or {}
+            )
+        )
+
+    def set_status(
+        self, kind: type[AnyKind], name: str, status: dict[str, Any], *, namespace: str = ACME
+    ) -> Row:
+        """Merge into the status, as whoever holds `updateStatus`, and commit."""
+
+        def change(row: Row) -> Draft:
+            merged = merge_patch(row.status, status)
+            return Draft(name, namespace, "", "", "", row.labels, row.metadata, row.spec, merged)
+
+        return self._written(
+            lambda work: self.engine.update(
+                work,
+                self._served(kind),
+                namespace=namespace,
+                name=name,
+                change=change,
+                verb="patchStatus",
+                subresource="status",
+            )
+        )
+
     def refusals(
         self, kind: type[AnyKind], name: str, spec: dict[str, Any], *, namespace: str = ""
     ) -> list[str]:
@@ -128,7 +168,19 @@ class World:
     def account(self, name: str = "main", **spec: Any) -> Row:
         """A billing account of Acme that is ready, unless the spec says otherwise."""
         wanted = {"currencyCode": "USD", "paymentProfile": {"type": "BankTransfer"}, **spec}
-        return self.create(accounts.BillingAccount, name, wanted, namespace=ACME)
+        return self.create(BillingAccount, name, wanted, namespace=ACME)
+
+    def method_class(self, name: str = "manual", **spec: Any) -> Row:
+        """A payment method class, the default one unless the spec says otherwise."""
+        return self.create(PaymentMethodClass, name, {"provider": "manual", "isDefault": True, **spec})
+
+    def method(self, name: str = "visa", *, account: str = "main", phase: str = "Active", **spec: Any) -> Row:
+        """A payment method of an account, of the default class, brought into a phase."""
+        wanted = {"billingAccountRef": {"name": account}, **spec}
+        made = self.create(PaymentMethod, name, wanted, namespace=ACME)
+        if phase == "Pending":
+            return made
+        return self.set_status(PaymentMethod, name, {"phase": phase, "failureReason": "card declined"})
 
     def project(self, name: str, *, organization: str = "acme") -> Row:
         """A project."""
@@ -139,12 +191,12 @@ class World:
     def bind(self, name: str, *, project: str, account: str = "main", **spec: Any) -> Row:
         """Let an account pay for a project, from now on."""
         return self.create(
-            accounts.BillingAccountBinding, name, binding_spec(project, account, **spec), namespace=ACME
+            BillingAccountBinding, name, binding_spec(project, account, **spec), namespace=ACME
         )
 
     def unbind(self, name: str) -> Row:
         """Delete a binding."""
-        return self.delete(accounts.BillingAccountBinding, name, namespace=ACME)
+        return self.delete(BillingAccountBinding, name, namespace=ACME)
 
     def _served(self, kind: type[AnyKind]) -> AnyKind:
         return self.engine.registry.instance(kind)
@@ -162,14 +214,23 @@ def binding_spec(project: str, account: str = "main", **spec: Any) -> dict[str, 
     return {"billingAccountRef": {"name": account}, "projectRef": {"name": project}, **spec}
 
 
-def make_world(databases: Databases, folder: Path, *, require_payment_profile: bool = True) -> World:
-    """An empty provider with the organizations acme and rival."""
+def make_world(
+    databases: Databases,
+    folder: Path,
+    *,
+    require_payment_profile: bool = True,
+    rebinding: Rebinding = "supersede",
+    mirrored: bool = False,
+) -> World:
+    """An empty provider with the organizations acme and rival; a mirror of another one has none yet."""
     clock, grants, vault = HandClock(), Grants(), Vault(folder / "keyfile")
     kinds: tuple[AnyKind, ...] = (
-        directory.Organization(),
-        directory.Project(),
-        accounts.BillingAccount(require_payment_profile=require_payment_profile),
-        accounts.BillingAccountBinding(),
+        directory.Organization(mirrored=mirrored),
+        directory.Project(mirrored=mirrored),
+        BillingAccount(require_payment_profile=require_payment_profile),
+        BillingAccountBinding(rebinding=rebinding),
+        PaymentMethodClass(),
+        PaymentMethod(),
         *(kind() for kind in catalog.KINDS),
     )
     engine = Engine(
@@ -180,6 +241,6 @@ def make_world(databases: Databases, folder: Path, *, require_payment_profile: b
         clock=clock,
     )
     world = World(databases, engine, clock, grants, vault)
-    for name in ("acme", "rival"):
+    for name in () if mirrored else ("acme", "rival"):
         world.create(directory.Organization, name, {"displayName": name.capitalize()})
     return world

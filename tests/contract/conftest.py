@@ -1,6 +1,7 @@
 """A server with every kind, on a database of its own for each test, and clients of it."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from demo.server import Running
 
 from milo_billing.access.operations import ensure_admin_token
 from milo_billing.app import wiring
@@ -18,6 +20,7 @@ from milo_billing.infra.database import EVERYWHERE, Databases
 from milo_billing.infra.runtime import Runtime
 from milo_billing.infra.settings import Settings
 from tests.contract.examples import EXAMPLES, Example, Manifest
+from tests.flow.conftest import temporary_server
 from tests.serving import serving
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -81,6 +84,13 @@ def runtime(databases: Databases, clean_database: str, tmp_path: Path) -> Runtim
 @pytest.fixture
 def cluster(runtime: Runtime) -> Iterator[Cluster]:
     """The API with every kind, and a client that may do everything."""
+    with serving_cluster(runtime) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def serving_cluster(runtime: Runtime) -> Generator[Cluster]:
+    """The API over this runtime, until the block ends."""
     wiring.prepare(runtime)
     with runtime.databases.app.transaction(reach=EVERYWHERE) as tx:
         token = ensure_admin_token(tx, now=datetime.now(UTC))
@@ -101,3 +111,10 @@ def example(cluster: Cluster, plural: str) -> Example:
     for needed in found.needs:
         cluster.created(needed)
     return found
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Running]:
+    """`milo-billing serve` with TLS, as clients that people use meet it; tests bring organizations of their own."""
+    with temporary_server() as server:
+        yield server

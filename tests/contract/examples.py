@@ -42,6 +42,7 @@ ACCOUNT = manifest(
     {"currencyCode": "USD", "paymentProfile": {"type": "BankTransfer"}},
     namespace=ACME,
 )
+METHOD_CLASS = manifest(BILLING, "PaymentMethodClass", "manual", {"provider": "manual", "isDefault": True})
 ROLE = manifest(IAM, "Role", "auditor", {"includedPermissions": ["billing.miloapis.com/invoices.get"]})
 
 METER = manifest(
@@ -129,6 +130,22 @@ EXAMPLES: dict[str, Example] = {
         change=None,
         broken={"spec": {"projectRef": None}},
         broken_field="spec.projectRef",
+    ),
+    "paymentmethodclasses": Example(
+        manifest=METHOD_CLASS,
+        needs=(),
+        change={"spec": {"parameters": {"region": "eu"}}},
+        broken={"spec": {"provider": "nobody"}},
+        broken_field="spec.provider",
+    ),
+    "paymentmethods": Example(
+        manifest=manifest(
+            BILLING, "PaymentMethod", "visa", {"billingAccountRef": {"name": "main"}}, namespace=ACME
+        ),
+        needs=(ORGANIZATION, ACCOUNT, METHOD_CLASS),
+        change={"spec": {"displayName": "Card of Ann"}},
+        broken={"spec": {"billingAccountRef": None}},
+        broken_field="spec.billingAccountRef",
     ),
     "services": Example(
         manifest=manifest(SERVICES, "Service", "compute", {"displayName": "Compute"}),

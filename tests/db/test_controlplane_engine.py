@@ -13,7 +13,7 @@ from pydantic import Field
 
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.engine import Engine
-from milo_billing.controlplane.identity import EVERYWHERE, Identity, Reach
+from milo_billing.controlplane.identity import EVERYWHERE, Authorizer, Identity, Reach
 from milo_billing.controlplane.kinds import AnyObject, Fields, Kind, Object, Ref, Registry
 from milo_billing.controlplane.rows import Row
 from milo_billing.controlplane.statuses import Failure
@@ -68,7 +68,7 @@ class Parcel(Kind[ParcelSpec, ParcelStatus]):
         return ParcelStatus(contains=len(facts), names=facts)
 
 
-class Everybody:
+class Everybody(Authorizer):
     def authenticate(self, tx: Tx, token: str, now: datetime) -> Identity:
         return Identity(token)
 

@@ -4,8 +4,9 @@ import base64
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -28,7 +29,10 @@ from milo_billing.access.types import (
     TokenEntry,
     service_account_subject,
 )
-from milo_billing.controlplane.identity import EVERYWHERE, Authorizer, Identity, Reach
+from milo_billing.controlplane.doors import set_reach
+from milo_billing.controlplane.identity import ANONYMOUS, EVERYWHERE, Authorizer, Identity, Reach
+from milo_billing.controlplane.impersonation import PERMISSION as IMPERSONATE
+from milo_billing.controlplane.impersonation import not_allowed
 from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import monotonic_s, random_bits
 from milo_billing.infra.database import Tx
@@ -88,7 +92,7 @@ class _KnownToken:
     expires_at: datetime | None
 
 
-class TokenAuthorizer:
+class TokenAuthorizer(Authorizer):
     """The control plane's `Authorizer`: hashed bearer tokens, and permissions from policy bindings. One a process.
 
     It remembers answers, but `authenticate` compares a version in the caller's transaction first (one indexed row),
@@ -119,6 +123,41 @@ class TokenAuthorizer:
         if SUPERUSERS in identity.groups:
             return EVERYWHERE
         return rules.reach(self.list_grants(tx, identity), permission)
+
+    def check_impersonation(self, tx: Tx, identity: Identity, wanted: Identity) -> Identity:
+        """`wanted` as it acts from now on; a service account is the one that has the name now.
+
+        Raises Forbidden unless `identity` may impersonate everywhere. Users that are the server's own are for those
+        who may do everything anyway, and nobody gets into its group.
+        """
+        account = _service_account_name(wanted.user)
+        refused = partial(not_allowed, identity, resource="users", name=wanted.user)
+        if account is not None:
+            namespace, name = account
+            refused = partial(
+                not_allowed, identity, resource="serviceaccounts", name=name, namespace=namespace
+            )
+        if self.reach(tx, identity, IMPERSONATE) != EVERYWHERE:
+            raise refused()
+        if SUPERUSERS in wanted.groups:
+            raise not_allowed(
+                identity, resource="groups", name=SUPERUSERS, why="only the server itself is in it"
+            )
+        if account is not None:
+            return _as_it_stands(tx, wanted, *account, by=identity)
+        server_own = wanted.user.startswith("system:") and wanted.user != ANONYMOUS.user
+        if server_own and self.reach(tx, identity, "*") != EVERYWHERE:
+            raise refused(why="names that begin with system: are the server's own")
+        return wanted
+
+    def list_permissions(self, tx: Tx, identity: Identity, org: int | None) -> frozenset[str]:
+        """What the identity holds in the organization and everywhere; only everywhere without an organization."""
+        if SUPERUSERS in identity.groups:
+            return frozenset({"*"})
+        grants = self.list_grants(tx, identity)
+        return frozenset[str]().union(
+            *(grant.permissions for grant in grants if grant.owner_org in (EVERYWHERE_ORG, org))
+        )
 
     def list_grants(self, tx: Tx, identity: Identity) -> tuple[Grant, ...]:
         """Everything that policy bindings grant to the identity."""
@@ -160,6 +199,34 @@ def _known(entry: TokenEntry | None) -> _KnownToken:
 def _service_account_of(identity: Identity) -> UUID | None:
     """Grants to a service account are to the one with this uid; a user's uid plays no part."""
     return UUID(identity.uid) if identity.user.startswith(_SERVICE_ACCOUNT) and identity.uid else None
+
+
+def _service_account_name(user: str) -> tuple[str, str] | None:
+    """The namespace and the name of a service account; None for any other user."""
+    if not user.startswith(_SERVICE_ACCOUNT):
+        return None
+    namespace, _, name = user.removeprefix(_SERVICE_ACCOUNT).partition(":")
+    return namespace, name
+
+
+def _as_it_stands(tx: Tx, wanted: Identity, namespace: str, name: str, *, by: Identity) -> Identity:
+    """A service account with the uid that it has; without one, and so without grants, where there is none.
+
+    Raises Forbidden where another uid was asked for: an earlier account of that name.
+    """
+    set_reach(tx, EVERYWHERE)  # whoever may impersonate may do so in every organization
+    found = reads.find_service_account(tx, namespace=namespace, name=name)
+    set_reach(tx, frozenset())
+    uid = "" if found is None else str(found.uid)
+    if wanted.uid not in ("", uid):
+        raise not_allowed(
+            by,
+            resource="uids",
+            group="authentication.k8s.io",
+            name=wanted.uid,
+            why="it is not that of this service account",
+        )
+    return replace(wanted, uid=uid)
 
 
 def list_not_held(

@@ -117,7 +117,7 @@ def _record(
         verb=verb,
         target=f"{GROUP}/serviceaccounts/{namespace}/{name}",
         target_uid=account.uid,
-        detail=detail,
+        detail={**detail, **call.identity.audited},
     )
 
 

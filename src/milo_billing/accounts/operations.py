@@ -1,14 +1,21 @@
-"""Verbs about who pays: the fence, and how a payer begins and stops paying."""
+"""Verbs about who pays: the fence, how a payer begins and stops paying, what an account stands on."""
 
 from datetime import datetime
 from uuid import UUID
 
-from milo_billing.accounts import reads, rules, store
-from milo_billing.accounts.types import PayerInterval
+from milo_billing.access import reads as access
+from milo_billing.access.types import Position
+from milo_billing.accounts import reads, store
+from milo_billing.accounts.rules import standing, timeline, tree, wording
+from milo_billing.accounts.types import Difference, PayerInterval, PaymentProfileType, Rebinding
+from milo_billing.controlplane.holds import hold, release
 from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import FieldError, Invalid
+
+SLICE = "accounts"
+"""Who holds a project: the word that a refused deletion names."""
 
 
 def hold_fence(tx: Tx, *, exclusive: bool) -> None:
@@ -31,25 +38,33 @@ def mark_billed(tx: Tx, *, account: int, until: datetime) -> None:
     store.raise_billed(tx, account=account, until=until)
 
 
-def check_claim(tx: Tx, *, claim: rules.Claim, now: datetime) -> tuple[FieldError, ...]:
+def check_claim(
+    tx: Tx, *, claim: timeline.Claim, rebinding: Rebinding, now: datetime
+) -> tuple[FieldError, ...]:
     """What stands against a new payer, as this transaction sees the world now."""
     account = reads.find_account(tx, namespace=claim.namespace, name=claim.account)
     project = directory.find_project(tx, name=claim.project, at=now)
     bindable = project is not None and project.owner_org == claim.owner_org
     last = reads.find_last_interval(tx, project=project.number) if project is not None and bindable else None
     bearer = directory.find_project(tx, name=claim.project, at=claim.effective_from or now)
-    ground = rules.Ground(
+    ground = timeline.Ground(
         account_phase=None if account is None else account.phase,
-        account_being_deleted=account is not None and reads.is_being_deleted(tx, account=account.number),
+        account_being_deleted=account is not None and reads.is_being_deleted(tx, uid=account.uid),
         billed_until=None if account is None else reads.find_billed_until(tx, account=account.number),
         project_bindable=bindable,
+        project_being_deleted=project is not None and reads.is_being_deleted(tx, uid=project.uid),
+        rival=last.binding_name
+        if rebinding == "reject" and last is not None and last.ends_at is None
+        else None,
         bound_before=last is not None,
         name_was_anothers=bearer is not None and bearer != project,
     )
-    return tuple(rules.claim_errors(claim, ground, now=now))
+    return tuple(timeline.claim_errors(claim, ground, now=now))
 
 
-def decide_start(tx: Tx, *, claim: rules.Claim, now: datetime, clock: Clock) -> datetime:
+def decide_start(
+    tx: Tx, *, claim: timeline.Claim, rebinding: Rebinding, now: datetime, clock: Clock
+) -> datetime:
     """Take the locks under which a payer changes, look at the ground again, and read the instant of the change.
 
     The fence stays held exclusively until the transaction ends. Raises Invalid where the ground has gone since
@@ -57,22 +72,22 @@ def decide_start(tx: Tx, *, claim: rules.Claim, now: datetime, clock: Clock) -> 
     """
     project = directory.find_project(tx, name=claim.project, at=now)
     if project is None or not store.lock_object(tx, uid=project.uid):
-        raise Invalid([rules.missing("spec.projectRef.name", claim.project)])
+        raise Invalid([wording.missing("spec.projectRef.name", claim.project)])
     hold_fence(tx, exclusive=True)
-    if errors := check_claim(tx, claim=claim, now=now):
+    if errors := check_claim(tx, claim=claim, rebinding=rebinding, now=now):
         raise Invalid(errors)
     last = reads.find_last_interval(tx, project=project.number)
-    return rules.change_instant(clock=clock.now(), last=last, wanted=claim.effective_from)
+    return timeline.change_instant(clock=clock.now(), last=last, wanted=claim.effective_from)
 
 
 def decide_end(tx: Tx, *, interval: PayerInterval, clock: Clock) -> datetime:
     """Take the fence exclusively, and read the instant at which the payer stops with no other in its place."""
     hold_fence(tx, exclusive=True)
-    return rules.end_instant(clock=clock.now(), interval=interval)
+    return timeline.end_instant(clock=clock.now(), interval=interval)
 
 
 def begin_paying(
-    tx: Tx, *, claim: rules.Claim, binding: UUID, binding_name: str, starts_at: datetime, now: datetime
+    tx: Tx, *, claim: timeline.Claim, binding: UUID, binding_name: str, starts_at: datetime, now: datetime
 ) -> None:
     """Open the interval that `decide_start` decided on, end the one before at the same instant, hold the project."""
     project = directory.find_project(tx, name=claim.project, at=now)
@@ -88,7 +103,7 @@ def begin_paying(
         binding_name=binding_name,
         starts_at=starts_at,
     )
-    store.hold_object(tx, uid=project.uid, reason=_hold_reason(binding_name), at=now)
+    hold(tx, uid=project.uid, slice=SLICE, reason=_hold_reason(binding_name), at=now)
 
 
 def stop_paying(tx: Tx, *, interval: PayerInterval, ends_at: datetime) -> None:
@@ -100,8 +115,91 @@ def stop_paying(tx: Tx, *, interval: PayerInterval, ends_at: datetime) -> None:
 def release_project(tx: Tx, *, interval: PayerInterval) -> None:
     """Let go of the project on behalf of a binding that does not make anybody pay for it any more."""
     for project in directory.list_projects(tx, numbers=[interval.project]):
-        store.release_object(tx, uid=project.uid, reason=_hold_reason(interval.binding_name))
+        release(tx, uid=project.uid, slice=SLICE, reason=_hold_reason(interval.binding_name))
 
 
 def _hold_reason(binding_name: str) -> str:
     return f'billing account binding "{binding_name}" makes an account pay for it'
+
+
+# ------------------------------------------------------------------------------------- trees and payment
+
+
+def check_place(tx: Tx, *, place: tree.Place) -> tuple[FieldError, ...]:
+    """What stands against an account's place in its tree, as this transaction sees the tree now."""
+    parent, own = None, reads.find_node(tx, namespace=place.namespace, name=place.name)
+    if place.parent is not None and place.parent[0] == place.namespace:
+        parent = reads.find_node(tx, namespace=place.parent[0], name=place.parent[1])
+    around = tree.Surroundings(
+        above=() if parent is None else reads.list_ancestors(tx, account=parent.number),
+        parent_being_deleted=parent is not None and reads.is_being_deleted(tx, uid=parent.uid),
+        levels_below=0 if own is None else reads.count_levels_below(tx, account=own.number),
+        consolidated=() if own is None else reads.list_consolidated(tx, account=own.number),
+    )
+    return tuple(tree.place_errors(place, around))
+
+
+def get_parent(tx: Tx, *, place: tree.Place) -> int | None:
+    """The surrogate number of the parent, where there is one. Raises LookupError for one that does not exist."""
+    if place.parent is None:
+        return None
+    parent = reads.find_node(tx, namespace=place.parent[0], name=place.parent[1])
+    if parent is None:
+        raise LookupError(f"billing account {place.parent[0]}/{place.parent[1]} has no projection")
+    return parent.number
+
+
+def assess_payment(
+    tx: Tx,
+    *,
+    account: UUID,
+    namespace: str,
+    type: PaymentProfileType | None,
+    method: str | None,
+    invoiced_above: str | None,
+) -> tuple[standing.Finding, str | None]:
+    """Whether an account's money can be collected, and the name of the other account that is invoiced for it, if any.
+
+    `type` and `method` are of its own payment profile; `invoiced_above` names its parent, where that is invoiced.
+    """
+    parent = None
+    if invoiced_above is not None:
+        parent = reads.find_node(tx, namespace=namespace, name=invoiced_above)
+    if parent is None:
+        entry = None if method is None else reads.find_method(tx, namespace=namespace, name=method)
+        own = standing.assess_payment(account=account, type=type, method_name=method, method=entry)
+        return own, None
+    payer = tree.invoiced(reads.list_ancestors(tx, account=parent.number))
+    entry = None
+    if payer.payment_method is not None:
+        entry = reads.find_method(tx, namespace=payer.namespace, name=payer.payment_method)
+    theirs = standing.assess_payment(
+        account=payer.uid, type=payer.profile_type, method_name=payer.payment_method, method=entry
+    )
+    found = standing.assess_payment_by_parent(payer=payer.name, payer_phase=payer.phase, payment=theirs)
+    return found, payer.name
+
+
+# ------------------------------------------------------------------------------------------- projections
+
+_BINDINGS = "billing.miloapis.com/billingaccountbindings/"
+_AUDIT_PAGE = 5_000
+
+
+def compare_projections(tx: Tx) -> tuple[Difference, ...]:
+    """Build time lines, accounts and counts anew from objects and their history; every difference from what stands.
+
+    Empty is right. Needs to reach everything; holds the fence shared, so that no payer changes while it looks, and
+    reads the audit chains from their beginning: for `doctor` and tests, not for a door.
+    """
+    hold_fence(tx, exclusive=False)
+    audited: set[UUID] = set()
+    after: Position | None = None
+    while records := access.list_audit_records(tx, after=after, limit=_AUDIT_PAGE):
+        after = Position(records[-1].chain, records[-1].sequence)
+        audited |= {
+            record.target_uid
+            for record in records
+            if record.target_uid is not None and record.target.startswith(_BINDINGS)
+        }
+    return (*reads.compare_intervals(tx, audited=audited), *reads.compare_accounts(tx))

@@ -3,19 +3,27 @@
 Rows come out as frozen values; an open end is None. What a transaction reaches is decided by row-level security.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
 from milo_billing.accounts.types import (
     Account,
+    AccountNode,
     AccountNotFound,
     Address,
     BillingProfile,
     Contact,
+    Difference,
+    PaidProject,
     Payer,
     PayerInterval,
+    PaymentMethodClassEntry,
+    PaymentMethodEntry,
+    ProjectPayer,
     TaxId,
+    TreeNode,
 )
 from milo_billing.controlplane.store import SEALED
 from milo_billing.infra.crypto import Erased, Vault
@@ -24,6 +32,10 @@ from milo_billing.infra.database import Tx
 _ACCOUNT: LiteralString = (
     "select number, uid, namespace, name, owner_org, currency, time_zone, phase, deleted_at "
     "from accounts.accounts"
+)
+_NODE: LiteralString = (
+    "a.number, a.uid, a.namespace, a.name, a.parent, a.billing_mode, a.phase, a.currency, a.time_zone, a.invoice_day, "
+    "a.invoice_frequency, a.profile_type, a.payment_method"
 )
 _INTERVAL: LiteralString = (
     "select project, account, owner_org, binding, binding_name, project_name, starts_at, "
@@ -59,13 +71,26 @@ def find_account(tx: Tx, *, namespace: str, name: str) -> Account | None:
     return None if row is None else Account(*row)
 
 
-def is_being_deleted(tx: Tx, *, account: int) -> bool:
-    """Whether the account's object waits for its finalizers to go."""
-    query = (
-        "select o.deletion_requested_at is not null from accounts.accounts a "
-        "join controlplane.objects o on o.uid = a.uid where a.number = %s"
+def find_account_at(tx: Tx, *, namespace: str, name: str, at: datetime) -> Account | None:
+    """The account that bore the name at that instant; before the first one was created, the first one.
+
+    A first binding can be older than the declaration of its account (`effectiveFrom`).
+    """
+    row = tx.execute(
+        f"{_ACCOUNT} where namespace = %(namespace)s and name = %(name)s order by created_at <= %(at)s desc, "
+        "greatest(created_at - %(at)s, %(at)s - created_at) limit 1",
+        {"namespace": namespace, "name": name, "at": at},
+    ).fetchone()
+    account = None if row is None else Account(*row)
+    return (
+        None if account is None or (account.deleted_at is not None and account.deleted_at <= at) else account
     )
-    row = tx.execute(query, (account,)).fetchone()
+
+
+def is_being_deleted(tx: Tx, *, uid: UUID) -> bool:
+    """Whether the object of this uid waits for its finalizers to go."""
+    query = "select deletion_requested_at is not null from controlplane.objects where uid = %s"
+    row = tx.execute(query, (uid,)).fetchone()
     return row is not None and bool(row[0])
 
 
@@ -139,6 +164,124 @@ def _address(info: Any) -> Address | None:
     )
 
 
+# ----------------------------------------------------------------------------------------------------- trees
+
+_ABOVE: LiteralString = (
+    "with recursive above (number, parent, height) as ("
+    "select number, parent, 0 from accounts.accounts where number = %(account)s "
+    "union all select p.number, p.parent, c.height + 1 from accounts.accounts p join above c on p.number = c.parent) "
+)
+
+
+def find_node(tx: Tx, *, namespace: str, name: str) -> AccountNode | None:
+    """The living account of that name, as it stands in its tree."""
+    row = tx.execute(
+        f"select {_NODE} from accounts.accounts a "
+        "where a.namespace = %s and a.name = %s and a.deleted_at is null",
+        (namespace, name),
+    ).fetchone()
+    return None if row is None else AccountNode(*row)
+
+
+def list_ancestors(tx: Tx, *, account: int) -> tuple[AccountNode, ...]:
+    """The account itself, its parent, and so on to the root; as many as a tree has levels at most."""
+    found = tx.execute(
+        f"{_ABOVE} select {_NODE} from above join accounts.accounts a using (number) order by above.height",
+        {"account": account},
+    )
+    return tuple(AccountNode(*row) for row in found)
+
+
+def count_levels_below(tx: Tx, *, account: int) -> int:
+    """How many levels of living sub-accounts the account has; 0 without any."""
+    row = tx.execute(
+        "with recursive below (number, depth) as (select %s::int, 0 union all "
+        "select a.number, b.depth + 1 from accounts.accounts a join below b on a.parent = b.number "
+        "where a.deleted_at is null) select max(depth) from below",
+        (account,),
+    ).fetchone()
+    return 0 if row is None else row[0]
+
+
+def list_consolidated(tx: Tx, *, account: int) -> tuple[AccountNode, ...]:
+    """The living sub-accounts, at any depth, that are invoiced together with the account, by number."""
+    found = tx.execute(
+        "with recursive below (number) as (select %s::int union all "
+        "select a.number from accounts.accounts a join below b on a.parent = b.number "
+        f"where a.deleted_at is null and a.billing_mode = 'Parent') select {_NODE} "
+        "from below join accounts.accounts a using (number) where number <> %s order by number",
+        (account, account),
+    )
+    return tuple(AccountNode(*row) for row in found)
+
+
+def list_sub_accounts(tx: Tx, *, account: int, archived: bool, limit: int) -> tuple[str, ...]:
+    """Names of living accounts right below this one; without `archived`, of those that are not."""
+    found = tx.execute(
+        "select name from accounts.accounts where parent = %s and deleted_at is null "
+        "and (%s or phase <> 'Archived') order by name limit %s",
+        (account, archived, limit),
+    )
+    return tuple(row[0] for row in found)
+
+
+def list_tree(tx: Tx, *, account: int, after: tuple[str, ...] = (), limit: int) -> tuple[TreeNode, ...]:
+    """The living accounts below this one in the order of their paths, parents before children, from behind `after`.
+
+    Every node counts the projects it pays for now, and those that the accounts below it pay for.
+    """
+    found = tx.execute(
+        "with recursive below (number, path) as ("
+        "select %(account)s::int, array[]::text[] union all "
+        "select a.number, b.path || a.name from accounts.accounts a join below b on a.parent = b.number "
+        "where a.deleted_at is null), "
+        "page as (select number, path from below where path > %(after)s::text[] order by path limit %(limit)s), "
+        "paid as (select b.path, count(i.id) as projects from below b left join accounts.payer_intervals i "
+        "on i.account = b.number and i.ends_at = 'infinity' group by b.path) "
+        f"select {_NODE}, page.path, own.projects, (select coalesce(sum(p.projects), 0)::bigint from paid p "
+        "where p.path > page.path and p.path[1:cardinality(page.path)] = page.path) "
+        "from page join accounts.accounts a using (number) join paid own on own.path = page.path order by page.path",
+        {"account": account, "after": list(after), "limit": limit},
+    )
+    return tuple(TreeNode(AccountNode(*row[:13]), tuple(row[13]), row[14], row[15]) for row in found)
+
+
+# ------------------------------------------------------------------------------------------- payment methods
+
+
+def find_method(tx: Tx, *, namespace: str, name: str) -> PaymentMethodEntry | None:
+    """The payment method of that name."""
+    row = tx.execute(
+        "select namespace, name, account, phase, type, failure_reason from accounts.payment_methods "
+        "where namespace = %s and name = %s",
+        (namespace, name),
+    ).fetchone()
+    return None if row is None else PaymentMethodEntry(*row)
+
+
+def find_method_class(tx: Tx, *, name: str | None) -> PaymentMethodClassEntry | None:
+    """The payment method class of that name; None asks for the default one.
+
+    It stays until the transaction ends.
+    """
+    row = tx.execute(
+        "select uid, name, provider, is_default from accounts.payment_method_classes "
+        "where name = %(name)s or (%(name)s::text is null and is_default) for key share",
+        {"name": name},
+    ).fetchone()
+    return None if row is None else PaymentMethodClassEntry(*row)
+
+
+def list_methods_of_class(tx: Tx, *, uid: UUID, limit: int) -> tuple[str, ...]:
+    """Payment methods of the class as `namespace/name`."""
+    found = tx.execute(
+        "select namespace || '/' || name from accounts.payment_methods where class = %s "
+        "order by namespace, name limit %s",
+        (uid, limit),
+    )
+    return tuple(row[0] for row in found)
+
+
 # ------------------------------------------------------------------------------------------------ intervals
 
 
@@ -177,6 +320,14 @@ def count_bound_projects(tx: Tx, *, account: int) -> int:
         (account,),
     ).fetchone()
     return 0 if row is None else row[0]
+
+
+def find_last_end(tx: Tx, *, account: int) -> datetime | None:
+    """When the account stopped paying for the last of its projects; None where it pays still, or never did."""
+    row = tx.execute(
+        "select nullif(max(ends_at), 'infinity') from accounts.payer_intervals where account = %s", (account,)
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def find_active_interval(tx: Tx, *, account: int) -> PayerInterval | None:
@@ -223,3 +374,155 @@ def _payer(tx: Tx, candidate: LiteralString, values: dict[str, Any]) -> Payer | 
         values,
     ).fetchone()
     return None if row is None else Payer(*row)
+
+
+# ------------------------------------------------------------------------------------------------- time lines
+
+
+def list_payers(
+    tx: Tx, *, project_name: str, after: datetime | None = None, limit: int
+) -> tuple[ProjectPayer, ...]:
+    """Everybody who paid for the projects of that name, in the order of time, from behind the one since `after`."""
+    found = tx.execute(
+        "select i.project, i.account, a.namespace, a.name, i.starts_at, nullif(i.ends_at, 'infinity'), i.binding, "
+        "i.binding_name from accounts.payer_intervals i join accounts.accounts a on a.number = i.account "
+        "where i.project_name = %s and i.starts_at > coalesce(%s, '-infinity'::timestamptz) "
+        "order by i.starts_at limit %s",
+        (project_name, after, limit),
+    )
+    return tuple(ProjectPayer(row[0], Payer(*row[1:6]), row[6], row[7]) for row in found)
+
+
+def list_paid_projects(
+    tx: Tx, *, account: int, at: datetime, after: str = "", limit: int
+) -> tuple[PaidProject, ...]:
+    """The projects that the account pays for at that instant, by name, from behind the one called `after`."""
+    found = tx.execute(
+        "select project, project_name, binding, binding_name, starts_at, nullif(ends_at, 'infinity') "
+        "from accounts.payer_intervals where account = %(account)s and project_name > %(after)s "
+        "and starts_at <= %(at)s and ends_at > %(at)s order by project_name limit %(limit)s",
+        {"account": account, "after": after, "at": at, "limit": limit},
+    )
+    return tuple(PaidProject(*row) for row in found)
+
+
+# ------------------------------------------------------------------------------------------------ projections
+
+# The newest that is known of each binding: what stands, or what it was when it went. One that went while it was active
+# may have been logged without its end; then it must have one.
+_INTERVALS_REBUILT: LiteralString = """
+with bindings as (
+    select uid, namespace, name, owner_org, spec, status, false as gone from controlplane.objects
+    where api_group = 'billing.miloapis.com' and resource = 'billingaccountbindings'
+    union all
+    select uid, namespace, name, owner_org, object -> 'spec', object -> 'status', true from controlplane.changes
+    where api_group = 'billing.miloapis.com' and resource = 'billingaccountbindings' and change = 'DELETED'
+), expected as (
+    select b.uid, b.namespace, b.name, b.owner_org, b.spec #>> '{billingAccountRef,name}' as account,
+           b.spec #>> '{projectRef,name}' as project,
+           (b.status #>> '{billingResponsibility,establishedAt}')::timestamptz as starts_at,
+           coalesce((b.status #>> '{billingResponsibility,endedAt}')::timestamptz,
+                    case when not b.gone then 'infinity'::timestamptz end) as ends_at,
+           b.gone, b.status ->> 'phase' as phase
+    from bindings b
+), found as (
+    select i.binding as uid, a.namespace, i.binding_name as name, i.owner_org, a.name as account,
+           i.project_name as project, i.starts_at, i.ends_at, i.project as project_number
+    from accounts.payer_intervals i join accounts.accounts a on a.number = i.account
+)
+select coalesce(e.uid, f.uid), coalesce(e.name, f.name),
+       case when e.uid is not null then e.namespace || '/' || e.account || ' pays for ' || e.project || ' in ['
+            || e.starts_at || ', ' || coalesce(coalesce(e.ends_at, nullif(f.ends_at, 'infinity'))::text, 'its deletion')
+            || ')' || case when e.gone then '' else ', ' || e.phase end end,
+       case when f.uid is not null then f.namespace || '/' || f.account || ' pays for ' || f.project || ' in ['
+            || f.starts_at || ', ' || f.ends_at || ')' || case when coalesce(e.gone, true) then ''
+            when f.ends_at = 'infinity' then ', Active' else ', Superseded' end end,
+       f.ends_at <> 'infinity',
+       e.phase = 'Superseded' and not exists (
+           select from accounts.payer_intervals n where n.project = f.project_number and n.starts_at = f.ends_at),
+       (e.namespace, e.name, e.owner_org) is distinct from (f.namespace, f.name, f.owner_org)
+from expected e full join found f on f.uid = e.uid
+order by 2, 1
+"""
+
+_ACCOUNTS_REBUILT: LiteralString = """
+with expected as (
+    select uid, jsonb_build_object(
+        'namespace', namespace, 'name', name, 'owner_org', owner_org, 'currency', spec ->> 'currencyCode',
+        'zone', spec ->> 'timeZone', 'phase', status ->> 'phase',
+        'parent', spec #>> '{parentRef,name}', 'mode', spec ->> 'billingMode',
+        'day', (spec #>> '{paymentTerms,invoiceDayOfMonth}')::int,
+        'frequency', spec #>> '{paymentTerms,invoiceFrequency}', 'profile', spec #>> '{paymentProfile,type}',
+        'method', spec #>> '{paymentProfile,paymentMethodRef,name}',
+        'projects', (status ->> 'linkedProjectsCount')::int) as said
+    from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'billingaccounts'
+), found as (
+    select a.uid, jsonb_build_object(
+        'namespace', a.namespace, 'name', a.name, 'owner_org', a.owner_org, 'currency', a.currency,
+        'zone', a.time_zone, 'phase', a.phase, 'parent', p.name, 'mode', a.billing_mode, 'day', a.invoice_day,
+        'frequency', a.invoice_frequency, 'profile', a.profile_type, 'method', a.payment_method,
+        'projects', (select count(*) from accounts.payer_intervals i
+                     where i.account = a.number and i.ends_at = 'infinity')) as said
+    from accounts.accounts a left join accounts.accounts p on p.number = a.parent where a.deleted_at is null
+)
+select 'accounts.accounts', coalesce(e.uid, f.uid)::text, coalesce(e.said::text, 'none'), coalesce(f.said::text, 'none')
+from expected e full join found f on f.uid = e.uid where e.said is distinct from f.said
+order by 2
+"""
+
+_METHODS_REBUILT: LiteralString = """
+with expected as (
+    select 'accounts.payment_methods' as projection, uid, jsonb_build_object(
+        'namespace', namespace, 'name', name, 'owner_org', owner_org, 'class', status ->> 'className',
+        'phase', status ->> 'phase', 'type', status #>> '{details,type}', 'failure', status ->> 'failureReason') as said
+    from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'paymentmethods'
+    union all
+    select 'accounts.payment_method_classes', uid, jsonb_build_object(
+        'name', name, 'provider', spec ->> 'provider', 'default', (spec ->> 'isDefault')::boolean)
+    from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'paymentmethodclasses'
+), found as (
+    select 'accounts.payment_methods' as projection, m.uid, jsonb_build_object(
+        'namespace', m.namespace, 'name', m.name, 'owner_org', m.owner_org, 'class', c.name, 'phase', m.phase,
+        'type', m.type, 'failure', m.failure_reason) as said
+    from accounts.payment_methods m join accounts.payment_method_classes c on c.uid = m.class
+    union all
+    select 'accounts.payment_method_classes', uid,
+           jsonb_build_object('name', name, 'provider', provider, 'default', is_default)
+    from accounts.payment_method_classes
+)
+select coalesce(e.projection, f.projection), coalesce(e.uid, f.uid)::text, coalesce(e.said::text, 'none'),
+       coalesce(f.said::text, 'none')
+from expected e full join found f on f.uid = e.uid where e.said is distinct from f.said
+order by 1, 2
+"""
+
+
+def compare_intervals(tx: Tx, *, audited: Collection[UUID]) -> tuple[Difference, ...]:
+    """Where the time lines differ from what bindings say, those that went included.
+
+    `audited`: every binding that the audit chains know of. Of one whose last change is no longer in the change log they
+    alone know that it was, and its interval must have ended.
+    """
+    differences: list[Difference] = []
+    unseen = set(audited)
+    for uid, name, expected, found, ended, torn, renamed in tx.execute(_INTERVALS_REBUILT):
+        unseen.discard(uid)
+        what = f"{name} ({uid})"
+        if expected is None and ended and uid in audited:
+            continue
+        if expected != found or (expected is not None and renamed):
+            differences.append(Difference(_INTERVALS, what, expected or "none", found or "none"))
+        elif torn:
+            differences.append(Difference(_INTERVALS, what, "its successor begins where it ends", found))
+    differences += [Difference(_INTERVALS, str(uid), "an interval", "none") for uid in sorted(unseen)]
+    return tuple(differences)
+
+
+def compare_accounts(tx: Tx) -> tuple[Difference, ...]:
+    """Where projections of accounts and payment methods, or counts in status, differ from the objects."""
+    return tuple(
+        Difference(*row) for query in (_ACCOUNTS_REBUILT, _METHODS_REBUILT) for row in tx.execute(query)
+    )
+
+
+_INTERVALS = "accounts.payer_intervals"

@@ -1,9 +1,17 @@
 """SQL that writes this slice's tables, and the locks that order a change of payer."""
 
 from datetime import datetime
+from typing import LiteralString
 from uuid import UUID
 
-from milo_billing.accounts.types import AccountPhase
+from milo_billing.accounts.types import (
+    AccountPhase,
+    BillingMode,
+    InvoiceFrequency,
+    MethodPhase,
+    MethodType,
+    PaymentProfileType,
+)
 from milo_billing.infra.database import Tx
 
 FENCE = 4202
@@ -11,6 +19,15 @@ FENCE = 4202
 
 PROJECT_LOCKS = 4203
 """Class of advisory locks, one a project: two changes of one project's payer come one after the other."""
+
+TREE_LOCKS = 4204
+"""Class of advisory locks, one an organization: shared to look along its trees of accounts, exclusive to change one.
+
+The database takes it too (accounts.guard_tree), with the same key.
+"""
+
+METHOD_CLASSES = 4205
+"""Advisory lock: two changes of which payment method class is the default come one after the other."""
 
 
 def lock_fence(tx: Tx, *, exclusive: bool) -> None:
@@ -22,6 +39,23 @@ def lock_fence(tx: Tx, *, exclusive: bool) -> None:
 
 def lock_project(tx: Tx, *, project: int) -> None:
     tx.execute("select pg_advisory_xact_lock(%s::int, %s::int)", (PROJECT_LOCKS, project))
+
+
+def lock_tree(tx: Tx, *, owner_org: int, exclusive: bool) -> None:
+    """Until the transaction ends no account of the organization gets another parent or billing mode.
+
+    Exclusive, for whoever changes one: nobody else looks along the trees either. Take it before locks on objects.
+    """
+    query: LiteralString = (
+        "select pg_advisory_xact_lock(%s::int, (%s::bigint %% 2147483647)::int)"
+        if exclusive
+        else "select pg_advisory_xact_lock_shared(%s::int, (%s::bigint %% 2147483647)::int)"
+    )
+    tx.execute(query, (TREE_LOCKS, owner_org))
+
+
+def lock_method_classes(tx: Tx) -> None:
+    tx.execute("select pg_advisory_xact_lock(%s::bigint)", (METHOD_CLASSES,))
 
 
 def next_version(tx: Tx) -> int:
@@ -46,30 +80,47 @@ def put_account(
     phase: AccountPhase,
     created_at: datetime,
     deleted_at: datetime | None,
+    parent: int | None,
+    billing_mode: BillingMode,
+    invoice_day: int,
+    invoice_frequency: InvoiceFrequency,
+    profile_type: PaymentProfileType | None,
+    payment_method: str | None,
 ) -> None:
     """Write the projection of a BillingAccount; one that would not change keeps its version."""
+    changing = (
+        currency,
+        time_zone,
+        phase,
+        deleted_at,
+        parent,
+        billing_mode,
+        invoice_day,
+        invoice_frequency,
+        profile_type,
+        payment_method,
+    )
     standing = tx.execute(
-        "select currency, time_zone, phase, deleted_at from accounts.accounts where uid = %s", (uid,)
+        "select currency, time_zone, phase, deleted_at, parent, billing_mode, invoice_day, invoice_frequency, "
+        "profile_type, payment_method from accounts.accounts where uid = %s",
+        (uid,),
     ).fetchone()
-    if standing == (currency, time_zone, phase, deleted_at):
+    if standing == changing:
+        return
+    values = (*changing, next_version(tx), uid)
+    if standing is None:
+        tx.execute(
+            "insert into accounts.accounts (currency, time_zone, phase, deleted_at, parent, billing_mode, invoice_day, "
+            "invoice_frequency, profile_type, payment_method, version, uid, namespace, name, owner_org, created_at) "
+            "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (*values, namespace, name, owner_org, created_at),
+        )
         return
     tx.execute(
-        "insert into accounts.accounts (uid, namespace, name, owner_org, currency, time_zone, phase, created_at, "
-        "deleted_at, version) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
-        "on conflict (uid) do update set currency = excluded.currency, time_zone = excluded.time_zone, "
-        "phase = excluded.phase, deleted_at = excluded.deleted_at, version = excluded.version",
-        (
-            uid,
-            namespace,
-            name,
-            owner_org,
-            currency,
-            time_zone,
-            phase,
-            created_at,
-            deleted_at,
-            next_version(tx),
-        ),
+        "update accounts.accounts set currency = %s, time_zone = %s, phase = %s, deleted_at = %s, parent = %s, "
+        "billing_mode = %s, invoice_day = %s, invoice_frequency = %s, profile_type = %s, payment_method = %s, "
+        "version = %s where uid = %s",
+        values,
     )
 
 
@@ -123,16 +174,55 @@ def lock_object(tx: Tx, *, uid: UUID) -> bool:
     return tx.execute(query, (uid,)).rowcount == 1
 
 
-def hold_object(tx: Tx, *, uid: UUID, reason: str, at: datetime) -> None:
-    """Keep an object of another slice for longer than this transaction: its deletion answers 409 with the reason."""
+def put_method_class(tx: Tx, *, uid: UUID, name: str, provider: str, is_default: bool) -> None:
+    """Write the projection of a PaymentMethodClass."""
     tx.execute(
-        "insert into controlplane.holds (uid, slice, reason, held_at) values (%s, 'accounts', %s, %s) "
-        "on conflict do nothing",
-        (uid, reason, at),
+        "insert into accounts.payment_method_classes (uid, name, provider, is_default) values (%s, %s, %s, %s) "
+        "on conflict (uid) do update set provider = excluded.provider, is_default = excluded.is_default",
+        (uid, name, provider, is_default),
     )
 
 
-def release_object(tx: Tx, *, uid: UUID, reason: str) -> None:
-    """Take a hold of this slice away; without one, nothing happens."""
-    query = "delete from controlplane.holds where uid = %s and slice = 'accounts' and reason = %s"
-    tx.execute(query, (uid, reason))
+def lock_method_class(tx: Tx, *, uid: UUID) -> None:
+    """Until the transaction ends no payment method of the class is created."""
+    tx.execute("select from accounts.payment_method_classes where uid = %s for update", (uid,))
+
+
+def delete_method_class(tx: Tx, *, uid: UUID) -> None:
+    """Take the projection of a PaymentMethodClass away; the database refuses where methods use it."""
+    tx.execute("delete from accounts.payment_method_classes where uid = %s", (uid,))
+
+
+def insert_method(
+    tx: Tx,
+    *,
+    uid: UUID,
+    owner_org: int,
+    namespace: str,
+    name: str,
+    account: UUID,
+    method_class: UUID,
+    phase: MethodPhase,
+    type: MethodType | None,
+) -> None:
+    """Enter a new PaymentMethod, of that account and class for good."""
+    tx.execute(
+        "insert into accounts.payment_methods (uid, owner_org, namespace, name, account, class, phase, type) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s)",
+        (uid, owner_org, namespace, name, account, method_class, phase, type),
+    )
+
+
+def update_method(
+    tx: Tx, *, uid: UUID, phase: MethodPhase, type: MethodType | None, failure_reason: str | None
+) -> None:
+    """Note what became of a PaymentMethod."""
+    tx.execute(
+        "update accounts.payment_methods set phase = %s, type = %s, failure_reason = %s where uid = %s",
+        (phase, type, failure_reason, uid),
+    )
+
+
+def delete_method(tx: Tx, *, uid: UUID) -> None:
+    """Take the projection of a PaymentMethod away."""
+    tx.execute("delete from accounts.payment_methods where uid = %s", (uid,))

@@ -13,6 +13,12 @@ from milo_billing.kernel.errors import NotFound
 AccountPhase: TypeAlias = Literal["Provisioning", "Ready", "Suspended", "Archived"]
 InvoiceFrequency: TypeAlias = Literal["Monthly", "Quarterly", "Annual"]
 PaymentProfileType: TypeAlias = Literal["Card", "BankTransfer", "DirectDebit", "Invoice"]
+BillingMode: TypeAlias = Literal["Self", "Parent"]
+SuspensionReason: TypeAlias = Literal["PaymentFailure", "Compliance", "Administrative"]
+MethodPhase: TypeAlias = Literal["Pending", "AwaitingConfirmation", "Active", "Failed"]
+MethodType: TypeAlias = Literal["Card", "BankAccount"]
+Rebinding: TypeAlias = Literal["supersede", "reject"]
+"""What a second binding of a project does: it takes the place of the first, or is refused."""
 
 
 class AccountNotFound(NotFound):
@@ -32,6 +38,60 @@ class Account:
     time_zone: str
     phase: AccountPhase
     deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountNode:
+    """A living account in its tree, with what the tree needs to know of it. `parent` is None for a root.
+
+    `profile_type` and `payment_method` are of its own payment profile, which may be absent.
+    """
+
+    number: int
+    uid: UUID
+    namespace: str
+    name: str
+    parent: int | None
+    mode: BillingMode
+    phase: AccountPhase
+    currency: str
+    time_zone: str
+    invoice_day: int
+    invoice_frequency: InvoiceFrequency
+    profile_type: PaymentProfileType | None
+    payment_method: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNode:
+    """An account below another one. `path` is the names from below that one down to it; `projects` it pays for now."""
+
+    account: AccountNode
+    path: tuple[str, ...]
+    projects: int
+    projects_below: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMethodEntry:
+    """A payment method as accounts see it. `account` is the uid of the account that it belongs to."""
+
+    namespace: str
+    name: str
+    account: UUID
+    phase: MethodPhase
+    type: MethodType | None
+    failure_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMethodClassEntry:
+    """A kind of payment methods, and whether it is the one of methods that name none."""
+
+    uid: UUID
+    name: str
+    provider: str
+    is_default: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +121,41 @@ class Payer:
     name: str
     since: datetime
     until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPayer:
+    """One stretch of a project's time line: who pays in [since, until), and the binding that says so.
+
+    `project` is the surrogate number: a name can have had several bearers, one after the other.
+    """
+
+    project: int
+    payer: Payer
+    binding: UUID
+    binding_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaidProject:
+    """A project that an account pays for at an instant, in [since, until), and the binding that says so."""
+
+    number: int
+    name: str
+    binding: UUID
+    binding_name: str
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place where a projection is not what the objects say. `what` names the object or row."""
+
+    projection: str
+    what: str
+    expected: str
+    found: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ import psycopg
 import structlog
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from milo_billing.app import wiring
 from milo_billing.app.channel import ProcessEnd, Question
@@ -35,6 +36,9 @@ from milo_billing.infra.telemetry import configure_logging, exposition
 from milo_billing.kernel.errors import Unavailable
 
 HEARTBEAT_S = 10.0
+IDLE_CLOSE_S = 0.25
+"""How often a stopping server looks for idle connections; one that it finds twice it ends."""
+
 KEYFILE = "keyfile"
 
 _log = structlog.get_logger(__name__)
@@ -158,6 +162,29 @@ class _DrainingServer(uvicorn.Server):
         for drain in self._drains:
             drain()
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        idle = asyncio.create_task(self._abort_idle())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            idle.cancel()
+
+    async def _abort_idle(self) -> None:
+        """End idle connections that do not close: who keeps one open reads our TLS goodbye only when using it."""
+        known: set[HttpToolsProtocol] = set()
+        while True:
+            await asyncio.sleep(IDLE_CLOSE_S)
+            idle = {
+                c for c in self.server_state.connections if isinstance(c, HttpToolsProtocol) and _is_idle(c)
+            }
+            for connection in idle & known:  # what has just become idle may still be sending its last answer
+                connection.transport.abort()
+            known = idle
+
+
+def _is_idle(connection: HttpToolsProtocol) -> bool:
+    return not connection.cycle or connection.cycle.response_complete  # None before its first request
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from uuid import UUID
 
 from anyio import CapacityLimiter
 from starlette.applications import Starlette
@@ -14,18 +15,21 @@ from milo_billing.access import jobs as access_jobs
 from milo_billing.access import resources as access_resources
 from milo_billing.access import routes as access_routes
 from milo_billing.access.operations import TokenAuthorizer
-from milo_billing.accounts import resources as accounts_resources
 from milo_billing.accounts import routes as accounts_routes
-from milo_billing.accounts.resources import BillingAccount
+from milo_billing.accounts.resources import kinds as accounts_resources
+from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
+from milo_billing.accounts.resources.bindings import BillingAccountBinding
+from milo_billing.accounts.types import Rebinding
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.catalog import resources as catalog_resources
 from milo_billing.controlplane import openapi
 from milo_billing.controlplane.api import ResourceApi
+from milo_billing.controlplane.collecting import collect_dependants
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import Edge, build_application
-from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.engine import COLLECT, Engine
 from milo_billing.controlplane.feed import ChangeFeed
-from milo_billing.controlplane.kinds import Registry
+from milo_billing.controlplane.kinds import AnyKind, Registry
 from milo_billing.controlplane.store import Store
 from milo_billing.controlplane.watching import Watching, prune_changes
 from milo_billing.directory import resources as directory_resources
@@ -44,7 +48,12 @@ CHANGES_KEPT = 200_000
 """Changes that a watch may resume over; older ones are pruned, and a watcher that is further behind lists again."""
 
 
-def build_registry(*, require_payment_profile: bool = True) -> Registry:
+def build_registry(
+    *,
+    require_payment_profile: bool = True,
+    rebinding: Rebinding = "supersede",
+    late_days_max: int = LATE_DAYS_MAX,
+) -> Registry:
     """Every kind, in the order of the story: who, what is sold, what is owed."""
     modules = (
         directory_resources,
@@ -53,7 +62,12 @@ def build_registry(*, require_payment_profile: bool = True) -> Registry:
         catalog_resources,
         invoicing_resources,
     )
-    configured = {BillingAccount: BillingAccount(require_payment_profile=require_payment_profile)}
+    configured: dict[type[AnyKind], AnyKind] = {
+        BillingAccount: BillingAccount(
+            require_payment_profile=require_payment_profile, late_days_max=late_days_max
+        ),
+        BillingAccountBinding: BillingAccountBinding(rebinding=rebinding),
+    }
     return Registry(tuple(configured.get(kind) or kind() for module in modules for kind in module.KINDS))
 
 
@@ -68,12 +82,17 @@ class Declarative:
 
 def build_declarative(runtime: Runtime) -> Declarative:
     """The engine of one process, over its own pools."""
-    registry = build_registry(require_payment_profile=runtime.settings.accounts_require_payment_profile)
+    settings = runtime.settings
+    registry = build_registry(
+        require_payment_profile=settings.accounts_require_payment_profile,
+        rebinding=settings.accounts_rebinding,
+        late_days_max=settings.late_days_max,
+    )
     authorizer = TokenAuthorizer()
     engine = Engine(
         registry=registry,
         store=Store(runtime.vault),
-        namespaces=OrganizationNamespaces(),
+        namespaces=OrganizationNamespaces(plain=runtime.settings.plain_namespaces),
         authorizer=authorizer,
         clock=runtime.clock,
     )
@@ -153,4 +172,12 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
         with runtime.databases.job.transaction(reach=EVERYWHERE) as tx:
             prune_changes(tx, keep=CHANGES_KEPT)
 
-    return (Periodic(Task("controlplane.prune_changes", prune), cron="23 * * * *"),)
+    engine = build_declarative(runtime).engine
+
+    def collect(owner: str) -> None:
+        collect_dependants(engine, runtime.databases.app, owner=UUID(owner))
+
+    return (
+        Task(COLLECT, collect),
+        Periodic(Task("controlplane.prune_changes", prune), cron="23 * * * *"),
+    )

@@ -228,7 +228,7 @@ class BillingAccountSpecPaymentTerms(TypedDict):
 
 
 class BillingAccountSpecPaymentProfilePaymentMethodRef(TypedDict):
-    """Required for Card and DirectDebit before the account becomes ready."""
+    """Required for Card and DirectDebit, and Active, before the account becomes ready."""
 
     name: str
 
@@ -270,7 +270,7 @@ class TaxId(TypedDict):
 
 
 class BillingAccountSpecParentRef(TypedDict):
-    """The account above this one."""
+    """The account above this one, of the same organization."""
 
     namespace: str
     name: str
@@ -295,9 +295,9 @@ class BillingAccountSpec(TypedDict):
 class BillingAccountStatusSuspension(TypedDict):
     """Why an account is suspended, and since when."""
 
-    reason: str
+    reason: Literal["PaymentFailure", "Compliance", "Administrative"]
     message: NotRequired[str]
-    since: str
+    since: NotRequired[str]
 
 
 class BillingAccountStatus(TypedDict):
@@ -516,6 +516,91 @@ class MeterDefinition(TypedDict):
     metadata: NotRequired[ObjectMeta]
     spec: MeterDefinitionSpec
     status: NotRequired[MeterDefinitionStatus]
+
+
+class PaymentMethodSpecPaymentMethodClassRef(TypedDict):
+    """Without it the default class, for good. Immutable."""
+
+    name: str
+
+
+class PaymentMethodSpec(TypedDict):
+    """What is wanted of a payment method."""
+
+    billingAccountRef: BillingAccountRef
+    displayName: NotRequired[str]
+    paymentMethodClassRef: NotRequired[PaymentMethodSpecPaymentMethodClassRef]
+    providerToken: NotRequired[str]
+
+
+class PaymentMethodStatusDetailsCard(TypedDict):
+    """What may be known of a card."""
+
+    brand: str
+    last4: str
+    expiry: str
+
+
+class PaymentMethodStatusDetailsBank(TypedDict):
+    """What may be known of a bank account."""
+
+    bankName: NotRequired[str]
+    country: NotRequired[str]
+    last4: str
+
+
+class PaymentMethodStatusDetails(TypedDict):
+    """What the payment method is, as its provider says."""
+
+    type: Literal["Card", "BankAccount"]
+    card: NotRequired[PaymentMethodStatusDetailsCard]
+    bank: NotRequired[PaymentMethodStatusDetailsBank]
+
+
+class PaymentMethodStatus(TypedDict):
+    """What is true of a payment method."""
+
+    phase: NotRequired[Literal["Pending", "AwaitingConfirmation", "Active", "Failed"]]
+    conditions: NotRequired[list[Condition]]
+    className: NotRequired[str]
+    details: NotRequired[PaymentMethodStatusDetails]
+    failureReason: NotRequired[str]
+    observedGeneration: NotRequired[int]
+
+
+class PaymentMethod(TypedDict):
+    """What a billing account can pay with: a card, a bank account."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: PaymentMethodSpec
+    status: NotRequired[PaymentMethodStatus]
+
+
+class PaymentMethodClassSpec(TypedDict):
+    """What is wanted of a payment method class."""
+
+    provider: Literal["manual"]
+    parameters: NotRequired[dict[str, str]]
+    isDefault: NotRequired[bool]
+
+
+class PaymentMethodClassStatus(TypedDict):
+    """What is true of a payment method class."""
+
+    observedGeneration: NotRequired[int]
+    conditions: NotRequired[list[Condition]]
+
+
+class PaymentMethodClass(TypedDict):
+    """How payment methods come about and are collected from."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: PaymentMethodClassSpec
+    status: NotRequired[PaymentMethodClassStatus]
 
 
 class PriceBookSpecOrganizationRef(TypedDict):

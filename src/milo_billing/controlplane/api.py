@@ -6,20 +6,24 @@ how an answer looks (representations), watches (watching).
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
+from milo_billing.controlplane.applying import applied_draft, decode_applied
 from milo_billing.controlplane.decoding import Draft, decode, parse_body
-from milo_billing.controlplane.doors import Door, bearer_token, repeated, set_reach
+from milo_billing.controlplane.doors import Door, read_credentials, repeated, set_reach
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.identity import Identity, Reach, reaches
 from milo_billing.controlplane.kinds import AnyKind, Json
 from milo_billing.controlplane.parameters import (
+    DeleteOptions,
     continue_token,
     continued_after,
-    delete_preconditions,
+    delete_options,
     field_validation,
     integer,
+    propagation_policy,
+    read_action_request,
     resource_version,
     version_in_patch,
 )
@@ -35,12 +39,14 @@ from milo_billing.controlplane.rows import Row, to_wire
 from milo_billing.controlplane.selectors import parse_selector
 from milo_billing.controlplane.statuses import Failure, Status, forbidden, invalid, not_found, resource_name
 from milo_billing.controlplane.watching import WatchRequest
-from milo_billing.controlplane.work import Preconditions, Work
+from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Tx
-from milo_billing.kernel.errors import BadRequest, FieldError
+from milo_billing.kernel.errors import BadRequest, FieldError, Invalid
 
 LIMIT_MAX = 5_000
 """Objects in one page at most, whatever the client asks for."""
+
+FIELD_MANAGER_BYTES_MAX = 128
 
 _VERB_OF_METHOD = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _OPTIONS_OF_VERB = {"create": "Create", "update": "Update", "patch": "Patch", "delete": "Delete"}
@@ -100,7 +106,7 @@ class ResourceApi:
             return None
         if name and kind.namespaced and namespace is None:
             return None
-        if subresource and (subresource != "status" or kind.system):
+        if subresource and subresource not in (("status",) if not kind.system else ()) + kind.actions:
             return None
         return Target(kind, namespace, name, subresource)
 
@@ -108,16 +114,18 @@ class ResourceApi:
         """Answer everything but a watch. Raises MiloError; the edge makes the Status."""
         representation = negotiate(request.headers.get("accept", ""), request.query.get("includeObject", ""))
         match request.method:
-            case "GET" | "HEAD":
+            case "GET" | "HEAD" if target.subresource not in target.kind.actions:
                 return (
                     self._get(target, request, representation)
                     if target.name
                     else self._list(target, request, representation)
                 )
-            case "POST" if not target.name and (target.namespace is not None or not target.kind.namespaced):
+            case "POST" if not target.subresource:
                 self._refuse_system(target, request)
                 return self._create(target, request, representation)
-            case "PUT" | "PATCH" if target.name:
+            case "POST" if target.subresource in target.kind.actions:
+                return self._act(target, request, representation)
+            case "PUT" | "PATCH" if target.name and target.subresource in ("", "status"):
                 self._refuse_system(target, request)
                 return self._update(target, request, representation)
             case "DELETE" if not target.subresource:
@@ -137,7 +145,7 @@ class ResourceApi:
     # -- reading ------------------------------------------------------------------------------------------------
 
     def _get(self, target: Target, request: Request, representation: Representation) -> Answer:
-        with self.door.enter(bearer_token(request.headers), request.audit_id) as (tx, identity, now, _):
+        with self.door.enter(read_credentials(request.headers), request.audit_id) as (tx, identity, now, _):
             self._authorize(tx, identity, target, "get")
             row = self._find(tx, target)
             shown = render_one(target.kind, row, representation, now=now)
@@ -156,7 +164,7 @@ class ResourceApi:
         )
         limit = integer(query, "limit")
         after = continued_after(query)
-        with self.door.enter(bearer_token(request.headers), request.audit_id) as (tx, identity, now, _):
+        with self.door.enter(read_credentials(request.headers), request.audit_id) as (tx, identity, now, _):
             self._authorize(tx, identity, target, "list")
             self._check_list_version(tx, query)
             page = self.engine.store.list_page(
@@ -188,7 +196,7 @@ class ResourceApi:
             return
         head = self.engine.store.head(tx)
         if wanted > head:
-            message = f"Too large resource version: {wanted}, current: {head}"
+            message = f"Timeout: Too large resource version: {wanted}, current: {head}"
             cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
             raise Failure(Status(504, "Timeout", message, {"causes": [cause]}, retry_after_s=1))
         if match == "Exact" and wanted != head:
@@ -213,7 +221,7 @@ class ResourceApi:
                 "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             )
             raise Failure(invalid("ListOptions", "meta.k8s.io", "", [wrong]))
-        with self.door.enter(bearer_token(request.headers), request.audit_id) as (tx, identity, _, _):
+        with self.door.enter(read_credentials(request.headers), request.audit_id) as (tx, identity, _, _):
             reach = self._authorize(tx, identity, target, "watch")
         return WatchRequest(
             kind=kind,
@@ -237,17 +245,24 @@ class ResourceApi:
             kind, value, validation=field_validation(request.query), duplicates=duplicates, raw=request.body
         )
         namespace = target.namespace or ""
+        if target.name and draft.name != target.name:
+            raise _misnamed(draft.name, target.name)
 
         def write(work: Work) -> Row:
             return self.engine.create(work, kind, namespace=namespace, draft=draft)
 
-        row = self._write(target, request, "create", write)
+        try:
+            row = self._write(target, request, "create", write)
+        except Invalid as error:
+            raise Failure(invalid(kind.kind, kind.group, draft.name, error.errors)) from error
         return self._written(201, target, row, request, representation, draft.warnings)
 
     def _update(self, target: Target, request: Request, representation: Representation) -> Answer:
         kind, patching = target.kind, request.method == "PATCH"
         verb = "patch" if patching else "update"
         self._check_dry_run(request.query, verb)
+        if patching and _patch_type(request) == APPLY_PATCH:
+            return self._apply(target, request, representation)
         warnings: list[str] = []
         change = (
             self._patch(target, request, warnings)
@@ -263,7 +278,7 @@ class ResourceApi:
                 name=target.name,
                 change=change,
                 verb=verb if not target.subresource else f"{verb}Status",
-                status_only=target.subresource == "status",
+                subresource="status" if target.subresource else "",
             )
 
         row = self._write(target, request, verb + ("Status" if target.subresource else ""), write)
@@ -276,35 +291,25 @@ class ResourceApi:
             kind, value, validation=field_validation(request.query), duplicates=duplicates, raw=request.body
         )
         warnings += draft.warnings
+        if draft.name and draft.name != target.name:
+            raise _misnamed(draft.name, target.name)
 
-        def replaced(_: Row) -> Draft:
-            if not draft.resource_version:
+        def replaced(row: Row) -> Draft:
+            if not draft.resource_version and draft.uid in ("", str(row.uid)):
                 wrong = FieldError(
                     "metadata.resourceVersion",
                     "FieldValueInvalid",
                     "Invalid value: 0x0: must be specified for an update",
                 )
-                raise Failure(invalid(kind.kind, kind.group, target.name, [wrong]))
+                raise Failure(invalid(kind.plural, kind.group, target.name, [wrong]))
             return draft
 
         return replaced
 
     def _patch(self, target: Target, request: Request, warnings: list[str]) -> Callable[[Row], Draft]:
         kind = target.kind
-        media = request.headers.get("content-type", "").partition(";")[0].strip()
-        if media not in (JSON_PATCH, MERGE_PATCH):
-            accepted = ", ".join((JSON_PATCH, MERGE_PATCH))
-            message = (
-                "the body of the request was in an unknown format - accepted media types include: " + accepted
-            )
-            if media == APPLY_PATCH:
-                message = f"server-side apply is not served yet - accepted media types include: {accepted}"
-            raise Failure(Status(415, "UnsupportedMediaType", message))
-        if "force" in request.query:
-            wrong = FieldError(
-                "force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch"
-            )
-            raise Failure(invalid("PatchOptions", "meta.k8s.io", "", [wrong]))
+        media = _patch_type(request)
+        _check_not_forced(request)
         patch, duplicates = parse_body(kind, request.body, media)
 
         def patched(row: Row) -> Draft:
@@ -320,9 +325,74 @@ class ResourceApi:
 
         return patched
 
+    def _apply(self, target: Target, request: Request, representation: Representation) -> Answer:
+        """Server-side apply: merge the configuration into the object, or create it."""
+        kind = target.kind
+        self._check_dry_run(request.query, "patch")
+        value, duplicates = parse_body(kind, request.body, APPLY_PATCH)
+        configuration = decode_applied(
+            kind,
+            value,
+            name=target.name,
+            validation=field_validation(request.query, default="Strict"),
+            duplicates=duplicates,
+        )
+        by, force = request.query.get("fieldManager", ""), request.query.get("force") in ("true", "1")
+        subresource: Literal["", "status"] = "status" if target.subresource else ""
+        namespace = target.namespace or ""
+        existed = True
+
+        def applied(found: Row | None) -> Draft:
+            return applied_draft(
+                kind,
+                found,
+                configuration,
+                by=by,
+                force=force,
+                subresource=subresource,
+                now=self.door.clock.now(),
+            )
+
+        def write(work: Work) -> Row:
+            nonlocal existed
+            existed = self.engine.store.find(work.tx, kind, namespace=namespace, name=target.name) is not None
+            if existed or subresource:
+                return self.engine.update(
+                    work,
+                    kind,
+                    namespace=namespace,
+                    name=target.name,
+                    change=applied,
+                    verb="apply" + ("Status" if subresource else ""),
+                    subresource=subresource,
+                )
+            return self.engine.create(work, kind, namespace=namespace, draft=applied(None))
+
+        row = self._write(target, request, "patch" + ("Status" if subresource else ""), write)
+        code = 200 if existed else 201
+        return self._written(code, target, row, request, representation, configuration.warnings)
+
+    def _act(self, target: Target, request: Request, representation: Representation) -> Answer:
+        kind = target.kind
+        self._check_dry_run(request.query, "create")
+        body = read_action_request(kind, request.body, request.headers.get("content-type", ""))
+
+        def write(work: Work) -> Row:
+            return self.engine.act(
+                work,
+                kind,
+                namespace=target.namespace or "",
+                name=target.name,
+                action=target.subresource,
+                request=body,
+            )
+
+        row = self._write(target, request, target.subresource, write)
+        return self._written(200, target, row, request, representation, [])
+
     def _delete(self, target: Target, request: Request, representation: Representation) -> Answer:
         kind = target.kind
-        preconditions = self._preconditions(kind, request)
+        options = self._delete_options(kind, request)
         gone = False
 
         def write(work: Work) -> Row:
@@ -332,12 +402,13 @@ class ResourceApi:
                 kind,
                 namespace=target.namespace or "",
                 name=target.name,
-                preconditions=preconditions,
+                preconditions=options.preconditions,
             )
             return row
 
-        row = self._write(target, request, "delete", write)
-        if not gone:
+        row = self._write(target, request, "delete", write, dry_run=options.dry_run)
+        # everything is deleted in the background; who asks for another policy is shown the object, as by Kubernetes
+        if not gone or propagation_policy(request.query, request.body) in ("Foreground", "Orphan"):
             return self._written(200, target, row, request, representation, [])
         details = {"name": row.name, "group": kind.group, "kind": kind.plural, "uid": str(row.uid)}
         success = {
@@ -349,17 +420,17 @@ class ResourceApi:
         }
         return Answer(200, representation.content_type, representation.encode(success))
 
-    def _preconditions(self, kind: AnyKind, request: Request) -> Preconditions:
+    def _delete_options(self, kind: AnyKind, request: Request) -> DeleteOptions:
         content_type = request.headers.get("content-type", "")
-        return delete_preconditions(kind, request.query, request.body, content_type)
+        return delete_options(kind, request.query, request.body, content_type)
 
     def _delete_collection(self, target: Target, request: Request, representation: Representation) -> Answer:
         kind, query = target.kind, request.query
         selector = parse_selector(
             kind, labels=query.get("labelSelector", ""), fields=query.get("fieldSelector", "")
         )
-        self._preconditions(kind, request)
-        with self.door.enter(bearer_token(request.headers), request.audit_id) as (tx, identity, now, _):
+        self._delete_options(kind, request)
+        with self.door.enter(read_credentials(request.headers), request.audit_id) as (tx, identity, now, _):
             self._authorize(tx, identity, target, "deletecollection")
             page = self.engine.store.list_page(
                 tx, kind, namespace=target.namespace, selector=selector, after=None, limit=None
@@ -376,15 +447,28 @@ class ResourceApi:
         shown = render_list(kind, page.rows, meta, representation, now=now)
         return Answer(200, representation.content_type, representation.encode(shown))
 
-    def _write(self, target: Target, request: Request, verb: str, write: Callable[[Work], Row]) -> Row:
+    def _write(
+        self,
+        target: Target,
+        request: Request,
+        verb: str,
+        write: Callable[[Work], Row],
+        *,
+        dry_run: bool = False,
+    ) -> Row:
         """Run one write in one transaction: again after a deadlock, rolled back for a dry run."""
 
         def transaction() -> Row:
-            with self.door.enter(bearer_token(request.headers), request.audit_id) as (tx, identity, now, _):
+            with self.door.enter(read_credentials(request.headers), request.audit_id) as (
+                tx,
+                identity,
+                now,
+                _,
+            ):
                 reach = self._authorize(tx, identity, target, verb)
-                work = Work(tx, identity, reach, request.audit_id, now)
+                work = Work(tx, identity, reach, request.audit_id, now, field_manager_of(request))
                 row = write(work)
-                if request.query.get("dryRun"):
+                if dry_run or request.query.get("dryRun"):
                     tx.rollback()
                 else:
                     self.engine.commit(work)
@@ -430,6 +514,50 @@ class ResourceApi:
         message = f'Unsupported value: []string{{"{wanted}"}}: supported values: "All"'
         wrong = FieldError("dryRun", "FieldValueNotSupported", message)
         raise Failure(invalid(f"{_OPTIONS_OF_VERB[verb]}Options", "meta.k8s.io", "", [wrong]))
+
+
+def _patch_type(request: Request) -> str:
+    """The patch's media type; 415 for any that is not served."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip()
+    if media not in (JSON_PATCH, MERGE_PATCH, APPLY_PATCH):
+        accepted = ", ".join((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
+        message = (
+            f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+        )
+        raise Failure(Status(415, "UnsupportedMediaType", message))
+    if media == APPLY_PATCH and not request.query.get("fieldManager"):
+        wrong = FieldError(
+            "fieldManager", "FieldValueRequired", "Required value: is required for apply patch"
+        )
+        raise Failure(invalid("PatchOptions", "meta.k8s.io", "", [wrong]))
+    return media
+
+
+def _check_not_forced(request: Request) -> None:
+    if "force" in request.query:
+        wrong = FieldError(
+            "force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch"
+        )
+        raise Failure(invalid("PatchOptions", "meta.k8s.io", "", [wrong]))
+
+
+def field_manager_of(request: Request) -> str:
+    """Who the fields written belong to: what the client says, else the name of its program."""
+    named = request.query.get("fieldManager", "")
+    if len(named.encode()) > FIELD_MANAGER_BYTES_MAX:
+        message = f"Too long: may not be more than {FIELD_MANAGER_BYTES_MAX} bytes"
+        options = f"{_OPTIONS_OF_VERB[_VERB_OF_METHOD[request.method]]}Options"
+        wrong = FieldError("fieldManager", "FieldValueTooLong", message)
+        raise Failure(invalid(options, "meta.k8s.io", "", [wrong]))
+    return (
+        named
+        or request.headers.get("user-agent", "").partition("/")[0][:FIELD_MANAGER_BYTES_MAX]
+        or "unknown"
+    )
+
+
+def _misnamed(name: str, expected: str) -> BadRequest:
+    return BadRequest(f"the name of the object ({name}) does not match the name on the URL ({expected})")
 
 
 def _not_allowed(kind: AnyKind, verb: str) -> Failure:

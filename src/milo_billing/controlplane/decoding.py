@@ -36,13 +36,17 @@ class Draft:
     spec: Json
     status: Json
     warnings: list[str] = field(default_factory=list[str])
+    tracked: bool = False
+    """Whether managedFields already say who owns what: true after a server-side apply."""
 
 
 def parse_body(kind: AnyKind, body: bytes, content_type: str) -> tuple[Any, list[str]]:
     """The value in a body and the paths of its duplicate fields. Raises 400 or 415 as the API server does."""
     media = content_type.partition(";")[0].strip().lower() or "application/json"
-    if media in ("application/json", "application/merge-patch+json", "application/json-patch+json"):
+    if media == "application/json":
         return _parse_json(kind, body)
+    if media in ("application/merge-patch+json", "application/json-patch+json"):
+        return _parse_patch(body)
     if media in ("application/yaml", "application/apply-patch+yaml"):
         try:
             return yaml.load(body, Loader=_YamlLoader), []
@@ -63,7 +67,23 @@ _YamlLoader.add_constructor(
 )
 
 
+def _parse_patch(body: bytes) -> tuple[Any, list[str]]:
+    try:
+        return _load_json(body)
+    except ValueError as error:
+        complaint = _go_complaint(body, error).removeprefix("json parse error: ")
+        raise BadRequest(f"error decoding patch: {complaint}") from error
+
+
 def _parse_json(kind: AnyKind, body: bytes) -> tuple[Any, list[str]]:
+    try:
+        return _load_json(body)
+    except ValueError as error:
+        raise BadRequest(_unrecognized(kind, _go_complaint(body, error), body)) from error
+
+
+def _load_json(body: bytes) -> tuple[Any, list[str]]:
+    """The value, and the paths of its duplicate fields. Raises ValueError, or BadRequest when nested too deeply."""
     repeated: list[str] = []
 
     def pairs(found: list[tuple[str, Any]]) -> Json:
@@ -80,8 +100,6 @@ def _parse_json(kind: AnyKind, body: bytes) -> tuple[Any, list[str]]:
         value = json.loads(body, object_pairs_hook=pairs)
     except RecursionError as error:
         raise BadRequest("the body is nested too deeply") from error
-    except ValueError as error:
-        raise BadRequest(_unrecognized(kind, _go_complaint(body, error), body)) from error
     return value, [_path_of(value, key) for key in repeated]
 
 
@@ -116,7 +134,7 @@ def _go_complaint(body: bytes, error: ValueError) -> str:
 
 def _unrecognized(kind: AnyKind, why: str, body: bytes) -> str:
     text = body.decode(errors="replace")
-    shown = f"{text[:32]} ..." if len(text) > 32 else text or "<empty>"
+    shown = f"{text[:30]} ..." if len(text) > 30 else text or "<empty>"
     expected = f"the object provided is unrecognized (must be of type {kind.kind})"
     return f"{expected}: couldn't get version/kind; {why} ({shown})"
 
@@ -178,7 +196,7 @@ def _identified(kind: AnyKind, value: Any, raw: bytes) -> Json:
         text = raw.decode(errors="replace") or json.dumps(wire)
         raise BadRequest(
             f"the object provided is unrecognized (must be of type {kind.kind}): Object 'Kind' is missing in "
-            f"'{text}' ({text[:32]} ...)"
+            f"'{text}' ({text[:30]} ...)"
         )
     if found_version != wanted_version:
         raise BadRequest(

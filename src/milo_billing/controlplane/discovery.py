@@ -2,6 +2,8 @@
 
 import hashlib
 import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from milo_billing.controlplane.kinds import AnyKind, Json, Registry
 
@@ -11,6 +13,45 @@ STATUS_VERBS = ("get", "patch", "update")
 
 KUBERNETES_VERSION = ("1", "33")
 """The Kubernetes release whose wire protocol this server speaks; not the version of this product."""
+
+
+ACTION_VERBS = ("create",)
+REVIEW_VERBS = ("create",)
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A resource that can only be created and is never stored: a question, and the answer to it."""
+
+    group: str
+    kind: str
+    plural: str
+    version: str = "v1"
+
+    @property
+    def singular(self) -> str:
+        return self.plural.removesuffix("s")
+
+
+REVIEWS = (
+    Review("authorization.k8s.io", "SelfSubjectAccessReview", "selfsubjectaccessreviews"),
+    Review("authorization.k8s.io", "SelfSubjectRulesReview", "selfsubjectrulesreviews"),
+    Review("authentication.k8s.io", "SelfSubjectReview", "selfsubjectreviews"),
+)
+
+
+def _groups(registry: Registry) -> dict[str, tuple[str, ...]]:
+    """Every group and its versions: those of the kinds, then those of the reviews."""
+    return {**registry.groups, **{review.group: (review.version,) for review in REVIEWS}}
+
+
+def _reviews(group: str, version: str) -> Iterable[Review]:
+    return (review for review in REVIEWS if (review.group, review.version) == (group, version))
+
+
+def versions(registry: Registry, group: str) -> tuple[str, ...]:
+    """The versions of a group, none where there is no such group."""
+    return _groups(registry).get(group, ())
 
 
 def verbs(kind: AnyKind) -> tuple[str, ...]:
@@ -42,7 +83,7 @@ def core_resources() -> Json:
 
 
 def api_group(registry: Registry, group: str, *, standalone: bool = True) -> Json:
-    listed = [{"groupVersion": f"{group}/{v}", "version": v} for v in registry.groups[group]]
+    listed = [{"groupVersion": f"{group}/{v}", "version": v} for v in versions(registry, group)]
     head = {"kind": "APIGroup", "apiVersion": "v1"} if standalone else {}
     return {**head, "name": group, "versions": listed, "preferredVersion": listed[0]}
 
@@ -51,7 +92,7 @@ def api_group_list(registry: Registry) -> Json:
     return {
         "kind": "APIGroupList",
         "apiVersion": "v1",
-        "groups": [api_group(registry, group, standalone=False) for group in registry.groups],
+        "groups": [api_group(registry, group, standalone=False) for group in _groups(registry)],
     }
 
 
@@ -80,6 +121,26 @@ def api_resource_list(registry: Registry, group: str, version: str) -> Json:
                     "verbs": list(STATUS_VERBS),
                 }
             )
+        resources += (
+            {
+                "name": f"{kind.plural}/{action}",
+                "singularName": "",
+                "namespaced": kind.namespaced,
+                "kind": kind.kind,
+                "verbs": list(ACTION_VERBS),
+            }
+            for action in kind.actions
+        )
+    resources += (
+        {
+            "name": review.plural,
+            "singularName": review.singular,
+            "namespaced": False,
+            "kind": review.kind,
+            "verbs": list(REVIEW_VERBS),
+        }
+        for review in _reviews(group, version)
+    )
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
@@ -94,27 +155,41 @@ def _storage_hash(kind: AnyKind) -> str:
 
 def aggregated(registry: Registry | None, discovery_version: str) -> Json:
     """The APIGroupDiscoveryList of every group; of none for /api (`registry` None)."""
-    items: list[Json] = []
-    for group, versions in (registry.groups if registry is not None else {}).items():
-        assert registry is not None
-        items.append(
-            {
-                "metadata": {"name": group, "creationTimestamp": None},
-                "versions": [
-                    {
-                        "version": v,
-                        "freshness": "Current",
-                        "resources": [_aggregated_resource(k) for k in registry.of_group(group, v)],
-                    }
-                    for v in versions
-                ],
-            }
-        )
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"apidiscovery.k8s.io/{discovery_version}",
         "metadata": {},
-        "items": items,
+        "items": [] if registry is None else _aggregated_groups(registry),
+    }
+
+
+def _aggregated_groups(registry: Registry) -> list[Json]:
+    return [
+        {
+            "metadata": {"name": group, "creationTimestamp": None},
+            "versions": [
+                {
+                    "version": version,
+                    "freshness": "Current",
+                    "resources": [
+                        *(_aggregated_resource(kind) for kind in registry.of_group(group, version)),
+                        *(_aggregated_review(review) for review in _reviews(group, version)),
+                    ],
+                }
+                for version in versions
+            ],
+        }
+        for group, versions in _groups(registry).items()
+    ]
+
+
+def _aggregated_review(review: Review) -> Json:
+    return {
+        "resource": review.plural,
+        "responseKind": {"group": review.group, "version": review.version, "kind": review.kind},
+        "scope": "Cluster",
+        "singularResource": review.singular,
+        "verbs": list(REVIEW_VERBS),
     }
 
 
@@ -130,8 +205,13 @@ def _aggregated_resource(kind: AnyKind) -> Json:
     }
     if kind.short_names:
         listed["shortNames"] = list(kind.short_names)
+    below: list[Json] = []
     if not kind.system:
-        listed["subresources"] = [
-            {"subresource": "status", "responseKind": response, "verbs": list(STATUS_VERBS)}
-        ]
+        below.append({"subresource": "status", "responseKind": response, "verbs": list(STATUS_VERBS)})
+    below += (
+        {"subresource": action, "responseKind": response, "verbs": list(ACTION_VERBS)}
+        for action in kind.actions
+    )
+    if below:
+        listed["subresources"] = below
     return listed

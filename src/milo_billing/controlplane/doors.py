@@ -14,6 +14,7 @@ from uuid import UUID
 from starlette.requests import HTTPConnection
 
 from milo_billing.controlplane.identity import ANONYMOUS, Authorizer, Identity, Reach, reaches
+from milo_billing.controlplane.impersonation import Impersonation, impersonated, read_impersonation
 from milo_billing.controlplane.store import RETRIED
 from milo_billing.infra.clock import Clock, new_uid
 from milo_billing.infra.database import Database, Tx, reach_text
@@ -37,6 +38,14 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request says of its sender: a token, empty for nobody, and whom the sender wants to act as."""
+
+    token: str
+    impersonation: Impersonation | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Door:
     """Opens transactions for requests; one a process."""
 
@@ -51,7 +60,12 @@ class Door:
         Raises Unauthenticated for a token that nobody knows, Forbidden where the permission is missing. The
         transaction commits at the end of the block.
         """
-        with self.enter(bearer_token(request.headers), audit_id_of(request)) as (tx, identity, now, audit_id):
+        with self.enter(read_credentials(request.headers), audit_id_of(request)) as (
+            tx,
+            identity,
+            now,
+            audit_id,
+        ):
             reach = self.authorizer.reach(tx, identity, permission)
             if not reach or (org is not None and not reaches(reach, org)):
                 raise Forbidden(f'forbidden: User "{identity.user}" lacks the permission {permission}')
@@ -59,11 +73,17 @@ class Door:
             yield Call(tx=tx, identity=identity, now=now, reach=reach, audit_id=audit_id)
 
     @contextmanager
-    def enter(self, token: str, audit_id: UUID) -> Generator[tuple[Tx, Identity, datetime, UUID]]:
+    def enter(
+        self, credentials: Credentials, audit_id: UUID
+    ) -> Generator[tuple[Tx, Identity, datetime, UUID]]:
         """A transaction that reaches nothing yet, and who asks; the caller decides on the reach."""
         now = self.clock.now()
         with self.database.transaction(reach=frozenset()) as tx:
-            identity = self.authorizer.authenticate(tx, token, now) if token else ANONYMOUS
+            identity = ANONYMOUS
+            if credentials.token:
+                identity = self.authorizer.authenticate(tx, credentials.token, now)
+            if (wanted := credentials.impersonation) is not None:
+                identity = self.authorizer.check_impersonation(tx, identity, impersonated(identity, wanted))
             yield tx, identity, now, audit_id
 
     def identify(self, request: HTTPConnection, *, permission: str) -> tuple[Identity, Reach]:
@@ -77,15 +97,16 @@ def set_reach(tx: Tx, reach: Reach) -> None:
     tx.execute("select set_config('milo.reach', %s, true)", (reach_text(reach),))
 
 
-def bearer_token(headers: Mapping[str, str]) -> str:
-    """The token of the request, or an empty string. Raises Unauthenticated for any other scheme."""
+def read_credentials(headers: Mapping[str, str]) -> Credentials:
+    """The token of the request, if there is one, and whom it wants to act as.
+
+    Raises Unauthenticated for any other scheme, BadRequest for an impersonation that makes no sense.
+    """
     value = headers.get("authorization", "")
-    if not value:
-        return ""
     scheme, _, token = value.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    if value and (scheme.lower() != "bearer" or not token.strip()):
         raise Unauthenticated("Unauthorized")
-    return token.strip()
+    return Credentials(token.strip(), read_impersonation(headers))
 
 
 def audit_id_of(request: HTTPConnection) -> UUID:

@@ -20,12 +20,17 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from milo_billing.controlplane import discovery, openapi
+from milo_billing.controlplane import discovery
 from milo_billing.controlplane.api import Answer, Request, ResourceApi, Target
-from milo_billing.controlplane.doors import audit_id_of, bearer_token
+from milo_billing.controlplane.doors import audit_id_of, read_credentials
+from milo_billing.controlplane.identity import EVERYWHERE
 from milo_billing.controlplane.kinds import Json, Registry
+from milo_billing.controlplane.namespace_view import NamespaceView
+from milo_billing.controlplane.protobuf import PROTOBUF, encode_status
 from milo_billing.controlplane.representations import wants_aggregated_discovery
-from milo_billing.controlplane.statuses import Status, status_of
+from milo_billing.controlplane.reviews import Reviewing
+from milo_billing.controlplane.specifications import Specifications
+from milo_billing.controlplane.statuses import Failure, Status, status_of
 from milo_billing.controlplane.watching import Watching
 from milo_billing.infra.clock import new_uid
 from milo_billing.kernel.errors import MiloError, TooLarge, Unavailable
@@ -124,10 +129,10 @@ class Edge:
 
     async def _read_identity(self, request: HttpRequest) -> None:
         """Discovery is for everybody with a token that we know; one that we do not know is told so."""
-        token = bearer_token(request.headers)
+        credentials = read_credentials(request.headers)
 
         def check() -> None:
-            with self.api.door.enter(token, audit_id_of(request)):
+            with self.api.door.enter(credentials, audit_id_of(request)):
                 return
 
         await to_thread.run_sync(check, limiter=self.threads)
@@ -144,21 +149,20 @@ class Edge:
     async def core(self, _: HttpRequest) -> Response:
         return _json(discovery.core_resources())
 
+    async def namespace(self, request: HttpRequest) -> Response:
+        view = NamespaceView(self.api.door, self.api.engine.namespaces)
+        name = request.path_params["name"]
+        credentials = read_credentials(request.headers)
+        shown = await to_thread.run_sync(
+            view.show, name, credentials, audit_id_of(request), limiter=self.threads
+        )
+        return _json(shown)
+
     async def groups(self, request: HttpRequest) -> Response:
         await self._read_identity(request)
         if (wanted := wants_aggregated_discovery(request.headers.get("accept", ""))) is not None:
             return _aggregated(discovery.aggregated(self.registry, wanted), wanted)
         return _json(discovery.api_group_list(self.registry))
-
-    async def openapi_root(self, _: HttpRequest) -> Response:
-        return _json(openapi.root(dict(self.documents)))
-
-    async def openapi_document(self, request: HttpRequest) -> Response:
-        encoded = self.documents.get(request.path_params["path"])
-        if encoded is None:
-            raise HTTPException(404)
-        headers = {"Cache-Control": "public, immutable"} if request.query_params.get("hash") else {}
-        return Response(encoded, 200, headers, "application/json")
 
     async def resources(self, request: HttpRequest) -> Response:
         """Everything below /apis: a group, a version, or a resource."""
@@ -167,6 +171,8 @@ class Edge:
         if target is None:
             return self._discovered(path)
         kind, name = target.kind, target.name
+        if request.method == "POST" and kind.namespaced and target.namespace is None:
+            raise HTTPException(404)
         try:
             query = request.query_params
             if request.method == "GET" and query.get("watch") in ("true", "1"):
@@ -175,17 +181,36 @@ class Edge:
             read = Request(request.method, query, request.headers, body, audit_id_of(request))
             answer = await to_thread.run_sync(self.api.serve, target, read, limiter=self.threads)
         except MiloError as error:
-            return failure(status_of(error, kind=kind, name=name))
+            status = status_of(error, kind=kind, name=name)
+            if status.code == 406 and "protobuf" in request.headers.get("accept", ""):
+                return Response(encode_status(status), 406, None, PROTOBUF)
+            return failure(status)
         return respond(answer)
 
     def _discovered(self, path: str) -> Response:
         parts = path.strip("/").split("/")
-        versions = self.registry.groups.get(parts[1], ()) if len(parts) > 1 else ()
+        versions = discovery.versions(self.registry, parts[1]) if len(parts) > 1 else ()
         if len(parts) == 2 and versions:
             return _json(discovery.api_group(self.registry, parts[1]))
         if len(parts) == 3 and parts[2] in versions:
             return _json(discovery.api_resource_list(self.registry, parts[1], parts[2]))
         raise HTTPException(404)
+
+    def _review(self, asked: discovery.Review) -> Callable[[HttpRequest], Awaitable[Response]]:
+        reviewing = Reviewing(self.api.door, self.registry, self.api.engine.namespaces)
+
+        async def answer(request: HttpRequest) -> Response:
+            if request.method != "POST":
+                raise HTTPException(405, "the server does not allow this method on the requested resource")
+            body = await read_body(request, bytes_max=BODY_BYTES_MAX)
+            credentials = read_credentials(request.headers)
+            media = request.headers.get("content-type", "")
+            shown = await to_thread.run_sync(
+                reviewing.review, asked, credentials, audit_id_of(request), body, media, limiter=self.threads
+            )
+            return respond(Answer(201, "application/json", orjson.dumps(shown)))
+
+        return answer
 
     async def _watch(self, target: Target, request: HttpRequest) -> Response:
         read = Request("GET", request.query_params, request.headers, b"", audit_id_of(request))
@@ -193,6 +218,19 @@ class Edge:
         return StreamingResponse(
             self.watching.stream(wanted), 200, {"Cache-Control": "no-cache, private"}, "application/json"
         )
+
+    async def nothing(self, request: HttpRequest) -> Response:
+        """What is not served: whoever may not do everything is not told so."""
+        credentials = read_credentials(request.headers)
+
+        def check() -> None:
+            with self.api.door.enter(credentials, audit_id_of(request)) as (tx, identity, _, _):
+                if self.api.engine.authorizer.reach(tx, identity, "*") != EVERYWHERE:
+                    message = f'forbidden: User "{identity.user}" cannot get path "{request.url.path}"'
+                    raise Failure(Status(403, "Forbidden", message))
+
+        await to_thread.run_sync(check, limiter=self.threads)
+        raise HTTPException(404)
 
     def routes(self) -> list[BaseRoute]:
         def both(path: str, endpoint: Callable[[HttpRequest], Awaitable[Response]]) -> list[BaseRoute]:
@@ -204,10 +242,19 @@ class Edge:
             *both("/version", self.version),
             *both("/api", self.legacy),
             *both("/api/v1", self.core),
+            Route("/api/v1/namespaces/{name}", self.namespace),
             *both("/apis", self.groups),
-            *both("/openapi/v3", self.openapi_root),
-            Route("/openapi/v3/{path:path}", self.openapi_document),
+            *Specifications(self.documents).routes(),
+            *(
+                Route(
+                    f"/apis/{asked.group}/{asked.version}/{asked.plural}",
+                    self._review(asked),
+                    methods=methods,
+                )
+                for asked in discovery.REVIEWS
+            ),
             Route("/apis/{path:path}", self.resources, methods=methods),
+            Route("/{path:path}", self.nothing, methods=methods),
         ]
 
 

@@ -16,15 +16,18 @@ import orjson
 from pydantic import ValidationError
 
 from milo_billing.controlplane.decoding import Draft
+from milo_billing.controlplane.holds import list_holds
 from milo_billing.controlplane.identity import Authorizer, reaches
 from milo_billing.controlplane.kinds import (
     Admission,
     AnyKind,
     AnyObject,
+    Fields,
     Json,
     Ref,
     Registry,
 )
+from milo_billing.controlplane.managing import track_update
 from milo_billing.controlplane.names import metadata_errors, name_errors
 from milo_billing.controlplane.rows import Row, selectable_values, to_object
 from milo_billing.controlplane.schemas import apply_defaults, drop_nulls, structural_schema, validate
@@ -39,12 +42,16 @@ from milo_billing.controlplane.statuses import (
 )
 from milo_billing.controlplane.store import Store
 from milo_billing.controlplane.work import Change, Preconditions, Work
+from milo_billing.infra import jobs
 from milo_billing.infra.clock import Clock, new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.kernel.errors import Conflict, FieldError, Invalid
+from milo_billing.kernel.errors import BadRequest, Conflict, FieldError, Invalid
 
 LOCK_ATTEMPTS_MAX = 3
 """How often a write may find that the object changed between reading and locking it."""
+
+COLLECT = "controlplane.collect_dependants"
+"""The job that deletes what a deleted object was the owner of (collecting.collect_dependants)."""
 
 _NAME_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 """Kubernetes' alphabet for generated names: no vowels, no look-alikes."""
@@ -93,7 +100,7 @@ class Engine:
                 )
             )
         if draft.resource_version:
-            raise Failure(Status(500, "", "resourceVersion should not be set on objects to be created"))
+            raise BadRequest("resourceVersion should not be set on objects to be created")
         owner = self._owner_of_namespace(work.tx, kind, namespace)
         name = draft.name or (draft.generate_name and draft.generate_name + _suffix())
         row = Row(
@@ -105,10 +112,12 @@ class Engine:
             generation=1,
             created_at=work.now,
             labels=dict(draft.labels),
-            metadata=draft.metadata,
+            metadata=draft.metadata if draft.tracked else _without_managers(draft.metadata),
             spec=copy.deepcopy(draft.spec),
         )
         new = self._prepared(kind, row, work.now)
+        if work.field_manager and not draft.tracked:
+            track_update(kind, row, None, by=work.field_manager, subresource="", now=work.now)
         if not kind.namespaced:
             row.owner_org = kind.owner_org(work.tx, new)
             self._check_owner(work, kind, row, verb="create")
@@ -139,7 +148,7 @@ class Engine:
         name: str,
         change: Callable[[Row], Draft],
         verb: str,
-        status_only: bool = False,
+        subresource: Literal["", "status"] = "",
     ) -> Row:
         """Replace or patch: `change` makes the wanted object from the one that stands, and may be called again.
 
@@ -151,9 +160,15 @@ class Engine:
                 raise not_found(kind, name)
             draft = change(found)
             self._check_identity(kind, found, draft)
-            row = _merged(found, draft, status_only=status_only)
+            row = _merged(found, draft, subresource=subresource)
             new, old = self._prepared(kind, row, work.now), to_object(kind, found)
-            self._check_rules(work, kind, row, new, old=found)
+            if subresource:
+                row.status = _dumped(kind.accept_status(self._admission(work, new, old)))
+                new = self._typed(kind, row)
+            else:
+                self._check_rules(work, kind, row, new, old=found)
+            if work.field_manager and not draft.tracked:
+                track_update(kind, row, found, by=work.field_manager, subresource=subresource, now=work.now)
             others = self._lock_affected(work.tx, kind, new, old, target=found.uid)
             locked = others.pop(found.uid, None)
             if locked is not None and locked[1].resource_version == found.resource_version:
@@ -186,6 +201,28 @@ class Engine:
         self._settle(work, others)
         return row
 
+    def act(self, work: Work, kind: AnyKind, *, namespace: str, name: str, action: str, request: Json) -> Row:
+        """Do what the action says, by the kind's rules, to the object under its lock.
+
+        Raises NotFound, and what the kind raises. An action that changes nothing keeps the resource version.
+        """
+        found = self.store.find(work.tx, kind, namespace=namespace, name=name)
+        if found is None:
+            raise not_found(kind, name)
+        object = to_object(kind, found)
+        others = self._lock_affected(work.tx, kind, object, object, target=found.uid)
+        locked = others.pop(found.uid, None)
+        if locked is None:
+            raise not_found(kind, name)
+        row = copy.deepcopy(locked[1])
+        object = to_object(kind, row)
+        row.status = _dumped(kind.act(self._admission(work, object, object), action=action, request=request))
+        changed = self._update_locked(work, kind, row, locked[1], others, action)
+        for change in work.changes:
+            if change.verb == action and change.row.uid == row.uid:
+                change.detail = {**change.detail, "request": request}
+        return changed
+
     def delete(
         self, work: Work, kind: AnyKind, *, namespace: str, name: str, preconditions: Preconditions
     ) -> tuple[Row, bool]:
@@ -202,7 +239,7 @@ class Engine:
         if locked is None:
             raise not_found(kind, name)
         row = locked[1]
-        self._check_preconditions(kind, row, preconditions)
+        _check_deletable(kind, row, preconditions)
         if row.metadata.get("finalizers"):
             if row.deletion_requested_at is not None:
                 return row, False
@@ -219,7 +256,7 @@ class Engine:
     ) -> Row:
         gone = self._typed(kind, row).gone()
         kind.validate_delete(self._admission(work, gone, gone))
-        holders = self.store.holders(work.tx, row.uid)
+        holders = list_holds(work.tx, uid=row.uid)
         if holders:
             named = "; ".join(f"{slice_} holds it: {reason}" for slice_, reason in holders)
             raise Conflict(f"{kind.kind} {row.name!r} cannot be deleted yet: {named}")
@@ -227,6 +264,8 @@ class Engine:
         self._reconcile(work, kind, row, gone, gone)
         kind.project(work.tx, to_object(kind, row).gone(), gone, now=work.now)
         self._record(work, kind, row, old=old, change="DELETED", verb=verb)
+        if self.store.has_dependants(work.tx, row.uid):
+            jobs.defer(work.tx, COLLECT, owner=str(row.uid))
         self._settle(work, others)
         return row
 
@@ -295,7 +334,7 @@ class Engine:
                 "old_labels": c.old_labels,
                 "old_fields": c.old_fields,
                 "verb": c.verb,
-                "detail": c.detail,
+                "detail": {**c.detail, **work.identity.audited},
             }
             for c in work.changes
         ]
@@ -333,7 +372,12 @@ class Engine:
 
     def _check_preconditions(self, kind: AnyKind, row: Row, wanted: Preconditions) -> None:
         if wanted.uid and wanted.uid != str(row.uid):
-            why = f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta: {row.uid}"
+            key = "/".join(p for p in (kind.group, kind.plural, row.namespace, row.name) if p)
+            why = (
+                f"StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, "
+                f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted.uid}, "
+                f"UID in object meta: {row.uid}"
+            )
             raise conflict(kind, row.name, why)
         if wanted.resource_version and wanted.resource_version != str(row.resource_version):
             raise conflict(kind, row.name, MODIFIED)
@@ -397,8 +441,7 @@ class Engine:
     def _reconcile(self, work: Work, kind: AnyKind, row: Row, new: AnyObject, old: AnyObject | None) -> None:
         """Put the status that follows from the object and the facts into the row."""
         facts = kind.gather(work.tx, new, old, now=work.now, clock=self.clock)
-        status = kind.reconcile(new, facts, now=work.now)
-        row.status = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        row.status = _dumped(kind.reconcile(new, facts, now=work.now))
 
     def _settle(self, work: Work, others: dict[UUID, tuple[AnyKind, Row]]) -> None:
         """Reconcile what the write affects; consequences of consequences are the kinds' own `affects`."""
@@ -443,17 +486,54 @@ def _suffix() -> str:
     return "".join(secrets.choice(_NAME_SUFFIX) for _ in range(5))
 
 
-def _merged(found: Row, draft: Draft, *, status_only: bool) -> Row:
+def _check_deletable(kind: AnyKind, row: Row, wanted: Preconditions) -> None:
+    """Raise 409 where the client means another object, or an older state of this one."""
+    if wanted.uid and wanted.uid != str(row.uid):
+        why = (
+            f"the UID in the precondition ({wanted.uid}) does not match the UID in record ({row.uid}). "
+            "The object might have been deleted and then recreated"
+        )
+    elif wanted.resource_version and wanted.resource_version != str(row.resource_version):
+        why = (
+            f"the ResourceVersion in the precondition ({wanted.resource_version}) does not match the "
+            f"ResourceVersion in record ({row.resource_version}). The object might have been modified"
+        )
+    else:
+        return
+    details = {"name": row.name, "group": kind.group, "kind": kind.kind}
+    message = f'Operation cannot be fulfilled on {kind.kind}.{kind.group} "{row.name}": {why}'
+    raise Failure(Status(409, "Conflict", message, details))
+
+
+def _merged(found: Row, draft: Draft, *, subresource: str) -> Row:
     """The row with what this verb may change: status through /status, everything else through the object."""
     row = copy.deepcopy(found)
-    if status_only:
+    managers = _managers_wanted(found, draft)
+    if subresource == "status":
         row.status = draft.status
+        row.metadata = {**_without_managers(row.metadata), **managers}
         return row
     row.labels = dict(draft.labels)
     kept = {part: found.metadata[part] for part in ("generateName",) if part in found.metadata}
-    row.metadata = {**draft.metadata, **kept}
+    row.metadata = {**_without_managers(draft.metadata), **managers, **kept}
     row.spec = draft.spec
     return row
+
+
+def _managers_wanted(found: Row, draft: Draft) -> Json:
+    """managedFields as the client left them: a list of nothing clears them, leaving them out changes nothing."""
+    if "managedFields" not in draft.metadata:
+        return {part: found.metadata[part] for part in ("managedFields",) if part in found.metadata}
+    named = [entry for entry in draft.metadata["managedFields"] if entry]
+    return {"managedFields": named} if named else {}
+
+
+def _without_managers(metadata: Json) -> Json:
+    return {part: value for part, value in metadata.items() if part != "managedFields"}
+
+
+def _dumped(status: Fields) -> Json:
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _same(row: Row, other: Row) -> bool:

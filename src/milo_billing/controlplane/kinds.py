@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from milo_billing.controlplane.identity import Authorizer, Identity, reaches
@@ -42,6 +42,15 @@ class Condition(Fields):
     message: str
     observed_generation: int = 0
     last_transition_time: str
+
+
+Conditions: TypeAlias = Annotated[
+    list[Condition],
+    Field(
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]
+"""A list of conditions whose items have owners of their own: one of each type."""
 
 
 def set_condition(
@@ -167,6 +176,8 @@ class Kind(Generic[S, T]):
     columns: ClassVar[tuple[Column, ...]] = ()
     selectable: ClassVar[tuple[str, ...]] = ()
     personal: ClassVar[tuple[str, ...]] = ()
+    actions: ClassVar[tuple[str, ...]] = ()
+    """Subresources that are verbs: `POST …/{name}/{action}`, each with the permission of its name."""
     readable_by_all: ClassVar[bool] = False
     system: ClassVar[bool] = False
 
@@ -179,6 +190,21 @@ class Kind(Generic[S, T]):
 
     def validate_delete(self, admission: Admission[S, T]) -> None:
         """Raise `Conflict` where the object must not go yet."""
+
+    def accept_status(self, admission: Admission[S, T]) -> T:
+        """What a client's write of /status becomes, before `reconcile` has the last word.
+
+        `admission.object` has the client's status, `admission.old` the object as it stands. Raises Invalid, Conflict
+        or Forbidden to refuse it.
+        """
+        return admission.object.status
+
+    def act(self, admission: Admission[S, T], *, action: str, request: Json) -> T:
+        """The status that an action leads to, before `reconcile`. `request` is the body that came with it.
+
+        Raises Invalid for a field of the request, Conflict where the state of things stands against it.
+        """
+        raise LookupError(f"{self.kind} has no action {action!r}")
 
     def owner_org(self, tx: Tx, object: Object[S, T]) -> int:
         """Who owns a cluster-scoped object of this kind. Called once, on create."""

@@ -14,6 +14,7 @@ LABEL_LENGTH_MAX = 63
 ANNOTATIONS_BYTES_MAX = 256 * 1024
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]", re.ASCII)
 _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?", re.ASCII)
 
@@ -75,6 +76,7 @@ def metadata_errors(metadata: Json) -> list[FieldError]:
                 "metadata.finalizers", "FieldValueTypeInvalid", "Invalid value: must be a list of strings"
             )
         )
+    errors += _owner_errors(metadata.get("ownerReferences") or [])
     if errors:
         return errors
     errors += _label_errors(labels)
@@ -82,6 +84,25 @@ def metadata_errors(metadata: Json) -> list[FieldError]:
     for finalizer in cast("list[str]", finalizers):
         errors += _finalizer_errors(finalizer)
     return errors
+
+
+def _owner_errors(references: Any) -> Iterator[FieldError]:
+    path = "metadata.ownerReferences"
+    if not isinstance(references, list):
+        yield FieldError(path, "FieldValueTypeInvalid", "Invalid value: must be a list of owner references")
+        return
+    for index, reference in enumerate(cast("list[Any]", references)):
+        if not isinstance(reference, dict):
+            yield FieldError(f"{path}[{index}]", "FieldValueTypeInvalid", "Invalid value: must be an object")
+            continue
+        named = cast("Json", reference)
+        for part in ("apiVersion", "kind", "name", "uid"):
+            if not isinstance(named.get(part), str) or not named[part]:
+                message = f"Invalid value: {orjson.dumps(named.get(part)).decode()}: must not be empty"
+                yield FieldError(f"{path}[{index}].{part}", "FieldValueInvalid", message)
+        if isinstance(named.get("uid"), str) and named["uid"] and not _UUID.fullmatch(named["uid"]):
+            message = f"Invalid value: {_quote(named['uid'])}: must be the uid of an object"
+            yield FieldError(f"{path}[{index}].uid", "FieldValueInvalid", message)
 
 
 def _is_string_map(value: Any) -> bool:
@@ -119,11 +140,16 @@ def _annotation_errors(annotations: dict[str, str]) -> Iterator[FieldError]:
 
 
 def _finalizer_errors(finalizer: str) -> Iterator[FieldError]:
-    for message in qualified_name_messages(finalizer):
+    messages = list(qualified_name_messages(finalizer))
+    for message in messages:
         yield FieldError(
             "metadata.finalizers", "FieldValueInvalid", f"Invalid value: {_quote(finalizer)}: {message}"
         )
-    if "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes"):
+    if (
+        not messages
+        and "/" not in finalizer
+        and finalizer not in ("orphan", "foregroundDeletion", "kubernetes")
+    ):
         message = "name is neither a standard finalizer name nor is it fully qualified"
         yield FieldError(
             "metadata.finalizers", "FieldValueInvalid", f"Invalid value: {_quote(finalizer)}: {message}"

@@ -207,6 +207,12 @@ def _paths(kind: AnyKind) -> Json:
             "patch", "patch", parameters=[*write, *_query((("force", "boolean"),))], requestBody=patch_body
         )
     paths: Json = {collection: many, f"{collection}/{{name}}": one}
+    if kind.namespaced:
+        listed = _answer(f"{name}List")
+        everywhere = operation(
+            "list", "list", responses=listed, operationId=f"list{kind.kind}ForAllNamespaces"
+        )
+        paths[f"{prefix}/{kind.plural}"] = {"get": everywhere}
     if not kind.system:
         below = {
             verb: operation_

@@ -7,7 +7,8 @@ import jsonpatch  # pyright: ignore[reportMissingTypeStubs]
 from jsonpointer import JsonPointerException  # pyright: ignore[reportMissingTypeStubs]
 
 from milo_billing.controlplane.kinds import Json
-from milo_billing.kernel.errors import BadRequest, FieldError, Invalid
+from milo_billing.controlplane.statuses import Failure, Status
+from milo_billing.kernel.errors import BadRequest
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -31,7 +32,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def json_patch(target: Json, operations: Any) -> Json:
-    """RFC 6902. Raises BadRequest for a malformed patch, Invalid where a test fails or a path leads nowhere."""
+    """RFC 6902. Raises 400 for a malformed patch, 422 where a test fails or a path leads nowhere."""
     if not isinstance(operations, list):
         raise BadRequest("a JSON patch is an array of operations")
     listed = cast("list[Any]", operations)
@@ -44,7 +45,8 @@ def json_patch(target: Json, operations: Any) -> Json:
     except jsonpatch.InvalidJsonPatch as error:
         raise BadRequest(f"the JSON patch cannot be read: {error}") from error
     except (jsonpatch.JsonPatchException, JsonPointerException) as error:
-        raise Invalid([FieldError("patch", "FieldValueInvalid", str(error))]) from error
+        message = "the server rejected our request due to an error in our request"
+        raise Failure(Status(422, "Invalid", message)) from error
     if not isinstance(patched, dict):
         raise BadRequest("the JSON patch leaves something that is not an object")
     return cast("Json", patched)

@@ -167,7 +167,7 @@ def validate(value: Any, schema: Json, path: str = "") -> list[FieldError]:
         )
         properties: Json = schema.get("properties", {})
         others = schema.get("additionalProperties")
-        for name, nested in fields.items():
+        for name, nested in sorted(fields.items()):
             below = f"{path}.{name}" if path else name
             if not path and name in _ROOT_FIELDS:
                 continue

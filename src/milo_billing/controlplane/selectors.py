@@ -113,11 +113,14 @@ def _parse_requirement(term: str, whole: str) -> Requirement:
         return _checked(Requirement(found["key"], operator, frozenset({found["value"]})), whole)
     if (found := _EXISTENCE.match(term)) is not None:
         return _checked(Requirement(found["key"], "absent" if found["op"] else "exists"), whole)
-    raise BadRequest(f'unable to parse requirement: {_complaint(term)} in label selector "{whole}"')
+    raise BadRequest(f"unable to parse requirement: {_complaint(term)}")
 
 
 def _complaint(term: str) -> str:
+    """What the API server's parser says of a term that it cannot read."""
     words = term.split()
+    if len(words) > 2 and words[1] in ("in", "notin"):
+        return f"found '{words[2]}' expected: '('"
     if len(words) > 1:
         return f"found '{words[1]}', expected: in, notin, =, ==, !=, gt, lt"
     return f"found '{term}', expected: identifier"

@@ -89,7 +89,7 @@ def forbidden(kind: AnyKind, *, name: str, namespace: str, user: str, verb: str)
 
 def invalid(kind_name: str, group: str, name: str, found: Sequence[errors.FieldError]) -> Status:
     """422 with every cause. The causes are ordered as they were found."""
-    texts = [f"{error.field}: {error.message}" for error in found]
+    texts = list(dict.fromkeys(f"{error.field}: {error.message}" for error in found))
     listed = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     qualified = f"{kind_name}.{group}" if group else kind_name
     details: Json = {"name": name} if name else {}
@@ -102,7 +102,6 @@ def invalid(kind_name: str, group: str, name: str, found: Sequence[errors.FieldE
 
 _PLAIN: tuple[tuple[type[errors.MiloError], int, str], ...] = (
     (errors.BadRequest, 400, "BadRequest"),
-    (errors.Unauthenticated, 401, "Unauthorized"),
     (errors.Forbidden, 403, "Forbidden"),
     (errors.NotFound, 404, "NotFound"),
     (errors.AlreadyExists, 409, "AlreadyExists"),
@@ -121,6 +120,8 @@ def status_of(error: errors.MiloError, *, kind: AnyKind | None = None, name: str
         return invalid(*named, name, error.errors)
     if isinstance(error, errors.TooMany):
         return Status(429, "TooManyRequests", str(error), retry_after_s=error.retry_after_s)
+    if isinstance(error, errors.Unauthenticated):
+        return Status(401, "Unauthorized", "Unauthorized")  # why is nobody's business; the log says it
     if isinstance(error, errors.Conflict) and kind is not None and name:
         return conflict(kind, name, str(error)).status
     for base, code, reason in _PLAIN:

@@ -32,6 +32,9 @@ class Sealer(Protocol):
     def prefetch(self, tx: Tx, subjects: Iterable[UUID]) -> None: ...
 
 
+REMAINING_COUNTED_MAX = 5_000
+"""A list says how many objects remain up to this many; the field is optional, and counting is not free."""
+
 _COLUMNS: LiteralString = (
     "uid, namespace, name, owner_org, readable_by_all, generation, created_at, resource_version, "
     "deletion_requested_at, labels, metadata, spec, status"
@@ -132,23 +135,25 @@ class Store:
             self.sealer.prefetch(tx, (row[0] for row in kept))
         return Page(tuple(self._opened(tx, kind, row) for row in kept), resource_version, more, remaining)
 
-    def _count(self, tx: Tx, body: str, values: list[Any], *, after: tuple[str, str]) -> int:
+    def _count(self, tx: Tx, body: str, values: list[Any], *, after: tuple[str, str]) -> int | None:
+        """How many rows come after; None where counting them would cost more than the page."""
         query = cast(
             "LiteralString",
-            f"select count(*) from controlplane.objects where {body} and (namespace, name) > (%s, %s)",
+            f"select count(*) from (select from controlplane.objects where {body} "
+            f"and (namespace, name) > (%s, %s) order by namespace, name limit {REMAINING_COUNTED_MAX + 1}) rest",
         )
         (count,) = tx.execute(query, [*values, *after]).fetchone() or (0,)
-        return count
+        return None if count > REMAINING_COUNTED_MAX else count
 
     def head(self, tx: Tx) -> int:
         """The resource version of the newest committed change."""
         row = tx.execute("select coalesce(max(resource_version), 0) from controlplane.changes").fetchone()
         return 0 if row is None else row[0]
 
-    def holders(self, tx: Tx, uid: UUID) -> list[tuple[str, str]]:
-        """Who holds the object, and why: (slice, reason)."""
-        query = "select slice, reason from controlplane.holds where uid = %s order by slice, reason"
-        return tx.execute(query, (uid,)).fetchall()
+    def has_dependants(self, tx: Tx, uid: UUID) -> bool:
+        """Whether any object names this one as its owner, whatever the reach of the transaction shows."""
+        row = tx.execute("select controlplane.has_dependants(%s)", (uid,)).fetchone()
+        return row is not None and row[0]
 
     # -- writing ------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Protocol: kubernetes-api.md "Exact shapes" 5; https://kubernetes.io/docs/referen
 """
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +28,9 @@ TIMEOUT_S_MIN, TIMEOUT_S_MAX = 1800, 3600
 
 BACKLOG_MAX = 20_000
 """Changes that a resuming watch may have missed; beyond that listing again is cheaper."""
+
+CHUNK_BYTES = 64 * 1024
+"""About how much goes out at once."""
 
 WatchType = Literal["ADDED", "MODIFIED", "DELETED"]
 
@@ -84,6 +87,12 @@ class _Encoder:
             event.encoded[key] = self.line(type_, event.row)
         return event.encoded[key]
 
+    def events(self, events: Iterable[Event]) -> Iterator[bytes]:
+        """The lines of those that this watcher sees."""
+        for event in events:
+            if (type_ := seen_as(event, self.request)) is not None:
+                yield self.event(type_, event)
+
     def bookmark(self, resource_version: int, *, initial_end: bool) -> bytes:
         kind = self.request.kind
         metadata: Json = {"resourceVersion": str(resource_version), "creationTimestamp": None}
@@ -102,6 +111,20 @@ class _Encoder:
                 "rows": [{"cells": [], "object": inner}],
             }
         return orjson.dumps({"type": "BOOKMARK", "object": shown}) + b"\n"
+
+
+def chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines that are there together, together: sending a chunk costs more than an event does."""
+    waiting: list[bytes] = []
+    waiting_bytes = 0
+    for line in lines:
+        waiting.append(line)
+        waiting_bytes += len(line)
+        if waiting_bytes >= CHUNK_BYTES:
+            yield b"".join(waiting)
+            waiting, waiting_bytes = [], 0
+    if waiting:
+        yield b"".join(waiting)
 
 
 def expired(resource_version: int, oldest: int) -> bytes:
@@ -143,8 +166,8 @@ class Watching:
         try:
             # subscribed first: what commits while the start is read waits in the queue
             lines, seen, alive = await run_in_threadpool(self._start, request, encoder)
-            for line in lines:
-                yield line
+            for chunk in chunks(lines):
+                yield chunk
             deadline = monotonic_s() + (request.timeout_s or random.randint(TIMEOUT_S_MIN, TIMEOUT_S_MAX))
             bookmark_at = monotonic_s() + BOOKMARK_S
             while alive and not self.feed.draining and (left_s := deadline - monotonic_s()) > 0:
@@ -152,12 +175,10 @@ class Watching:
                 if subscription.overrun:
                     yield expired(seen, self.feed.head)
                     return
-                for event in events:
-                    if event.resource_version <= seen:
-                        continue
-                    seen = event.resource_version
-                    if (type_ := seen_as(event, request)) is not None:
-                        yield encoder.event(type_, event)
+                fresh = [event for event in events if event.resource_version > seen]
+                for chunk in chunks(encoder.events(fresh)):
+                    yield chunk
+                seen = fresh[-1].resource_version if fresh else seen
                 if request.bookmarks and monotonic_s() >= bookmark_at:
                     bookmark_at = monotonic_s() + BOOKMARK_S
                     yield encoder.bookmark(max(seen, request.resource_version or 0), initial_end=False)
@@ -192,9 +213,7 @@ class Watching:
         )
         if len(missed) == BACKLOG_MAX:
             return [expired(since, missed[-1].resource_version)], since, False
-        lines = [
-            encoder.event(type_, event) for event in missed if (type_ := seen_as(event, request)) is not None
-        ]
+        lines = list(encoder.events(missed))
         return lines, missed[-1].resource_version if missed else since, True
 
 

@@ -33,6 +33,8 @@ class Work:
     reach: Reach
     audit_id: UUID
     now: datetime
+    field_manager: str = ""
+    """Who the fields written belong to; empty for writes of the server itself, which own none."""
     changes: list[Change] = field(default_factory=list[Change])
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 from typing_extensions import override
 
+from milo_billing.controlplane.identity import Identity
 from milo_billing.controlplane.kinds import (
     PROVIDER_ORG,
     Admission,
@@ -23,10 +24,10 @@ from milo_billing.controlplane.kinds import (
     set_condition,
 )
 from milo_billing.directory import operations, reads, rules, store
-from milo_billing.directory.types import GROUP, ORGANIZATION_LABEL
+from milo_billing.directory.types import GROUP, MIRROR_USER, ORGANIZATION_LABEL
 from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
-from milo_billing.kernel.errors import Conflict, FieldError
+from milo_billing.kernel.errors import Conflict, FieldError, Forbidden
 
 NAMED_MAX = 5
 """How many of the things that stand against a deletion its answer names."""
@@ -68,9 +69,14 @@ class Organization(Kind[OrganizationSpec, OrganizationStatus]):
         Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
     )
 
+    def __init__(self, *, mirrored: bool = False) -> None:
+        """`mirrored`: organizations live in a resource manager elsewhere, and only the mirror writes them here."""
+        self._mirrored = mirrored
+
     @override
     def validate(self, admission: Admission[OrganizationSpec, OrganizationStatus]) -> Iterable[FieldError]:
         """The name, and what must not change."""
+        _refuse_others(admission.identity, mirrored=self._mirrored)
         new, old = admission.object, admission.old
         if old is None:
             yield from rules.name_errors(new.name, length_max=rules.ORGANIZATION_NAME_LENGTH_MAX)
@@ -80,6 +86,7 @@ class Organization(Kind[OrganizationSpec, OrganizationStatus]):
     @override
     def validate_delete(self, admission: Admission[OrganizationSpec, OrganizationStatus]) -> None:
         """Raise Conflict while it owns anything: projects, what its namespace holds, policy bindings."""
+        _refuse_others(admission.identity, mirrored=self._mirrored)
         organization = admission.object
         # first the lock, then the look: what is being created now is seen once it has been committed
         store.lock_organization(admission.tx, uid=organization.uid)
@@ -172,6 +179,10 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
     )
     selectable = ("spec.ownerRef.name",)
 
+    def __init__(self, *, mirrored: bool = False) -> None:
+        """`mirrored`: projects live in a resource manager elsewhere, and only the mirror writes them here."""
+        self._mirrored = mirrored
+
     @override
     def default(self, spec: Json, *, name: str, labels: dict[str, str], now: datetime) -> None:
         """The label says what the spec says, whatever the client wrote there."""
@@ -180,6 +191,7 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
     @override
     def validate(self, admission: Admission[ProjectSpec, ProjectStatus]) -> Iterable[FieldError]:
         """The name, the owner, and what must not change."""
+        _refuse_others(admission.identity, mirrored=self._mirrored)
         new, old = admission.object, admission.old
         if old is not None:
             if new.spec.owner_ref != old.spec.owner_ref:
@@ -193,6 +205,11 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
                 "FieldValueNotFound",
                 f'Not found: "{owner}": create the organization first',
             )
+
+    @override
+    def validate_delete(self, admission: Admission[ProjectSpec, ProjectStatus]) -> None:
+        """Raise Forbidden for anybody but the mirror, where projects are mirrored."""
+        _refuse_others(admission.identity, mirrored=self._mirrored)
 
     @override
     def owner_org(self, tx: Tx, object: Object[ProjectSpec, ProjectStatus]) -> int:
@@ -249,6 +266,11 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
         else:
             return
         store.bump_projects_version(tx)
+
+
+def _refuse_others(identity: Identity, *, mirrored: bool) -> None:
+    if mirrored and identity.user != MIRROR_USER:
+        raise Forbidden("organizations and projects are mirrored from a resource manager; change them there")
 
 
 def _immutable(field: str, value: str) -> FieldError:

@@ -7,10 +7,20 @@ from uuid import UUID
 
 from milo_billing.kernel.errors import Conflict, NotFound
 
+PROVIDER: Final = 0
+"""The number of the provider itself, which owns what no customer organization does."""
+
 GROUP: Final = "resourcemanager.miloapis.com"
 NAMESPACE_PREFIX: Final = "organization-"
 ORGANIZATION_LABEL: Final = f"{GROUP}/organization-name"
 """Every project carries it: the name of the organization that owns the project."""
+
+
+SOURCE_UID: Final = f"{GROUP}/source-uid"
+"""Annotation of an object that is mirrored: the uid of the one it mirrors, in the resource manager it comes from."""
+
+MIRROR_USER: Final = "system:resource-manager"
+"""Who writes mirrored objects."""
 
 
 class OrganizationNotFound(NotFound):
@@ -19,6 +29,25 @@ class OrganizationNotFound(NotFound):
 
 class OrganizationGone(Conflict):
     """The organization was deleted while something was being created in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A difference from the source that cannot be resolved yet, and why; it is tried again."""
+
+    resource: str
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """What following the source came to."""
+
+    created: int = 0
+    changed: int = 0
+    deleted: int = 0
+    waiting: tuple[Waiting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     accounts_require_payment_profile: bool = True
     """Whether an account needs a payment profile to become Ready."""
 
+    accounts_rebinding: Literal["supersede", "reject"] = "supersede"
+    """What a second binding of a project does: takes the place of the first, or is refused."""
+
+    plain_namespaces: Annotated[tuple[str, ...], NoDecode] = ()
+    """Namespaces beside those of organizations, such as `default`, separated by commas; they are the provider's."""
+
     late_days_max: Annotated[int, Field(ge=0, le=45)] = 30
     """Usage older than this many days is quarantined as late."""
 
@@ -97,7 +103,7 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
 
-    @field_validator("certificate_names", mode="before")
+    @field_validator("certificate_names", "plain_namespaces", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return (

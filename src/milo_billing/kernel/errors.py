@@ -16,6 +16,7 @@ FieldReason = Literal[
     "FieldValueDuplicate",
     "FieldValueTypeInvalid",
     "FieldValueNotFound",
+    "FieldValueTooLong",
 ]
 
 

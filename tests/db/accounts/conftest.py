@@ -1,13 +1,37 @@
 """A provider with the organization acme, on a database of the test's own."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic, sleep
 
+import psycopg
+import psycopg.conninfo
 import pytest
 
-from milo_billing.infra.database import Databases
+from milo_billing.infra.database import Databases, Tx, connect
+from milo_billing.infra.postgres.folder import SUPERUSER
 from tests.accounts_world import World, make_world
+from tests.conftest import TestServer
+
+GONE_S_MAX = 10.0
 
 
 @pytest.fixture
 def world(databases: Databases, tmp_path: Path) -> World:
     return make_world(databases, tmp_path)
+
+
+@pytest.fixture
+def superuser_tx(postgres: TestServer, clean_database: str) -> Iterator[Tx]:
+    """As everywhere, but its backend has gone when the test's database is dropped: nobody may end a superuser's."""
+    name = psycopg.conninfo.conninfo_to_dict(clean_database)["dbname"]
+    with connect(
+        postgres.server.conninfo(user=SUPERUSER, database=str(name)), role=None, autocommit=True
+    ) as tx:
+        pid = tx.info.backend_pid
+        yield tx
+    until = monotonic() + GONE_S_MAX
+    with psycopg.connect(postgres.conninfo("milo_billing"), autocommit=True) as watching:
+        while watching.execute("select from pg_stat_activity where pid = %s", (pid,)).fetchone() is not None:
+            assert monotonic() < until, "the superuser's backend does not end"
+            sleep(0.005)

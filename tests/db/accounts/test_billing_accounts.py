@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from milo_billing.accounts import reads
-from milo_billing.accounts.resources import GRANT_TERMS, BillingAccount
+from milo_billing.accounts.resources.accounts import GRANT_TERMS, BillingAccount
 from milo_billing.accounts.types import AccountNotFound, TaxId
 from milo_billing.infra.database import EVERYWHERE, Databases, Reach
 from milo_billing.kernel.errors import Conflict
@@ -16,9 +16,16 @@ READY = "Billing account is active and ready for project binding."
 PROFILE_MISSING = "Billing account requires a payment profile to become ready."
 
 
+METHOD_MISSING = 'Payment method "visa" of the payment profile does not exist for this billing account.'
+
+
+def condition(status: dict[str, Any], type: str) -> tuple[str, str, str]:
+    (found,) = [c for c in status["conditions"] if c["type"] == type]
+    return found["status"], found["reason"], found["message"]
+
+
 def ready_condition(status: dict[str, Any]) -> tuple[str, str, str]:
-    (condition,) = [c for c in status["conditions"] if c["type"] == "Ready"]
-    return condition["status"], condition["reason"], condition["message"]
+    return condition(status, "Ready")
 
 
 @pytest.mark.parametrize(
@@ -26,32 +33,48 @@ def ready_condition(status: dict[str, Any]) -> tuple[str, str, str]:
     [
         (None, "Provisioning", ("False", "PaymentProfileMissing", PROFILE_MISSING)),
         ({"type": "BankTransfer"}, "Ready", ("True", "BillingAccountReady", READY)),
+        ({"type": "Invoice"}, "Ready", ("True", "BillingAccountReady", READY)),
         ({"type": "Card"}, "Provisioning", ("False", "PaymentProfileMissing", PROFILE_MISSING)),
-        (
-            {"type": "Card", "paymentMethodRef": {"name": "visa"}},
-            "Ready",
-            ("True", "BillingAccountReady", READY),
-        ),
         ({"type": "DirectDebit"}, "Provisioning", ("False", "PaymentProfileMissing", PROFILE_MISSING)),
         (
-            {"type": "DirectDebit", "paymentMethodRef": {"name": "iban"}},
-            "Ready",
-            ("True", "BillingAccountReady", READY),
+            {"type": "Card", "paymentMethodRef": {"name": "visa"}},
+            "Provisioning",
+            ("False", "PaymentMethodMissing", METHOD_MISSING),
         ),
     ],
 )
 def test_an_account_is_ready_with_a_payment_profile_that_says_enough(
     world: World, profile: dict[str, Any] | None, phase: str, condition: tuple[str, str, str]
 ):
+    world.grants.granted[GRANT_TERMS] = EVERYWHERE
     status = world.account(paymentProfile=profile).status
     assert status["phase"] == phase
     assert ready_condition(status) == condition
     assert ("activatedAt" in status) == (phase == "Ready")
 
 
+@pytest.mark.parametrize(
+    ("spec", "invoicing"),
+    [
+        (
+            {},
+            ("False", "ContactInfoMissing", "Billing account has no contact that invoices could be sent to."),
+        ),
+        (
+            {"contactInfo": {"email": "ann@example.com"}},
+            ("True", "ContactInfoPresent", "Billing account has a contact that invoices are sent to."),
+        ),
+    ],
+)
+def test_invoices_need_somebody_to_go_to(world: World, spec: dict[str, Any], invoicing: tuple[str, str, str]):
+    assert condition(world.account(**spec).status, "InvoicingReady") == invoicing
+
+
 def test_without_the_requirement_an_account_is_ready_at_once(databases: Databases, tmp_path: Path):
     world = make_world(databases, tmp_path, require_payment_profile=False)
-    assert world.account(paymentProfile=None).status["phase"] == "Ready"
+    status = world.account(paymentProfile=None).status
+    assert status["phase"] == "Ready"
+    assert condition(status, "PaymentReady") == ("False", "PaymentProfileMissing", PROFILE_MISSING)
 
 
 def test_an_account_that_loses_its_profile_is_provisioning_again_and_keeps_its_bindings(world: World):
@@ -103,9 +126,12 @@ def test_every_error_is_told_at_once(world: World):
         {
             "currencyCode": "XAU",
             "timeZone": "Mars/Olympus",
-            "contactInfo": {"email": "ann", "invoiceEmails": ["bob@example.com", "bob@example.com"]},
-            "taxIds": [{"type": "eu_vat", "value": "DE1"}, {"type": "eu_vat", "value": "DE2"}],
-            "parentRef": {"namespace": ACME, "name": "root"},
+            "contactInfo": {
+                "email": "ann",
+                "invoiceEmails": ["bob@example.com", "bob@example.com"],
+                "address": {"country": "EU"},
+            },
+            "taxIds": [{"type": "eu_vat", "value": "DE1"}, {"type": "eu_vat", "value": "DE 811 907 980"}],
             "billingMode": "Parent",
         },
         namespace=ACME,
@@ -116,9 +142,11 @@ def test_every_error_is_told_at_once(world: World):
         "Europe/Berlin",
         'spec.contactInfo.email: Invalid value: "ann": must be a valid email address',
         'spec.contactInfo.invoiceEmails[1]: Duplicate value: "bob@example.com"',
+        'spec.contactInfo.address.country: Invalid value: "EU": must be an ISO 3166-1 alpha-2 code of a country, '
+        "such as DE",
+        'spec.taxIds[0].value: Invalid value: "DE1": must have the form of eu_vat in its country, such as DE123456789',
         'spec.taxIds[1].type: Duplicate value: "eu_vat"',
-        "spec.parentRef: Forbidden: accounts have no parents in this version; leave it out",
-        'spec.billingMode: Unsupported value: "Parent": supported values: "Self"',
+        'spec.parentRef: Required value: billingMode "Parent" needs the account that is invoiced',
     ]
 
 

@@ -3,20 +3,23 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from milo_billing.accounts import operations, reads, rules
-from milo_billing.accounts.resources import BACKDATE, BillingAccount, BillingAccountBinding
+from milo_billing.accounts import operations, reads
+from milo_billing.accounts.resources.accounts import BillingAccount
+from milo_billing.accounts.resources.bindings import BACKDATE, BillingAccountBinding
+from milo_billing.accounts.rules import timeline
 from milo_billing.accounts.types import PayerInterval
 from milo_billing.controlplane.doors import repeated
 from milo_billing.directory import reads as directory
 from milo_billing.directory.resources import Organization, Project
-from milo_billing.infra.database import EVERYWHERE
+from milo_billing.infra.database import EVERYWHERE, Databases
 from milo_billing.kernel.errors import Conflict, Invalid
-from tests.accounts_world import ACME, START, World, binding_spec
+from tests.accounts_world import ACME, START, World, binding_spec, make_world
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -103,6 +106,35 @@ def test_a_project_that_is_paid_for_cannot_be_deleted(bound: World):
     bound.delete(Project, "web")
 
 
+def test_it_needs_a_project_that_stays(world: World):
+    world.account()
+    owner = {"ownerRef": {"kind": "Organization", "name": "acme"}}
+    world.create(Project, "web", owner, finalizers=["example.com/wait"])
+    world.delete(Project, "web")
+    assert world.refusals(BillingAccountBinding, "b", binding_spec("web"), namespace=ACME) == [
+        'spec.projectRef.name: Forbidden: project "web" is being deleted'
+    ]
+
+
+def test_where_rebinding_is_refused_the_binding_that_stands_is_named(databases: Databases, tmp_path: Path):
+    world = make_world(databases, tmp_path, rebinding="reject")
+    world.account()
+    world.account("other")
+    world.project("web")
+    world.bind("first", project="web")
+    assert world.refusals(BillingAccountBinding, "b", binding_spec("web", "other"), namespace=ACME) == [
+        'spec.projectRef.name: Forbidden: project "web" already has an active billing account binding "first"'
+    ]
+    world.unbind("first")
+    world.bind("b", project="web", account="other")
+    raised = at_once(*(lambda n=n: world.bind(n, project="new") for n in ("c", "d")))
+    assert len([error for error in raised if error is not None]) == 2
+    world.project("new")
+    raised = at_once(*(lambda n=n: world.bind(n, project="new") for n in ("c", "d")))
+    (refused,) = [error for error in raised if error is not None]
+    assert "already has an active billing account binding" in str(refused)
+
+
 # --------------------------------------------------------------------------------------------- change of payer
 
 
@@ -159,7 +191,7 @@ def test_rebinding_away_from_an_account_that_lost_its_profile_is_allowed(bound: 
 def test_deleting_an_active_binding_ends_its_interval_and_the_history_stays(bound: World):
     end = bound.clock.forward(hours=1)
     last = bound.unbind("first").status
-    assert last["billingResponsibility"]["endedAt"] == rules.format_instant(end)
+    assert last["billingResponsibility"]["endedAt"] == timeline.format_instant(end)
     (interval,) = intervals(bound)
     assert (interval.starts_at, interval.ends_at) == (START, end)
     assert (payer(bound, "web", end - MICROSECOND), payer(bound, "web", end)) == (f"{ACME}/main", None)

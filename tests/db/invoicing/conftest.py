@@ -7,7 +7,7 @@ import pytest
 
 from milo_billing.app.wiring import build_registry
 from milo_billing.controlplane.engine import Engine
-from milo_billing.controlplane.identity import Identity
+from milo_billing.controlplane.identity import Authorizer, Identity
 from milo_billing.controlplane.store import Store
 from milo_billing.directory.operations import OrganizationNamespaces
 from milo_billing.infra.clock import SimulatedClock
@@ -17,7 +17,7 @@ from milo_billing.invoicing.operations import Office
 from tests.db.invoicing.ground import DECLARED, ISSUER, Ground
 
 
-class Staff:
+class Staff(Authorizer):
     """Everybody is staff: who may do what is not what these tests are about."""
 
     def authenticate(self, tx: Tx, token: str, now: object) -> Identity:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from milo_billing.controlplane.patches import json_patch, merge_patch
-from milo_billing.kernel.errors import BadRequest, Invalid
+from milo_billing.controlplane.statuses import Failure
+from milo_billing.kernel.errors import BadRequest
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_a_json_patch_changes_a_copy() -> None:
     ],
 )
 def test_a_failed_test_or_path_is_invalid(operations: Any) -> None:
-    with pytest.raises(Invalid):
+    with pytest.raises(Failure, match="rejected"):
         json_patch({"metadata": {"name": "x"}}, operations)
 
 

@@ -1,0 +1,1 @@
+"""The declared side of who pays: accounts, bindings, payment methods."""

@@ -1,0 +1,193 @@
+"""The mirror of a resource manager elsewhere, which is a second instance of this very API."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from milo_billing.accounts import operations as accounts
+from milo_billing.adapters.resource_manager import ResourceManager
+from milo_billing.directory import operations, reads
+from milo_billing.directory.operations import Mirror
+from milo_billing.directory.ports import PositionLost
+from milo_billing.directory.resources import Organization, Project
+from milo_billing.directory.types import Mirrored, ProjectEntry
+from milo_billing.infra.database import EVERYWHERE, open_databases
+from milo_billing.kernel.errors import Forbidden, Unavailable
+from tests.accounts_world import World, make_world
+from tests.conftest import TestServer
+from tests.contract.conftest import Cluster
+from tests.contract.examples import DIRECTORY, ORGANIZATION, PROJECT, Manifest, manifest
+
+TURN_S = 1
+
+
+def project(name: str, *, organization: str = "acme", **spec: Any) -> Manifest:
+    owner = {"ownerRef": {"kind": "Organization", "name": organization}, **spec}
+    return manifest(DIRECTORY, "Project", name, owner)
+
+
+@pytest.fixture
+def here(postgres: TestServer, worker_id: str, tmp_path: Path) -> Iterator[World]:
+    """The instance that mirrors, on a database of its own."""
+    name = f"mirror_{worker_id}"
+    databases = open_databases(postgres.clone(name), pool_max=4)
+    yield make_world(databases, tmp_path / "here", mirrored=True)
+    databases.close()
+    postgres.execute(f"drop database if exists {name} with (force)")
+
+
+@pytest.fixture
+def there(cluster: Cluster) -> Cluster:
+    """The instance that is mirrored, with one organization and one project."""
+    for one in (ORGANIZATION, PROJECT):
+        cluster.created(one)
+    return cluster
+
+
+@pytest.fixture
+def source(there: Cluster) -> Iterator[ResourceManager]:
+    with httpx.Client(base_url=there.url, headers=there.http.headers) as client:
+        yield ResourceManager(client)
+
+
+@pytest.fixture
+def mirror(here: World, source: ResourceManager) -> Mirror:
+    return Mirror(here.engine, here.databases.app, source)
+
+
+def find(world: World, name: str) -> ProjectEntry | None:
+    with world.databases.app.transaction(reach=EVERYWHERE) as tx:
+        return reads.find_project(tx, name=name, at=world.clock.now())
+
+
+def get(world: World, name: str) -> ProjectEntry:
+    found = find(world, name)
+    assert found is not None
+    return found
+
+
+def test_everything_that_lives_there_is_here_and_a_second_time_nothing_happens(
+    here: World, source: ResourceManager
+):
+    assert operations.mirror(here.engine, here.databases.app, source) == Mirrored(created=2)
+    web = get(here, "web")
+    with here.databases.app.transaction(reach=EVERYWHERE) as tx:
+        acme = reads.find_organization(tx, name="acme")
+    assert acme is not None and web.owner_org == acme.number
+    assert operations.mirror(here.engine, here.databases.app, source) == Mirrored()
+    here.account()
+    here.bind("web-main", project="web")
+
+
+def test_more_than_a_page_is_listed_whole(here: World, there: Cluster, source: ResourceManager):
+    many = [project(f"p-{number:03}") for number in range(510)]
+    for one in many:
+        there.created(one)
+    listing = source.list_all("projects")
+    assert sorted(entry.name for entry in listing.entries) == sorted(
+        ["web", *(one["metadata"]["name"] for one in many)]
+    )
+
+
+def test_changes_are_followed_in_their_order(here: World, there: Cluster, mirror: Mirror):
+    assert mirror.advance(seconds=TURN_S) == Mirrored(created=2)  # the first turn compares everything
+    there.created(manifest(DIRECTORY, "Organization", "new", {}))
+    there.created(project("shop", organization="new", displayName="Shop"))
+    there.merge(PROJECT, {"spec": {"displayName": "Web shop"}})
+    assert mirror.advance(seconds=TURN_S) == Mirrored(created=2, changed=1)
+    here.clock.forward(hours=1)
+    there.http.delete(there.path(project("shop", organization="new")))
+    there.http.delete(there.path(manifest(DIRECTORY, "Organization", "new", {})))
+    # the organization's turn comes before that of its project: it waits within the turn, and then goes
+    assert mirror.advance(seconds=TURN_S) == Mirrored(deleted=2)
+    assert find(here, "shop") is None
+    assert mirror.advance(seconds=TURN_S) == Mirrored()
+
+
+def test_a_project_that_is_made_again_there_is_another_one_here(here: World, there: Cluster, mirror: Mirror):
+    mirror.synchronize()
+    first = get(here, "web")
+    there.http.delete(there.path(PROJECT))
+    there.created(PROJECT)
+    here.clock.forward(hours=1)
+    assert mirror.synchronize().created == 1
+    assert get(here, "web").number != first.number
+
+
+def test_a_project_that_is_paid_for_waits_until_it_is_not(here: World, there: Cluster, mirror: Mirror):
+    mirror.synchronize()
+    here.account()
+    here.bind("web-main", project="web")
+    there.http.delete(there.path(PROJECT))
+    (waiting,) = mirror.advance(seconds=TURN_S).waiting
+    assert (waiting.resource, waiting.name) == ("projects", "web")
+    assert 'billing account binding "web-main" makes an account pay for it' in waiting.why
+    assert mirror.synchronize().waiting == (waiting,)
+    here.unbind("web-main")
+    assert mirror.advance(seconds=TURN_S) == Mirrored(deleted=1)
+    with here.databases.app.transaction(reach=EVERYWHERE) as tx:
+        assert accounts.compare_projections(tx) == ()
+
+
+def test_what_is_mirrored_can_be_changed_there_only(here: World, mirror: Mirror):
+    mirror.synchronize()
+    for write in (
+        lambda: here.project("mine"),
+        lambda: here.patch(Project, "web", {"displayName": "Mine"}),
+        lambda: here.patch(Organization, "acme", {"displayName": "Mine"}),
+        lambda: here.delete(Project, "web"),
+        lambda: here.delete(Organization, "acme"),
+    ):
+        with pytest.raises(Forbidden, match="mirrored from a resource manager"):
+            write()
+
+
+def test_what_was_declared_here_before_is_left_alone(
+    postgres: TestServer, worker_id: str, tmp_path: Path, source: ResourceManager
+):
+    name = f"mirror_{worker_id}"
+    databases = open_databases(postgres.clone(name), pool_max=4)
+    try:
+        world = make_world(databases, tmp_path / "here")  # has an acme of its own
+        found = operations.mirror(world.engine, databases.app, source)
+        assert [(one.resource, one.name) for one in found.waiting] == [("organizations", "acme")]
+        assert found.created == 1
+    finally:
+        databases.close()
+        postgres.execute(f"drop database if exists {name} with (force)")
+
+
+def test_a_position_that_was_forgotten_leads_to_a_comparison(
+    there: Cluster, source: ResourceManager, here: World
+):
+    class Forgetful:
+        """The source, but every watch finds its position gone."""
+
+        list_all = staticmethod(source.list_all)
+
+        @staticmethod
+        def watch(*_: Any, **__: Any) -> Any:
+            raise PositionLost("projects")
+
+    mirror = Mirror(here.engine, here.databases.app, Forgetful())
+    mirror.advance(seconds=TURN_S)
+    there.created(project("api"))
+    assert mirror.advance(seconds=TURN_S) == Mirrored(created=1)
+
+
+def test_a_position_from_another_time_is_lost(source: ResourceManager, here: World):
+    with pytest.raises(PositionLost):
+        list(source.watch("projects", since="1", seconds=TURN_S))
+
+
+def test_a_source_that_does_not_answer_or_refuses_is_unavailable(there: Cluster):
+    with httpx.Client(base_url=there.url) as nobody, pytest.raises(Unavailable, match="answered 40"):
+        ResourceManager(nobody).list_all("projects")
+    with (
+        httpx.Client(base_url="http://127.0.0.1:9") as nowhere,
+        pytest.raises(Unavailable, match="does not answer"),
+    ):
+        ResourceManager(nowhere).list_all("projects")
