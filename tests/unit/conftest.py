@@ -9,6 +9,8 @@ import pytest
 @pytest.fixture(autouse=True)
 def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: socket.socket, address: Any) -> None:
-        raise RuntimeError(f"a unit test must not connect ({address}): it belongs into tests/db or tests/flow")
+        raise RuntimeError(
+            f"a unit test must not connect ({address}): it belongs into tests/db or tests/flow"
+        )
 
     monkeypatch.setattr(socket.socket, "connect", refuse)

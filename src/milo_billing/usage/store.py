@@ -165,22 +165,23 @@ def _signed(hashes: Iterable[int]) -> list[int]:
 
 def copy_events(tx: Tx, rows: bytes) -> None:
     """Append rows of EVENT_COLUMNS. Raises UniqueViolation if one of the ids has come in meanwhile."""
-    _copy(tx, f"copy usage.events ({EVENT_COLUMNS}) from stdin (format binary)", rows)
+    copy_rows(tx, f"usage.events ({EVENT_COLUMNS})", rows)
 
 
 def copy_deltas(tx: Tx, rows: bytes) -> None:
     """Append rows of DELTA_COLUMNS."""
-    _copy(tx, f"copy usage.deltas ({DELTA_COLUMNS}) from stdin (format binary)", rows)
+    copy_rows(tx, f"usage.deltas ({DELTA_COLUMNS})", rows)
 
 
 def copy_foreign_ids(tx: Tx, rows: bytes) -> None:
     """Append rows of FOREIGN_COLUMNS. Raises UniqueViolation if one of them has come in meanwhile."""
-    _copy(tx, f"copy usage.foreign_ids ({FOREIGN_COLUMNS}) from stdin (format binary)", rows)
+    copy_rows(tx, f"usage.foreign_ids ({FOREIGN_COLUMNS})", rows)
 
 
-def _copy(tx: Tx, statement: LiteralString, rows: bytes) -> None:
+def copy_rows(tx: Tx, table: LiteralString, rows: bytes) -> None:
+    """Append rows in binary COPY format, without its header and end; `table` names the columns too."""
     if rows:
-        with tx.cursor() as cursor, cursor.copy(statement) as copy:
+        with tx.cursor() as cursor, cursor.copy(f"copy {table} from stdin (format binary)") as copy:
             copy.write(_COPY_HEADER + rows + _COPY_END)
 
 

@@ -4,6 +4,7 @@ While a group is being written the next one is prepared, and whatever arrives me
 writer beats several: conflicts cost more than they gain (performance.md).
 """
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Queue
@@ -28,6 +29,10 @@ ACKNOWLEDGEMENT_S_MAX: Final = 30.0
 """A sender waits so long for its answer, and is then asked to send again."""
 
 STOP_S: Final = 30.0
+SWITCH_S: Final = 0.0005
+"""The writer waits for PostgreSQL a dozen times a group. With Python's 5 ms, each time it would then wait that long for a
+thread that decodes or prepares: more than the group itself takes."""
+
 DELTA_AGE_S_MAX: Final = 60.0
 
 _log = structlog.get_logger(__name__)
@@ -52,7 +57,8 @@ class UsageEngine:
         ]
 
     def start(self) -> None:
-        """Begin to work."""
+        """Begin to work. Sets how long threads of this process may keep the interpreter to themselves."""
+        sys.setswitchinterval(SWITCH_S)
         for thread in self._threads:
             thread.start()
         self.compactor.start()
