@@ -178,6 +178,16 @@ def test_delete_answers_success_and_checks_preconditions(cluster: Cluster, examp
     assert cluster.http.delete(path).status_code == 404
 
 
+def test_a_dry_run_of_delete_deletes_nothing(cluster: Cluster, example: Example) -> None:
+    """kubectl sends dryRun in the body; the parameter counts as well."""
+    created = cluster.created(example.manifest)
+    path = cluster.path(example.manifest)
+    assert cluster.http.request("DELETE", path, json={"dryRun": ["All"]}).status_code == 200
+    assert cluster.http.delete(path, params={"dryRun": "All"}).status_code == 200
+    assert cluster.http.request("DELETE", path, json={"dryRun": ["Some"]}).status_code == 422
+    assert cluster.http.get(path).json() == created
+
+
 def test_a_watch_sees_every_change_once_and_in_order(cluster: Cluster, example: Example) -> None:
     collection = cluster.path(example.manifest, name=False)
     since = cluster.http.get(collection).json()["metadata"]["resourceVersion"]

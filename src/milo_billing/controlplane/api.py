@@ -15,9 +15,10 @@ from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.identity import Identity, Reach, reaches
 from milo_billing.controlplane.kinds import AnyKind, Json
 from milo_billing.controlplane.parameters import (
+    DeleteOptions,
     continue_token,
     continued_after,
-    delete_preconditions,
+    delete_options,
     field_validation,
     integer,
     resource_version,
@@ -35,7 +36,7 @@ from milo_billing.controlplane.rows import Row, to_wire
 from milo_billing.controlplane.selectors import parse_selector
 from milo_billing.controlplane.statuses import Failure, Status, forbidden, invalid, not_found, resource_name
 from milo_billing.controlplane.watching import WatchRequest
-from milo_billing.controlplane.work import Preconditions, Work
+from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import BadRequest, FieldError
 
@@ -322,7 +323,7 @@ class ResourceApi:
 
     def _delete(self, target: Target, request: Request, representation: Representation) -> Answer:
         kind = target.kind
-        preconditions = self._preconditions(kind, request)
+        options = self._delete_options(kind, request)
         gone = False
 
         def write(work: Work) -> Row:
@@ -332,11 +333,11 @@ class ResourceApi:
                 kind,
                 namespace=target.namespace or "",
                 name=target.name,
-                preconditions=preconditions,
+                preconditions=options.preconditions,
             )
             return row
 
-        row = self._write(target, request, "delete", write)
+        row = self._write(target, request, "delete", write, dry_run=options.dry_run)
         if not gone:
             return self._written(200, target, row, request, representation, [])
         details = {"name": row.name, "group": kind.group, "kind": kind.plural, "uid": str(row.uid)}
@@ -349,16 +350,16 @@ class ResourceApi:
         }
         return Answer(200, representation.content_type, representation.encode(success))
 
-    def _preconditions(self, kind: AnyKind, request: Request) -> Preconditions:
+    def _delete_options(self, kind: AnyKind, request: Request) -> DeleteOptions:
         content_type = request.headers.get("content-type", "")
-        return delete_preconditions(kind, request.query, request.body, content_type)
+        return delete_options(kind, request.query, request.body, content_type)
 
     def _delete_collection(self, target: Target, request: Request, representation: Representation) -> Answer:
         kind, query = target.kind, request.query
         selector = parse_selector(
             kind, labels=query.get("labelSelector", ""), fields=query.get("fieldSelector", "")
         )
-        self._preconditions(kind, request)
+        self._delete_options(kind, request)
         with self.door.enter(bearer_token(request.headers), request.audit_id) as (tx, identity, now, _):
             self._authorize(tx, identity, target, "deletecollection")
             page = self.engine.store.list_page(
@@ -376,7 +377,15 @@ class ResourceApi:
         shown = render_list(kind, page.rows, meta, representation, now=now)
         return Answer(200, representation.content_type, representation.encode(shown))
 
-    def _write(self, target: Target, request: Request, verb: str, write: Callable[[Work], Row]) -> Row:
+    def _write(
+        self,
+        target: Target,
+        request: Request,
+        verb: str,
+        write: Callable[[Work], Row],
+        *,
+        dry_run: bool = False,
+    ) -> Row:
         """Run one write in one transaction: again after a deadlock, rolled back for a dry run."""
 
         def transaction() -> Row:
@@ -384,7 +393,7 @@ class ResourceApi:
                 reach = self._authorize(tx, identity, target, verb)
                 work = Work(tx, identity, reach, request.audit_id, now)
                 row = write(work)
-                if request.query.get("dryRun"):
+                if dry_run or request.query.get("dryRun"):
                     tx.rollback()
                 else:
                     self.engine.commit(work)

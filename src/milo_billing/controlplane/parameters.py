@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
@@ -78,25 +79,43 @@ def version_in_patch(patch: Any, media: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def delete_preconditions(
-    kind: AnyKind, query: Mapping[str, str], body: bytes, content_type: str
-) -> Preconditions:
-    """The preconditions in DeleteOptions; its dryRun counts like the parameter."""
-    wanted = query.get("dryRun")
-    if wanted not in (None, "", "All"):
-        message = f'Unsupported value: []string{{"{wanted}"}}: supported values: "All"'
-        wrong = FieldError("dryRun", "FieldValueNotSupported", message)
-        raise Failure(invalid("DeleteOptions", "meta.k8s.io", "", [wrong]))
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """What comes with a delete, as parameters or in its body."""
+
+    preconditions: Preconditions
+    dry_run: bool
+
+
+def _checked_dry_run(wanted: Any) -> bool:
+    """Whether the delete is only tried: `All`, or a list of it as the body has. Anything else is refused (422)."""
+    listed: list[Any] = cast("list[Any]", wanted) if isinstance(wanted, list) else [wanted] if wanted else []
+    if all(item == "All" for item in listed):
+        return bool(listed)
+    shown = ", ".join(f'"{item}"' for item in listed)
+    wrong = FieldError(
+        "dryRun", "FieldValueNotSupported", f'Unsupported value: []string{{{shown}}}: supported values: "All"'
+    )
+    raise Failure(invalid("DeleteOptions", "meta.k8s.io", "", [wrong]))
+
+
+def delete_options(kind: AnyKind, query: Mapping[str, str], body: bytes, content_type: str) -> DeleteOptions:
+    """The options of a delete; kubectl sends dryRun in the body, others as a parameter: either counts."""
+    dry_run = _checked_dry_run(query.get("dryRun"))
     if not body.strip():
-        return Preconditions()
+        return DeleteOptions(Preconditions(), dry_run)
     value, _ = parse_body(kind, body, content_type)
     if not isinstance(value, dict):
         raise BadRequest("DeleteOptions must be an object")
-    preconditions: Any = cast("Json", value).get("preconditions") or {}
+    options = cast("Json", value)
+    preconditions: Any = options.get("preconditions") or {}
     if not isinstance(preconditions, dict):
         raise BadRequest("preconditions must be an object")
     wanted_of = cast("Json", preconditions)
-    return Preconditions(
-        uid=str(wanted_of.get("uid") or ""),
-        resource_version=str(wanted_of.get("resourceVersion") or ""),
+    return DeleteOptions(
+        Preconditions(
+            uid=str(wanted_of.get("uid") or ""),
+            resource_version=str(wanted_of.get("resourceVersion") or ""),
+        ),
+        dry_run=dry_run or _checked_dry_run(options.get("dryRun")),
     )
