@@ -22,7 +22,7 @@ from hypothesis import settings
 from milo_billing.infra.bootstrap import bootstrap
 from milo_billing.infra.database import Databases, Tx, connect, open_databases, reach_text
 from milo_billing.infra.migrations import database_files
-from milo_billing.infra.postgres.folder import SUPERUSER
+from milo_billing.infra.postgres.folder import LOGIN, SUPERUSER
 from milo_billing.infra.postgres.server import PostgresServer, find_postmaster, start
 from milo_billing.infra.settings import surroundings
 
@@ -90,7 +90,8 @@ def _base() -> Path:
 
 
 def _remove_folders_of_killed_runs() -> None:
-    for folder in _base().glob(f"{PREFIX}*-*"):
+    places = {_base(), Path(tempfile.gettempdir())}  # a run before this one may have found no room in memory
+    for folder in (found for place in places for found in place.glob(f"{PREFIX}*-*")):
         pid = folder.name.removeprefix(PREFIX).split("-")[0]
         if not pid.isdecimal() or folder.stat().st_uid != os.geteuid():
             continue
@@ -134,23 +135,32 @@ class TestServer:
         return self.server.conninfo(database=database)
 
     def execute(self, statement: str) -> None:
-        with psycopg.connect(self.conninfo("milo_billing"), autocommit=True) as tx:
+        """As the superuser: dropping a database may mean to end an autovacuum worker in it."""
+        with psycopg.connect(
+            self.server.conninfo(user=SUPERUSER, database="postgres"), autocommit=True
+        ) as tx:
             tx.execute(statement.encode())
+
+    def create(self, database: str, *, template: str = "template1") -> str:
+        """A new database of the login user, in the place of one of that name; how to connect to it."""
+        self.drop(database)
+        self.execute(f"create database {database} owner {LOGIN} template {template} strategy file_copy")
+        return self.conninfo(database)
 
     def clone(self, database: str) -> str:
         """A new database with the schema and nothing in it; how to connect to it."""
+        return self.create(database, template=TEMPLATE)
+
+    def drop(self, database: str) -> None:
         self.execute(f"drop database if exists {database} with (force)")
-        self.execute(f"create database {database} template {TEMPLATE} strategy file_copy")
-        return self.conninfo(database)
 
 
 def _make_template(server: TestServer) -> None:
-    with psycopg.connect(server.conninfo("milo_billing"), autocommit=True) as tx:
+    with psycopg.connect(server.conninfo(LOGIN), autocommit=True) as tx:
         if tx.execute("select from pg_database where datname = %s", (TEMPLATE,)).fetchone() is not None:
             return
     building = f"{TEMPLATE}_building"
-    server.execute(f"drop database if exists {building} with (force)")
-    server.execute(f"create database {building}")
+    server.create(building)
     with connect(server.conninfo(building), role=None, autocommit=True) as tx:
         bootstrap(tx)
     with connect(server.conninfo(building), role="milo_owner") as tx:
@@ -206,7 +216,7 @@ def clean_database(postgres: TestServer, worker_id: str) -> Iterator[str]:
     """A database of this test alone, for tests that must commit; how to connect to it."""
     name = f"clean_{worker_id}"
     yield postgres.clone(name)
-    postgres.execute(f"drop database if exists {name} with (force)")
+    postgres.drop(name)
 
 
 @pytest.fixture

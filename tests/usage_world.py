@@ -60,7 +60,7 @@ class UsageWorld:
 
     def new_committer(self) -> Committer:
         """Another ingest process on the same database."""
-        return Committer(self.databases.ingest, process=new_uid(), random_bits=random_bits, late_days_max=30)
+        return make_committer(self.databases)
 
     def event(self, project: str = "web", meter: str = CPU, value: Any = "1", **attributes: Any) -> JSON:
         """A good event that happened now; `dimensions`, `resource` and any attribute can be given."""
@@ -157,19 +157,17 @@ def make_usage_world(databases: Databases, folder: Path) -> UsageWorld:
     world.project("rivals", organization="rival")
     world.bind("web", project="web")
     world.clock.forward(hours=1)
-    made = UsageWorld(world, committer=None)  # type: ignore[arg-type]
-    made.committer = made.new_committer()
-    return made
+    return UsageWorld(world, make_committer(databases))
+
+
+def make_committer(databases: Databases) -> Committer:
+    """What an ingest process stores groups with."""
+    return Committer(databases.ingest, process=new_uid(), random_bits=random_bits, late_days_max=30)
 
 
 def answered(future: "Future[Acknowledged]") -> Acknowledged:
     """The answer, within ten seconds."""
     return future.result(timeout=10)
-
-
-def day_of(instant: datetime) -> date:
-    """The day of an instant in UTC."""
-    return instant.date()
 
 
 HOUR = timedelta(hours=1)

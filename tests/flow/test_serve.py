@@ -236,10 +236,8 @@ def test_one_role_alone_needs_a_database_to_share(open_folder: Path) -> None:
 def other_postgres(postgres: TestServer, worker_id: str) -> Iterator[str]:
     """An empty database of a PostgreSQL that is not the server's own."""
     name = f"served_{worker_id}"
-    postgres.execute(f"drop database if exists {name} with (force)")
-    postgres.execute(f"create database {name}")
-    yield postgres.conninfo(name)
-    postgres.execute(f"drop database if exists {name} with (force)")
+    yield postgres.create(name)
+    postgres.drop(name)
 
 
 @contextlib.contextmanager

@@ -29,10 +29,8 @@ NOW = datetime(2026, 10, 1, tzinfo=UTC)
 @pytest.fixture
 def empty_database(postgres: TestServer, worker_id: str) -> Iterator[str]:
     name = f"empty_{worker_id}"
-    postgres.execute(f"drop database if exists {name} with (force)")
-    postgres.execute(f"create database {name}")
-    yield postgres.conninfo(name)
-    postgres.execute(f"drop database if exists {name} with (force)")
+    yield postgres.create(name)
+    postgres.drop(name)
 
 
 def dump(conninfo: str) -> str:

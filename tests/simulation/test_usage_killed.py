@@ -79,6 +79,11 @@ def server(open_folder: Path) -> Iterator[Running]:
     server.stop()
 
 
+def is_json(line: str) -> bool:
+    """Whether it is a line of the server's log; PostgreSQL and dying threads write others."""
+    return line.startswith("{") and line.endswith("}")
+
+
 def kill(folder: Path, what: str) -> None:
     """SIGKILL to the process that does this at present."""
     if what == "postgres":
@@ -88,7 +93,7 @@ def kill(folder: Path, what: str) -> None:
         return
     started = [
         line["child"]
-        for line in map(json.loads, (folder / "log").read_text().splitlines())
+        for line in map(json.loads, filter(is_json, (folder / "log").read_text().splitlines()))
         if (line["event"], line.get("name")) == ("started", what)
     ]
     os.kill(started[-1], signal.SIGKILL)

@@ -52,7 +52,7 @@ def negotiate(accept: str, include: str = "") -> Representation:
         shape = _shape(options.get("as", ""))
         if shape is None:
             continue
-        wanted: IncludeObject = include if include in ("None", "Object") else "Metadata"  # type: ignore[assignment]
+        wanted: IncludeObject = include if include == "None" or include == "Object" else "Metadata"
         if media in ("application/json", "*/*", "application/*"):
             return Representation(shape, include=wanted)
         if media == "application/yaml":

@@ -74,17 +74,25 @@ class _Senders:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._known: OrderedDict[bytes, tuple[float, Sender]] = OrderedDict()
+        self._asked: dict[bytes, asyncio.Task[Sender]] = {}
 
     async def of(self, request: Request) -> Sender:
         """Who sends this request. Raises Unauthenticated or Forbidden."""
         key = hashlib.sha256(request.headers.get("authorization", "").encode()).digest()
-        now_s = monotonic_s()
         known = self._known.get(key)
-        if known is not None and known[0] > now_s:
+        if known is not None and known[0] > monotonic_s():
             return known[1]
+        if key not in self._asked:  # of many requests with one token, one asks
+            asked = asyncio.create_task(self._identify(key, request))
+            self._asked[key] = asked
+            asked.add_done_callback(lambda _: self._asked.pop(key))
+        return await asyncio.shield(self._asked[key])
+
+    async def _identify(self, key: bytes, request: Request) -> Sender:
+        until_s = monotonic_s() + SENDER_REMEMBERED_S
         _, reach = await run_in_threadpool(self._door.identify, request, permission=INGEST)
         sender = Sender(owner_org=rules.sender_organization(reach), reach=reach)
-        self._known[key] = (now_s + SENDER_REMEMBERED_S, sender)
+        self._known[key] = (until_s, sender)
         while len(self._known) > _SENDERS_MAX:
             self._known.popitem(last=False)
         return sender
@@ -128,7 +136,7 @@ async def _ingest(
 ) -> Response:
     sender = await senders.of(request)
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    binary = not many and any(name.startswith("ce-") for name in request.headers)
+    binary = not many and any(name.startswith(b"ce-") for name, _ in request.headers.raw)
     many = many or content_type == BATCHED
     if not binary and content_type not in (STRUCTURED, BATCHED, JSON):
         known = f"{JSON}, {STRUCTURED} or {BATCHED}"

@@ -3,18 +3,22 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from time import monotonic, sleep
 
 import pytest
 
 from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import Unavailable
-from milo_billing.usage import reads, store
+from milo_billing.usage import operations, reads, store
 from milo_billing.usage.engine import groups
 from milo_billing.usage.engine.groups import Request
 from milo_billing.usage.engine.pipeline import UsageEngine
 from milo_billing.usage.types import Acknowledged
 from tests.usage_world import JSON, UsageWorld, answered
+
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -113,6 +117,10 @@ def test_a_database_that_goes_away_is_said_so_and_ingest_goes_on_when_it_is_back
             future.result(timeout=30)
     assert engine.problem() is not None
     superuser_tx.execute("update pg_database set datallowconn = true where datname = %s", (database,))
+    until = monotonic() + 10
+    while engine.problem() is not None:  # it finds out by itself: nobody sends to a gateway that is not ready
+        assert monotonic() < until
+        sleep(0.05)
     again = [usage.request(request.batch.events) for request in lost]
     assert [answered(engine.submit(request)).taken for request in again] == [1, 1, 1]
     assert engine.problem() is None
@@ -138,6 +146,10 @@ def test_partitions_stand_for_every_day_that_an_id_may_be_of(usage: UsageWorld):
     usage.world.clock.forward(days=1)
     usage.committer.commit(groups.whole([usage.request([usage.event()])]), None)
     assert usage.value(partitions) == 49
+    with usage.databases.ingest.transaction(reach="*") as tx:
+        assert operations.ensure_partitions(tx, now=usage.now) == ()
+        made = operations.ensure_partitions(tx, now=usage.now + 2 * DAY)
+    assert [day.isoformat() for day in made] == ["2026-10-05", "2026-10-06"]
 
 
 def test_what_became_of_everything_is_counted(usage: UsageWorld):

@@ -13,9 +13,10 @@ from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.usage import routes
+from milo_billing.usage import routes, store
 from milo_billing.usage.engine.pipeline import UsageEngine
 from milo_billing.usage.routes import ACCEPT_LATE, BATCHED, INGEST, READ, STRUCTURED
+from milo_billing.usage.rules import text_hash
 from milo_billing.usage.types import BODY_BYTES_MAX, EVENTS_MAX
 from tests.serving import serving
 from tests.usage_world import BYTES, CPU, JSON, UsageWorld
@@ -190,6 +191,19 @@ def test_an_import_bills_once_whatever_is_sent_again(usage: UsageWorld, api: htt
     assert other["id"] != opened["id"]
     assert sum(row[0] for row in usage.rolled_up().values()) == sum(range(15)) + 22 + 23 + 24
     assert usage.rolled_up() == usage.recounted()
+
+
+def test_a_chunk_with_a_row_that_cannot_be_stored_is_answered_whole_and_once(
+    usage: UsageWorld, api: httpx.Client
+):
+    taken = text_hash(b'{"region":"eu"}')
+    with usage.databases.ingest.transaction(reach=EVERYWHERE) as tx:  # another set has the same hash
+        store.insert_dimension_sets(tx, {taken: b'{"region":"us"}'})
+    opened = api.post(IMPORTS, json=opening(5)).json()
+    for _ in range(2):
+        answer = api.post(f"{IMPORTS}/{opened['id']}/chunks/0", json=chunk(0, 5)).json()
+        assert answer == {"accepted": 3, "quarantined": 2, "duplicate": 0, "rejected": []}
+    assert api.post(f"{IMPORTS}/{opened['id']}/complete", json={}).json()["state"] == "complete"
 
 
 def test_the_late_window_is_lifted_only_by_those_who_may_and_it_is_audited(

@@ -44,8 +44,9 @@ def test_every_command_has_help_with_an_example_and_an_output_option(
 def test_the_list_above_names_every_command():
     found: list[list[str]] = []
     for name in app:
-        if name.startswith("-"):
-            continue
+        command = app[name].default_command
+        if name.startswith("-") or (command is not None and command.__module__ == "milo_billing.app.main"):
+            continue  # the entry point mounts its own, which speak no HTTP
         below = [[name, sub] for sub in app[name] if not sub.startswith("-")]
         found += below or [[name]]
     assert sorted(found) == sorted(COMMANDS)

@@ -99,3 +99,21 @@ def test_binary_data_that_is_no_json_is_refused(content_type: str, body: bytes, 
     headers = {f"ce-{name}": value for name, value in GOOD.items() if isinstance(value, str)}
     batch = decode_binary({**headers, "content-type": content_type}, body)
     assert [item.reason for item in batch.rejected] == [reason]
+
+
+def test_originals_are_found_byte_for_byte_wherever_their_ids_stand():
+    events: list[dict[str, object]] = []
+    for n in range(500):
+        id = f"order-{n // 2}"  # each twice
+        quoting = {"value": "1", "resource": {"name": f'"{id}"', "other": {"id": id}}}
+        event: dict[str, object] = {**GOOD, "id": id, "data": quoting, "extension": "x" * (n % 50 * 40)}
+        events.append(dict(reversed(event.items())) if n % 3 else event)  # with the id at the end, or early
+    spaced = b"[ " + b" ,\n ".join(map(msgspec.json.encode, events)) + b" ]\n"
+    batch = decode_batch(spaced)
+    for n in (0, 1, 2, 3, 250, 251, 498, 499):
+        found = msgspec.json.decode(decode_batch(spaced).original(n))
+        assert {**found, "extension": ""} == {**events[n], "extension": ""}
+        assert batch.original(n) in spaced
+    assert decode_batch(encode(GOOD, {**GOOD, "id": "other"})).original(1) == msgspec.json.encode(
+        {**GOOD, "id": "other"}
+    )

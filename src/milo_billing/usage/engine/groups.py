@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -126,7 +126,7 @@ class Group:
         """All events in order."""
         if len(self.parts) == 1:
             return self.parts[0].events
-        return [event for part in self.parts for event in part.events]
+        return list(chain.from_iterable(part.events for part in self.parts))
 
     def part_index(self) -> NDArray[np.int64]:
         """For each event the part that it belongs to."""

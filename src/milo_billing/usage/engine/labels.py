@@ -4,7 +4,7 @@ The same labels come again and again, so the bytes as sent lead to the hash of t
 Owns: canonical form, bounds, what is known to be stored. Not: which dimensions a meter declares (knowledge).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import repeat
 from typing import Final, TypeAlias, cast
 
@@ -22,13 +22,14 @@ Mask: TypeAlias = NDArray[np.bool_]
 DIMENSIONS_MAX: Final = 32
 DIMENSION_CHARACTERS_MAX: Final = 256
 RESOURCE_BYTES_MAX: Final = 4_096
-CACHED_MAX: Final = 65_536
+CACHED_MAX: Final = 200_000
 """Spellings that a cache holds; then it starts anew."""
 
 STORED_MAX: Final = 500_000
 """Hashes that are remembered as stored; then they are offered to the database again, which ignores them."""
 
 INVALID: Final = -1
+_ROOM_AT_FIRST: Final = 1_024
 
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 _decode_object = msgspec.json.Decoder(dict[str, object] | None).decode
@@ -64,28 +65,26 @@ class LabelCache:
         self._canonical = canonical
         self._with_names = names
         self._stored: set[int] = set()
+        self._fresh: dict[int, bytes] = {}
         self._clear()
 
     def _clear(self) -> None:
+        self._fresh.clear()  # labels that stand in quarantined events only are never stored
         self._slot_of: dict[bytes, int] = {}
-        self._hashes: U64 = np.zeros(0, np.uint64)
-        self._hash_list: list[int] = []
-        self._offered: Mask = np.zeros(0, np.bool_)
         self._names: list[frozenset[str]] = []
+        self._count = 0
+        self._hashes: U64 = np.zeros(_ROOM_AT_FIRST, np.uint64)
+        self._offered: Mask = np.ones(_ROOM_AT_FIRST, np.bool_)
 
     def slots(self, raws: Sequence[bytes]) -> I64:
         """A slot for each; INVALID where the bytes are not what they should be."""
-        if len(self._slot_of) > CACHED_MAX:
+        if self._count > CACHED_MAX:
             self._clear()
         # slots count from 1 in the dictionary, so that 0 says "not there"
         found = np.fromiter(map(self._slot_of.get, raws, repeat(0)), np.int64, len(raws))
         missed: list[int] = np.flatnonzero(found == 0).tolist()
         for i in missed:
             found[i] = self._slot_of.get(raws[i]) or self._add(raws[i])
-        if len(self._hashes) != len(self._hash_list):
-            fresh = len(self._hash_list) - len(self._hashes)
-            self._hashes = np.array(self._hash_list, np.uint64)
-            self._offered = np.concatenate([self._offered, np.ones(fresh, np.bool_)])
         return np.where(found > 0, found - 1, INVALID)
 
     def _add(self, raw: bytes) -> int:
@@ -93,23 +92,24 @@ class LabelCache:
             canonical = self._canonical(raw)
         except (ValueError, TypeError, UnicodeDecodeError):  # msgspec's errors are ValueErrors
             return INVALID
-        slot = len(self._hash_list) + 1
-        self._hash_list.append(text_hash(canonical))
+        hash = text_hash(canonical)
+        if hash not in self._stored:
+            self._fresh[hash] = canonical
         if self._with_names:
             self._names.append(frozenset(cast("dict[str, str]", orjson.loads(canonical))))
-        self._slot_of[raw] = slot
-        return slot
+        if self._count == len(self._hashes):
+            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
+            self._offered = np.concatenate([self._offered, np.ones_like(self._offered)])
+        self._hashes[self._count] = hash
+        self._count += 1
+        self._slot_of[raw] = self._count
+        return self._count
 
     def hashes(self, slots: I64, raws: Sequence[bytes]) -> U64:
         """The 64-bit hash of each label's canonical JSON, or of its bytes where they are INVALID."""
-        invalid = np.flatnonzero(slots == INVALID)
-        if not len(invalid):
-            return self._hashes[slots]
-        hashes = np.zeros(len(slots), np.uint64)
-        valid = slots != INVALID
-        hashes[valid] = self._hashes[slots[valid]]
-        places: list[int] = invalid.tolist()
-        for i in places:
+        hashes = self._hashes[slots]  # INVALID reads the last one, which is replaced
+        invalid: list[int] = np.flatnonzero(slots == INVALID).tolist()
+        for i in invalid:
             hashes[i] = text_hash(raws[i])
         return hashes
 
@@ -125,18 +125,20 @@ class LabelCache:
         places: list[int] = among[first].tolist()
         found: dict[int, bytes] = {}
         for slot, i in zip(labels, places, strict=True):
-            hash = self._hash_list[slot]
+            hash = int(self._hashes[slot])
             if hash in self._stored:
                 self._offered[slot] = False
             else:
-                found[hash] = self._canonical(raws[i])
+                found[hash] = self._fresh.get(hash) or self._canonical(raws[i])
         return found
 
-    def mark_stored(self, hashes: Iterable[int]) -> None:
+    def mark_stored(self, hashes: Collection[int]) -> None:
         """Remember, after the commit, that these are in the database."""
         if len(self._stored) > STORED_MAX:
             self._stored.clear()
         self._stored.update(hashes)
+        for hash in hashes:
+            self._fresh.pop(hash, None)
 
 
 def dimension_cache() -> LabelCache:

@@ -4,6 +4,8 @@ While a group is being written the next one is prepared, and whatever arrives me
 writer beats several: conflicts cost more than they gain (performance.md).
 """
 
+import gc
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Queue
@@ -28,6 +30,14 @@ ACKNOWLEDGEMENT_S_MAX: Final = 30.0
 """A sender waits so long for its answer, and is then asked to send again."""
 
 STOP_S: Final = 30.0
+SWITCH_S: Final = 0.0005
+"""The writer waits for PostgreSQL a dozen times a group. With Python's 5 ms it would each time wait as long again for a
+thread that decodes or prepares: more than the group itself takes."""
+
+GARBAGE_THRESHOLDS: Final = (20_000, 20, 20)
+"""Requests come and go by the thousand and leave no cycles behind; looking for some at every 700th object takes a
+seventh of the event loop's time."""
+
 DELTA_AGE_S_MAX: Final = 60.0
 
 _log = structlog.get_logger(__name__)
@@ -45,14 +55,16 @@ class UsageEngine:
         )
         self.compactor = Compactor(database)
         self._ready: Queue[tuple[Group, Prepared | None] | None] = Queue(maxsize=1)
-        self._trouble: str | None = None
+        self._trouble: tuple[float, str] | None = None
         self._threads = [
             Thread(target=self._supervise, args=(work,), name=f"usage-{name}", daemon=True)
             for name, work in (("preparer", self._prepare), ("writer", self._write))
         ]
 
     def start(self) -> None:
-        """Begin to work."""
+        """Begin to work. Sets for the whole process how threads take turns, and how often garbage is looked for."""
+        sys.setswitchinterval(SWITCH_S)
+        gc.set_threshold(*GARBAGE_THRESHOLDS)
         for thread in self._threads:
             thread.start()
         self.compactor.start()
@@ -85,9 +97,14 @@ class UsageEngine:
         dead = [thread.name for thread in self._threads if not thread.is_alive()]
         if dead:
             return f"not running: {', '.join(dead)}"
-        if self.compactor.age_s() > DELTA_AGE_S_MAX:
-            return f"the deltas have not been compacted for {self.compactor.age_s():.0f} s"
-        return self._trouble
+        age_s = self.compactor.age_s()
+        if age_s > DELTA_AGE_S_MAX:
+            return f"the deltas have not been compacted for {age_s:.0f} s"
+        if self._trouble is None:
+            return None
+        since_s, trouble = self._trouble
+        # a compaction since then shows that the database is back, also where nobody sends any more
+        return trouble if monotonic_s() - since_s < age_s else None
 
     def _supervise(self, work: Callable[[], None]) -> None:
         """Run `work` to its end; when it fails, nobody is left waiting, and it begins anew."""
@@ -128,7 +145,7 @@ class UsageEngine:
         except Exception as error:
             failure = error
             _log.exception("group_failed")
-        self._trouble = str(failure) if isinstance(failure, Unavailable) else None
+        self._trouble = (monotonic_s(), str(failure)) if isinstance(failure, Unavailable) else None
         for part in group.parts:
             if failure is not None and (part.request.fates == UNDECIDED).any():
                 part.request.fail(failure)

@@ -155,13 +155,14 @@ class Preparer:
     def _declared(self, knowledge: Knowledge, meters: I64, dimension_slots: I64) -> Mask:
         """Whether the meter declares all dimensions of the event; decided once for each pair that occurs."""
         width = int(dimension_slots.max(initial=0)) + 2  # INVALID is -1
-        pairs, inverse = np.unique(meters * width + dimension_slots + 1, return_inverse=True)
-        verdicts = np.zeros(len(pairs), np.bool_)
-        for i, pair in enumerate(pairs.tolist()):
-            meter, slot = pair // width, pair % width - 1
-            if slot != INVALID:
-                verdicts[i] = self.dimensions.names(slot) <= knowledge.meters.dimensions[meter]
-        return verdicts[inverse]
+        pairs = meters * width + dimension_slots + 1
+        verdicts = np.zeros(len(knowledge.meters.dimensions) * width, np.bool_)
+        occurring: list[int] = np.flatnonzero(np.bincount(pairs)).tolist()
+        for pair in occurring:
+            meter, slot = divmod(pair, width)
+            if slot - 1 != INVALID:
+                verdicts[pair] = self.dimensions.names(slot - 1) <= knowledge.meters.dimensions[meter]
+        return verdicts[pairs]
 
     def _days(self, knowledge: Knowledge, found: Attributed, good: Mask) -> I64:
         """Billing days of the attribution instants, of good rows."""

@@ -6,7 +6,7 @@ Owns: RFC 3339 to microseconds, text or number to int64. Not: whether a time is 
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,15 +112,12 @@ def parse_time(text: str) -> int | None:
 def parse_values(values: Sequence[str | int | float]) -> tuple[I64, Mask]:
     """Values as int64, and which are one: an integer as text or as a JSON number without a fraction."""
     n = len(values)
-    if all(type(value) is str for value in values):
-        joined = ",".join(values)  # type: ignore[arg-type]
+    try:
+        joined = ",".join(cast("Sequence[str]", values))
         if joined.isascii() and not joined.encode().translate(None, b"0123456789-,"):
-            try:
-                plain = np.fromiter(map(int, values), np.int64, n)
-            except (ValueError, OverflowError):  # "", "1-2", too large
-                pass
-            else:
-                return plain, np.ones(n, np.bool_)
+            return np.fromiter(map(int, values), np.int64, n), np.ones(n, np.bool_)
+    except (TypeError, ValueError, OverflowError):  # a number; "" or "1-2"; too large
+        pass
     numbers = [parse_value(value) for value in values]
     good = np.fromiter((number is not None for number in numbers), np.bool_, n)
     return np.fromiter((number or 0 for number in numbers), np.int64, n), good
