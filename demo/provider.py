@@ -247,10 +247,29 @@ def manifests(*, first_day: str, bound_from: dict[str, str]) -> Iterator[Manifes
     yield from (_sku(sku) for sku in SKUS)
     yield from (_book(currency, first_day) for currency in ("USD", "EUR"))
     yield _issuer()
-    yield from (_account(account) for account in ACCOUNTS)
+    yield _object(BILLING, "PaymentMethodClass", "manual", {"provider": "manual", "isDefault": True})
+    for account in ACCOUNTS:
+        yield _account(account)
+        if account.payment == "Card":
+            card: Manifest = {"billingAccountRef": {"name": account.name}, "displayName": "Company card"}
+            yield _object(BILLING, "PaymentMethod", card_of(account), card, namespace=account.namespace)
     for project in PROJECTS:
         account = find_account(project.organization, project.account)
         yield binding(project, account, name=project.name, effective_from=bound_from[account.key])
+
+
+def card_of(account: Account) -> str:
+    """The name of the account's payment method."""
+    return f"{account.name}-visa"
+
+
+CARD_ACTIVE: Manifest = {
+    "status": {
+        "phase": "Active",
+        "details": {"type": "Card", "card": {"brand": "visa", "last4": "4242", "expiry": "2029-12"}},
+    }
+}
+"""What whoever looks after the manual class says of a card that was checked."""
 
 
 def binding(project: Project, account: Account, *, name: str, effective_from: str | None = None) -> Manifest:
@@ -357,7 +376,7 @@ def _logo() -> str:
 def _account(account: Account) -> Manifest:
     profile: Manifest = {"type": account.payment}
     if account.payment == "Card":
-        profile["paymentMethodRef"] = {"name": "visa-4242"}
+        profile["paymentMethodRef"] = {"name": card_of(account)}
     spec: Manifest = {
         "currencyCode": account.currency,
         "displayName": account.business_name,

@@ -7,7 +7,7 @@ import gc
 import json
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -22,6 +22,7 @@ from demo.server import Running
 from kubernetes import client as official
 from kubernetes import config as official_config
 from kubernetes import dynamic as official_dynamic
+from kubernetes.dynamic.exceptions import NotFoundError
 
 from milo_billing.client.http import ApiClient
 from milo_billing.client.objects import Objects
@@ -105,7 +106,7 @@ class Official:
     def exists(self, name: str) -> bool:
         try:
             self.resource.get(name=name, namespace=self.namespace)
-        except official_dynamic.exceptions.NotFoundError:
+        except NotFoundError:
             return False
         return True
 
@@ -248,7 +249,7 @@ PAYING = {"paymentProfile": {"type": "BankTransfer"}}
 
 
 @contextmanager
-def events_of(library: Library, labels: str) -> Iterator[Callable[[], Event]]:
+def events_of(library: Library, labels: str) -> Generator[Callable[[], Event]]:
     """Follows a watch in a thread; each call waits for the next event."""
     arrived: queue.Queue[Event] = queue.Queue()
 

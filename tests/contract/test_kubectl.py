@@ -1,6 +1,6 @@
 """Every verb of kubectl that people use, on real kubectls of several releases, against the real server.
 
-kubectl 1.28 stands for those that read OpenAPI v2. A kubectl on PATH is tried beside the pinned ones.
+kubectl 1.28, which stands for those that read OpenAPI v2, and whatever is on PATH do a day's work beside them.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from tests.kubectl import KUBECTL_VERSIONS, OLDEST_VERSION, kubectl, kubectl_on_
 
 TIMEOUT_S = 30
 BILLING = "billing.miloapis.com/v1alpha1"
-EVERY_KUBECTL = (OLDEST_VERSION, *KUBECTL_VERSIONS, *(("PATH",) if kubectl_on_path() else ()))
+OTHER_KUBECTLS = (OLDEST_VERSION, *(("PATH",) if kubectl_on_path() else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +81,36 @@ class Kubectl:
         return [str(self.program), "--namespace", self.namespace, *arguments]
 
 
-@pytest.fixture(scope="module", params=EVERY_KUBECTL)
+@pytest.fixture(scope="module", params=KUBECTL_VERSIONS)
 def tool(
     request: pytest.FixtureRequest, running: Running, tmp_path_factory: pytest.TempPathFactory
 ) -> Kubectl:
     """A kubectl with an organization of its own."""
     release: str = request.param
+    return _settle(kubectl(release), release, running, tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(params=OTHER_KUBECTLS)
+def other_tool(request: pytest.FixtureRequest, running: Running, tmp_path: Path) -> Kubectl:
+    """One of those that are tried beside."""
+    release: str = request.param
     found = kubectl_on_path() if release == "PATH" else kubectl(release)
     assert found is not None
+    made = _settle(found, release, running, tmp_path)
+    if release == "PATH":
+        _check_release(made)
+    return made
+
+
+def _settle(program: Path, release: str, running: Running, home: Path) -> Kubectl:
     organization = f"kubectl-{release.replace('.', '-').lower()}"
-    home = tmp_path_factory.mktemp(organization)
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "KUBECONFIG": str(running.kubeconfig),
         "EDITOR": str(_editor(home)),
     }
-    made = Kubectl(found, environment, f"organization-{organization}")
-    if release == "PATH":
-        _check_release(made)
+    made = Kubectl(program, environment, f"organization-{organization}")
     manifest = {
         "apiVersion": "resourcemanager.miloapis.com/v1alpha1",
         "kind": "Organization",
@@ -392,3 +403,22 @@ def test_describe_shows_the_object(tool: Kubectl, standing: str) -> None:
 def test_what_the_kinds_do_not_have_fails_clearly(tool: Kubectl, standing: str) -> None:
     assert "NotFound" in tool.refused("scale", "--replicas=2", f"ba/{standing}")
     assert "doesn't have a resource type" in tool.refused("get", "pods")
+
+
+def test_other_kubectls_do_a_days_work(other_tool: Kubectl) -> None:
+    tool, wanted = other_tool, account("daily", displayName="Daily")
+    assert "created" in tool("apply", "-f", "-", stdin=account("daily"))
+    assert "+  displayName: Daily" in tool.run("diff", "-f", "-", stdin=wanted).stdout
+    assert "configured" in tool("apply", "-f", "-", stdin=wanted)
+    assert 'unknown field "spec.x"' in tool.refused("apply", "-f", "-", stdin=account("daily", x=1))
+    assert "serverside-applied" in tool("apply", "--server-side", "-f", "-", stdin=account("daily-too"))
+    assert tool("get", "ba", "daily").splitlines()[1].split()[:3] == ["daily", "Ready", "USD"]
+    assert "condition met" in tool("wait", "--for=condition=Ready", "ba/daily", "--timeout=10s")
+    assert "paymentProfile" in tool("explain", "ba.spec")
+    assert "RESOURCE: spec" in tool("explain", "ba.spec", "--output=plaintext-openapiv2")
+    assert "patched" in tool("patch", "ba", "daily", "--type=merge", "-p", '{"spec":{"displayName":"New"}}')
+    assert "labeled" in tool("label", "ba", "daily", "team=blue")
+    assert tool("get", "ba", "-l", "team=blue", "-o", "name").count("/") == 1
+    assert tool("auth", "can-i", "delete", "billingaccounts").strip() == "yes"
+    assert "system:admin" in tool("auth", "whoami")
+    assert tool("delete", "ba", "daily", "daily-too").count("deleted") == 2

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from milo_billing.accounts import operations as accounts
-from milo_billing.adapters.resource_manager import ResourceManager
+from milo_billing.adapters.remote_directory import RemoteDirectory
 from milo_billing.directory import operations, reads
 from milo_billing.directory.operations import Mirror
 from milo_billing.directory.ports import PositionLost
@@ -48,13 +48,13 @@ def there(cluster: Cluster) -> Cluster:
 
 
 @pytest.fixture
-def source(there: Cluster) -> Iterator[ResourceManager]:
+def source(there: Cluster) -> Iterator[RemoteDirectory]:
     with httpx.Client(base_url=there.url, headers=there.http.headers) as client:
-        yield ResourceManager(client)
+        yield RemoteDirectory(client)
 
 
 @pytest.fixture
-def mirror(here: World, source: ResourceManager) -> Mirror:
+def mirror(here: World, source: RemoteDirectory) -> Mirror:
     return Mirror(here.engine, here.databases.app, source)
 
 
@@ -70,7 +70,7 @@ def get(world: World, name: str) -> ProjectEntry:
 
 
 def test_everything_that_lives_there_is_here_and_a_second_time_nothing_happens(
-    here: World, source: ResourceManager
+    here: World, source: RemoteDirectory
 ):
     assert operations.mirror(here.engine, here.databases.app, source) == Mirrored(created=2)
     web = get(here, "web")
@@ -82,7 +82,7 @@ def test_everything_that_lives_there_is_here_and_a_second_time_nothing_happens(
     here.bind("web-main", project="web")
 
 
-def test_more_than_a_page_is_listed_whole(here: World, there: Cluster, source: ResourceManager):
+def test_more_than_a_page_is_listed_whole(here: World, there: Cluster, source: RemoteDirectory):
     many = [project(f"p-{number:03}") for number in range(510)]
     for one in many:
         there.created(one)
@@ -146,7 +146,7 @@ def test_what_is_mirrored_can_be_changed_there_only(here: World, mirror: Mirror)
 
 
 def test_what_was_declared_here_before_is_left_alone(
-    postgres: TestServer, worker_id: str, tmp_path: Path, source: ResourceManager
+    postgres: TestServer, worker_id: str, tmp_path: Path, source: RemoteDirectory
 ):
     name = f"mirror_{worker_id}"
     databases = open_databases(postgres.clone(name), pool_max=4)
@@ -161,7 +161,7 @@ def test_what_was_declared_here_before_is_left_alone(
 
 
 def test_a_position_that_was_forgotten_leads_to_a_comparison(
-    there: Cluster, source: ResourceManager, here: World
+    there: Cluster, source: RemoteDirectory, here: World
 ):
     class Forgetful:
         """The source, but every watch finds its position gone."""
@@ -178,16 +178,16 @@ def test_a_position_that_was_forgotten_leads_to_a_comparison(
     assert mirror.advance(seconds=TURN_S) == Mirrored(created=1)
 
 
-def test_a_position_from_another_time_is_lost(source: ResourceManager, here: World):
+def test_a_position_from_another_time_is_lost(source: RemoteDirectory, here: World):
     with pytest.raises(PositionLost):
         list(source.watch("projects", since="1", seconds=TURN_S))
 
 
 def test_a_source_that_does_not_answer_or_refuses_is_unavailable(there: Cluster):
     with httpx.Client(base_url=there.url) as nobody, pytest.raises(Unavailable, match="answered 40"):
-        ResourceManager(nobody).list_all("projects")
+        RemoteDirectory(nobody).list_all("projects")
     with (
         httpx.Client(base_url="http://127.0.0.1:9") as nowhere,
         pytest.raises(Unavailable, match="does not answer"),
     ):
-        ResourceManager(nowhere).list_all("projects")
+        RemoteDirectory(nowhere).list_all("projects")

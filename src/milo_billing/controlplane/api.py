@@ -14,7 +14,7 @@ from milo_billing.controlplane.decoding import Draft, decode, parse_body
 from milo_billing.controlplane.doors import Door, read_credentials, repeated, set_reach
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.identity import Identity, Reach, reaches
-from milo_billing.controlplane.kinds import AnyKind, Json
+from milo_billing.controlplane.kinds import PROVIDER_ORG, AnyKind, Json
 from milo_billing.controlplane.parameters import (
     DeleteOptions,
     continue_token,
@@ -281,7 +281,7 @@ class ResourceApi:
                 subresource="status" if target.subresource else "",
             )
 
-        row = self._write(target, request, verb + ("Status" if target.subresource else ""), write)
+        row = self._write(target, request, "updateStatus" if target.subresource else verb, write)
         return self._written(200, target, row, request, representation, warnings)
 
     def _replacement(self, target: Target, request: Request, warnings: list[str]) -> Callable[[Row], Draft]:
@@ -368,7 +368,7 @@ class ResourceApi:
                 )
             return self.engine.create(work, kind, namespace=namespace, draft=applied(None))
 
-        row = self._write(target, request, "patch" + ("Status" if subresource else ""), write)
+        row = self._write(target, request, "updateStatus" if subresource else "patch", write)
         code = 200 if existed else 201
         return self._written(code, target, row, request, representation, configuration.warnings)
 
@@ -500,6 +500,8 @@ class ResourceApi:
             # an unknown namespace answers as a forbidden one: names of other organizations are not told
             owner = self.engine.namespaces.find_owner(tx, target.namespace)
             allowed = owner is not None and reaches(reach, owner)
+        if verb in kind.provider_only and not reaches(reach, PROVIDER_ORG):
+            allowed = False
         if not allowed:
             raise forbidden(
                 kind, name=target.name, namespace=target.namespace or "", user=identity.user, verb=verb

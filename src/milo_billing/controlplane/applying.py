@@ -89,6 +89,8 @@ def applied_draft(
         status=configuration.status,
         subresource=subresource,
     )
+    if not configuration.has_spec:
+        view.pop("spec", None)  # nothing is said of it: not even that it is empty
     merged, managers = merge_applied(kind, found, view, by=by, force=force, subresource=subresource, now=now)
     metadata = dict(merged.get("metadata") or {})
     return Draft(

@@ -36,6 +36,8 @@ class Draft:
     spec: Json
     status: Json
     warnings: list[str] = field(default_factory=list[str])
+    has_spec: bool = True
+    """Whether the client sent a spec at all, if only an empty one."""
     tracked: bool = False
     """Whether managedFields already say who owns what: true after a server-side apply."""
 
@@ -173,6 +175,7 @@ def decode(
         spec=wire.get("spec") or {},
         status=wire.get("status") or {},
         warnings=complaints if validation == "Warn" else [],
+        has_spec="spec" in wire,
     )
 
 

@@ -178,6 +178,9 @@ class Kind(Generic[S, T]):
     personal: ClassVar[tuple[str, ...]] = ()
     actions: ClassVar[tuple[str, ...]] = ()
     """Subresources that are verbs: `POST …/{name}/{action}`, each with the permission of its name."""
+    provider_only: ClassVar[frozenset[str]] = frozenset()
+    """Verbs and actions for which a permission in the object's own organization is not enough: only the provider's
+    staff, who hold it everywhere or for the provider itself, decide on them."""
     readable_by_all: ClassVar[bool] = False
     system: ClassVar[bool] = False
 

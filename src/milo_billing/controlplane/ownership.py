@@ -320,7 +320,8 @@ def find_conflicts(
                 continue
             there, standing = lookup(live, path, schema)
             _, wanted = lookup(applied, path, schema)
-            if there and standing != wanted:
+            empty = wanted == {} and isinstance(standing, dict)  # merged, it changes nothing
+            if there and standing != wanted and not empty:
                 found.append(Conflict(manager, path))
     return found
 

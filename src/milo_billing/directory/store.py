@@ -33,7 +33,7 @@ def end_organization(tx: Tx, *, uid: UUID, at: datetime) -> None:
 
 def insert_project(tx: Tx, *, uid: UUID, name: str, owner_org: int, at: datetime) -> None:
     """Enter a new project; the database draws its number."""
-    # whoever gave the name up may have read the clock after us, or the clock was set back since: two never bear it at once
+    # whoever gave the name up may have read the clock after us, or it was set back since: two never bear it at once
     tx.execute(
         "insert into directory.projects (uid, name, owner_org, created_at) "
         "values (%s, %s, %s, greatest(%s, directory.name_given_up(%s)))",
@@ -43,7 +43,7 @@ def insert_project(tx: Tx, *, uid: UUID, name: str, owner_org: int, at: datetime
 
 def end_project(tx: Tx, *, uid: UUID, at: datetime) -> None:
     """Mark the project deleted; its number stays taken, and the name was its own until `at`."""
-    # the clock may stand, or have been set back, since the project was created: it bore its name for an instant at least
+    # the clock may stand, or have been set back, since it was created: it bore its name for an instant at least
     tx.execute(
         "update directory.projects set deleted_at = greatest(%s, created_at + interval '1 microsecond') where uid = %s",
         (at, uid),

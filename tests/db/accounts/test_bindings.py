@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +312,20 @@ def test_backdating_never_reaches_into_the_time_of_another_project_of_the_name(u
     unbound.create(BillingAccountBinding, "b", backdated("2026-10-02T12:00:00Z"), namespace=ACME)
     found = [payer(unbound, "web", START + timedelta(hours=hours)) for hours in (-1, 0, 23, 24, 48)]
     assert found == [None, *[f"{ACME}/main"] * 4]
+
+
+@pytest.mark.parametrize("hours", [0, -5])
+def test_a_name_can_be_used_again_whatever_the_clock_did_meanwhile(world: World, hours: int):
+    """Two bearers of a name overlapped once, and the server failed."""
+    for _ in range(3):
+        world.project("web")
+        world.delete(Project, "web")
+        world.clock.forward(hours=hours)
+    with world.databases.app.transaction(reach=EVERYWHERE) as tx:
+        entries = sorted(directory.load_projects(tx), key=lambda entry: entry.created_at)
+    for earlier, later in pairwise(entries):
+        assert earlier.deleted_at is not None
+        assert earlier.created_at < earlier.deleted_at <= later.created_at
 
 
 # ----------------------------------------------------------------------------------------- at the same time

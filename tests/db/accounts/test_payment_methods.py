@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from milo_billing.accounts import reads, store
 from milo_billing.accounts.resources.account_actions import ARCHIVE
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.resources.payment_methods import PaymentMethod, PaymentMethodClass
+from milo_billing.directory import reads as directory
 from milo_billing.infra.database import EVERYWHERE, Databases
 from milo_billing.kernel.errors import Conflict, Invalid
 from tests.accounts_world import ACME, World, make_world
@@ -253,3 +256,30 @@ def test_a_suspended_account_says_what_became_of_its_method_and_stays_suspended(
     world.act(BillingAccount, "main", "suspend", {"reason": "Compliance"})
     world.set_status(PaymentMethod, "visa", {"phase": "Failed", "failureReason": "stolen"})
     assert (account(world)["phase"], payment(world)[1]) == ("Suspended", "PaymentMethodFailed")
+
+
+# ------------------------------------------------------------------------------------------------- isolation
+
+
+def reach_of_acme(world: World) -> frozenset[int]:
+    with world.databases.app.transaction(reach=EVERYWHERE) as tx:
+        acme = directory.find_organization(tx, name="acme")
+    assert acme is not None
+    return frozenset({acme.number})
+
+
+def test_customers_see_and_keep_the_classes_of_the_provider_and_write_none(world: World):
+    reach = reach_of_acme(world)
+    with world.databases.app.transaction(reach=reach) as tx:
+        found = reads.find_method_class(tx, name=None)
+        assert found is not None and found.name == "manual"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            store.put_method_class(tx, uid=found.uid, name="manual", provider="manual", is_default=False)
+
+
+def test_customers_do_not_see_the_methods_of_others(world: World):
+    world.method()
+    with world.databases.app.transaction(reach=reach_of_acme(world)) as tx:
+        assert reads.find_method(tx, namespace=ACME, name="visa") is not None
+    with world.databases.app.transaction(reach=frozenset({99})) as tx:
+        assert reads.find_method(tx, namespace=ACME, name="visa") is None

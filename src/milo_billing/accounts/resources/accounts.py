@@ -70,6 +70,8 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
     selectable = ("spec.currencyCode", "status.phase")
     personal = ("spec.contactInfo", "spec.taxIds")
     actions = account_actions.ACTIONS
+    # who could lift his own suspension, or settle with himself, would
+    provider_only = frozenset({"suspend", "reactivate", "archive", "updateStatus"})
 
     def __init__(self, *, require_payment_profile: bool = True, late_days_max: int = LATE_DAYS_MAX) -> None:
         """What the server's settings say of accounts.

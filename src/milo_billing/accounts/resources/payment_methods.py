@@ -216,6 +216,7 @@ class PaymentMethod(Kind[PaymentMethodSpec, PaymentMethodStatus]):
     singular = "paymentmethod"
     short_names = ("pm",)
     namespaced = True
+    provider_only = frozenset({"updateStatus"})  # who could say so himself would have paid
     description = "What a billing account can pay with: a card, a bank account."
     spec_model = PaymentMethodSpec
     status_model = PaymentMethodStatus

@@ -33,16 +33,16 @@ _DISPLAY_NAME: Final = "kubernetes.io/display-name"
 """Where Milo keeps what people read instead of the name."""
 
 
-def connect(url: str, *, token: str, authority: str | None = None) -> "ResourceManager":
+def connect(url: str, *, token: str, authority: str | None = None) -> "RemoteDirectory":
     """The resource manager at the URL. `authority`: PEM of the CA that signed its certificate; None: the system's."""
     trust = ssl.create_default_context(cadata=authority)
     client = httpx.Client(
         base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=_LIMIT_S, verify=trust
     )
-    return ResourceManager(client)
+    return RemoteDirectory(client)
 
 
-class ResourceManager:
+class RemoteDirectory:
     """A `directory.ports.ResourceSource` over an HTTP client that knows the address and the token."""
 
     def __init__(self, client: httpx.Client) -> None:
