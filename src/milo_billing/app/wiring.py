@@ -93,6 +93,7 @@ def build_api(runtime: Runtime) -> Starlette:
     declarative = build_declarative(runtime)
     engine, door = declarative.engine, declarative.door
     feed = ChangeFeed(runtime.conninfo, engine.store, declarative.registry)
+    runtime.checks["change feed"] = feed.problem
     threads = CapacityLimiter(runtime.settings.api_connections_max)
     edge = Edge(
         api=ResourceApi(engine, door),

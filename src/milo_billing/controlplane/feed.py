@@ -21,6 +21,7 @@ from milo_billing.controlplane.kinds import AnyKind, Registry
 from milo_billing.controlplane.rows import Row
 from milo_billing.controlplane.store import Store
 from milo_billing.infra.database import Tx, connect
+from milo_billing.kernel.errors import Unavailable
 
 QUEUE_MAX = 1_000
 """Changes that may wait for one watcher."""
@@ -167,6 +168,12 @@ class ChangeFeed:
         self._wake.close()
         self._woken.close()
 
+    def problem(self) -> str | None:
+        """What keeps watchers from seeing changes; None when nothing does."""
+        if self._thread is not None and not self._thread.is_alive() and not self._stopping.is_set():
+            return "the change feed is not running: watchers see nothing new"
+        return None
+
     @property
     def head(self) -> int:
         """The newest resource version that watchers have been offered."""
@@ -195,7 +202,7 @@ class ChangeFeed:
                     connection.execute("select set_config('milo.reach', '*', false)")
                     pause_s = 0.1
                     self._follow(connection)
-            except psycopg.OperationalError as error:
+            except (psycopg.OperationalError, Unavailable) as error:
                 _log.warning("change_feed_reconnects", error=str(error), pause_s=pause_s)
                 self._stopping.wait(pause_s)
                 pause_s = min(pause_s * 2, RECONNECT_S_MAX)
