@@ -141,15 +141,15 @@ def test_values_are_exact_over_the_whole_range_and_nothing_else_is_one():
 def test_billing_days_are_those_of_the_kernel(zone: str):
     days = BillingDays()
     start = datetime(2004, 1, 1, tzinfo=UTC)
-    instants = [start + timedelta(hours=7 * n, microseconds=n) for n in range(12_000)]
+    instants = [start + timedelta(hours=31 * n, microseconds=n) for n in range(2_700)]
     found = days.days(np.array([to_us(instant) for instant in instants], np.int64), zone=zone)
     assert [to_date(day) for day in found.tolist()] == [local_day(instant, zone=zone) for instant in instants]
 
 
-def test_billing_days_of_every_zone_change_at_the_microsecond():
+def test_billing_days_of_many_zones_change_at_the_microsecond():
     days = BillingDays()
     year = datetime(2026, 1, 1, tzinfo=UTC)
-    for zone in sorted(available_timezones()):
+    for zone in RNG.sample(sorted(available_timezones()), 80):
         instant = year + timedelta(minutes=15 * RNG.randrange(35_040))
         pair = [instant - timedelta(microseconds=1), instant]
         found = days.days(np.array([to_us(one) for one in pair], np.int64), zone=zone)
