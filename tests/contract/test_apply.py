@@ -12,7 +12,7 @@ from milo_billing.app import wiring
 from milo_billing.controlplane.collecting import collect_dependants
 from milo_billing.infra.runtime import Runtime
 from tests.contract.conftest import Cluster
-from tests.contract.examples import ACCOUNT, EXAMPLES, ORGANIZATION, PROJECT, Example
+from tests.contract.examples import ACCOUNT, ACME, EXAMPLES, IAM, ORGANIZATION, PROJECT, Example, manifest
 
 DECLARED = [kind.plural for kind in wiring.build_registry().kinds if not kind.system]
 
@@ -119,3 +119,49 @@ def test_an_owner_reference_must_be_whole(cluster: Cluster) -> None:
     answer = cluster.create(broken)
     assert answer.status_code == 422
     assert "metadata.ownerReferences[0].uid" in answer.json()["message"]
+
+
+def test_an_apply_that_creates_needs_the_permission_to_create(cluster: Cluster) -> None:
+    """As in Kubernetes: patch alone changes what stands."""
+    account = EXAMPLES["serviceaccounts"].manifest
+    role = manifest(
+        IAM, "Role", "patcher", {"includedPermissions": ["billing.miloapis.com/billingaccounts.patch"]}
+    )
+    binding = manifest(
+        IAM,
+        "PolicyBinding",
+        "patchers",
+        {
+            "roleRef": {"name": "patcher"},
+            "subjects": [{"kind": "ServiceAccount", "name": "meter", "namespace": ACME}],
+            "resourceSelector": {"resourceRef": {"kind": "Organization", "name": "acme"}},
+        },
+    )
+    for needed in (ORGANIZATION, account, role, binding):
+        cluster.created(needed)
+    token = cluster.http.post(cluster.path(account) + "/token", json={}).json()["token"]
+    client = cluster.client(token)
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+
+    def apply() -> httpx.Response:
+        query = {"fieldManager": "meter"}
+        body = json.dumps(ACCOUNT)
+        return client.patch(cluster.path(ACCOUNT), content=body, headers=headers, params=query)
+
+    refused = apply()
+    assert refused.status_code == 403
+    assert "cannot create resource" in refused.json()["message"]
+    cluster.created(ACCOUNT)
+    assert apply().status_code == 200
+
+
+def test_a_collection_loses_what_may_go_and_names_what_must_stay(cluster: Cluster) -> None:
+    other = copy.deepcopy(PROJECT)
+    other["metadata"]["name"] = "zoo"  # after the one that stays
+    for needed in (ORGANIZATION, PROJECT, other, ACCOUNT, EXAMPLES["billingaccountbindings"].manifest):
+        cluster.created(needed)
+    answer = cluster.http.delete(cluster.path(PROJECT, name=False))
+    assert answer.status_code == 409
+    assert "accounts holds it" in answer.json()["message"]
+    assert cluster.http.get(cluster.path(PROJECT)).status_code == 200
+    assert cluster.http.get(cluster.path(other)).status_code == 404

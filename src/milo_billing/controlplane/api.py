@@ -37,11 +37,19 @@ from milo_billing.controlplane.patches import (
 from milo_billing.controlplane.representations import Representation, negotiate, render_list, render_one
 from milo_billing.controlplane.rows import Row, to_wire
 from milo_billing.controlplane.selectors import parse_selector
-from milo_billing.controlplane.statuses import Failure, Status, forbidden, invalid, not_found, resource_name
+from milo_billing.controlplane.statuses import (
+    Failure,
+    Status,
+    forbidden,
+    invalid,
+    not_found,
+    resource_name,
+    status_of,
+)
 from milo_billing.controlplane.watching import WatchRequest
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Tx
-from milo_billing.kernel.errors import BadRequest, FieldError, Invalid
+from milo_billing.kernel.errors import BadRequest, Conflict, FieldError, Invalid
 
 LIMIT_MAX = 5_000
 """Objects in one page at most, whatever the client asks for."""
@@ -366,6 +374,8 @@ class ResourceApi:
                     verb="apply" + ("Status" if subresource else ""),
                     subresource=subresource,
                 )
+            # patch alone changes what stands; the transaction goes on with that reach
+            work.reach = self._authorize(work.tx, work.identity, target, "create")
             return self.engine.create(work, kind, namespace=namespace, draft=applied(None))
 
         row = self._write(target, request, "updateStatus" if subresource else "patch", write)
@@ -436,13 +446,18 @@ class ResourceApi:
                 tx, kind, namespace=target.namespace, selector=selector, after=None, limit=None
             )
         # an object a transaction: one that must stay does not keep the others
+        refused: list[Failure] = []
         for row in page.rows:
             one = Target(kind, row.namespace if kind.namespaced else None, row.name, "")
             try:
                 self._delete(one, request, representation)
+            except Conflict as error:
+                refused.append(Failure(status_of(error, kind=kind, name=row.name)))
             except Failure as failure:
-                if failure.status.code != 404:
-                    raise
+                if failure.status.code != 404:  # gone already is what was wanted
+                    refused.append(failure)
+        if refused:
+            raise refused[0]
         meta = {"resourceVersion": str(page.resource_version), "continue": ""}
         shown = render_list(kind, page.rows, meta, representation, now=now)
         return Answer(200, representation.content_type, representation.encode(shown))

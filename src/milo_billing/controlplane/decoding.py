@@ -5,7 +5,6 @@ Messages follow the API server (recorded in shared/kubernetes). Not: defaults, r
 
 import copy
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -212,7 +211,3 @@ def _identified(kind: AnyKind, value: Any, raw: bytes) -> Json:
         wrong = FieldError("kind", "FieldValueInvalid", f'Invalid value: "{found_kind}": must be {kind.kind}')
         raise Failure(invalid(str(found_kind), kind.group, name, [wrong]))
     return copy.deepcopy(wire)
-
-
-Mutation = Callable[[Json], tuple[Any, list[str]]]
-"""From the object as it stands to the object as it is wanted, and the duplicate fields met on the way."""

@@ -262,9 +262,8 @@ class Engine:
             raise Conflict(f"{kind.kind} {row.name!r} cannot be deleted yet: {named}")
         old = replace(row)
         self._reconcile(work, kind, row, gone, gone)
-        self.store.update(
-            work.tx, kind, row, now=work.now
-        )  # seal logs the row: the last event has the last status
+        # seal logs the row: the last event has the last status
+        self.store.update(work.tx, kind, row, now=work.now)
         kind.project(work.tx, to_object(kind, row).gone(), gone, now=work.now)
         self._record(work, kind, row, old=old, change="DELETED", verb=verb)
         if self.store.has_dependants(work.tx, row.uid):

@@ -68,6 +68,16 @@ _GROUPS: Final = frozenset({"project", "meter", "day"})
 # -- who sends
 
 
+def sender_key(headers: Mapping[str, str]) -> bytes:
+    """What tells senders apart: the token, and whom it speaks for. A hash, so that no token stays in memory."""
+    spoken_for = sorted(
+        f"{name.lower()}: {value}"
+        for name, value in headers.items()
+        if name.lower().startswith("impersonate-")
+    )
+    return hashlib.sha256("\n".join([headers.get("authorization", ""), *spoken_for]).encode()).digest()
+
+
 class _Senders:
     """Remembers who is behind a token, so that a request costs no transaction. Used on the event loop only."""
 
@@ -78,7 +88,7 @@ class _Senders:
 
     async def of(self, request: Request) -> Sender:
         """Who sends this request. Raises Unauthenticated or Forbidden."""
-        key = hashlib.sha256(request.headers.get("authorization", "").encode()).digest()
+        key = sender_key(request.headers)
         known = self._known.get(key)
         if known is not None and known[0] > monotonic_s():
             return known[1]
