@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from milo_billing.access import operations as access
+from milo_billing.controlplane.identity import Identity
 from milo_billing.infra.database import Tx
 from milo_billing.usage import reads, rules, store
 from milo_billing.usage.engine.commit import DAYS_AHEAD
@@ -43,7 +44,7 @@ def open_import(
     mapping: Mapping[str, Any],
     rows: int,
     accept_late: bool,
-    actor: str,
+    identity: Identity,
     audit_id: UUID,
     now: datetime,
 ) -> Import:
@@ -53,20 +54,20 @@ def open_import(
     window for what is still to come; the caller has checked the permission, and it is audited. Raises ImportRowsChanged
     if it was opened with another number of rows.
     """
-    identity = rules.import_identity(digest=digest, mapping=mapping)
+    import_identity = rules.import_identity(digest=digest, mapping=mapping)
     made = store.insert_import(
         tx,
         id=id,
         owner_org=owner_org,
         digest=digest,
         mapping=mapping,
-        identity=identity,
+        identity=import_identity,
         rows=rows,
         accept_late=accept_late,
-        opened_by=actor,
+        opened_by=identity.user,
         now=now,
     )
-    found = reads.find_import_by_identity(tx, owner_org=owner_org, identity=identity)
+    found = reads.find_import_by_identity(tx, owner_org=owner_org, identity=import_identity)
     assert found is not None, "it was inserted above, or stood in the way"
     if found.rows != rows:
         raise ImportRowsChanged(f"import {found.id} was opened with {found.rows} rows, not {rows}")
@@ -80,10 +81,10 @@ def open_import(
             chain=owner_org,
             at=now,
             audit_id=audit_id,
-            actor=actor,
+            actor=identity.user,
             verb="acceptLate",
             target=f"billing.miloapis.com/usageimports//{found.id}",
-            detail={"digest": digest.hex(), "rows": rows},
+            detail={"digest": digest.hex(), "rows": rows, **identity.audited},
             target_uid=found.id,
         )
     return found

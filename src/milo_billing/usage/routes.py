@@ -268,7 +268,7 @@ def _open_import(door: Door, request: Request, wanted: _ImportBody) -> dict[str,
             mapping=wanted.mapping,
             rows=wanted.rows,
             accept_late=wanted.accept_late,
-            actor=call.identity.user,
+            identity=call.identity,
             audit_id=call.audit_id,
             now=call.now,
         )
