@@ -23,6 +23,8 @@ from milo_billing.app.processes import keyfile_path
 from milo_billing.app.projections import compare_everything
 from milo_billing.app.serve import SERVER_FILE
 from milo_billing.app.storage import open_storage
+from milo_billing.app.wiring import open_directory
+from milo_billing.directory.ports import RESOURCES
 from milo_billing.infra import places
 from milo_billing.infra.certificates import Certificates, read_certificate
 from milo_billing.infra.clock import SystemClock
@@ -64,6 +66,8 @@ def examine(settings: Settings, *, projections: bool = False) -> tuple[Finding, 
         ("schema", lambda: _schema(settings, holder)),
         ("certificates", lambda: _certificates(settings)),
     ]
+    if settings.directory_url is not None:
+        looks.append(("directory", lambda: _directory(settings)))
     if projections:
         looks.append(("projections", lambda: _projections(settings, holder)))
     findings: list[Finding] = []
@@ -232,6 +236,16 @@ def _schema_of(conninfo: str, settings: Settings) -> Said:
         yield False, f"{len(waiting)} migrations wait; those named post need milo-billing migrate --post"
     else:
         yield False, f"{len(waiting)} migrations are applied at the next start"
+
+
+def _directory(settings: Settings) -> Said:
+    source = open_directory(settings)
+    try:
+        for resource in RESOURCES:
+            source.find_any(resource)
+    finally:
+        source.close()
+    yield False, f"organizations and projects can be read at {settings.directory_url}"
 
 
 def _certificates(settings: Settings) -> Said:

@@ -157,9 +157,8 @@ def _settings() -> Any:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(
-            f"MILO_BILLING_{str(entry['loc'][0]).upper()}: {entry['msg']}"
+            f"MILO_BILLING_{str(entry['loc'][0]).upper()}: {entry['msg']}" if entry["loc"] else entry["msg"]
             for entry in error.errors()
-            if entry["loc"]
         )
         raise MiloError(f"settings: {wrong}") from error
 
