@@ -15,12 +15,12 @@ from milo_billing.controlplane.kinds import (
     Admission,
     AnyKind,
     Column,
-    Condition,
     Fields,
     Json,
     Kind,
     Object,
-    set_condition,
+    ReadyStatus,
+    ready_status,
 )
 from milo_billing.directory import operations, reads, rules, store
 from milo_billing.directory.types import GROUP, MIRROR_USER, ORGANIZATION_LABEL, SOURCE_UID
@@ -43,11 +43,8 @@ class OrganizationSpec(Fields):
     )
 
 
-class OrganizationStatus(Fields):
+class OrganizationStatus(ReadyStatus):
     """What is true of an organization."""
-
-    observed_generation: int = 0
-    conditions: list[Condition] = Field(default_factory=list[Condition])
 
 
 class Organization(Kind[OrganizationSpec, OrganizationStatus]):
@@ -109,16 +106,7 @@ class Organization(Kind[OrganizationSpec, OrganizationStatus]):
         self, object: Object[OrganizationSpec, OrganizationStatus], facts: None, *, now: datetime
     ) -> OrganizationStatus:
         """Ready from the start: its number and its namespace come with it."""
-        ready = set_condition(
-            object.status.conditions,
-            type="Ready",
-            status="True",
-            reason="OrganizationReady",
-            message="Organization is ready.",
-            observed_generation=object.generation,
-            now=now,
-        )
-        return OrganizationStatus(observed_generation=object.generation, conditions=ready)
+        return ready_status(object, message="Organization is ready.", now=now)
 
     @override
     def project(
@@ -154,11 +142,8 @@ class ProjectSpec(Fields):
     )
 
 
-class ProjectStatus(Fields):
+class ProjectStatus(ReadyStatus):
     """What is true of a project."""
-
-    observed_generation: int = 0
-    conditions: list[Condition] = Field(default_factory=list[Condition])
 
 
 class Project(Kind[ProjectSpec, ProjectStatus]):
@@ -235,16 +220,7 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
         self, object: Object[ProjectSpec, ProjectStatus], facts: None, *, now: datetime
     ) -> ProjectStatus:
         """Ready from the start; who pays for it is the matter of billing account bindings."""
-        ready = set_condition(
-            object.status.conditions,
-            type="Ready",
-            status="True",
-            reason="ProjectReady",
-            message="Project is ready.",
-            observed_generation=object.generation,
-            now=now,
-        )
-        return ProjectStatus(observed_generation=object.generation, conditions=ready)
+        return ready_status(object, message="Project is ready.", now=now)
 
     @override
     def project(
