@@ -157,7 +157,9 @@ def _settings() -> Any:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(
-            f"MILO_BILLING_{str(entry['loc'][0]).upper()}: {entry['msg']}" if entry["loc"] else entry["msg"]
+            f"MILO_BILLING_{str(entry['loc'][0]).upper()}: {entry['msg']}"
+            if entry["loc"]
+            else entry["msg"].removeprefix("Value error, ")
             for entry in error.errors()
         )
         raise MiloError(f"settings: {wrong}") from error
