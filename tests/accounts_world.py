@@ -225,8 +225,8 @@ def make_world(
     """An empty provider with the organizations acme and rival; a mirror of another one has none yet."""
     clock, grants, vault = HandClock(), Grants(), Vault(folder / "keyfile")
     kinds: tuple[AnyKind, ...] = (
-        directory.Organization(mirrored=mirrored),
-        directory.Project(mirrored=mirrored),
+        directory.Organization(mirrored_from="https://milo.example" if mirrored else None),
+        directory.Project(mirrored_from="https://milo.example" if mirrored else None),
         BillingAccount(require_payment_profile=require_payment_profile),
         BillingAccountBinding(rebinding=rebinding),
         PaymentMethodClass(),

@@ -1,19 +1,24 @@
 """The mirror of a resource manager elsewhere, which is a second instance of this very API."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from milo_billing.accounts import operations as accounts
-from milo_billing.adapters.remote_directory import RemoteDirectory
+from milo_billing.adapters.remote_directory import RemoteDirectory, connect
 from milo_billing.directory import operations, reads
+from milo_billing.directory.jobs import Following
 from milo_billing.directory.operations import Mirror
 from milo_billing.directory.ports import PositionLost
 from milo_billing.directory.resources import Organization, Project
 from milo_billing.directory.types import Mirrored, ProjectEntry
+from milo_billing.infra.certificates import ensure_certificates
 from milo_billing.infra.database import EVERYWHERE, open_databases
 from milo_billing.kernel.errors import Forbidden, Unavailable
 from tests.accounts_world import World, make_world
@@ -56,6 +61,13 @@ def source(there: Cluster) -> Iterator[RemoteDirectory]:
 @pytest.fixture
 def mirror(here: World, source: RemoteDirectory) -> Mirror:
     return Mirror(here.engine, here.databases.app, source)
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < until, "not within 20 s"
+        time.sleep(0.05)
 
 
 def find(world: World, name: str) -> ProjectEntry | None:
@@ -141,7 +153,7 @@ def test_what_is_mirrored_can_be_changed_there_only(here: World, mirror: Mirror)
         lambda: here.delete(Project, "web"),
         lambda: here.delete(Organization, "acme"),
     ):
-        with pytest.raises(Forbidden, match="mirrored from a resource manager"):
+        with pytest.raises(Forbidden, match=r"mirrored from https://milo\.example; change them there"):
             write()
 
 
@@ -155,6 +167,11 @@ def test_what_was_declared_here_before_is_left_alone(
         found = operations.mirror(world.engine, databases.app, source)
         assert [(one.resource, one.name) for one in found.waiting] == [("organizations", "acme")]
         assert found.created == 1
+        # the server is told to mirror: what was declared before is in the way, and may go
+        mirroring = make_world(databases, tmp_path / "here", mirrored=True)
+        with pytest.raises(Forbidden, match="mirrored from"):
+            mirroring.patch(Organization, "rival", {"displayName": "Mine"})
+        mirroring.delete(Organization, "rival")
     finally:
         databases.close()
         postgres.execute(f"drop database if exists {name} with (force)")
@@ -181,6 +198,74 @@ def test_a_position_that_was_forgotten_leads_to_a_comparison(
 def test_a_position_from_another_time_is_lost(source: RemoteDirectory, here: World):
     with pytest.raises(PositionLost):
         list(source.watch("projects", since="1", seconds=TURN_S))
+
+
+def test_of_two_workers_one_follows_and_the_other_takes_over(
+    here: World, there: Cluster, source: RemoteDirectory, clean_database: str
+):
+    conninfo = here.databases.app.conninfo
+    turns: dict[str, int] = {"first": 0, "second": 0}
+
+    def following(name: str) -> Following:
+        class Counted(Mirror):
+            """Says that it had a turn."""
+
+            def advance(self, *, seconds: int) -> Mirrored:
+                turns[name] += 1
+                return super().advance(seconds=seconds)
+
+        one = Following(Counted(here.engine, here.databases.app, source), conninfo, standby_s=0.1)
+        one.start()
+        return one
+
+    first = following("first")
+    eventually(lambda: turns["first"] > 0)
+    second = following("second")
+    there.created(project("api"))
+    eventually(lambda: find(here, "api") is not None)
+    assert turns["second"] == 0
+    assert (first.problem(), second.problem()) == (None, None)
+    first.stop()
+    there.created(project("shop"))
+    eventually(lambda: find(here, "shop") is not None)
+    second.stop()
+    assert turns["second"] > 0
+
+
+def test_what_fails_is_tried_again(here: World, source: RemoteDirectory):
+    failures: list[Exception] = [Unavailable("not there"), KeyError("metadata"), psycopg.OperationalError()]
+
+    class Failing(Mirror):
+        """Fails in different ways before it goes well."""
+
+        def synchronize(self) -> Mirrored:
+            if failures:
+                raise failures.pop()
+            return super().synchronize()
+
+    following = Following(
+        Failing(here.engine, here.databases.app, source), here.databases.app.conninfo, backoff_s=0.01
+    )
+    following.start()
+    eventually(lambda: find(here, "web") is not None)
+    assert following.problem() is None
+    following.stop()
+
+
+def test_the_token_is_read_anew_and_a_file_that_is_missing_is_named(tmp_path: Path, there: Cluster):
+    token, authority = tmp_path / "token", tmp_path / "ca.pem"
+    with pytest.raises(Unavailable, match="MILO_BILLING_DIRECTORY_CA_FILE"):
+        connect(there.url, token_file=token, authority_file=authority)
+    ensure_certificates(tmp_path, names=(), now=datetime.now(UTC))
+    remote = connect(there.url, token_file=token, authority_file=authority)
+    with pytest.raises(Unavailable, match="MILO_BILLING_DIRECTORY_TOKEN_FILE"):
+        remote.find_any("projects")
+    token.write_text("milo_wrong\n")
+    with pytest.raises(Unavailable, match="answered 401"):
+        remote.find_any("projects")
+    token.write_text(there.token)
+    assert remote.find_any("projects") is not None
+    remote.close()
 
 
 def test_a_source_that_does_not_answer_or_refuses_is_unavailable(there: Cluster):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import ssl
 import stat
@@ -18,8 +19,10 @@ from typing import Any
 import pytest
 from demo.server import Running, start_server
 
+from milo_billing.app.storage import open_storage
 from milo_billing.infra.database import connect
 from milo_billing.infra.postgres.server import find_postmaster
+from milo_billing.infra.settings import Settings
 from tests.conftest import TestServer
 
 LIMIT_S = 30.0
@@ -142,6 +145,32 @@ def test_doctor_says_that_all_is_well_and_names_what_is_not(server: Running, ope
     problems = [finding for finding in json.loads(ill.stdout) if finding["problem"]]
     assert [finding["check"] for finding in problems] == ["ports"]
     assert f"port {port}" in problems[0]["text"]
+
+
+def test_doctor_compares_projections_while_the_server_runs_and_when_it_has_stopped(
+    server: Running, open_folder: Path
+) -> None:
+    for stopped in (False, True):
+        if stopped:
+            server.stop()  # doctor starts the database for a moment
+        well = command(open_folder, "doctor", "--projections")
+        assert well.returncode == 0, well.stdout
+        assert re.search(r"ok +projections +\d+ objects of \d+ kinds compared", well.stdout)
+    with (
+        open_storage(Settings(data_dir=open_folder / "data")) as storage,
+        connect(storage.conninfo, role="milo_owner") as tx,
+    ):
+        tx.execute("update access.roles set permissions = '{*}' where name = 'viewer'")
+    ill = command(open_folder, "doctor", "--projections")
+    assert ill.returncode == 1
+    (line,) = (line for line in ill.stdout.splitlines() if line.startswith("WRONG"))
+    for part in (
+        "access.roles, role viewer",
+        "expected {",
+        'found {"permissions": ["*"]}',
+        "write the object again",
+    ):
+        assert part in line
 
 
 def test_doctor_names_a_data_folder_of_a_newer_postgres(open_folder: Path) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from demo.server import Running, start_server
 
-from milo_billing.accounts import operations
+from milo_billing.app.projections import compare_projections
+from milo_billing.app.wiring import build_registry
 from milo_billing.client.connection import read_kubeconfig
 from milo_billing.client.errors import ApiError, UnableToConnect
 from milo_billing.client.http import ApiClient
@@ -200,7 +201,7 @@ def raced(server: Running, folder: Path, *, operations_: int, kills: tuple[str, 
             racer.kill()
     history = check(conninfo, history)
     with database(conninfo) as tx:
-        assert operations.compare_projections(tx) == ()
+        assert compare_projections(tx, build_registry()) == ()
     assert [wrong for one in answers for wrong in one.wrong] == []
     acknowledged = set[str]().union(*(one.bound for one in answers))
     assert acknowledged <= {str(binding) for binding in history}

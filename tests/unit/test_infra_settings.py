@@ -62,3 +62,15 @@ def test_the_usual_clock_is_the_machine() -> None:
 def test_a_simulated_clock_needs_a_zone() -> None:
     with pytest.raises(ValueError, match="aware"):
         SimulatedClock(datetime(2026, 10, 1, tzinfo=UTC).replace(tzinfo=None))
+
+
+def test_a_resource_manager_is_named_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILO_BILLING_DIRECTORY_URL", "https://milo.example/")
+    monkeypatch.setenv("MILO_BILLING_DIRECTORY_TOKEN_FILE", "/run/token")
+    with pytest.raises(ValidationError, match="MILO_BILLING_DIRECTORY_CA_FILE must be set as well"):
+        Settings()
+    monkeypatch.setenv("MILO_BILLING_DIRECTORY_CA_FILE", "/run/ca.pem")
+    assert Settings().directory_url == "https://milo.example"
+    monkeypatch.setenv("MILO_BILLING_DIRECTORY_URL", "http://milo.example")
+    with pytest.raises(ValidationError, match="https://"):
+        Settings()

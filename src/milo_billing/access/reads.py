@@ -7,6 +7,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from milo_billing.access.types import GROUP, AuditRecord, Grant, Position, TokenEntry
+from milo_billing.controlplane.projections import ProjectionDifference, compare_rows
 from milo_billing.infra.database import Tx
 
 _SERVICE_ACCOUNT: LiteralString = (
@@ -155,3 +156,67 @@ def inspect_chain(tx: Tx, *, chain: int) -> ChainFindings:
         found = cursor.execute(query, {"chain": chain}).fetchone()
     assert found is not None, "an aggregate without groups is always one row"
     return found
+
+
+# -- projections
+
+_DECLARED: LiteralString = """
+select 'access.roles', uid::text, 'role ' || name,
+    jsonb_build_object('name', name, 'permissions', spec -> 'includedPermissions')
+from controlplane.objects where api_group = 'iam.miloapis.com' and resource = 'roles'
+"""
+_PROJECTED: LiteralString = """
+select 'access.roles', uid::text, 'role ' || name,
+    jsonb_build_object('name', name, 'permissions', to_jsonb(permissions))
+from access.roles
+"""
+
+# A service account is meant as it stood when the binding was written. One that went then, or has gone since, cannot be
+# found again by its name; so its row may be missing, and one that stands must belong to a subject of that name.
+_GRANTS_DECLARED: LiteralString = """
+select 'access.bindings', b.uid || ' ' || s.subject, 'policy binding ' || b.name || ' for ' || s.subject,
+    jsonb_build_object('role', b.spec #>> '{roleRef,name}', 'owner_org', b.owner_org, 'program', s.program)
+from controlplane.objects b
+cross join lateral (
+    select x ->> 'name', false, null, null from jsonb_array_elements(b.spec -> 'subjects') x
+    where x ->> 'kind' = 'User' or x ->> 'namespace' is null
+    union all
+    select 'system:serviceaccount:' || (x ->> 'namespace') || ':' || (x ->> 'name'), true, x ->> 'namespace',
+        x ->> 'name' from jsonb_array_elements(b.spec -> 'subjects') x
+    where x ->> 'kind' <> 'User' and x ->> 'namespace' is not null
+) s (subject, program, namespace, name)
+where b.api_group = 'iam.miloapis.com' and b.resource = 'policybindings' and (
+    not s.program
+    or exists (select from access.bindings r where r.uid = b.uid and r.subject = s.subject)
+    or exists (select from controlplane.objects a where a.api_group = 'iam.miloapis.com'
+               and a.resource = 'serviceaccounts' and a.namespace = s.namespace and a.name = s.name
+               and a.created_at <= b.created_at))
+"""
+_GRANTS_PROJECTED: LiteralString = """
+select 'access.bindings', b.uid || ' ' || b.subject,
+    'policy binding ' || coalesce(o.name, b.uid::text) || ' for ' || b.subject,
+    jsonb_build_object('role', r.name, 'owner_org', b.owner_org, 'program', b.service_account is not null)
+from access.bindings b join access.roles r on r.uid = b.role left join controlplane.objects o on o.uid = b.uid
+"""
+
+_TOKENS_DECLARED: LiteralString = "select null::text, null::text, null::text, null::jsonb where false"
+_TOKENS_FOUND: LiteralString = """
+select 'access.tokens', encode(t.sha256, 'hex'), 'token of ' || t.subject, jsonb_build_object('revoked', false)
+from access.tokens t where t.service_account is not null and t.revoked_at is null
+    and not exists (select from controlplane.objects o where o.uid = t.service_account)
+"""
+
+
+def compare_projections(tx: Tx) -> tuple[ProjectionDifference, ...]:
+    """Where roles and grants differ from their objects, and living tokens of service accounts that have gone.
+
+    Needs to reach everything; empty is right.
+    """
+    return (
+        *compare_rows(tx, expected=_DECLARED, found=_PROJECTED),
+        *compare_rows(tx, expected=_GRANTS_DECLARED, found=_GRANTS_PROJECTED),
+        *compare_rows(tx, expected=_TOKENS_DECLARED, found=_TOKENS_FOUND, remedy=_TOKENS_REMEDY),
+    )
+
+
+_TOKENS_REMEDY = "its service account has gone: set revoked_at of the token as milo_owner"

@@ -27,11 +27,11 @@ from milo_billing.controlplane.kinds import (
     Admission,
     AnyKind,
     Column,
-    Condition,
     Fields,
     Kind,
     Object,
-    set_condition,
+    ReadyStatus,
+    ready_status,
 )
 from milo_billing.directory import operations as directory
 from milo_billing.directory import reads as organizations
@@ -42,13 +42,6 @@ from milo_billing.kernel.errors import Conflict, FieldError
 
 NAMED_MAX = 5
 """How many of the things that stand against a deletion its answer names."""
-
-
-class ReadyStatus(Fields):
-    """A status that says nothing but Ready."""
-
-    observed_generation: int = 0
-    conditions: list[Condition] = Field(default_factory=list[Condition])
 
 
 class RoleSpec(Fields):
@@ -121,7 +114,7 @@ class Role(Kind[RoleSpec, ReadyStatus]):
     @override
     def reconcile(self, object: Object[RoleSpec, ReadyStatus], facts: None, *, now: datetime) -> ReadyStatus:
         """Ready from the start."""
-        return _ready(object, reason="RoleReady", message="Role is ready to be bound.", now=now)
+        return ready_status(object, message="Role is ready to be bound.", now=now)
 
     @override
     def project(
@@ -277,7 +270,7 @@ class PolicyBinding(Kind[PolicyBindingSpec, ReadyStatus]):
         self, object: Object[PolicyBindingSpec, ReadyStatus], facts: None, *, now: datetime
     ) -> ReadyStatus:
         """Ready from the start: it grants from the commit on."""
-        return _ready(object, reason="PolicyBindingReady", message="Policy binding is in force.", now=now)
+        return ready_status(object, message="Policy binding is in force.", now=now)
 
     @override
     def project(
@@ -329,7 +322,7 @@ class ServiceAccount(Kind[ServiceAccountSpec, ReadyStatus]):
         self, object: Object[ServiceAccountSpec, ReadyStatus], facts: None, *, now: datetime
     ) -> ReadyStatus:
         """Ready from the start."""
-        return _ready(object, reason="ServiceAccountReady", message="Service account is ready.", now=now)
+        return ready_status(object, message="Service account is ready.", now=now)
 
     @override
     def project(
@@ -346,19 +339,6 @@ class ServiceAccount(Kind[ServiceAccountSpec, ReadyStatus]):
 
 
 KINDS: tuple[type[AnyKind], ...] = (Role, PolicyBinding, ServiceAccount)
-
-
-def _ready(object: Object[Any, ReadyStatus], *, reason: str, message: str, now: datetime) -> ReadyStatus:
-    ready = set_condition(
-        object.status.conditions,
-        type="Ready",
-        status="True",
-        reason=reason,
-        message=message,
-        observed_generation=object.generation,
-        now=now,
-    )
-    return ReadyStatus(observed_generation=object.generation, conditions=ready)
 
 
 def _is_protected(name: str, identity: Identity) -> bool:

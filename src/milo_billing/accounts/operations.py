@@ -7,8 +7,9 @@ from milo_billing.access import reads as access
 from milo_billing.access.types import Position
 from milo_billing.accounts import reads, store
 from milo_billing.accounts.rules import standing, timeline, tree, wording
-from milo_billing.accounts.types import Difference, PayerInterval, PaymentProfileType, Rebinding
+from milo_billing.accounts.types import PayerInterval, PaymentProfileType, Rebinding
 from milo_billing.controlplane.holds import hold, release
+from milo_billing.controlplane.projections import ProjectionDifference
 from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
@@ -186,13 +187,13 @@ _BINDINGS = "billing.miloapis.com/billingaccountbindings/"
 _AUDIT_PAGE = 5_000
 
 
-def compare_projections(tx: Tx) -> tuple[Difference, ...]:
-    """Build time lines, accounts and counts anew from objects and their history; every difference from what stands.
+def compare_projections(tx: Tx) -> tuple[ProjectionDifference, ...]:
+    """Build time lines, accounts, counts and holds anew from objects and their history; what stands otherwise.
 
-    Empty is right. Needs to reach everything; holds the fence shared, so that no payer changes while it looks, and
-    reads the audit chains from their beginning: for `doctor` and tests, not for a door.
+    Empty is right. Needs to reach everything, and reads the audit chains from their beginning: for `doctor` and
+    tests, not for a door. Where others write meanwhile the transaction has to be a repeatable read: it is looked at
+    in several statements.
     """
-    hold_fence(tx, exclusive=False)
     audited: set[UUID] = set()
     after: Position | None = None
     while records := access.list_audit_records(tx, after=after, limit=_AUDIT_PAGE):

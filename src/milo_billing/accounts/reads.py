@@ -15,7 +15,6 @@ from milo_billing.accounts.types import (
     Address,
     BillingProfile,
     Contact,
-    Difference,
     PaidProject,
     Payer,
     PayerInterval,
@@ -25,6 +24,7 @@ from milo_billing.accounts.types import (
     TaxId,
     TreeNode,
 )
+from milo_billing.controlplane.projections import KEEP, NONE, ProjectionDifference, compare_rows
 from milo_billing.controlplane.store import SEALED
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
@@ -445,65 +445,70 @@ from expected e full join found f on f.uid = e.uid
 order by 2, 1
 """
 
-_ACCOUNTS_REBUILT: LiteralString = """
-with expected as (
-    select uid, jsonb_build_object(
-        'namespace', namespace, 'name', name, 'owner_org', owner_org, 'currency', spec ->> 'currencyCode',
-        'zone', spec ->> 'timeZone', 'phase', status ->> 'phase',
-        'parent', spec #>> '{parentRef,name}', 'mode', spec ->> 'billingMode',
-        'day', (spec #>> '{paymentTerms,invoiceDayOfMonth}')::int,
-        'frequency', spec #>> '{paymentTerms,invoiceFrequency}', 'profile', spec #>> '{paymentProfile,type}',
-        'method', spec #>> '{paymentProfile,paymentMethodRef,name}',
-        'projects', (status ->> 'linkedProjectsCount')::int) as said
-    from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'billingaccounts'
-), found as (
-    select a.uid, jsonb_build_object(
-        'namespace', a.namespace, 'name', a.name, 'owner_org', a.owner_org, 'currency', a.currency,
-        'zone', a.time_zone, 'phase', a.phase, 'parent', p.name, 'mode', a.billing_mode, 'day', a.invoice_day,
-        'frequency', a.invoice_frequency, 'profile', a.profile_type, 'method', a.payment_method,
-        'projects', (select count(*) from accounts.payer_intervals i
-                     where i.account = a.number and i.ends_at = 'infinity')) as said
-    from accounts.accounts a left join accounts.accounts p on p.number = a.parent where a.deleted_at is null
-)
-select 'accounts.accounts', coalesce(e.uid, f.uid)::text, coalesce(e.said::text, 'none'), coalesce(f.said::text, 'none')
-from expected e full join found f on f.uid = e.uid where e.said is distinct from f.said
-order by 2
+_DECLARED: LiteralString = """
+select 'accounts.accounts', uid::text, 'billing account ' || namespace || '/' || name, jsonb_build_object(
+    'namespace', namespace, 'name', name, 'owner_org', owner_org, 'currency', spec ->> 'currencyCode',
+    'zone', spec ->> 'timeZone', 'phase', status ->> 'phase',
+    'parent', spec #>> '{parentRef,name}', 'mode', spec ->> 'billingMode',
+    'day', (spec #>> '{paymentTerms,invoiceDayOfMonth}')::int,
+    'frequency', spec #>> '{paymentTerms,invoiceFrequency}', 'profile', spec #>> '{paymentProfile,type}',
+    'method', spec #>> '{paymentProfile,paymentMethodRef,name}',
+    'projects', (status ->> 'linkedProjectsCount')::int)
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'billingaccounts'
+union all
+select 'accounts.payment_methods', uid::text, 'payment method ' || namespace || '/' || name, jsonb_build_object(
+    'namespace', namespace, 'name', name, 'owner_org', owner_org, 'class', status ->> 'className',
+    'phase', status ->> 'phase', 'type', status #>> '{details,type}', 'failure', status ->> 'failureReason')
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'paymentmethods'
+union all
+select 'accounts.payment_method_classes', uid::text, 'payment method class ' || name, jsonb_build_object(
+    'name', name, 'provider', spec ->> 'provider', 'default', (spec ->> 'isDefault')::boolean)
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'paymentmethodclasses'
 """
 
-_METHODS_REBUILT: LiteralString = """
-with expected as (
-    select 'accounts.payment_methods' as projection, uid, jsonb_build_object(
-        'namespace', namespace, 'name', name, 'owner_org', owner_org, 'class', status ->> 'className',
-        'phase', status ->> 'phase', 'type', status #>> '{details,type}', 'failure', status ->> 'failureReason') as said
-    from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'paymentmethods'
-    union all
-    select 'accounts.payment_method_classes', uid, jsonb_build_object(
-        'name', name, 'provider', spec ->> 'provider', 'default', (spec ->> 'isDefault')::boolean)
-    from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'paymentmethodclasses'
-), found as (
-    select 'accounts.payment_methods' as projection, m.uid, jsonb_build_object(
-        'namespace', m.namespace, 'name', m.name, 'owner_org', m.owner_org, 'class', c.name, 'phase', m.phase,
-        'type', m.type, 'failure', m.failure_reason) as said
-    from accounts.payment_methods m join accounts.payment_method_classes c on c.uid = m.class
-    union all
-    select 'accounts.payment_method_classes', uid,
-           jsonb_build_object('name', name, 'provider', provider, 'default', is_default)
-    from accounts.payment_method_classes
-)
-select coalesce(e.projection, f.projection), coalesce(e.uid, f.uid)::text, coalesce(e.said::text, 'none'),
-       coalesce(f.said::text, 'none')
-from expected e full join found f on f.uid = e.uid where e.said is distinct from f.said
-order by 1, 2
+_PROJECTED: LiteralString = """
+select 'accounts.accounts', a.uid::text, 'billing account ' || a.namespace || '/' || a.name, jsonb_build_object(
+    'namespace', a.namespace, 'name', a.name, 'owner_org', a.owner_org, 'currency', a.currency,
+    'zone', a.time_zone, 'phase', a.phase, 'parent', p.name, 'mode', a.billing_mode, 'day', a.invoice_day,
+    'frequency', a.invoice_frequency, 'profile', a.profile_type, 'method', a.payment_method,
+    'projects', (select count(*) from accounts.payer_intervals i
+                 where i.account = a.number and i.ends_at = 'infinity'))
+from accounts.accounts a left join accounts.accounts p on p.number = a.parent where a.deleted_at is null
+union all
+select 'accounts.payment_methods', m.uid::text, 'payment method ' || m.namespace || '/' || m.name, jsonb_build_object(
+    'namespace', m.namespace, 'name', m.name, 'owner_org', m.owner_org, 'class', c.name, 'phase', m.phase,
+    'type', m.type, 'failure', m.failure_reason)
+from accounts.payment_methods m join accounts.payment_method_classes c on c.uid = m.class
+union all
+select 'accounts.payment_method_classes', uid::text, 'payment method class ' || name,
+    jsonb_build_object('name', name, 'provider', provider, 'default', is_default)
+from accounts.payment_method_classes
+"""
+
+# A project with a payer cannot go, so its living object is the one that is held.
+_HOLDS_WANTED: LiteralString = """
+select 'controlplane.holds', o.uid || ' ' || i.binding_name, 'project ' || i.project_name,
+    jsonb_build_object('held for', i.binding_name)
+from accounts.payer_intervals i left join controlplane.objects o
+    on o.api_group = 'resourcemanager.miloapis.com' and o.resource = 'projects' and o.name = i.project_name
+where i.ends_at = 'infinity'
+"""
+
+_HOLDS_FOUND: LiteralString = """
+select 'controlplane.holds', h.uid || ' ' || split_part(h.reason, '"', 2), 'project ' || o.name,
+    jsonb_build_object('held for', split_part(h.reason, '"', 2))
+from controlplane.holds h join controlplane.objects o on o.uid = h.uid
+where h.slice = 'accounts' and o.resource = 'projects'
 """
 
 
-def compare_intervals(tx: Tx, *, audited: Collection[UUID]) -> tuple[Difference, ...]:
+def compare_intervals(tx: Tx, *, audited: Collection[UUID]) -> tuple[ProjectionDifference, ...]:
     """Where the time lines differ from what bindings say, those that went included.
 
     `audited`: every binding that the audit chains know of. Of one whose last change is no longer in the change log they
     alone know that it was, and its interval must have ended.
     """
-    differences: list[Difference] = []
+    differences: list[ProjectionDifference] = []
     unseen = set(audited)
     for uid, name, expected, found, ended, torn, renamed in tx.execute(_INTERVALS_REBUILT):
         unseen.discard(uid)
@@ -511,18 +516,25 @@ def compare_intervals(tx: Tx, *, audited: Collection[UUID]) -> tuple[Difference,
         if expected is None and ended and uid in audited:
             continue
         if expected != found or (expected is not None and renamed):
-            differences.append(Difference(_INTERVALS, what, expected or "none", found or "none"))
+            differences.append(_interval(what, expected or NONE, found or NONE))
         elif torn:
-            differences.append(Difference(_INTERVALS, what, "its successor begins where it ends", found))
-    differences += [Difference(_INTERVALS, str(uid), "an interval", "none") for uid in sorted(unseen)]
+            differences.append(_interval(what, "its successor begins where it ends", found))
+    differences += [_interval(str(uid), "an interval", NONE) for uid in sorted(unseen)]
     return tuple(differences)
 
 
-def compare_accounts(tx: Tx) -> tuple[Difference, ...]:
-    """Where projections of accounts and payment methods, or counts in status, differ from the objects."""
-    return tuple(
-        Difference(*row) for query in (_ACCOUNTS_REBUILT, _METHODS_REBUILT) for row in tx.execute(query)
+def _interval(what: str, expected: str, found: str) -> ProjectionDifference:
+    return ProjectionDifference("accounts.payer_intervals", f"binding {what}", expected, found, KEEP)
+
+
+def compare_accounts(tx: Tx) -> tuple[ProjectionDifference, ...]:
+    """Where accounts, payment methods, their classes and counts differ from the objects, and holds from the payers."""
+    return (
+        *compare_rows(tx, expected=_DECLARED, found=_PROJECTED),
+        *compare_rows(tx, expected=_HOLDS_WANTED, found=_HOLDS_FOUND, remedy=_HOLDS_REMEDY),
     )
 
 
-_INTERVALS = "accounts.payer_intervals"
+_HOLDS_REMEDY = (
+    "bind the project again: the hold goes and comes with the binding that makes somebody pay for it"
+)

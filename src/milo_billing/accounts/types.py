@@ -149,16 +149,6 @@ class PaidProject:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """One place where a projection is not what the objects say. `what` names the object or row."""
-
-    projection: str
-    what: str
-    expected: str
-    found: str
-
-
-@dataclass(frozen=True, slots=True)
 class Address:
     """A postal address. `country` is an ISO 3166-1 alpha-2 code; lines that are not known are empty."""
 

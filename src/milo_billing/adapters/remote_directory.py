@@ -6,6 +6,7 @@ Works with Milo's own API server and with another instance of this service: list
 import ssl
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -33,13 +34,38 @@ _DISPLAY_NAME: Final = "kubernetes.io/display-name"
 """Where Milo keeps what people read instead of the name."""
 
 
-def connect(url: str, *, token: str, authority: str | None = None) -> "RemoteDirectory":
-    """The resource manager at the URL. `authority`: PEM of the CA that signed its certificate; None: the system's."""
-    trust = ssl.create_default_context(cadata=authority)
-    client = httpx.Client(
-        base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=_LIMIT_S, verify=trust
-    )
+def connect(url: str, *, token_file: Path, authority_file: Path) -> "RemoteDirectory":
+    """The resource manager at the URL.
+
+    `authority_file`: PEM of the authority that signed its certificate. `token_file` is read for every request: who
+    rotates the token only replaces the file. Raises Unavailable where the authority cannot be read.
+    """
+    try:
+        trust = ssl.create_default_context(cadata=authority_file.read_text())
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise Unavailable(
+            f"{authority_file} is no readable PEM file of a certificate authority (MILO_BILLING_DIRECTORY_CA_FILE): "
+            f"{error}"
+        ) from error
+    client = httpx.Client(base_url=url, auth=_TokenOfFile(token_file), timeout=_LIMIT_S, verify=trust)
     return RemoteDirectory(client)
+
+
+class _TokenOfFile(httpx.Auth):
+    """A bearer token that lies in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        try:
+            token = self._path.read_text().strip()
+        except OSError as error:
+            raise Unavailable(
+                f"the token for the resource manager cannot be read (MILO_BILLING_DIRECTORY_TOKEN_FILE): {error}"
+            ) from error
+        request.headers["Authorization"] = f"Bearer {token}"
+        yield request
 
 
 class RemoteDirectory:
@@ -51,6 +77,12 @@ class RemoteDirectory:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def find_any(self, resource: Resource) -> SourceEntry | None:
+        """One entry, if there is one: whether the address, the token and its permissions are right."""
+        with self._answered(resource, {"limit": 1}, limit_s=_LIMIT_S) as answer:
+            page: dict[str, Any] = orjson.loads(answer.read())
+        return next((_entry(resource, item) for item in page["items"]), None)
 
     def list_all(self, resource: Resource) -> Listing:
         """Everything there is, page by page; the position is that of the first page, so no change is missed."""

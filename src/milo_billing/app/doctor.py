@@ -3,14 +3,16 @@
 It changes nothing. With the embedded PostgreSQL stopped, it is started for a moment to look at the schema.
 """
 
+import contextlib
 import os
 import shutil
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import orjson
 import psycopg
@@ -18,8 +20,11 @@ import psycopg
 from milo_billing.app.kubeconfig import read_server_file
 from milo_billing.app.ports import UnableToListen, listen
 from milo_billing.app.processes import keyfile_path
+from milo_billing.app.projections import compare_everything
 from milo_billing.app.serve import SERVER_FILE
 from milo_billing.app.storage import open_storage
+from milo_billing.app.wiring import open_directory
+from milo_billing.directory.ports import RESOURCES
 from milo_billing.infra import places
 from milo_billing.infra.certificates import Certificates, read_certificate
 from milo_billing.infra.clock import SystemClock
@@ -32,8 +37,9 @@ from milo_billing.infra.postgres.folder import major_version
 from milo_billing.infra.postgres.operator import find_operator, require_traversable
 from milo_billing.infra.postgres.server import find_postmaster
 from milo_billing.infra.settings import Settings, surroundings
-from milo_billing.kernel.errors import MiloError
+from milo_billing.kernel.errors import MiloError, Unavailable
 
+Said: TypeAlias = Iterator[tuple[bool, str]]
 PYTHON_MIN = (3, 11)
 FREE_BYTES_MIN = 512 * 1024 * 1024
 HTTP_LIMIT_S = 5.0
@@ -48,10 +54,10 @@ class Finding:
     text: str
 
 
-def examine(settings: Settings) -> tuple[Finding, ...]:
-    """Every finding, in the order in which things start."""
+def examine(settings: Settings, *, projections: bool = False) -> tuple[Finding, ...]:
+    """Every finding, in the order in which things start; `projections` compares them with the objects besides."""
     holder = FolderLock(settings.data_dir).holder() if settings.data_dir.is_dir() else None
-    looks = (
+    looks: list[tuple[str, Callable[[], Said]]] = [
         ("python", _python),
         ("data folder", lambda: _data_folder(settings)),
         ("server", lambda: _server(settings, holder)),
@@ -59,7 +65,11 @@ def examine(settings: Settings) -> tuple[Finding, ...]:
         ("postgresql", lambda: _postgres(settings)),
         ("schema", lambda: _schema(settings, holder)),
         ("certificates", lambda: _certificates(settings)),
-    )
+    ]
+    if settings.directory_url is not None:
+        looks.append(("directory", lambda: _directory(settings)))
+    if projections:
+        looks.append(("projections", lambda: _projections(settings, holder)))
     findings: list[Finding] = []
     for name, look in looks:
         try:
@@ -77,9 +87,6 @@ def render_table(findings: Iterable[Finding]) -> str:
 def render_json(findings: Iterable[Finding]) -> str:
     """An array of findings."""
     return orjson.dumps([asdict(finding) for finding in findings], option=orjson.OPT_INDENT_2).decode()
-
-
-Said = Iterator[tuple[bool, str]]
 
 
 def _python() -> Said:
@@ -167,20 +174,43 @@ def _postgres(settings: Settings) -> Said:
 
 
 def _schema(settings: Settings, holder: int | None) -> Said:
+    with _database(settings, holder) as conninfo:
+        if conninfo is None:
+            yield False, "made at the first start"
+        else:
+            yield from _schema_of(conninfo, settings)
+
+
+def _projections(settings: Settings, holder: int | None) -> Said:
+    with _database(settings, holder) as conninfo:
+        if conninfo is None:
+            yield False, "there is nothing yet"
+            return
+        compared = compare_everything(conninfo)
+    for one in compared.differences:
+        yield (
+            True,
+            f"{one.projection}, {one.what}: expected {one.expected}, found {one.found}; {one.remedy}",
+        )
+    if not compared.differences:
+        yield False, f"{compared.objects} objects of {compared.kinds} kinds compared"
+
+
+@contextlib.contextmanager
+def _database(settings: Settings, holder: int | None) -> Generator[str | None]:
+    """How to connect to the database, which is started for a moment where it does not run; None: there is none yet."""
     if settings.database_url is not None:
-        yield from _schema_of(settings.database_url, settings)
+        yield settings.database_url
     elif not (settings.data_dir / "postgres" / "PG_VERSION").exists():
-        yield False, "made at the first start"
+        yield None
     elif holder is not None:
         running = find_postmaster(settings.data_dir / "postgres")
         if running is None:
-            yield True, "PostgreSQL does not run though the server does: look at the server's log"
-        else:
-            conninfo = f"host={running.socket_dir} user=milo_billing dbname=milo_billing"
-            yield from _schema_of(conninfo, settings)
+            raise Unavailable("PostgreSQL does not run though the server does: look at the server's log")
+        yield f"host={running.socket_dir} user=milo_billing dbname=milo_billing"
     else:
         with open_storage(settings) as storage:
-            yield from _schema_of(storage.conninfo, settings)
+            yield storage.conninfo
 
 
 def _schema_of(conninfo: str, settings: Settings) -> Said:
@@ -206,6 +236,16 @@ def _schema_of(conninfo: str, settings: Settings) -> Said:
         yield False, f"{len(waiting)} migrations wait; those named post need milo-billing migrate --post"
     else:
         yield False, f"{len(waiting)} migrations are applied at the next start"
+
+
+def _directory(settings: Settings) -> Said:
+    source = open_directory(settings)
+    try:
+        for resource in RESOURCES:
+            source.find_any(resource)
+    finally:
+        source.close()
+    yield False, f"organizations and projects can be read at {settings.directory_url}"
 
 
 def _certificates(settings: Settings) -> Said:

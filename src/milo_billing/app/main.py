@@ -68,14 +68,23 @@ def _say_ready(found: dict[str, Any], output: Output) -> None:
 
 
 @app.command(group=server_group)
-def doctor(*, output: Output = "table") -> None:
+def doctor(*, projections: bool = False, output: Output = "table") -> None:
     """Look for what keeps the server from starting or running well, and say what to do; exit 1 if there is something.
 
-    Example: milo-billing doctor --output json
+    Examples: milo-billing doctor --output json
+    milo-billing doctor --projections
+
+    Parameters
+    ----------
+    projections
+        Build every projection (payers, counts, catalog, grants …) anew from the objects as well, and name what
+        differs. Works while the server runs, too.
+    output
+        As text, or as JSON.
     """
     from milo_billing.app.doctor import examine, render_json, render_table
 
-    findings = examine(_settings())
+    findings = examine(_settings(), projections=projections)
     print(render_json(findings) if output == "json" else render_table(findings))
     if any(finding.problem for finding in findings):
         sys.exit(1)
@@ -149,8 +158,9 @@ def _settings() -> Any:
     except ValidationError as error:
         wrong = "; ".join(
             f"MILO_BILLING_{str(entry['loc'][0]).upper()}: {entry['msg']}"
-            for entry in error.errors()
             if entry["loc"]
+            else entry["msg"].removeprefix("Value error, ")
+            for entry in error.errors()
         )
         raise MiloError(f"settings: {wrong}") from error
 

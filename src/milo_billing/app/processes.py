@@ -69,6 +69,7 @@ def run_gateway(plan: Plan, *, door: socket.socket, line: socket.socket) -> int:
 def run_jobs(plan: Plan, *, line: socket.socket) -> int:
     """Run jobs until SIGTERM."""
     with _running("worker", plan, connections_max=plan.settings.worker_connections_max) as process:
+        wiring.follow_directory(process.runtime)
         return process.work(line=line)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from milo_billing.app import processes
+from milo_billing.app import processes, wiring
 from milo_billing.app.administrator import ensure_administrator
 from milo_billing.app.health import HealthDoor, problems
 from milo_billing.app.kubeconfig import write_server_file
@@ -73,6 +73,8 @@ def serve(
     configure_logging(level=settings.log_level, process="supervisor")
     signal.signal(signal.SIGTERM, _give_up)  # until the supervisor has its own
     settings.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    if settings.directory_url is not None:
+        wiring.open_directory(settings).close()  # its files can be read
     clock = settings.make_clock()
     with open_storage(settings) as storage:
         doors = _open_doors(settings, roles)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from anyio import CapacityLimiter
@@ -33,16 +34,22 @@ from milo_billing.controlplane.kinds import AnyKind, Registry
 from milo_billing.controlplane.store import Store
 from milo_billing.controlplane.watching import Watching, prune_changes
 from milo_billing.directory import resources as directory_resources
-from milo_billing.directory.operations import OrganizationNamespaces
+from milo_billing.directory.jobs import Following
+from milo_billing.directory.operations import Mirror, OrganizationNamespaces
+from milo_billing.directory.resources import Organization, Project
 from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.runtime import Runtime
+from milo_billing.infra.settings import Settings
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
 from milo_billing.usage import routes as usage_routes
 from milo_billing.usage.engine.pipeline import UsageEngine
+
+if TYPE_CHECKING:
+    from milo_billing.adapters.remote_directory import RemoteDirectory
 
 CHANGES_KEPT = 200_000
 """Changes that a watch may resume over; older ones are pruned, and a watcher that is further behind lists again."""
@@ -53,8 +60,12 @@ def build_registry(
     require_payment_profile: bool = True,
     rebinding: Rebinding = "supersede",
     late_days_max: int = LATE_DAYS_MAX,
+    mirrored_from: str | None = None,
 ) -> Registry:
-    """Every kind, in the order of the story: who, what is sold, what is owed."""
+    """Every kind, in the order of the story: who, what is sold, what is owed.
+
+    `mirrored_from`: the URL of the resource manager that organizations and projects are mirrored from, if they are.
+    """
     modules = (
         directory_resources,
         access_resources,
@@ -63,6 +74,8 @@ def build_registry(
         invoicing_resources,
     )
     configured: dict[type[AnyKind], AnyKind] = {
+        Organization: Organization(mirrored_from=mirrored_from),
+        Project: Project(mirrored_from=mirrored_from),
         BillingAccount: BillingAccount(
             require_payment_profile=require_payment_profile, late_days_max=late_days_max
         ),
@@ -87,6 +100,7 @@ def build_declarative(runtime: Runtime) -> Declarative:
         require_payment_profile=settings.accounts_require_payment_profile,
         rebinding=settings.accounts_rebinding,
         late_days_max=settings.late_days_max,
+        mirrored_from=settings.directory_url,
     )
     authorizer = TokenAuthorizer()
     engine = Engine(
@@ -182,3 +196,26 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
         Task(COLLECT, collect),
         Periodic(Task("controlplane.prune_changes", prune), cron="23 * * * *"),
     )
+
+
+def follow_directory(runtime: Runtime) -> None:
+    """Mirror organizations and projects while this process runs, where the settings name a resource manager."""
+    settings = runtime.settings
+    if settings.directory_url is None:
+        return
+    source = open_directory(settings)
+    mirror = Mirror(build_declarative(runtime).engine, runtime.databases.app, source)
+    following = Following(mirror, runtime.conninfo)
+    runtime.checks["resource manager"] = following.problem
+    runtime.closers.append(source.close)
+    runtime.closers.append(following.stop)
+    following.start()
+
+
+def open_directory(settings: Settings) -> "RemoteDirectory":
+    """The resource manager that the settings name. Raises Unavailable for a file that cannot be read."""
+    from milo_billing.adapters import remote_directory  # most servers never need an HTTP client
+
+    url, token, authority = settings.directory_url, settings.directory_token_file, settings.directory_ca_file
+    assert url is not None and token is not None and authority is not None, "Settings has checked it"
+    return remote_directory.connect(url, token_file=token, authority_file=authority)

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from milo_billing.catalog.rules.books import parse_price
 from milo_billing.catalog.types import Book, BookHead, Meter, QuantityRounding, Sku
+from milo_billing.controlplane.projections import ProjectionDifference, compare_rows
 from milo_billing.infra.database import Tx
 
 _METER: LiteralString = "select number, meter_name, phase, aggregation, unit, dimensions from catalog.meters"
@@ -158,3 +159,47 @@ def _book(row: tuple[Any, ...]) -> Book:
     number, name, book_name, effective_from, currency, body = row
     prices = tuple(parse_price(price) for price in body["prices"])
     return Book(number, name, book_name, effective_from, currency, prices)
+
+
+# ------------------------------------------------------------------------------------------------ projections
+
+_DECLARED: LiteralString = """
+select 'catalog.meters', uid::text, 'meter definition ' || name, jsonb_build_object(
+    'meter', spec ->> 'meterName', 'phase', spec ->> 'phase', 'aggregation', spec #>> '{measurement,aggregation}',
+    'unit', spec #>> '{measurement,unit}', 'dimensions', coalesce(spec #> '{measurement,dimensions}', '[]'))
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'meterdefinitions'
+union all
+select 'catalog.skus', uid::text, 'Sku ' || name, jsonb_build_object(
+    'name', name, 'charge', spec ->> 'chargeType', 'meter', spec #>> '{meter,meterName}',
+    'match', coalesce(spec #> '{meter,match}', '{}'), 'unit', spec ->> 'pricingUnit',
+    'factor', status ->> 'unitFactor', 'spec', spec)
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'skus'
+union all
+select 'catalog.price_books', uid::text, 'price book ' || name, jsonb_build_object(
+    'name', name, 'owner_org', owner_org, 'book', spec ->> 'bookName', 'from', (spec ->> 'effectiveFrom')::date,
+    'phase', spec ->> 'phase', 'role', spec ->> 'role', 'default', (spec ->> 'isDefault')::boolean,
+    'currency', spec ->> 'currencyCode', 'spec', spec)
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'pricebooks'
+"""
+
+_PROJECTED: LiteralString = """
+select 'catalog.meters', m.uid::text, 'meter ' || m.meter_name, jsonb_build_object(
+    'meter', m.meter_name, 'phase', m.phase, 'aggregation', m.aggregation, 'unit', m.unit,
+    'dimensions', to_jsonb(m.dimensions))
+from catalog.meters m where m.deleted_at is null
+union all
+select 'catalog.skus', s.uid::text, 'Sku ' || s.name, jsonb_build_object(
+    'name', s.name, 'charge', s.charge_type, 'meter', s.meter_name, 'match', s.match, 'unit', s.pricing_unit,
+    'factor', s.unit_factor, 'spec', s.body)
+from catalog.skus s where s.deleted_at is null
+union all
+select 'catalog.price_books', b.uid::text, 'price book ' || b.name, jsonb_build_object(
+    'name', b.name, 'owner_org', b.owner_org, 'book', b.book_name, 'from', b.effective_from, 'phase', b.phase,
+    'role', b.role, 'default', b.is_default, 'currency', b.currency, 'spec', b.body)
+from catalog.price_books b where b.deleted_at is null
+"""
+
+
+def compare_projections(tx: Tx) -> tuple[ProjectionDifference, ...]:
+    """Where meters, Skus and price books differ from their objects. Needs to reach everything; empty is right."""
+    return compare_rows(tx, expected=_DECLARED, found=_PROJECTED)

@@ -1,14 +1,15 @@
 """The change log, read once a process and handed to every watcher.
 
-One thread listens and reads; each watcher has a bounded queue on the event loop. A watcher that does not keep up
-loses its queue and is told 410: it never slows a writer, another watcher, or memory.
+One thread listens and reads; each watcher has a queue on the event loop, bounded in changes and in bytes. A watcher
+that does not keep up loses its queue and is told 410: it never slows a writer, another watcher, or memory.
 """
 
 import asyncio
+import concurrent.futures
 import select
 import socket
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -26,7 +27,16 @@ from milo_billing.kernel.errors import Unavailable
 QUEUE_MAX = 1_000
 """Changes that may wait for one watcher."""
 
+QUEUE_BYTES_MAX = 8 * 1024 * 1024
+"""And their size as JSON; in memory an object takes several times that, but watchers share it."""
+
 BATCH_MAX = 1_000
+PORTION_BYTES = QUEUE_BYTES_MAX // 4
+PORTION_PAUSE_S = 0.005
+PORTION_S_MAX = 1.0
+"""Changes that come all at once are handed out in portions, so that who keeps up is not drowned in one go: watchers get
+a pause to take what waits, and the event loop the time that it needs, up to a second."""
+
 POLL_S = 5.0
 """A notification that got lost delays a change by no more than this, in seconds."""
 
@@ -36,7 +46,7 @@ _log = structlog.get_logger(__name__)
 
 _COLUMNS = (
     "resource_version, change, api_group, resource, uid, namespace, name, owner_org, readable_by_all, object, "
-    "old_labels, old_fields"
+    "old_labels, old_fields, octet_length(object::text)"
 )
 
 
@@ -51,6 +61,8 @@ class Event:
     fields: dict[str, str]
     old_labels: dict[str, str] | None
     old_fields: dict[str, str] | None
+    size_bytes: int = 0
+    """Of the object as JSON."""
     encoded: dict[Any, bytes] = field(default_factory=dict[Any, bytes])
     """Encodings shared by all watchers that want the same: the event is encoded once."""
 
@@ -95,7 +107,7 @@ def _event(tx: Tx, store: Store, kind: AnyKind, found: Sequence[Any]) -> Event:
     fields = {**stored["fields"], "metadata.name": row.name, "metadata.namespace": row.namespace}
     names = {"metadata.name": row.name, "metadata.namespace": row.namespace}
     old_fields = None if found[11] is None else {**found[11], **names}
-    return Event(found[0], found[1], kind, row, fields, found[10], old_fields)
+    return Event(found[0], found[1], kind, row, fields, found[10], old_fields, found[12])
 
 
 class Subscription:
@@ -105,16 +117,20 @@ class Subscription:
         self.kind = kind
         self.overrun = False
         self._waiting: list[Event] = []
+        self._waiting_bytes = 0
         self._arrived = asyncio.Event()
 
     def offer(self, event: Event) -> None:
+        """Let the event wait. One that alone is larger than the queue may wait alone: else nobody could watch it."""
         if self.overrun:
             return
-        if len(self._waiting) >= QUEUE_MAX:
+        too_much = self._waiting and self._waiting_bytes + event.size_bytes > QUEUE_BYTES_MAX
+        if too_much or len(self._waiting) >= QUEUE_MAX:
             self.overrun = True
             self._waiting.clear()
         else:
             self._waiting.append(event)
+            self._waiting_bytes += event.size_bytes
         self._arrived.set()
 
     def wake(self) -> None:
@@ -128,7 +144,7 @@ class Subscription:
             except TimeoutError:
                 return []
         self._arrived.clear()
-        taken, self._waiting = self._waiting, []
+        taken, self._waiting, self._waiting_bytes = self._waiting, [], 0
         return taken
 
 
@@ -214,14 +230,36 @@ class ChangeFeed:
             while events := read_changes(
                 connection, self._store, self.registry, after=self._head, limit=BATCH_MAX
             ):
-                self._head = events[-1].resource_version
-                assert self._loop is not None
-                self._loop.call_soon_threadsafe(self._publish, events)
+                for portion in portions(events):
+                    self._head = portion[-1].resource_version
+                    self._hand_out(portion)
             select.select([connection, self._woken], [], [], POLL_S)
             for _ in connection.notifies(timeout=0):
                 continue  # that there was one is all that counts: everything committed is read in order
 
-    def _publish(self, events: Iterable[Event]) -> None:
+    def _hand_out(self, events: Sequence[Event]) -> None:
+        assert self._loop is not None, "start gives it"
+        published = asyncio.run_coroutine_threadsafe(self._publish(events), self._loop)
+        done, _ = concurrent.futures.wait([published], timeout=PORTION_S_MAX)
+        for one in done:
+            one.result()
+
+    async def _publish(self, events: Iterable[Event]) -> None:
         for event in events:
             for subscription in self._subscriptions[event.kind]:
                 subscription.offer(event)
+        await asyncio.sleep(PORTION_PAUSE_S)
+
+
+def portions(events: Sequence[Event]) -> Iterator[list[Event]]:
+    """The events in their order, a quarter of what may wait for a watcher at a time; a larger one comes alone."""
+    portion: list[Event] = []
+    size_bytes = 0
+    for event in events:
+        if portion and size_bytes + event.size_bytes > PORTION_BYTES:
+            yield portion
+            portion, size_bytes = [], 0
+        portion.append(event)
+        size_bytes += event.size_bytes
+    if portion:
+        yield portion

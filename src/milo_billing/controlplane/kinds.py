@@ -235,6 +235,30 @@ class Kind(Generic[S, T]):
         """Write the side tables that other slices read. `object.deleted` says that the object goes."""
 
 
+class ReadyStatus(Fields):
+    """A status that says nothing but Ready."""
+
+    observed_generation: int = 0
+    conditions: list[Condition] = Field(default_factory=list[Condition])
+
+
+R = TypeVar("R", bound=ReadyStatus)
+
+
+def ready_status(object: Object[Any, R], *, message: str, now: datetime) -> R:
+    """The object's status with Ready True, for the reason `<Kind>Ready`."""
+    ready = set_condition(
+        object.status.conditions,
+        type="Ready",
+        status="True",
+        reason=f"{object.kind.kind}Ready",
+        message=message,
+        observed_generation=object.generation,
+        now=now,
+    )
+    return object.status.model_copy(update={"observed_generation": object.generation, "conditions": ready})
+
+
 AnyKind: TypeAlias = Kind[Any, Any]
 AnyObject: TypeAlias = Object[Any, Any]
 

@@ -14,6 +14,7 @@ from milo_billing.controlplane.selectors import parse_selector
 from milo_billing.controlplane.work import Preconditions, Work
 from milo_billing.directory import reads
 from milo_billing.directory.ports import (
+    RESOURCES,
     PositionLost,
     Resource,
     ResourceSource,
@@ -86,9 +87,6 @@ class OrganizationNamespaces:
 
 # ---------------------------------------------------------------------------------------------------- mirror
 
-_RESOURCES: Final[tuple[Resource, ...]] = ("organizations", "projects")
-"""In the order in which they can be created; the other way around they can be deleted."""
-
 _PAGE: Final = 1_000
 Outcome: TypeAlias = Literal["created", "changed", "deleted", "same"]
 
@@ -114,18 +112,18 @@ class Mirror:
 
     def synchronize(self) -> Mirrored:
         """Compare everything, and write what differs."""
-        listings = {resource: self._source.list_all(resource) for resource in _RESOURCES}
-        wanted = {resource: {e.name: e for e in listings[resource].entries} for resource in _RESOURCES}
+        listings = {resource: self._source.list_all(resource) for resource in RESOURCES}
+        wanted = {resource: {e.name: e for e in listings[resource].entries} for resource in RESOURCES}
         done: Counter[Outcome] = Counter()
         self._waiting.clear()
-        for resource in reversed(_RESOURCES):
+        for resource in reversed(RESOURCES):
             for row in self._list_mirrored(resource):
                 entry = wanted[resource].get(row.name)
                 if entry is None or entry.uid != _source_uid(row):
                     done[self._follow(resource, SourceChange(_entry_of(resource, row), True, ""))] += 1
                 elif _agrees(row, entry):
                     del wanted[resource][row.name]
-        for resource in _RESOURCES:
+        for resource in RESOURCES:
             for entry in wanted[resource].values():
                 done[self._follow(resource, SourceChange(entry, False, ""))] += 1
             self._positions[resource] = listings[resource].position
@@ -139,7 +137,7 @@ class Mirror:
         if not self._positions:
             return self.synchronize()
         done: Counter[Outcome] = Counter()
-        for resource in _RESOURCES:
+        for resource in RESOURCES:
             try:
                 for change in self._source.watch(resource, since=self._positions[resource], seconds=seconds):
                     if change.entry is not None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 Resource: TypeAlias = Literal["organizations", "projects"]
+RESOURCES: Final[tuple[Resource, ...]] = ("organizations", "projects")
+"""In the order in which they can be created; the other way around they can be deleted."""
 
 
 class PositionLost(Exception):

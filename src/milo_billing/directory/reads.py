@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from milo_billing.controlplane.projections import KEEP, ProjectionDifference, compare_rows
 from milo_billing.directory.types import (
     OrganizationEntry,
     OrganizationNotFound,
@@ -103,3 +104,37 @@ def list_owned_objects(tx: Tx, *, owner_org: int, but: UUID, limit: int) -> tupl
         f"{resource} {namespace}/{name}" if namespace else f"{resource} {name}"
         for resource, namespace, name in rows
     )
+
+
+# ------------------------------------------------------------------------------------------------ projections
+
+_DECLARED: LiteralString = """
+select 'directory.organizations', uid::text, 'organization ' || name,
+    jsonb_build_object('name', name, 'number', owner_org, 'since', created_at, 'gone', false)
+from controlplane.objects where api_group = 'resourcemanager.miloapis.com' and resource = 'organizations'
+union all
+select 'directory.projects', o.uid::text, 'project ' || o.name, jsonb_build_object(
+    'name', o.name, 'owner_org', o.owner_org, 'organization', o.spec #>> '{ownerRef,name}',
+    'since', greatest(o.created_at, (select max(b.deleted_at) from directory.projects b
+                                     where b.name = o.name and b.uid <> o.uid)), 'gone', false)
+from controlplane.objects o where o.api_group = 'resourcemanager.miloapis.com' and o.resource = 'projects'
+"""
+
+# what was deleted stays, and differs only where its object still stands
+_PROJECTED: LiteralString = """
+select 'directory.organizations', d.uid::text, 'organization ' || d.name,
+    jsonb_build_object('name', d.name, 'number', d.number, 'since', d.created_at, 'gone', d.deleted_at is not null)
+from directory.organizations d
+where d.deleted_at is null or exists (select from controlplane.objects o where o.uid = d.uid)
+union all
+select 'directory.projects', p.uid::text, 'project ' || p.name, jsonb_build_object(
+    'name', p.name, 'owner_org', p.owner_org, 'organization', d.name, 'since', p.created_at,
+    'gone', p.deleted_at is not null)
+from directory.projects p left join directory.organizations d on d.number = p.owner_org
+where p.deleted_at is null or exists (select from controlplane.objects o where o.uid = p.uid)
+"""
+
+
+def compare_projections(tx: Tx) -> tuple[ProjectionDifference, ...]:
+    """Where organizations and projects differ from their objects. Needs to reach everything; empty is right."""
+    return compare_rows(tx, expected=_DECLARED, found=_PROJECTED, remedy=KEEP)

@@ -10,21 +10,20 @@ from typing import Any, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from milo_billing.controlplane.identity import Identity
 from milo_billing.controlplane.kinds import (
     PROVIDER_ORG,
     Admission,
     AnyKind,
     Column,
-    Condition,
     Fields,
     Json,
     Kind,
     Object,
-    set_condition,
+    ReadyStatus,
+    ready_status,
 )
 from milo_billing.directory import operations, reads, rules, store
-from milo_billing.directory.types import GROUP, MIRROR_USER, ORGANIZATION_LABEL
+from milo_billing.directory.types import GROUP, MIRROR_USER, ORGANIZATION_LABEL, SOURCE_UID
 from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import Conflict, FieldError, Forbidden
@@ -44,11 +43,8 @@ class OrganizationSpec(Fields):
     )
 
 
-class OrganizationStatus(Fields):
+class OrganizationStatus(ReadyStatus):
     """What is true of an organization."""
-
-    observed_generation: int = 0
-    conditions: list[Condition] = Field(default_factory=list[Condition])
 
 
 class Organization(Kind[OrganizationSpec, OrganizationStatus]):
@@ -69,14 +65,14 @@ class Organization(Kind[OrganizationSpec, OrganizationStatus]):
         Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
     )
 
-    def __init__(self, *, mirrored: bool = False) -> None:
-        """`mirrored`: organizations live in a resource manager elsewhere, and only the mirror writes them here."""
-        self._mirrored = mirrored
+    def __init__(self, *, mirrored_from: str | None = None) -> None:
+        """`mirrored_from`: the URL of the resource manager that organizations live in, if they are mirrored here."""
+        self._mirrored_from = mirrored_from
 
     @override
     def validate(self, admission: Admission[OrganizationSpec, OrganizationStatus]) -> Iterable[FieldError]:
         """The name, and what must not change."""
-        _refuse_others(admission.identity, mirrored=self._mirrored)
+        _refuse_others(admission, mirrored_from=self._mirrored_from)
         new, old = admission.object, admission.old
         if old is None:
             yield from rules.name_errors(new.name, length_max=rules.ORGANIZATION_NAME_LENGTH_MAX)
@@ -86,7 +82,7 @@ class Organization(Kind[OrganizationSpec, OrganizationStatus]):
     @override
     def validate_delete(self, admission: Admission[OrganizationSpec, OrganizationStatus]) -> None:
         """Raise Conflict while it owns anything: projects, what its namespace holds, policy bindings."""
-        _refuse_others(admission.identity, mirrored=self._mirrored)
+        _refuse_others(admission, mirrored_from=self._mirrored_from, deletes=True)
         organization = admission.object
         # first the lock, then the look: what is being created now is seen once it has been committed
         store.lock_organization(admission.tx, uid=organization.uid)
@@ -110,16 +106,7 @@ class Organization(Kind[OrganizationSpec, OrganizationStatus]):
         self, object: Object[OrganizationSpec, OrganizationStatus], facts: None, *, now: datetime
     ) -> OrganizationStatus:
         """Ready from the start: its number and its namespace come with it."""
-        ready = set_condition(
-            object.status.conditions,
-            type="Ready",
-            status="True",
-            reason="OrganizationReady",
-            message="Organization is ready.",
-            observed_generation=object.generation,
-            now=now,
-        )
-        return OrganizationStatus(observed_generation=object.generation, conditions=ready)
+        return ready_status(object, message="Organization is ready.", now=now)
 
     @override
     def project(
@@ -155,11 +142,8 @@ class ProjectSpec(Fields):
     )
 
 
-class ProjectStatus(Fields):
+class ProjectStatus(ReadyStatus):
     """What is true of a project."""
-
-    observed_generation: int = 0
-    conditions: list[Condition] = Field(default_factory=list[Condition])
 
 
 class Project(Kind[ProjectSpec, ProjectStatus]):
@@ -179,9 +163,9 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
     )
     selectable = ("spec.ownerRef.name",)
 
-    def __init__(self, *, mirrored: bool = False) -> None:
-        """`mirrored`: projects live in a resource manager elsewhere, and only the mirror writes them here."""
-        self._mirrored = mirrored
+    def __init__(self, *, mirrored_from: str | None = None) -> None:
+        """`mirrored_from`: the URL of the resource manager that projects live in, if they are mirrored here."""
+        self._mirrored_from = mirrored_from
 
     @override
     def default(self, spec: Json, *, name: str, labels: dict[str, str], now: datetime) -> None:
@@ -191,7 +175,7 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
     @override
     def validate(self, admission: Admission[ProjectSpec, ProjectStatus]) -> Iterable[FieldError]:
         """The name, the owner, and what must not change."""
-        _refuse_others(admission.identity, mirrored=self._mirrored)
+        _refuse_others(admission, mirrored_from=self._mirrored_from)
         new, old = admission.object, admission.old
         if old is not None:
             if new.spec.owner_ref != old.spec.owner_ref:
@@ -208,8 +192,8 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
 
     @override
     def validate_delete(self, admission: Admission[ProjectSpec, ProjectStatus]) -> None:
-        """Raise Forbidden for anybody but the mirror, where projects are mirrored."""
-        _refuse_others(admission.identity, mirrored=self._mirrored)
+        """Raise Forbidden for anybody but the mirror, where the project is mirrored."""
+        _refuse_others(admission, mirrored_from=self._mirrored_from, deletes=True)
 
     @override
     def owner_org(self, tx: Tx, object: Object[ProjectSpec, ProjectStatus]) -> int:
@@ -236,16 +220,7 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
         self, object: Object[ProjectSpec, ProjectStatus], facts: None, *, now: datetime
     ) -> ProjectStatus:
         """Ready from the start; who pays for it is the matter of billing account bindings."""
-        ready = set_condition(
-            object.status.conditions,
-            type="Ready",
-            status="True",
-            reason="ProjectReady",
-            message="Project is ready.",
-            observed_generation=object.generation,
-            now=now,
-        )
-        return ProjectStatus(observed_generation=object.generation, conditions=ready)
+        return ready_status(object, message="Project is ready.", now=now)
 
     @override
     def project(
@@ -268,9 +243,15 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
         store.bump_projects_version(tx)
 
 
-def _refuse_others(identity: Identity, *, mirrored: bool) -> None:
-    if mirrored and identity.user != MIRROR_USER:
-        raise Forbidden("organizations and projects are mirrored from a resource manager; change them there")
+def _refuse_others(
+    admission: Admission[Any, Any], *, mirrored_from: str | None, deletes: bool = False
+) -> None:
+    """What was declared here before it was mirrored may still be deleted, to make room for the one at the source."""
+    if mirrored_from is None or admission.identity.user == MIRROR_USER:
+        return
+    if deletes and SOURCE_UID not in admission.object.annotations:
+        return
+    raise Forbidden(f"organizations and projects are mirrored from {mirrored_from}; change them there")
 
 
 def _immutable(field: str, value: str) -> FieldError:

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, field_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from milo_billing.infra import places
@@ -92,13 +92,22 @@ class Settings(BaseSettings):
     plain_namespaces: Annotated[tuple[str, ...], NoDecode] = ()
     """Namespaces beside those of organizations, such as `default`, separated by commas; they are the provider's."""
 
+    directory_url: str | None = None
+    """An https URL of a resource manager where organizations and projects live; they are mirrored from there then."""
+
+    directory_token_file: Path | None = None
+    """A file with the bearer token for it, read anew for every request, so that a rotated one is taken up."""
+
+    directory_ca_file: Path | None = None
+    """A PEM file with the authority that signed its certificate."""
+
     late_days_max: Annotated[int, Field(ge=0, le=45)] = 30
     """Usage older than this many days is quarantined as late."""
 
     postgres_fsync: bool = True
     """False only for tests: a crash of the machine would lose the database."""
 
-    @field_validator("data_dir", "bindir")
+    @field_validator("data_dir", "bindir", "directory_token_file", "directory_ca_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
@@ -111,6 +120,28 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("directory_url")
+    @classmethod
+    def _encrypted(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("https://"):
+            raise ValueError("must begin with https://: the token would be readable on the way")
+        return None if value is None else value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _directory_whole(self) -> "Settings":
+        chosen = {
+            "MILO_BILLING_DIRECTORY_URL": self.directory_url,
+            "MILO_BILLING_DIRECTORY_TOKEN_FILE": self.directory_token_file,
+            "MILO_BILLING_DIRECTORY_CA_FILE": self.directory_ca_file,
+        }
+        missing = [name for name, value in chosen.items() if value is None]
+        if missing and len(missing) < len(chosen):
+            raise ValueError(
+                f"{' and '.join(missing)} must be set as well: a resource manager to mirror needs all of "
+                f"{', '.join(chosen)}, and one that is not mirrored none"
+            )
+        return self
 
     def make_clock(self) -> Clock:
         """The clock that this server runs on, started now."""

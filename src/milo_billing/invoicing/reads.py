@@ -8,6 +8,7 @@ from uuid import UUID
 
 from psycopg.types.range import TimestamptzRange
 
+from milo_billing.controlplane.projections import KEEP, ProjectionDifference, compare_rows
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules import issuing, profiles
@@ -180,3 +181,49 @@ def find_other_default(tx: Tx, *, uid: UUID) -> str | None:
     """The name of the default profile, if it is another than the one of that uid."""
     row = tx.execute("select name from invoicing.issuers where is_default and uid <> %s", (uid,)).fetchone()
     return None if row is None else row[0]
+
+
+# ------------------------------------------------------------------------------------------------ projections
+
+_DECLARED: LiteralString = """
+select 'invoicing.issuers', uid::text, 'issuer profile ' || name,
+    jsonb_build_object('name', name, 'default', (spec ->> 'isDefault')::boolean, 'spec', spec)
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'issuerprofiles'
+"""
+_PROJECTED: LiteralString = """
+select 'invoicing.issuers', i.uid::text, 'issuer profile ' || i.name,
+    jsonb_build_object('name', i.name, 'default', i.is_default, 'spec', v.body)
+from invoicing.issuers i join invoicing.issuer_versions v on v.digest = i.version
+"""
+
+# The other way around: of an Invoice the table is the truth, and the object follows. Amounts have exactly the digits
+# of the currency, so without the point they are minor units.
+_INVOICES: LiteralString = """
+select 'controlplane.objects', uid::text, 'invoice ' || namespace || '/' || name, jsonb_build_object(
+    'namespace', namespace, 'name', name, 'owner_org', owner_org, 'account', account_name, 'phase', phase,
+    'number', number, 'issuer', issuer, 'currency', currency, 'subtotal', subtotal_minor, 'total', total_minor,
+    'paid', amount_paid_minor, 'due', total_minor - amount_paid_minor, 'issued', issued_on, 'due date', due_on)
+from invoicing.invoices
+"""
+_INVOICE_OBJECTS: LiteralString = """
+select 'controlplane.objects', uid::text, 'invoice ' || namespace || '/' || name, jsonb_build_object(
+    'namespace', namespace, 'name', name, 'owner_org', owner_org, 'account', spec #>> '{billingAccountRef,name}',
+    'phase', status ->> 'phase', 'number', status ->> 'number', 'issuer', status ->> 'issuer',
+    'currency', status ->> 'currencyCode', 'subtotal', replace(status ->> 'subtotal', '.', '')::bigint,
+    'total', replace(status ->> 'total', '.', '')::bigint,
+    'paid', replace(status ->> 'amountPaid', '.', '')::bigint,
+    'due', replace(status ->> 'amountDue', '.', '')::bigint, 'issued', (status ->> 'issuedOn')::date,
+    'due date', (status ->> 'dueDate')::date)
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'invoices'
+"""
+
+
+def compare_projections(tx: Tx) -> tuple[ProjectionDifference, ...]:
+    """Where issuers differ from their objects, and the objects of invoices from the invoices.
+
+    Needs to reach everything; empty is right.
+    """
+    return (
+        *compare_rows(tx, expected=_DECLARED, found=_PROJECTED),
+        *compare_rows(tx, expected=_INVOICES, found=_INVOICE_OBJECTS, remedy=KEEP),
+    )

@@ -14,7 +14,8 @@ from milo_billing.controlplane.kinds import (
     Fields,
     Kind,
     Object,
-    set_condition,
+    ReadyStatus,
+    ready_status,
 )
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
@@ -111,11 +112,8 @@ class IssuerProfileSpec(Fields):
     )
 
 
-class IssuerProfileStatus(Fields):
+class IssuerProfileStatus(ReadyStatus):
     """What is true of an issuer."""
-
-    observed_generation: int = 0
-    conditions: list[Condition] = Field(default_factory=list[Condition])
 
 
 class IssuerProfile(Kind[IssuerProfileSpec, IssuerProfileStatus]):
@@ -165,16 +163,7 @@ class IssuerProfile(Kind[IssuerProfileSpec, IssuerProfileStatus]):
         self, object: Object[IssuerProfileSpec, IssuerProfileStatus], facts: None, *, now: datetime
     ) -> IssuerProfileStatus:
         """Ready from the start."""
-        ready = set_condition(
-            object.status.conditions,
-            type="Ready",
-            status="True",
-            reason="IssuerProfileReady",
-            message="Issuer profile can issue invoices.",
-            observed_generation=object.generation,
-            now=now,
-        )
-        return IssuerProfileStatus(observed_generation=object.generation, conditions=ready)
+        return ready_status(object, message="Issuer profile can issue invoices.", now=now)
 
     @override
     def project(

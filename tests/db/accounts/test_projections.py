@@ -8,7 +8,7 @@ import pytest
 from milo_billing.accounts import operations
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.resources.payment_methods import PaymentMethod
-from milo_billing.accounts.types import Difference
+from milo_billing.controlplane.projections import ProjectionDifference
 from milo_billing.infra.database import EVERYWHERE
 from tests.accounts_world import ACME, World
 
@@ -36,7 +36,7 @@ def busy(world: World) -> World:
     return world
 
 
-def differences(world: World) -> tuple[Difference, ...]:
+def differences(world: World) -> tuple[ProjectionDifference, ...]:
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
         return operations.compare_projections(tx)
 

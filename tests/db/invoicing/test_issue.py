@@ -13,6 +13,7 @@ import pytest
 
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account
+from milo_billing.app.projections import compare_projections
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Databases, open_databases
 from milo_billing.invoicing import operations, reads
@@ -409,3 +410,19 @@ def test_names_and_addresses_are_ciphertext(ground: Ground) -> None:
     ((stored,),) = ground.read("select frozen::text from invoicing.invoices")
     for personal in ("Acme Robotics", "Lef", "Universit", "FR40303265045"):
         assert personal not in stored
+
+
+def test_the_objects_of_invoices_agree_with_the_invoices(
+    ground: Ground, superuser_tx: psycopg.Connection[Any]
+) -> None:
+    account = ground.declare_account()
+    ground.use(account, ("2026-10-04", "web", "tokens", 1_000_000))
+    ground.issued(account)
+    registry = ground.engine.registry
+    assert ground.reading(lambda tx: compare_projections(tx, registry)) == ()
+    with superuser_tx.transaction(force_rollback=True):
+        superuser_tx.execute(
+            "update controlplane.objects set status = status || '{\"total\": \"1.00\"}' where resource = 'invoices'"
+        )
+        (wrong,) = compare_projections(superuser_tx, registry)
+    assert (wrong.expected, wrong.found) == ('{"total": 250}', '{"total": 100}')

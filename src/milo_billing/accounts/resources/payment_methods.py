@@ -24,7 +24,9 @@ from milo_billing.controlplane.kinds import (
     Fields,
     Kind,
     Object,
+    ReadyStatus,
     Ref,
+    ready_status,
     set_condition,
 )
 from milo_billing.infra.clock import Clock
@@ -48,10 +50,9 @@ class PaymentMethodClassSpec(Fields):
     )
 
 
-class PaymentMethodClassStatus(Fields):
+class PaymentMethodClassStatus(ReadyStatus):
     """What is true of a payment method class."""
 
-    observed_generation: int = 0
     conditions: Conditions = Field(default_factory=list[Condition])
 
 
@@ -106,16 +107,7 @@ class PaymentMethodClass(Kind[PaymentMethodClassSpec, PaymentMethodClassStatus])
     @override
     def reconcile(self, object: ClassObject, facts: None, *, now: datetime) -> PaymentMethodClassStatus:
         """Ready from the start: the manual provider needs no connection."""
-        ready = set_condition(
-            object.status.conditions,
-            type="Ready",
-            status="True",
-            reason="PaymentMethodClassReady",
-            message="Payment method class is ready.",
-            observed_generation=object.generation,
-            now=now,
-        )
-        return PaymentMethodClassStatus(observed_generation=object.generation, conditions=ready)
+        return ready_status(object, message="Payment method class is ready.", now=now)
 
     @override
     def project(self, tx: Tx, object: ClassObject, old: ClassObject | None, *, now: datetime) -> None:
