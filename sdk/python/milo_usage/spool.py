@@ -27,7 +27,7 @@ SEGMENT_BYTES_MAX: Final = 4 * 1024 * 1024
 _SEGMENTS_WANTED: Final = 64
 
 _FULL_FOR_S: Final = 0.1
-"""After the bound was met, callers are refused for so long without looking at the folder again."""
+"""After the bound was met, as large a segment is refused for so long without looking at the folder again."""
 
 _log = logging.getLogger("milo_usage")
 
@@ -61,6 +61,7 @@ class Spool:
         self._active: Segment | None = None
         self._number = 0
         self._full_until_s = 0.0
+        self._full_for_bytes = 0
         self._full_message = ""
         self._acknowledged = threading.Condition()
         self._closed = False
@@ -122,13 +123,14 @@ class Spool:
 
     def _begin_segment(self, need: int) -> None:
         """Go on in a new segment, if it fits under the bound. Raises SpoolFull or OSError; the old one stays then."""
-        if self._clock.monotonic_s() < self._full_until_s:
-            raise SpoolFull(self._full_message)
         old, capacity = self._active, max(self._segment_bytes, need)
+        if capacity >= self._full_for_bytes and self._clock.monotonic_s() < self._full_until_s:
+            raise SpoolFull(self._full_message)
         with self.folder.alone():
             used = self.folder.bytes_used()
             freed = 0 if old is None else old.size - (0 if old.done else old.durable)
             if used - freed + HEAD_BYTES + capacity > self.bytes_max:
+                self._full_for_bytes = capacity
                 self._full_until_s = self._clock.monotonic_s() + _FULL_FOR_S
                 self._full_message = (
                     f"{self.folder.path} holds {used} bytes, and spool_bytes_max is {self.bytes_max}: the event is not "
