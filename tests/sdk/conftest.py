@@ -32,9 +32,8 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Recorder]]:
     made: list[Recorder] = []
 
     def make(url: str, **options: Any) -> Recorder:
-        recorder = Recorder(
-            **{"url": url, "token": "secret", "spool": tmp_path / "spool", "linger_s": 0.0, **options}
-        )
+        chosen: dict[str, Any] = {"url": url, "token": "secret", "linger_s": 0.0, **options}
+        recorder = Recorder(spool=tmp_path / "spool", **chosen)
         made.append(recorder)
         return recorder
 

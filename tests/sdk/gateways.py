@@ -3,7 +3,7 @@
 import gzip
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,7 +45,7 @@ class ScriptedGateway:
 
 
 @contextmanager
-def scripted_gateway(script: Script = take_all) -> Iterator[ScriptedGateway]:
+def scripted_gateway(script: Script = take_all) -> Generator[ScriptedGateway]:
     """Serve on a free port of loopback until the block ends."""
     gateway = ScriptedGateway(script)
 

@@ -1,5 +1,7 @@
 """What may be recorded: the same that the gateway would bill, as far as the shape of an event says it."""
 
+import enum
+import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -18,7 +20,8 @@ NOW = events.to_instant(NOW_US)
 
 
 def usage(**changes: Any) -> Usage:
-    return Usage(**{"meter": "a.example/cpu", "project": "web", "quantity": 1, **changes})
+    given: dict[str, Any] = {"meter": "a.example/cpu", "project": "web", "quantity": 1, **changes}
+    return Usage(**given)
 
 
 def problems(**changes: Any) -> list[str]:
@@ -92,10 +95,10 @@ usages = st.builds(
     quantity=st.integers(-(2**63), 2**63 - 1),
     dimensions=st.none() | st.dictionaries(names, texts, max_size=32),
     resource=st.none() | st.dictionaries(st.sampled_from(["group", "kind", "name", "uid"]), texts),
+    # since 1990, and not after now
     occurred_at=st.none()
-    | st.datetimes(
-        datetime(2000, 1, 1), datetime(2026, 9, 1), timezones=st.timezones()
-    ),  # the zones' offsets move them by a day at most
+    | st.integers(631_152_000_000_000, NOW_US).map(events.to_instant)
+    | st.timezones().map(NOW.astimezone),
     event_id=st.none()
     | st.text("abcXYZ09-_:/", min_size=1, max_size=100).filter(lambda text: len(text) != 26),
 )
@@ -130,6 +133,24 @@ def test_the_time_is_exact_to_the_microsecond_in_any_zone():
     payload, occurred_us = events.encode(usage(occurred_at=at), id="x", source="s", now_us=NOW_US)
     assert b'"time":"2026-06-30T19:17:03.456789Z"' in payload
     assert events.to_instant(occurred_us) == at
+
+
+def test_members_of_enumerations_are_taken_for_their_values():
+    class Size(enum.IntEnum):
+        LARGE = 7
+
+    class Names(enum.StrEnum):
+        WEB = "web"
+
+    payload, _ = events.encode(
+        usage(quantity=Size.LARGE, project=Names.WEB, dimensions={"a": Names.WEB}),
+        id="x",
+        source="s",
+        now_us=NOW_US,
+    )
+    event = json.loads(payload)
+    assert event["data"] == {"value": "7", "dimensions": {"a": "web"}}
+    assert event["subject"] == "projects/web"
 
 
 def test_an_event_that_no_record_holds_is_refused():

@@ -46,7 +46,7 @@ def test_one_bad_or_oversized_event_fails_alone(nowhere: str, make: Make):
     recorder = AsyncRecorder(make(nowhere, spool_bytes_max=1024 * 1024))
     large = [Usage("a/b", "p", 1, {f"d{n}": "x" * 256 for n in range(32)})] * 200
 
-    async def main() -> list[object]:
+    async def main() -> tuple[object, ...]:
         return await asyncio.gather(
             recorder.record(meter="", project="p", quantity=1),
             recorder.record(meter="a/b", project="p", quantity=1),

@@ -28,7 +28,9 @@ from tests.simulation.test_usage_killed import kill, read_stored
 PRODUCERS = 4
 SEED = 20261001
 SHORT_S, LONG_S = 8.0, 90.0
+SERVED_AGAIN_S_MAX = 60.0
 DRAINED_S_MAX = 120.0
+METER, PROJECT = "web.flow.example/bytes", "spooled-app"
 
 PRODUCE = """
 import os, random, sys, time
@@ -50,7 +52,7 @@ while True:
 class Producers:
     """Processes that record on one spool; each keeps a file of the ids that it was given."""
 
-    arguments: list[str]
+    where: dict[str, str]
     folder: Path
     running: list[subprocess.Popen[bytes]] = field(default_factory=list["subprocess.Popen[bytes]"])
     started: int = 0
@@ -59,8 +61,15 @@ class Producers:
         """One more."""
         self.started += 1
         returned = str(self.folder / f"returned-{self.started}")
-        command = [sys.executable, "-c", PRODUCE, *self.arguments, returned]
+        command = [sys.executable, "-c", PRODUCE, *self.where.values(), returned]
         self.running.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+
+    def recorder(self) -> Recorder:
+        """One in this process, on the same spool."""
+        where = self.where
+        return Recorder(
+            url=where["url"], spool=where["spool"], token_file=where["token_file"], ca_file=where["ca_file"]
+        )
 
     def kill(self, which: int) -> None:
         """SIGKILL, at whatever instruction it is."""
@@ -98,10 +107,25 @@ def producers(server: Running, tmp_path: Path) -> Iterator[Producers]:
     token, ca_file = tmp_path / "token", tmp_path / "ca.pem"
     token.write_text(connection.token)
     ca_file.write_text(connection.ca_pem or "")
-    arguments = [connection.gateway_url, str(tmp_path / "spool"), str(token), str(ca_file)]
-    producers = Producers(arguments, tmp_path)
+    where = {
+        "url": connection.gateway_url,
+        "spool": str(tmp_path / "spool"),
+        "token_file": str(token),
+        "ca_file": str(ca_file),
+    }
+    producers = Producers(where, tmp_path)
     yield producers
     producers.kill_all()
+
+
+def wait_until_served(producers: Producers) -> None:
+    """Until an event recorded now is acknowledged: there is no use in killing what is down."""
+    with producers.recorder() as recorder:
+        id = recorder.record(meter=METER, project=PROJECT, quantity=1)
+        (producers.folder / f"returned-here-{id}").write_text(id)
+        until = monotonic() + SERVED_AGAIN_S_MAX
+        while not recorder.flush(1.0):
+            assert monotonic() < until, recorder.metrics()
 
 
 @pytest.mark.parametrize("seconds", [SHORT_S, pytest.param(LONG_S, marks=pytest.mark.long)])
@@ -119,11 +143,12 @@ def test_every_id_that_record_returned_is_stored_exactly_once_whoever_was_killed
         producers.start()
         kills += 1
         if kills % 4 == 0:
+            wait_until_served(producers)
             kill(open_folder, "postgres" if kills % 8 == 0 else "gateway")
     producers.kill_all()
 
-    url, spool, token_file, ca_file = producers.arguments
-    with Recorder(url=url, spool=spool, token_file=token_file, ca_file=ca_file) as last:
+    spool = producers.where["spool"]
+    with producers.recorder() as last:
         assert last.flush(DRAINED_S_MAX), last.metrics()
         assert last.metrics().rejected == 0
     assert [path.name for path in Path(spool).iterdir() if path.suffix == ".segment"] == []
@@ -139,4 +164,4 @@ def test_every_id_that_record_returned_is_stored_exactly_once_whoever_was_killed
     assert len(set(stored) - set(returned)) <= 20 * (kills + PRODUCERS)
     assert len(stored) == len(set(stored)) == rolled_up
     with ApiClient(server.connection()) as api:
-        assert [row["sum"] for row in get_usage(api, project="spooled-app")] == [str(len(stored))]
+        assert [row["sum"] for row in get_usage(api, project=PROJECT)] == [str(len(stored))]

@@ -16,8 +16,10 @@ Make = Callable[..., Recorder]
 WAIT_S = 20.0
 
 
-def record(recorder: Recorder, count: int = 1, **options: str) -> list[str]:
-    return recorder.record_many([Usage("a.example/cpu", "web", number, **options) for number in range(count)])
+def record(recorder: Recorder, count: int = 1, event_id: str | None = None) -> list[str]:
+    return recorder.record_many(
+        [Usage("a.example/cpu", "web", number, event_id=event_id) for number in range(count)]
+    )
 
 
 def rejecting(*wrong: int, reason: str = "TIME_IN_FUTURE") -> Callable[[list[JSON]], Reply]:

@@ -32,6 +32,9 @@ _PROJECT: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
 _DIMENSION: Final = re.compile(r"[A-Za-z]([A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.IGNORECASE | re.ASCII)
 _ULID_LENGTH: Final = 26
+_BYTES_A_CHARACTER_MAX: Final = 6
+"""Of a control character in JSON; fewer characters need not be encoded to see that they fit."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _US: Final = timedelta(microseconds=1)
 _dump: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -100,7 +103,8 @@ def encode(usage: Usage, *, id: str, source: str, now_us: int) -> tuple[bytes, i
     The usage must have no `problems`. Raises InvalidEvent if it is too large all the same.
     """
     occurred_us = now_us if usage.occurred_at is None else to_us(usage.occurred_at)
-    data: dict[str, object] = {"value": str(usage.quantity)}
+    # int() and + take the value of an enumeration's member, str() and f-strings its name
+    data: dict[str, object] = {"value": str(int(usage.quantity))}
     if usage.dimensions:
         data["dimensions"] = dict(usage.dimensions)
     if usage.resource:
@@ -110,7 +114,7 @@ def encode(usage: Usage, *, id: str, source: str, now_us: int) -> tuple[bytes, i
         "id": id,
         "source": source,
         "type": usage.meter,
-        "subject": f"projects/{usage.project}",
+        "subject": "projects/" + usage.project,
         "time": format_us(occurred_us),
         "datacontenttype": "application/json",
         "data": data,
@@ -171,8 +175,11 @@ def _resource_problems(value: object) -> Iterator[str]:
         for name, text in fields.items()
         if not (isinstance(name, str) and isinstance(text, str) and _is_text(name) and _is_text(text))
     ]
-    yield from wrong
-    if not wrong and (size := len(_dump(fields).encode())) > RESOURCE_BYTES_MAX:
+    if wrong:
+        yield from wrong
+        return
+    most = _BYTES_A_CHARACTER_MAX * sum(len(str(name)) + len(str(text)) + 6 for name, text in fields.items())
+    if most > RESOURCE_BYTES_MAX and (size := len(_dump(fields).encode())) > RESOURCE_BYTES_MAX:
         yield f"resource: {size} bytes as JSON, at most {RESOURCE_BYTES_MAX} are allowed"
 
 

@@ -178,9 +178,9 @@ class Recorder:
     def flush(self, timeout: float | None = None) -> bool:
         """Send what waits, and wait for it: whether everything recorded before this call has left the spool.
 
-        What ended processes left is sent as well; what other running ones hold is theirs to send. An event has left when
-        the gateway acknowledged or rejected it. `timeout` is in seconds, None waits without end. False is no loss: what
-        is left stays on disk and is sent later.
+        What ended processes left is sent as well; what other running ones hold is theirs to send. An event has left
+        when the gateway acknowledged or rejected it. `timeout` is in seconds, None waits without end. False is no loss:
+        what is left stays on disk and is sent later.
         """
         if not self._closed:
             self._ensure_sending()
