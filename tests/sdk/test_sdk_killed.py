@@ -17,6 +17,7 @@ from demo.server import Running, start_server
 from milo_usage import Recorder, deadletters
 from milo_usage.folder import Folder
 
+from milo_billing.client.billing import create_token
 from milo_billing.client.http import ApiClient
 from milo_billing.client.manifests import read_manifests
 from milo_billing.client.objects import Objects
@@ -24,6 +25,9 @@ from milo_billing.client.usage import get_usage
 from milo_billing.kernel.ids import ulid_to_int
 from tests.flow.conftest import CATALOG, CUSTOMER
 from tests.simulation.test_usage_killed import kill, read_stored
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to-emit-usage.md"
+"""Who may send is declared as it says."""
 
 PRODUCERS = 4
 SEED = 20261001
@@ -90,10 +94,12 @@ class Producers:
 
 @pytest.fixture
 def server(open_folder: Path) -> Iterator[Running]:
-    """A server that keeps what it acknowledges through a kill, with a project that is paid for."""
+    """A server that keeps what it acknowledges through a kill, with a project that is paid for and a sender."""
     server = start_server(open_folder / "data", log=open_folder / "log", settings={})
     with ApiClient(server.connection()) as api:
-        declared = CATALOG + "---\n" + CUSTOMER.format(name="spooled", since="2026-01-01T00:00:00Z")
+        sender = HOW_TO.read_text().split("<<'EOF'\n")[1].split("\nEOF\n")[0]
+        customer = CUSTOMER.format(name="spooled", since="2026-01-01T00:00:00Z")
+        declared = "\n---\n".join((CATALOG, customer, sender))
         for manifest in read_manifests(declared, where="sdk"):
             Objects(api).apply(manifest)
     yield server
@@ -105,7 +111,9 @@ def producers(server: Running, tmp_path: Path) -> Iterator[Producers]:
     """Nobody yet; whoever is started ends with the test."""
     connection = server.connection()
     token, ca_file = tmp_path / "token", tmp_path / "ca.pem"
-    token.write_text(connection.token)
+    with ApiClient(connection) as api:
+        made = create_token(api, namespace="organization-our-services", name="meter")
+    token.write_text(str(made["token"]) + "\n")
     ca_file.write_text(connection.ca_pem or "")
     where = {
         "url": connection.gateway_url,
