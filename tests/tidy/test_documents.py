@@ -17,6 +17,7 @@ def documents() -> list[Path]:
         *ROOT.glob("docs/**/*.md"),
         *ROOT.glob("src/**/README.md"),
         *ROOT.glob("bench/*.md"),
+        *ROOT.glob("sdk/**/*.md"),
     ]
     return sorted(found)
 
