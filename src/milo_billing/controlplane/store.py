@@ -67,6 +67,18 @@ class Store:
         found = tx.execute(query, (kind.group, kind.plural, namespace, name)).fetchone()
         return None if found is None else self._opened(tx, kind, found)
 
+    def find_many(self, tx: Tx, kind: AnyKind, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Row]:
+        """The objects of one kind that exist, by (namespace, name)."""
+        query: LiteralString = (
+            f"select {_COLUMNS} from controlplane.objects where {_OF_KIND} "
+            "and (namespace, name) in (select * from unnest(%s::text[], %s::text[]))"
+        )
+        namespaces, names = [key[0] for key in keys], [key[1] for key in keys]
+        found = tx.execute(query, (kind.group, kind.plural, namespaces, names)).fetchall()
+        if kind.personal:
+            self.sealer.prefetch(tx, (row[0] for row in found))
+        return {(row[1], row[2]): self._opened(tx, kind, row) for row in found}
+
     def lock(self, tx: Tx, kinds: dict[UUID, AnyKind]) -> dict[UUID, Row]:
         """Lock these objects in uid order and read them; one that has gone meanwhile is missing."""
         query: LiteralString = (
@@ -74,6 +86,22 @@ class Store:
         )
         rows = tx.execute(query, (sorted(kinds),)).fetchall()
         return {row[0]: self._opened(tx, kinds[row[0]], row) for row in rows}
+
+    def lock_named(self, tx: Tx, keys: Sequence[tuple[AnyKind, str, str]]) -> dict[UUID, tuple[AnyKind, Row]]:
+        """The same for the named objects that exist; the key is (kind, namespace, name)."""
+        query: LiteralString = (
+            f"select {_COLUMNS}, api_group, resource from controlplane.objects "
+            "where (api_group, resource, namespace, name) in "
+            "(select * from unnest(%s::text[], %s::text[], %s::text[], %s::text[])) order by uid for update"
+        )
+        kinds = {(kind.group, kind.plural): kind for kind, _, _ in keys}
+        columns = [(kind.group, kind.plural, namespace, name) for kind, namespace, name in keys]
+        rows = tx.execute(query, [list(column) for column in zip(*columns, strict=True)]).fetchall()
+        found: dict[UUID, tuple[AnyKind, Row]] = {}
+        for row in rows:
+            kind = kinds[row[-2], row[-1]]
+            found[row[0]] = kind, self._opened(tx, kind, row)
+        return found
 
     def uids(self, tx: Tx, keys: Sequence[tuple[AnyKind, str, str]]) -> dict[UUID, AnyKind]:
         """The uids of the named objects that exist; the key is (kind, namespace, name)."""
