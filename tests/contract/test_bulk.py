@@ -262,10 +262,15 @@ def api(cluster: Cluster) -> Any:
         yield api
 
 
-def applied(api: ApiClient, *manifests: Manifest, **options: Any) -> list[Done]:
+def applied(
+    api: ApiClient,
+    *manifests: Manifest,
+    namespace: str | None = None,
+    keep_going: bool = False,
+    show: bool = False,
+) -> list[Done]:
     documents = [Located(f"f, document {n}", m, 0) for n, m in enumerate(manifests, start=1)]
-    chosen = {"namespace": None, "keep_going": False, "show": False, **options}
-    return list(apply_all(api, documents, **chosen))
+    return list(apply_all(api, documents, namespace=namespace, keep_going=keep_going, show=show))
 
 
 def test_the_client_gives_each_document_its_answer(cluster: Cluster, api: ApiClient) -> None:

@@ -35,6 +35,9 @@ class Sealer(Protocol):
 REMAINING_COUNTED_MAX = 5_000
 """A list says how many objects remain up to this many; the field is optional, and counting is not free."""
 
+NARROWED_MAX = 5_000
+"""Up to so many matches a list looks each of them up; where there are more, it reads in the order of its page."""
+
 _COLUMNS: LiteralString = (
     "uid, namespace, name, owner_org, readable_by_all, generation, created_at, resource_version, "
     "deletion_requested_at, labels, metadata, spec, status"
@@ -129,12 +132,12 @@ class Store:
 
         The collection's resource version is read in the same statement, so it belongs to the same snapshot.
         """
-        conditions, parameters = selector.conditions()
+        conditions, parameters = self._narrowed(tx, kind, selector)
         where: list[str] = ["api_group = %s", "resource = %s", *conditions]
         values: list[Any] = [kind.group, kind.plural, *parameters]
-        if namespace is not None:
+        if namespace is not None or not kind.namespaced:
             where.append("namespace = %s")
-            values.append(namespace)
+            values.append(namespace or "")
         unpaged = (" and ".join(where), list(values))
         if after is not None:
             where.append("(namespace, name) > (%s, %s)")
@@ -162,6 +165,28 @@ class Store:
         if kind.personal:
             self.sealer.prefetch(tx, (row[0] for row in kept))
         return Page(tuple(self._opened(tx, kind, row) for row in kept), resource_version, more, remaining)
+
+    def _narrowed(self, tx: Tx, kind: AnyKind, selector: Selector) -> tuple[list[str], list[Any]]:
+        """The selector's conditions, and which uids to look at where an index knows that they are few.
+
+        Many are found soon by reading in order. The functions are called again in the list's own statement: what it
+        finds must be of the same snapshot as the resource version that it tells.
+        """
+        conditions, parameters = selector.conditions()
+        for function, wanted in (
+            ("find_labelled", [Jsonb(labels) for labels in selector.indexed_labels]),
+            ("find_by_fields", Jsonb(selector.indexed_fields) if selector.indexed_fields else None),
+        ):
+            if not wanted:
+                continue
+            arguments = "%s, %s, %s::jsonb[]" if function == "find_labelled" else "%s, %s, %s::jsonb"
+            values = (kind.group, kind.plural, wanted)
+            query = f"select cardinality(controlplane.{function}({arguments}, %s))"
+            (found,) = tx.execute(query.encode(), (*values, NARROWED_MAX)).fetchone() or (0,)
+            if found < NARROWED_MAX:
+                few = f"uid = any ((select controlplane.{function}({arguments}, null))::uuid[])"
+                return [few, *conditions], [*values, *parameters]
+        return conditions, parameters
 
     def _count(self, tx: Tx, body: str, values: list[Any], *, after: tuple[str, str]) -> int | None:
         """How many rows come after; None where counting them would cost more than the page."""
