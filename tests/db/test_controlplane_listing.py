@@ -41,14 +41,24 @@ from generate_series(1, %(objects)s) n
 """
 
 
+def shown(query: object) -> str:
+    """The text of a query, whatever it was written as."""
+    match query:
+        case sql.Composable():
+            return query.as_string(None)
+        case bytes():
+            return query.decode()
+        case _:
+            return str(query)
+
+
 class Explaining(psycopg.Connection[tuple[Any, ...]]):
     """A connection that has every query on the objects explained before it runs it."""
 
     plans: list[dict[str, Any]]
 
     def execute(self, query: Any, params: Any = None, **more: Any) -> Any:
-        text = query.as_string(self) if isinstance(query, sql.Composable) else query
-        text = text.decode() if isinstance(text, bytes) else text
+        text = shown(query)
         if hasattr(self, "plans") and "from controlplane.objects" in text:
             explained = super().execute(f"explain (analyze, format json) {text}".encode(), params)
             self.plans.append(explained.fetchall()[0][0][0]["Plan"])
