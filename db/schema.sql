@@ -110,6 +110,22 @@ $$ select exists (select from controlplane.objects
 revoke all on function controlplane.has_dependants from public;
 grant execute on function controlplane.has_dependants to milo_app, milo_job;
 
+-- Which objects of a kind carry one of the labels, or these values of selectable fields. @> is not leakproof, so under
+-- row-level security it never uses an index; here it does, and whoever asked looks the uids up under the policy. At most
+-- p_limit of them (null: all), in the snapshot of the statement that calls.
+create function controlplane.find_labelled(p_group text, p_resource text, p_labels jsonb[], p_limit bigint)
+    returns uuid[] language sql stable security definer set search_path = pg_catalog as
+$$ select array(select distinct found.uid from unnest(p_labels) wanted (labels) cross join lateral
+       (select o.uid from controlplane.objects o
+        where o.labels @> wanted.labels and o.api_group = p_group and o.resource = p_resource limit p_limit) found
+       limit p_limit) $$;
+create function controlplane.find_by_fields(p_group text, p_resource text, p_fields jsonb, p_limit bigint)
+    returns uuid[] language sql stable security definer set search_path = pg_catalog as
+$$ select array(select o.uid from controlplane.objects o
+                where o.fields @> p_fields and o.api_group = p_group and o.resource = p_resource limit p_limit) $$;
+revoke all on function controlplane.find_labelled, controlplane.find_by_fields from public;
+grant execute on function controlplane.find_labelled, controlplane.find_by_fields to milo_app, milo_job;
+
 alter table controlplane.objects enable row level security;
 create policy reach on controlplane.objects to milo_app, milo_job
     using (readable_by_all or (select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -197,6 +198,27 @@ def test_apply_server_side_takes_over_from_client_side(tool: Kubectl) -> None:
     moved = tool.get("ba", "moved", "--show-managed-fields")
     assert "displayName" not in moved["spec"]
     assert {"kubectl"} <= {entry["manager"] for entry in moved["metadata"]["managedFields"]}
+
+
+def test_kubectl_and_our_apply_may_be_used_on_one_object(tool: Kubectl, running: Running) -> None:
+    def ours(text: str) -> str:
+        program = str(Path(sys.executable).with_name("milo-billing"))
+        options = ["-f", "-", "-n", tool.namespace, "--kubeconfig", str(running.kubeconfig)]
+        done = subprocess.run(
+            [program, "apply", *options], input=text, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    tool("apply", "-f", "-", stdin=account("both", displayName="Kubectl's", language="de"))
+    assert "unchanged" in ours(account("both", displayName="Kubectl's", language="de"))
+    assert "configured" in ours(account("both", displayName="Ours"))
+    assert tool.get("ba", "both")["spec"]["language"] != "de"  # the new file does not have it any more
+    assert "configured" in tool("apply", "-f", "-", stdin=account("both", displayName="Kubectl's again"))
+    assert "configured" in ours(account("both"))
+    assert "displayName" not in tool.get("ba", "both")["spec"]
+    assert "configured" in tool("apply", "-f", "-", stdin=account("both", displayName="Last"))
+    assert tool.get("ba", "both")["spec"]["displayName"] == "Last"
 
 
 def test_apply_prunes_nothing_else_in_a_file_of_many_documents(tool: Kubectl) -> None:

@@ -11,6 +11,7 @@ from milo_billing.accounts.types import PayerInterval, PaymentProfileType, Rebin
 from milo_billing.controlplane.holds import hold, release
 from milo_billing.controlplane.projections import ProjectionDifference
 from milo_billing.directory import reads as directory
+from milo_billing.directory.types import ProjectEntry
 from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import FieldError, Invalid
@@ -43,15 +44,26 @@ def check_claim(
     tx: Tx, *, claim: timeline.Claim, rebinding: Rebinding, now: datetime
 ) -> tuple[FieldError, ...]:
     """What stands against a new payer, as this transaction sees the world now."""
-    account = reads.find_account(tx, namespace=claim.namespace, name=claim.account)
     project = directory.find_project(tx, name=claim.project, at=now)
+    ground, _ = _survey(tx, claim=claim, project=project, rebinding=rebinding)
+    return tuple(timeline.claim_errors(claim, ground, now=now))
+
+
+def _survey(
+    tx: Tx, *, claim: timeline.Claim, project: ProjectEntry | None, rebinding: Rebinding
+) -> tuple[timeline.Ground, PayerInterval | None]:
+    """What the claim stands on, and the project's newest interval; `project` bears the claim's name now."""
+    payable = reads.find_payable(tx, namespace=claim.namespace, name=claim.account)
+    account, account_goes, billed_until = payable or (None, False, None)
     bindable = project is not None and project.owner_org == claim.owner_org
     last = reads.find_last_interval(tx, project=project.number) if project is not None and bindable else None
-    bearer = directory.find_project(tx, name=claim.project, at=claim.effective_from or now)
+    bearer = project
+    if claim.effective_from is not None:
+        bearer = directory.find_project(tx, name=claim.project, at=claim.effective_from)
     ground = timeline.Ground(
         account_phase=None if account is None else account.phase,
-        account_being_deleted=account is not None and reads.is_being_deleted(tx, uid=account.uid),
-        billed_until=None if account is None else reads.find_billed_until(tx, account=account.number),
+        account_being_deleted=account_goes,
+        billed_until=billed_until,
         project_bindable=bindable,
         project_being_deleted=project is not None and reads.is_being_deleted(tx, uid=project.uid),
         rival=last.binding_name
@@ -60,7 +72,7 @@ def check_claim(
         bound_before=last is not None,
         name_was_anothers=bearer is not None and bearer != project,
     )
-    return tuple(timeline.claim_errors(claim, ground, now=now))
+    return ground, last
 
 
 def decide_start(
@@ -75,9 +87,9 @@ def decide_start(
     if project is None or not store.lock_object(tx, uid=project.uid):
         raise Invalid([wording.missing("spec.projectRef.name", claim.project)])
     hold_fence(tx, exclusive=True)
-    if errors := check_claim(tx, claim=claim, rebinding=rebinding, now=now):
+    ground, last = _survey(tx, claim=claim, project=project, rebinding=rebinding)
+    if errors := tuple(timeline.claim_errors(claim, ground, now=now)):
         raise Invalid(errors)
-    last = reads.find_last_interval(tx, project=project.number)
     return timeline.change_instant(clock=clock.now(), last=last, wanted=claim.effective_from)
 
 

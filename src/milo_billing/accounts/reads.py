@@ -94,6 +94,19 @@ def is_being_deleted(tx: Tx, *, uid: UUID) -> bool:
     return row is not None and bool(row[0])
 
 
+def find_payable(tx: Tx, *, namespace: str, name: str) -> tuple[Account, bool, datetime | None] | None:
+    """The living account of that name, whether it is being deleted, and up to where it has been invoiced."""
+    row = tx.execute(
+        "select a.number, a.uid, a.namespace, a.name, a.owner_org, a.currency, a.time_zone, a.phase, a.deleted_at, "
+        "coalesce((select o.deletion_requested_at is not null from controlplane.objects o where o.uid = a.uid), "
+        "false), "
+        "(select b.billed_until from accounts.billed b where b.account = a.number) "
+        "from accounts.accounts a where a.namespace = %s and a.name = %s and a.deleted_at is null",
+        (namespace, name),
+    ).fetchone()
+    return None if row is None else (Account(*row[:9]), row[9], row[10])
+
+
 def find_billed_until(tx: Tx, *, account: int) -> datetime | None:
     """Up to where the account has been invoiced; None where it never was."""
     row = tx.execute("select billed_until from accounts.billed where account = %s", (account,)).fetchone()

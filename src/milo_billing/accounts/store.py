@@ -139,16 +139,29 @@ def open_interval(
 
     The caller holds the fence exclusively.
     """
-    version = next_version(tx)
-    tx.execute(
-        "update accounts.payer_intervals set ends_at = %s, version = %s where project = %s and ends_at = 'infinity'",
-        (starts_at, version, project),
-    )
-    tx.execute(
+    written = tx.execute(
+        "with next as (update controlplane.versions set version = version + 1 where name = 'payers' "
+        "returning version), "
+        "ended as (update accounts.payer_intervals set ends_at = %s, version = (select version from next) "
+        "where project = %s and ends_at = 'infinity' returning id) "
         "insert into accounts.payer_intervals (owner_org, project, account, binding, binding_name, project_name, "
-        "starts_at, version) values (%s, %s, %s, %s, %s, %s, %s, %s)",
-        (owner_org, project, account, binding, binding_name, project_name, starts_at, version),
+        # counting what was ended makes the new interval come after it: the two may touch, not overlap
+        "starts_at, version) select %s, %s, %s, %s, %s, %s, %s, version from next "
+        "where (select count(*) from ended) >= 0",
+        (
+            starts_at,
+            project,
+            owner_org,
+            project,
+            account,
+            binding,
+            binding_name,
+            project_name,
+            starts_at,
+        ),
     )
+    if written.rowcount != 1:
+        raise LookupError("controlplane.versions has no row 'payers': the schema is incomplete")
 
 
 def end_interval(tx: Tx, *, binding: UUID, ends_at: datetime) -> None:

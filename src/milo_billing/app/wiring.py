@@ -25,6 +25,7 @@ from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.catalog import resources as catalog_resources
 from milo_billing.controlplane import openapi
 from milo_billing.controlplane.api import ResourceApi
+from milo_billing.controlplane.bulk_door import BulkDoor
 from milo_billing.controlplane.collecting import collect_dependants
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import Edge, build_application
@@ -141,6 +142,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *accounts_routes.routes(door),
         *usage_routes.read_routes(door),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments()),
+        *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
 

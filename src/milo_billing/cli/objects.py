@@ -1,17 +1,23 @@
 """Commands on declared objects: apply, get, delete."""
 
 import sys
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import write, write_json, write_server_table
-from milo_billing.cli.target import DEFAULT, Namespace, Target
-from milo_billing.client.errors import ClientError, UnableToReadManifest
-from milo_billing.client.http import JSON
-from milo_billing.client.manifests import Manifest, read_manifest_files, read_manifests
+from milo_billing.cli.output import format_error, write, write_json, write_server_table
+from milo_billing.cli.progress import Rate
+from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
+from milo_billing.client.bulk import Done, apply_all
+from milo_billing.client.errors import UnableToReadManifest
+from milo_billing.client.manifests import list_files
 from milo_billing.client.objects import Objects
+from milo_billing.client.streams import Located, Unreadable, count_bytes, read_file, read_stream
 
 _Files = Annotated[
     list[str],
@@ -24,23 +30,78 @@ _Files = Annotated[
 ]
 
 
-def apply(*, filename: _Files, namespace: Namespace = None, target: Target = DEFAULT) -> None:
-    """Create or change objects so that they are as the manifests say."""
-    done: list[JSON] = []
-    with target.open() as api:
-        objects = Objects(api)
-        for manifest in _read(filename):
-            try:
-                applied = objects.apply(manifest, namespace=namespace)
-            except ClientError as error:
-                name = manifest["metadata"].get("name") or manifest["metadata"].get("generateName")
-                error.where = error.where or f"{manifest['kind']} {name}"
-                raise
-            done.append(applied.object)
-            if not target.json:
-                write(f"{applied.reference} {applied.outcome}")
-    if target.json:
-        write_json(done)
+def apply(
+    *,
+    filename: _Files,
+    namespace: Namespace = None,
+    keep_going: Annotated[bool, Parameter(negative=())] = False,
+    target: Target = DEFAULT,
+) -> int:
+    """Create or change objects so that they are as the manifests say.
+
+    Files are YAML with any number of documents, JSON, JSON lines or a JSON array; they are read and sent as a stream,
+    over one connection, in their order. Doing it again is safe: what stands already is left as it is.
+
+    Parameters
+    ----------
+    keep_going
+        Go on after a document that fails; without it, the first one ends the command.
+    """
+    counts: Counter[str] = Counter()
+    with target.open() as api, _printed(json=target.json) as printed:
+        total = None if "-" in filename else count_bytes(map(Path, filename))
+        documents = _Documents(filename)
+        with Rate(verb="applied", unit="objects", silent=target.json) as rate:
+            for done in apply_all(
+                api, documents.read(), namespace=namespace, keep_going=keep_going, show=target.json
+            ):
+                counts[done.outcome] += 1
+                printed(done)
+                part = documents.read_before(done.where) + done.read_bytes
+                rate.show(counts.total() - counts["failed"], part=part / total if total else None)
+    if not counts["failed"]:
+        return 0
+    _say_failed(counts, keep_going=keep_going)
+    return EXIT_FAILED
+
+
+@contextmanager
+def _printed(*, json: bool) -> Generator[Callable[[Done], None]]:
+    """Prints what became of each document: a line, or, for programs, the object in a JSON array."""
+    first = True
+
+    def write_line(done: Done) -> None:
+        if done.error is None:
+            write(f"{done.reference} {done.outcome}")
+
+    def write_item(done: Done) -> None:
+        nonlocal first
+        if done.object is not None:
+            sys.stdout.write("[\n" if first else ",\n")
+            sys.stdout.write(orjson.dumps(done.object, option=orjson.OPT_INDENT_2).decode())
+            first = False
+
+    def write_done(done: Done) -> None:
+        (write_item if json else write_line)(done)
+        if done.error is not None:
+            sys.stderr.write(format_error(done.error))
+
+    try:
+        yield write_done
+    finally:
+        if json:
+            write("[]" if first else "\n]")
+
+
+def _say_failed(counts: Counter[str], *, keep_going: bool) -> None:
+    good = ", ".join(f"{counts[name]:,} {name}" for name in ("created", "configured", "unchanged"))
+    if keep_going:
+        sys.stderr.write(f"{counts['failed']:,} failed; {good}\n")
+        return
+    sys.stderr.write(
+        f"stopped at the first failure, after {counts.total() - 1:,} objects: {good}\n"
+        "  next: correct it and run the same command again, or go on past it with --keep-going\n"
+    )
 
 
 def get(
@@ -112,7 +173,8 @@ def mount(app: App) -> None:
         apply,
         help_epilogue="Examples:\n\n"
         "  milo-billing apply -f account.yaml\n\n"
-        "  cat *.yaml | milo-billing apply -f - -n organization-acme",
+        "  cat *.yaml | milo-billing apply -f - -n organization-acme\n\n"
+        "  milo-billing apply -f projects.jsonl -f bindings.jsonl --keep-going",
     )
     app.command(
         get,
@@ -125,11 +187,26 @@ def mount(app: App) -> None:
     )
 
 
-def _read(filenames: list[str]) -> list[Manifest]:
-    manifests: list[Manifest] = []
-    for filename in filenames:
-        if filename == "-":
-            manifests += read_manifests(sys.stdin.read(), where="standard input")
-        else:
-            manifests += read_manifest_files(Path(filename))
-    return manifests
+class _Documents:
+    """The documents of every file that was named, and how many bytes lie before each file."""
+
+    def __init__(self, filenames: list[str]) -> None:
+        self._filenames = filenames
+        self._before: dict[str, int] = {}
+
+    def read(self) -> Iterator[Located | Unreadable]:
+        before = 0
+        for filename in self._filenames:
+            if filename == "-":
+                # not sys.stdin: the thread that reads may still wait for it when the process ends
+                with open(0, "rb", closefd=False) as file:
+                    yield from read_stream(file, where="standard input")
+                continue
+            for file in list_files(Path(filename)):
+                self._before[str(file)] = before
+                yield from read_file(file)
+                before += file.stat().st_size
+
+    def read_before(self, where: str) -> int:
+        """The bytes before the file in which a document stands."""
+        return self._before.get(where.rpartition(", document ")[0], 0)

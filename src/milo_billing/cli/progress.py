@@ -5,6 +5,7 @@ Owns: showing how far something is. Not: the work.
 
 import sys
 import time
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -56,4 +57,56 @@ class Bars:
             return
         self._written_at[stage] = now
         sys.stderr.write(f"{stage}: {done:,} of {total:,} {unit}\n" if total else f"{stage}\n")
+        sys.stderr.flush()
+
+
+class Rate:
+    """One long stage whose end is known only as a part of a whole: how many, how many a second, how long still.
+
+    A bar on a terminal, otherwise a line every LINE_EVERY_S; nothing where `silent`. Use as a context manager.
+    """
+
+    def __init__(self, *, verb: str, unit: str, silent: bool) -> None:
+        self._verb, self._unit = verb, unit
+        self._silent = silent
+        self._terminal = sys.stderr.isatty() and not silent
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=Console(stderr=True),
+            # lines of the answer go above the bar where both are on one terminal
+            redirect_stdout=sys.stdout.isatty(),
+            transient=True,
+            disable=not self._terminal,
+        )
+        self._task = self._bar.add_task("", total=None, left="")
+        self._began = self._written_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, done: int, *, part: float | None) -> None:
+        """It stands at `done`; `part`, from 0 to 1, is how much of the whole that is, None where nobody knows."""
+        now = time.monotonic()
+        every_s = 0.1 if self._terminal else LINE_EVERY_S
+        if self._silent or now - self._written_at < every_s:
+            return
+        self._written_at = now
+        elapsed_s = now - self._began
+        text = f"{self._verb} {done:,} {self._unit}, {done / elapsed_s:,.0f} a second"
+        left = ""
+        if part:
+            left = f"{timedelta(seconds=round(elapsed_s * (1 - min(part, 1.0)) / part))} left"
+        if self._terminal:
+            total = None if part is None else 1.0
+            self._bar.update(self._task, description=text, completed=part or 0.0, total=total, left=left)
+            return
+        sys.stderr.write(f"{text}, {left}\n" if left else f"{text}\n")
         sys.stderr.flush()

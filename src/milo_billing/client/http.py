@@ -132,14 +132,23 @@ class ApiClient:
             ) from error
         return cast("JSON", value) if isinstance(value, dict) else {"items": value}
 
-    def stream(self, method: str, path: str, *, body: object) -> Iterator[JSON]:
-        """The lines of a newline-delimited JSON answer, as they come."""
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object,
+        content_type: str = "application/json",
+        params: Mapping[str, str] | None = None,
+    ) -> Iterator[JSON]:
+        """The lines of a newline-delimited JSON answer, as they come; bytes of a body go as they are."""
         url = self._base("api") + path
-        headers = {"Accept": "application/x-ndjson", "Content-Type": "application/json"}
+        headers = {"Accept": "application/x-ndjson", "Content-Type": content_type}
+        content = body if isinstance(body, bytes) else orjson.dumps(body)
         timeout = httpx.Timeout(STREAM_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         try:
             with self._http.stream(
-                method, url, content=orjson.dumps(body), headers=headers, timeout=timeout
+                method, url, content=content, headers=headers, timeout=timeout, params=params
             ) as answer:
                 if answer.status_code >= 400:
                     answer.read()
@@ -167,21 +176,36 @@ def decode_error(answer: httpx.Response) -> ApiError:
         body = cast("JSON", loaded) if isinstance(loaded, dict) else {}
     except orjson.JSONDecodeError:
         body = {}  # a proxy's page: the status line has to do
-    details = cast("JSON", body.get("details") or {})
-    causes = tuple(
-        Cause(str(cause.get("field", "")), str(cause.get("reason", "")), str(cause.get("message", "")))
-        for cause in cast("list[JSON]", details.get("causes") or [])
-    )
     code = body.get("code")
     retry_after = answer.headers.get("Retry-After", "")
     return ApiError(
         str(body.get("message") or f"The server answered {answer.status_code} {answer.reason_phrase}."),
         code=answer.status_code,
         reason=str(body.get("reason") or (code if isinstance(code, str) else "")),
-        causes=causes,
+        causes=causes_of(body),
         where=f"{answer.request.method} {answer.request.url.path}",
         audit_id=str(answer.headers.get("Audit-Id", "")),
         retry_after_s=int(retry_after) if retry_after.isdigit() else None,
+    )
+
+
+def decode_status(body: JSON, *, where: str) -> ApiError:
+    """The error in a Status that came inside of an answer."""
+    return ApiError(
+        str(body.get("message") or "The server gave no reason."),
+        code=int(body.get("code") or 500),
+        reason=str(body.get("reason") or ""),
+        causes=causes_of(body),
+        where=where,
+    )
+
+
+def causes_of(body: JSON) -> tuple[Cause, ...]:
+    """Every field error that a Status names."""
+    details = cast("JSON", body.get("details") or {})
+    return tuple(
+        Cause(str(cause.get("field", "")), str(cause.get("reason", "")), str(cause.get("message", "")))
+        for cause in cast("list[JSON]", details.get("causes") or [])
     )
 
 

@@ -14,7 +14,7 @@ import yaml
 from milo_billing.client.errors import UnableToReadManifest
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml", ".json", ".jsonl")
 
 Manifest = dict[str, Any]
 
@@ -30,33 +30,28 @@ def read_manifests(text: str, *, where: str) -> tuple[Manifest, ...]:
         raise UnableToReadManifest(f"This is not YAML: {error}", where=where) from error
     manifests: list[Manifest] = []
     for number, document in enumerate(documents, start=1):
-        manifests.extend(_take_apart(document, where=f"{where}, document {number}"))
+        placed = take_apart(document, where=f"{where}, document {number}")
+        manifests.extend(manifest for _, manifest in placed)
     return tuple(manifests)
 
 
-def read_manifest_files(path: Path) -> tuple[Manifest, ...]:
-    """The manifests of a file, or of every .yaml, .yml and .json file of a folder in the order of their
-    names.
+def list_files(path: Path) -> tuple[Path, ...]:
+    """The file, or every .yaml, .yml, .json and .jsonl file of a folder in the order of their names.
+
+    Raises UnableToReadManifest where there is none.
     """
     if not path.exists():
         raise UnableToReadManifest("There is no such file or folder.", where=str(path))
-    files = [path]
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
-        if not files:
-            raise UnableToReadManifest(
-                "The folder holds no manifest.",
-                where=str(path),
-                next_step="Manifests end in .yaml, .yml or .json.",
-            )
-    manifests: list[Manifest] = []
-    for file in files:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UnableToReadManifest(f"It cannot be read as text: {error}", where=str(file)) from error
-        manifests.extend(read_manifests(text, where=str(file)))
-    return tuple(manifests)
+    if not path.is_dir():
+        return (path,)
+    files = tuple(sorted(file for file in path.iterdir() if file.suffix in SUFFIXES))
+    if not files:
+        raise UnableToReadManifest(
+            "The folder holds no manifest.",
+            where=str(path),
+            next_step="Manifests end in .yaml, .yml, .json or .jsonl.",
+        )
+    return files
 
 
 def with_last_applied(manifest: Manifest) -> Manifest:
@@ -106,13 +101,14 @@ def three_way_patch(
     return patch
 
 
-def _take_apart(document: object, *, where: str) -> Iterator[Manifest]:
+def take_apart(document: object, *, where: str) -> Iterator[tuple[str, Manifest]]:
+    """The manifest in a document, or those in a List, each with its place. Raises UnableToReadManifest."""
     if not isinstance(document, dict):
         raise UnableToReadManifest("A manifest is a mapping of fields, this is not.", where=where)
     manifest = cast("Manifest", document)
     if manifest.get("kind") == "List":
         for number, item in enumerate(cast("list[object]", manifest.get("items") or []), start=1):
-            yield from _take_apart(item, where=f"{where}, item {number}")
+            yield from take_apart(item, where=f"{where}, item {number}")
         return
     metadata: object = manifest.get("metadata")
     named = isinstance(metadata, dict) and (
@@ -127,4 +123,4 @@ def _take_apart(document: object, *, where: str) -> Iterator[Manifest]:
             where=where,
             next_step="Every manifest says apiVersion, kind and metadata.name.",
         )
-    yield manifest
+    yield where, manifest

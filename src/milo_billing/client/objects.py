@@ -144,15 +144,9 @@ class Objects:
         `namespace` stands in where the manifest names none. Raises ApiError with every field error.
         """
         kind = self.kind_of(manifest)
+        manifest = namespaced(kind, manifest, namespace=namespace)
         metadata: Mapping[str, Any] = manifest["metadata"]
-        where = metadata.get("namespace") or namespace
-        if kind.namespaced:
-            if not where:
-                raise UnableToReadManifest(
-                    f"{kind.kind} {metadata.get('name')!r} needs a namespace.",
-                    next_step="Say metadata.namespace: organization-<name>, or give -n.",
-                )
-            manifest = {**manifest, "metadata": {**metadata, "namespace": where}}
+        where = metadata.get("namespace")
         if not metadata.get("name"):
             return self._create(kind, manifest, namespace=where)
         wanted = with_last_applied(manifest)
@@ -195,6 +189,19 @@ class Objects:
             params={"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"},
         )
         return Applied("created", kind, created)
+
+
+def namespaced(kind: KindInfo, manifest: Manifest, *, namespace: str | None) -> Manifest:
+    """The manifest with its namespace, `namespace` where it names none. Raises UnableToReadManifest without either."""
+    metadata: Mapping[str, Any] = manifest["metadata"]
+    if not kind.namespaced or metadata.get("namespace"):
+        return manifest
+    if not namespace:
+        raise UnableToReadManifest(
+            f"{kind.kind} {metadata.get('name')!r} needs a namespace.",
+            next_step="Say metadata.namespace: organization-<name>, or give -n.",
+        )
+    return {**manifest, "metadata": {**metadata, "namespace": namespace}}
 
 
 def _discovered(document: JSON) -> Iterator[KindInfo]:

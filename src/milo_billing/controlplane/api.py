@@ -10,11 +10,12 @@ from typing import Any, Literal, cast
 from uuid import UUID
 
 from milo_billing.controlplane.applying import applied_draft, decode_applied
+from milo_billing.controlplane.authorizing import authorize
 from milo_billing.controlplane.decoding import Draft, decode, parse_body
-from milo_billing.controlplane.doors import Door, read_credentials, repeated, set_reach
+from milo_billing.controlplane.doors import Door, read_credentials, repeated
 from milo_billing.controlplane.engine import Engine
-from milo_billing.controlplane.identity import Identity, Reach, reaches
-from milo_billing.controlplane.kinds import PROVIDER_ORG, AnyKind, Json
+from milo_billing.controlplane.identity import Identity, Reach
+from milo_billing.controlplane.kinds import AnyKind, Json
 from milo_billing.controlplane.parameters import (
     DeleteOptions,
     continue_token,
@@ -40,7 +41,6 @@ from milo_billing.controlplane.selectors import parse_selector
 from milo_billing.controlplane.statuses import (
     Failure,
     Status,
-    forbidden,
     invalid,
     not_found,
     resource_name,
@@ -506,23 +506,15 @@ class ResourceApi:
     # -- who may ------------------------------------------------------------------------------------------------
 
     def _authorize(self, tx: Tx, identity: Identity, target: Target, verb: str) -> Reach:
-        """The reach of this verb, set on the transaction. Raises Forbidden in the words of Kubernetes."""
-        kind = target.kind
-        reach = self.engine.authorizer.reach(tx, identity, f"{kind.group}/{kind.plural}.{verb}")
-        public = kind.readable_by_all and verb in ("get", "list", "watch") and identity.uid != "anonymous"
-        allowed = bool(reach) or (public and "system:authenticated" in identity.groups)
-        if allowed and target.namespace is not None and reach != "*":
-            # an unknown namespace answers as a forbidden one: names of other organizations are not told
-            owner = self.engine.namespaces.find_owner(tx, target.namespace)
-            allowed = owner is not None and reaches(reach, owner)
-        if verb in kind.provider_only and not reaches(reach, PROVIDER_ORG):
-            allowed = False
-        if not allowed:
-            raise forbidden(
-                kind, name=target.name, namespace=target.namespace or "", user=identity.user, verb=verb
-            )
-        set_reach(tx, reach)
-        return reach
+        return authorize(
+            self.engine,
+            tx,
+            identity,
+            kind=target.kind,
+            namespace=target.namespace,
+            name=target.name,
+            verb=verb,
+        )
 
     def _check_dry_run(self, query: Mapping[str, str], verb: str) -> None:
         wanted = query.get("dryRun")

@@ -70,7 +70,7 @@ _YamlLoader.add_constructor(
 
 def _parse_patch(body: bytes) -> tuple[Any, list[str]]:
     try:
-        return _load_json(body)
+        return load_json(body)
     except ValueError as error:
         complaint = _go_complaint(body, error).removeprefix("json parse error: ")
         raise BadRequest(f"error decoding patch: {complaint}") from error
@@ -78,12 +78,12 @@ def _parse_patch(body: bytes) -> tuple[Any, list[str]]:
 
 def _parse_json(kind: AnyKind, body: bytes) -> tuple[Any, list[str]]:
     try:
-        return _load_json(body)
+        return load_json(body)
     except ValueError as error:
         raise BadRequest(_unrecognized(kind, _go_complaint(body, error), body)) from error
 
 
-def _load_json(body: bytes) -> tuple[Any, list[str]]:
+def load_json(body: bytes) -> tuple[Any, list[str]]:
     """The value, and the paths of its duplicate fields. Raises ValueError, or BadRequest when nested too deeply."""
     repeated: list[str] = []
 

@@ -101,7 +101,9 @@ class Engine:
             )
         if draft.resource_version:
             raise BadRequest("resourceVersion should not be set on objects to be created")
-        owner = self._owner_of_namespace(work.tx, kind, namespace)
+        owner = work.owners.get(namespace)
+        if owner is None:
+            owner = work.owners[namespace] = self._owner_of_namespace(work.tx, kind, namespace)
         name = draft.name or (draft.generate_name and draft.generate_name + _suffix())
         row = Row(
             uid=new_uid(),
@@ -136,7 +138,7 @@ class Engine:
             raise already_exists(kind, row.name)
         self._record(work, kind, row, old=None, change="ADDED", verb="create")
         kind.project(work.tx, to_object(kind, row), None, now=work.now)
-        self._settle(work, others)
+        self._settle_after(work, kind, others)
         return row
 
     def update(
@@ -198,7 +200,7 @@ class Engine:
         self.store.update(work.tx, kind, row, now=work.now)
         self._record(work, kind, row, old=found, change="MODIFIED", verb=verb)
         kind.project(work.tx, to_object(kind, row), old, now=work.now)
-        self._settle(work, others)
+        self._settle_after(work, kind, others)
         return row
 
     def act(self, work: Work, kind: AnyKind, *, namespace: str, name: str, action: str, request: Json) -> Row:
@@ -322,6 +324,21 @@ class Engine:
         rows = self.store.lock(work.tx, kinds)
         self._settle(work, {uid: (kinds[uid], row) for uid, row in rows.items()})
 
+    def settle_late(self, work: Work) -> None:
+        """Settle what writes of a kind that `settles_late` have left to be settled once."""
+        if work.late:
+            kinds = dict(work.late)
+            work.late.clear()
+            rows = self.store.lock(work.tx, kinds)
+            self._settle(work, {uid: (kinds[uid], row) for uid, row in rows.items()})
+
+    def _settle_after(self, work: Work, kind: AnyKind, others: dict[UUID, tuple[AnyKind, Row]]) -> None:
+        if work.late is not None and kind.settles_late:
+            later = {uid: of for uid, (of, _) in others.items() if of is not kind}
+            work.late.update(later)
+            others = {uid: found for uid, found in others.items() if uid not in later}
+        self._settle(work, others)
+
     # -- seal ---------------------------------------------------------------------------------------------------
 
     def commit(self, work: Work) -> None:
@@ -432,11 +449,11 @@ class Engine:
     ) -> dict[UUID, tuple[AnyKind, Row]]:
         """Everything this write changes, locked in uid order, so that two writes never wait for each other."""
         refs = kind.affects(tx, new, old)
-        kinds = self.store.uids(tx, [(self.registry.instance(r.kind), r.namespace, r.name) for r in refs])
-        if target is not None:
-            kinds[target] = kind
-        if not kinds:
-            return {}
+        keys = [(self.registry.instance(r.kind), r.namespace, r.name) for r in refs]
+        if target is None:
+            return self.store.lock_named(tx, keys) if keys else {}
+        kinds = self.store.uids(tx, keys)
+        kinds[target] = kind
         rows = self.store.lock(tx, kinds)
         return {uid: (kinds[uid], row) for uid, row in rows.items()}
 

@@ -183,6 +183,9 @@ class Kind(Generic[S, T]):
     staff, who hold it everywhere or for the provider itself, decide on them."""
     readable_by_all: ClassVar[bool] = False
     system: ClassVar[bool] = False
+    settles_late: ClassVar[bool] = False
+    """Whether objects of other kinds that a write affects may be settled once, after many objects of this kind were
+    written in one transaction: where no rule of this kind reads what that changes."""
 
     def default(self, spec: Json, *, name: str, labels: dict[str, str], now: datetime) -> None:
         """Fill in what the models' own defaults cannot: may change `spec` and `labels` in place."""

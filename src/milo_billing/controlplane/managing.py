@@ -4,6 +4,7 @@ Owns: which parts of an object have owners, and the conflict that a client reads
 """
 
 import copy
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
@@ -20,6 +21,11 @@ from milo_billing.controlplane.store import LAST_APPLIED
 
 KUBECTL = "kubectl"
 """The field manager of `kubectl apply --server-side`."""
+
+CLIENT_SIDE_APPLY = "kubectl-client-side-apply"
+"""The field manager of `kubectl apply` without --server-side."""
+
+_LAST_APPLIED_PATH = ("f:metadata", "f:annotations", f"f:{LAST_APPLIED}")
 
 _STRINGS: Json = {"type": "object", "additionalProperties": {"type": "string"}}
 _METADATA: Json = {
@@ -137,6 +143,32 @@ def merge_applied(
     return merged, [manager.wire() for manager in after if manager.fields]
 
 
+def adopt_client_side(found: Row, *, by: str) -> Row:
+    """The object as if `by` had applied on the server what was applied on the client's side before; a copy if it was.
+
+    So a field of that earlier configuration goes away when the next one does not have it. As client-go's csaupgrade
+    does before a first server-side apply; the annotation stays for the client that wrote it, and is nobody's.
+    """
+    if LAST_APPLIED not in (found.metadata.get("annotations") or {}):
+        return found
+    managers = ownership.managers_of(found.metadata.get("managedFields") or [])
+    before = [
+        m
+        for m in managers
+        if m.operation == "Update" and not m.subresource and m.name in (CLIENT_SIDE_APPLY, by)
+    ]
+    if not before:
+        return found
+    own: ownership.FieldSet = {}
+    for manager in (*before, *(m for m in managers if m.key == (by, "Apply", ""))):
+        own = ownership.union(own, manager.fields)
+    own = ownership.difference(own, ownership.from_paths([_LAST_APPLIED_PATH]))
+    kept = [m for m in managers if m not in before and m.key != (by, "Apply", "")]
+    adopted = Manager(by, "Apply", "", before[0].api_version, before[0].time, own)
+    entries = [manager.wire() for manager in (*kept, adopted)]
+    return replace(found, metadata={**found.metadata, "managedFields": entries})
+
+
 def _not_applied_before(
     conflicts: list[ownership.Conflict], kind: AnyKind, found: Row
 ) -> list[ownership.Conflict]:
@@ -155,7 +187,7 @@ def _not_applied_before(
     schema = owned_schema(kind)
     kept = {part: applied[part] for part in ("metadata", "spec") if isinstance(applied.get(part), dict)}  # pyright: ignore
     before = set(ownership.paths(ownership.owned_by_applying(kept, schema)))
-    before.add(("f:metadata", "f:annotations", f"f:{LAST_APPLIED}"))
+    before.add(_LAST_APPLIED_PATH)
     return [conflict for conflict in conflicts if conflict.path not in before]
 
 

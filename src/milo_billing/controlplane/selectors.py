@@ -56,6 +56,25 @@ class Selector:
             (fields.get(path, "") == value) is wanted for path, value, wanted in self.fields
         )
 
+    @property
+    def indexed_labels(self) -> tuple[dict[str, str], ...]:
+        """Labels of which every match carries at least one set; empty where the index on labels cannot help."""
+        wanted = [term for term in self.labels if term.operator == "in"]
+        single = {term.key: next(iter(term.values)) for term in wanted if len(term.values) == 1}
+        if single:
+            return (single,)
+        if not wanted:
+            return ()
+        narrowest = min(wanted, key=lambda term: len(term.values))
+        return tuple({narrowest.key: value} for value in sorted(narrowest.values))
+
+    @property
+    def indexed_fields(self) -> dict[str, str]:
+        """Values of selectable fields that every match has, beside name and namespace."""
+        return {
+            path: value for path, value, wanted in self.fields if wanted and not path.startswith("metadata.")
+        }
+
     def conditions(self) -> tuple[list[str], list[Any]]:
         """SQL conditions over controlplane.objects, and their parameters in order."""
         sql: list[str] = []

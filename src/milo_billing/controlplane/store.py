@@ -35,6 +35,9 @@ class Sealer(Protocol):
 REMAINING_COUNTED_MAX = 5_000
 """A list says how many objects remain up to this many; the field is optional, and counting is not free."""
 
+NARROWED_MAX = 5_000
+"""Up to so many matches a list looks each of them up; where there are more, it reads in the order of its page."""
+
 _COLUMNS: LiteralString = (
     "uid, namespace, name, owner_org, readable_by_all, generation, created_at, resource_version, "
     "deletion_requested_at, labels, metadata, spec, status"
@@ -67,6 +70,18 @@ class Store:
         found = tx.execute(query, (kind.group, kind.plural, namespace, name)).fetchone()
         return None if found is None else self._opened(tx, kind, found)
 
+    def find_many(self, tx: Tx, kind: AnyKind, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Row]:
+        """The objects of one kind that exist, by (namespace, name)."""
+        query: LiteralString = (
+            f"select {_COLUMNS} from controlplane.objects where {_OF_KIND} "
+            "and (namespace, name) in (select * from unnest(%s::text[], %s::text[]))"
+        )
+        namespaces, names = [key[0] for key in keys], [key[1] for key in keys]
+        found = tx.execute(query, (kind.group, kind.plural, namespaces, names)).fetchall()
+        if kind.personal:
+            self.sealer.prefetch(tx, (row[0] for row in found))
+        return {(row[1], row[2]): self._opened(tx, kind, row) for row in found}
+
     def lock(self, tx: Tx, kinds: dict[UUID, AnyKind]) -> dict[UUID, Row]:
         """Lock these objects in uid order and read them; one that has gone meanwhile is missing."""
         query: LiteralString = (
@@ -74,6 +89,22 @@ class Store:
         )
         rows = tx.execute(query, (sorted(kinds),)).fetchall()
         return {row[0]: self._opened(tx, kinds[row[0]], row) for row in rows}
+
+    def lock_named(self, tx: Tx, keys: Sequence[tuple[AnyKind, str, str]]) -> dict[UUID, tuple[AnyKind, Row]]:
+        """The same for the named objects that exist; the key is (kind, namespace, name)."""
+        query: LiteralString = (
+            f"select {_COLUMNS}, api_group, resource from controlplane.objects "
+            "where (api_group, resource, namespace, name) in "
+            "(select * from unnest(%s::text[], %s::text[], %s::text[], %s::text[])) order by uid for update"
+        )
+        kinds = {(kind.group, kind.plural): kind for kind, _, _ in keys}
+        columns = [(kind.group, kind.plural, namespace, name) for kind, namespace, name in keys]
+        rows = tx.execute(query, [list(column) for column in zip(*columns, strict=True)]).fetchall()
+        found: dict[UUID, tuple[AnyKind, Row]] = {}
+        for row in rows:
+            kind = kinds[row[-2], row[-1]]
+            found[row[0]] = kind, self._opened(tx, kind, row)
+        return found
 
     def uids(self, tx: Tx, keys: Sequence[tuple[AnyKind, str, str]]) -> dict[UUID, AnyKind]:
         """The uids of the named objects that exist; the key is (kind, namespace, name)."""
@@ -101,12 +132,12 @@ class Store:
 
         The collection's resource version is read in the same statement, so it belongs to the same snapshot.
         """
-        conditions, parameters = selector.conditions()
+        conditions, parameters = self._narrowed(tx, kind, selector)
         where: list[str] = ["api_group = %s", "resource = %s", *conditions]
         values: list[Any] = [kind.group, kind.plural, *parameters]
-        if namespace is not None:
+        if namespace is not None or not kind.namespaced:
             where.append("namespace = %s")
-            values.append(namespace)
+            values.append(namespace or "")
         unpaged = (" and ".join(where), list(values))
         if after is not None:
             where.append("(namespace, name) > (%s, %s)")
@@ -134,6 +165,28 @@ class Store:
         if kind.personal:
             self.sealer.prefetch(tx, (row[0] for row in kept))
         return Page(tuple(self._opened(tx, kind, row) for row in kept), resource_version, more, remaining)
+
+    def _narrowed(self, tx: Tx, kind: AnyKind, selector: Selector) -> tuple[list[str], list[Any]]:
+        """The selector's conditions, and which uids to look at where an index knows that they are few.
+
+        Many are found soon by reading in order. The functions are called again in the list's own statement: what it
+        finds must be of the same snapshot as the resource version that it tells.
+        """
+        conditions, parameters = selector.conditions()
+        for function, wanted in (
+            ("find_labelled", [Jsonb(labels) for labels in selector.indexed_labels]),
+            ("find_by_fields", Jsonb(selector.indexed_fields) if selector.indexed_fields else None),
+        ):
+            if not wanted:
+                continue
+            arguments = "%s, %s, %s::jsonb[]" if function == "find_labelled" else "%s, %s, %s::jsonb"
+            values = (kind.group, kind.plural, wanted)
+            query = f"select cardinality(controlplane.{function}({arguments}, %s))"
+            (found,) = tx.execute(query.encode(), (*values, NARROWED_MAX)).fetchone() or (0,)
+            if found < NARROWED_MAX:
+                few = f"uid = any ((select controlplane.{function}({arguments}, null))::uuid[])"
+                return [few, *conditions], [*values, *parameters]
+        return conditions, parameters
 
     def _count(self, tx: Tx, body: str, values: list[Any], *, after: tuple[str, str]) -> int | None:
         """How many rows come after; None where counting them would cost more than the page."""

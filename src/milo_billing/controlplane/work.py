@@ -36,6 +36,10 @@ class Work:
     field_manager: str = ""
     """Who the fields written belong to; empty for writes of the server itself, which own none."""
     changes: list[Change] = field(default_factory=list[Change])
+    owners: dict[str, int] = field(default_factory=dict[str, int])
+    """Who owns the namespaces that this transaction holds already."""
+    late: dict[UUID, AnyKind] | None = None
+    """What is to be settled once for many objects (`Kind.settles_late`); None settles with each object."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,11 @@ def hold_organization(tx: Tx, *, name: str) -> int:
     return number
 
 
+def find_and_hold_organization(tx: Tx, *, name: str) -> int | None:
+    """The same; None where there is none of that name."""
+    return _held(tx, name)
+
+
 def _held(tx: Tx, name: str) -> int | None:
     row = tx.execute("select directory.hold_organization(%s)", (name,)).fetchone()
     return None if row is None else row[0]

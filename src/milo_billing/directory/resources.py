@@ -24,7 +24,6 @@ from milo_billing.controlplane.kinds import (
 )
 from milo_billing.directory import operations, reads, rules, store
 from milo_billing.directory.types import GROUP, MIRROR_USER, ORGANIZATION_LABEL, SOURCE_UID
-from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import Conflict, FieldError, Forbidden
 
@@ -183,7 +182,7 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
             return
         yield from rules.name_errors(new.name, length_max=rules.PROJECT_NAME_LENGTH_MAX)
         owner = new.spec.owner_ref.name
-        if reads.find_organization(admission.tx, name=owner) is None:
+        if new.owner_org == PROVIDER_ORG:
             yield FieldError(
                 "spec.ownerRef.name",
                 "FieldValueNotFound",
@@ -197,23 +196,12 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
 
     @override
     def owner_org(self, tx: Tx, object: Object[ProjectSpec, ProjectStatus]) -> int:
-        """The organization's number; the provider's where there is none, which `validate` refuses."""
-        owner = reads.find_organization(tx, name=object.spec.owner_ref.name)
-        return PROVIDER_ORG if owner is None else owner.number
+        """The organization's number; the provider's where there is none, which `validate` refuses.
 
-    @override
-    def gather(
-        self,
-        tx: Tx,
-        object: Object[ProjectSpec, ProjectStatus],
-        old: Object[ProjectSpec, ProjectStatus] | None,
-        *,
-        now: datetime,
-        clock: Clock,
-    ) -> Any:
-        """Hold the organization while a project is created in it. Raises OrganizationGone."""
-        if old is None:
-            operations.hold_organization(tx, name=object.spec.owner_ref.name)
+        The organization cannot be deleted before the transaction ends.
+        """
+        owner = operations.find_and_hold_organization(tx, name=object.spec.owner_ref.name)
+        return PROVIDER_ORG if owner is None else owner
 
     @override
     def reconcile(
@@ -238,9 +226,6 @@ class Project(Kind[ProjectSpec, ProjectStatus]):
             store.insert_project(
                 tx, uid=object.uid, name=object.name, owner_org=object.owner_org, at=object.created_at
             )
-        else:
-            return
-        store.bump_projects_version(tx)
 
 
 def _refuse_others(

@@ -12,7 +12,7 @@ from milo_billing.client.errors import UnableToReadManifest
 from milo_billing.client.manifests import (
     LAST_APPLIED,
     last_applied,
-    read_manifest_files,
+    list_files,
     read_manifests,
     three_way_patch,
     with_last_applied,
@@ -59,14 +59,14 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path):
     (tmp_path / "2.yaml").write_text("apiVersion: v1\nkind: A\nmetadata: {name: second}")
     (tmp_path / "1.json").write_text('{"apiVersion": "v1", "kind": "A", "metadata": {"name": "first"}}')
     (tmp_path / "notes.txt").write_text("not a manifest")
-    assert [m["metadata"]["name"] for m in read_manifest_files(tmp_path)] == ["first", "second"]
+    assert [file.name for file in list_files(tmp_path)] == ["1.json", "2.yaml"]
 
 
 def test_a_folder_without_manifests_and_a_missing_file_are_refused(tmp_path: Path):
     with pytest.raises(UnableToReadManifest, match="holds no manifest"):
-        read_manifest_files(tmp_path)
+        list_files(tmp_path)
     with pytest.raises(UnableToReadManifest, match="no such file"):
-        read_manifest_files(tmp_path / "absent.yaml")
+        list_files(tmp_path / "absent.yaml")
 
 
 def test_the_annotation_carries_the_manifest_without_itself():

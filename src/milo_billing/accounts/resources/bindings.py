@@ -104,6 +104,7 @@ class BillingAccountBinding(Kind[BillingAccountBindingSpec, BillingAccountBindin
         Column("Project", ".spec.projectRef.name"),
     )
     selectable = ("spec.billingAccountRef.name", "spec.projectRef.name", "status.phase")
+    settles_late = True  # an account counts its projects; whether it can pay does not hang on the count
 
     def __init__(self, *, rebinding: Rebinding = "supersede") -> None:
         """`rebinding` says what a second binding of a project does (server setting accounts.rebinding)."""
