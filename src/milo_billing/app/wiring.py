@@ -41,8 +41,11 @@ from milo_billing.infra.runtime import Runtime
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
+from milo_billing.usage import jobs as usage_jobs
 from milo_billing.usage.engine.pipeline import UsageEngine
+from milo_billing.usage.engine.replay import Replayer
 from milo_billing.usage.routes import ingest as usage_routes
+from milo_billing.usage.routes import quarantine as quarantine_routes
 
 CHANGES_KEPT = 200_000
 """Changes that a watch may resume over; older ones are pruned, and a watcher that is further behind lists again."""
@@ -126,6 +129,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *access_routes.routes(door),
         *accounts_routes.routes(door),
         *usage_routes.read_routes(door),
+        *quarantine_routes.routes(door),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments()),
         *edge.routes(),
     ]
@@ -181,4 +185,14 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
     return (
         Task(COLLECT, collect),
         Periodic(Task("controlplane.prune_changes", prune), cron="23 * * * *"),
+        *usage_jobs.tasks(
+            database=runtime.databases.job,
+            clock=runtime.clock,
+            replayer=lambda: Replayer(
+                runtime.databases.ingest,
+                process=new_uid(),
+                random_bits=random_bits,
+                late_days_max=runtime.settings.late_days_max,
+            ),
+        ),
     )
