@@ -731,7 +731,8 @@ create table usage.events (
 -- The partitions there are: events of an id day without one, or with a sealed one, are ID_EXPIRED.
 create table usage.days (
     day date primary key,           -- UTC day of id time
-    sealed_at timestamptz
+    sealed_at timestamptz,
+    indexed boolean not null default false      -- its events can be found by (account, meter, id), for disputes
 );
 
 -- Ids that are neither ULID nor UUIDv7: 128-bit hash of (sender's organization, source, id) → the event's id.
@@ -932,8 +933,8 @@ create policy reach on usage.import_chunks for select to milo_app, milo_job
     using (exists (select from usage.imports i where i.id = import));
 
 grant select on usage.events, usage.dimension_sets, usage.resources, usage.quarantine, usage.rollups, usage.deltas,
-    usage.tallies, usage.imports, usage.import_chunks, usage.discarded, usage.replays, usage.replayed
-    to milo_app, milo_job;
+    usage.tallies, usage.imports, usage.import_chunks, usage.discarded, usage.replays, usage.replayed,
+    usage.days to milo_app, milo_job;
 grant insert, update on usage.imports to milo_app;
 grant insert on usage.discarded, usage.replays to milo_app;
 grant delete on usage.quarantine to milo_app;

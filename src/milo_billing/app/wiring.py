@@ -44,6 +44,7 @@ from milo_billing.invoicing.operations import Office
 from milo_billing.usage import jobs as usage_jobs
 from milo_billing.usage.engine.pipeline import UsageEngine
 from milo_billing.usage.engine.replay import Replayer
+from milo_billing.usage.routes import events as event_routes
 from milo_billing.usage.routes import ingest as usage_routes
 from milo_billing.usage.routes import quarantine as quarantine_routes
 
@@ -130,6 +131,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *accounts_routes.routes(door),
         *usage_routes.read_routes(door),
         *quarantine_routes.routes(door),
+        *event_routes.routes(door),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments()),
         *edge.routes(),
     ]
@@ -187,6 +189,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
         Periodic(Task("controlplane.prune_changes", prune), cron="23 * * * *"),
         *usage_jobs.tasks(
             database=runtime.databases.job,
+            ingest=runtime.databases.ingest,
             clock=runtime.clock,
             replayer=lambda: Replayer(
                 runtime.databases.ingest,

@@ -24,7 +24,7 @@ from milo_billing.usage.engine.knowledge import Versions, nothing, refreshed
 from milo_billing.usage.engine.prepare import Preparer
 from milo_billing.usage.engine.prepared import Limits, Prepared
 from milo_billing.usage.engine.write import Decided, take_note, write_group
-from milo_billing.usage.types import RETENTION_DAYS
+from milo_billing.usage.types import INDEXED_AFTER_DAYS, RETENTION_DAYS
 
 DAYS_AHEAD: Final = 2
 """Partitions are made so many days ahead: an id may be an hour in the future, and a day begins while we write."""
@@ -141,7 +141,7 @@ class Committer:
             return
         first, last = to_date(today - RETENTION_DAYS), to_date(today + DAYS_AHEAD)
         with self._database.transaction(reach=EVERYWHERE) as tx:
-            store.ensure_days(tx, first=first, last=last)
+            store.ensure_days(tx, first=first, last=last, past=to_date(today - INDEXED_AFTER_DAYS))
             open_days = store.find_open_days(tx)
         if open_days is not None:
             self._first_open_day = day_number(open_days[0])
