@@ -279,6 +279,25 @@ def count_quarantined(tx: Tx, *, wanted: QuarantineFilter) -> int:
     return 0 if row is None else row[0]
 
 
+def measure_quarantine(tx: Tx) -> dict[str, tuple[int, float]]:
+    """By reason, how many events wait, and for how many seconds the first of them has; by the database's clock."""
+    rows = tx.execute(
+        "select reason, count(*), greatest(0, extract(epoch from now() - min(received_at)))::float8 "
+        "from usage.quarantine group by reason"
+    )
+    return {reason: (events, oldest_s) for reason, events, oldest_s in rows}
+
+
+def measure_replays(tx: Tx) -> tuple[int, float]:
+    """How many replays run, and for how many seconds the slowest of them has not come further; 0 without any."""
+    row = tx.execute(
+        "select count(*), greatest(0, coalesce(extract(epoch from now() - min(updated_at)), 0))::float8 "
+        "from usage.replays where state = 'running'"
+    ).fetchone()
+    assert row is not None, "an aggregate has one row"
+    return row[0], row[1]
+
+
 _REPLAY: LiteralString = (
     "select id, organizations, reason, meter, project, received_from, received_to, accept_late, opened_by, opened_at, "
     "state, cursor, total, replayed, kept, duplicate, updated_at, finished_at from usage.replays"

@@ -39,6 +39,9 @@ EVENTS_MAX: Final = 10_000
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bytes a request, at most, after decompression."""
 
+EVENT_BYTES_MAX: Final = 64 * 1024
+"""Bytes an event, at most, in its JSON; CloudEvents asks for at least as much of whoever passes events on."""
+
 CHUNK_ROWS_MAX: Final = 5_000
 """Rows a chunk of an import, at most."""
 

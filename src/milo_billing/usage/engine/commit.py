@@ -4,6 +4,7 @@ Owns: retries, refreshing what is known, the search for an event that cannot be 
 what a transaction does (write).
 """
 
+from collections import Counter
 from collections.abc import Callable
 from threading import Lock
 from typing import Final
@@ -154,8 +155,10 @@ class Committer:
             self._preparer.resources.mark_stored(prepared.new_resources)
         metrics.GROUPS.inc()
         metrics.GROUP_EVENTS.observe(prepared.group.size)
+        fates: Counter[str] = Counter()
         for (_, _, fate), events in decided.tallies.items():
-            metrics.EVENTS.labels(fate).inc(events)
+            fates[fate] += events
+        metrics.count_fates(fates)
 
 
 def _today(group: Group) -> int:
