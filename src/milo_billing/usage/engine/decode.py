@@ -156,7 +156,7 @@ def decode_batch(body: bytes) -> Batch:
         return _decode_singly(body)
     if len(events) > EVENTS_MAX:
         raise _too_many(len(events))
-    if len(body) > EVENT_BYTES_MAX + len(events) * EVENT_BYTES_USUAL:
+    if len(body) > EVENT_BYTES_MAX + (len(events) - 1) * EVENT_BYTES_USUAL:
         _check_sizes(_decode_raw(body))
     if all(map(_is_json, {event.datacontenttype for event in events})):
         return Batch(events=events, rejected=[], body=body)
