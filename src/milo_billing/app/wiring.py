@@ -46,8 +46,12 @@ from milo_billing.infra.settings import Settings
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
-from milo_billing.usage import routes as usage_routes
+from milo_billing.usage import jobs as usage_jobs
 from milo_billing.usage.engine.pipeline import UsageEngine
+from milo_billing.usage.engine.replay import Replayer
+from milo_billing.usage.routes import events as event_routes
+from milo_billing.usage.routes import ingest as usage_routes
+from milo_billing.usage.routes import quarantine as quarantine_routes
 
 if TYPE_CHECKING:
     from milo_billing.adapters.remote_directory import RemoteDirectory
@@ -141,6 +145,8 @@ def build_api(runtime: Runtime) -> Starlette:
         *access_routes.routes(door),
         *accounts_routes.routes(door),
         *usage_routes.read_routes(door),
+        *quarantine_routes.routes(door),
+        *event_routes.routes(door),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments()),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
@@ -197,6 +203,17 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
     return (
         Task(COLLECT, collect),
         Periodic(Task("controlplane.prune_changes", prune), cron="23 * * * *"),
+        *usage_jobs.tasks(
+            database=runtime.databases.job,
+            ingest=runtime.databases.ingest,
+            clock=runtime.clock,
+            replayer=lambda: Replayer(
+                runtime.databases.ingest,
+                process=new_uid(),
+                random_bits=random_bits,
+                late_days_max=runtime.settings.late_days_max,
+            ),
+        ),
     )
 
 

@@ -1,16 +1,19 @@
 """Verbs of usage that doors, jobs and other slices call. Ingest itself is a machine of its own (engine)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from milo_billing.access import operations as access
 from milo_billing.controlplane.identity import Identity
-from milo_billing.infra.database import Tx
+from milo_billing.infra import jobs
+from milo_billing.infra.database import Reach, Tx
 from milo_billing.usage import reads, rules, store
 from milo_billing.usage.engine.commit import DAYS_AHEAD
 from milo_billing.usage.types import (
+    INDEXED_AFTER_DAYS,
     RETENTION_DAYS,
     ChunkResult,
     Import,
@@ -21,7 +24,16 @@ from milo_billing.usage.types import (
     ImportIncomplete,
     ImportNotFound,
     ImportRowsChanged,
+    QuarantineFilter,
+    Replay,
+    ReplayNotFound,
 )
+
+REPLAY: Final = "usage.replay"
+"""The job that goes on with a replay; its argument `replay` is the replay's id."""
+
+DISCARDED_AT_ONCE_MAX: Final = 10_000
+"""Events that one transaction discards at most; the caller comes back for the rest."""
 
 
 def ensure_partitions(tx: Tx, *, now: datetime) -> tuple[date, ...]:
@@ -31,8 +43,23 @@ def ensure_partitions(tx: Tx, *, now: datetime) -> tuple[date, ...]:
     """
     today = now.astimezone(UTC).date()
     return store.ensure_days(
-        tx, first=today - timedelta(days=RETENTION_DAYS), last=today + timedelta(days=DAYS_AHEAD)
+        tx,
+        first=today - timedelta(days=RETENTION_DAYS),
+        last=today + timedelta(days=DAYS_AHEAD),
+        past=today - timedelta(days=INDEXED_AFTER_DAYS),
     )
+
+
+def index_events(tx: Tx, *, now: datetime) -> tuple[date, ...]:
+    """Make the events of past days findable by account and meter; returns the days that were indexed.
+
+    `tx` is of milo_ingest, in autocommit and outside a transaction; nobody who writes has to wait.
+    """
+    past = now.astimezone(UTC).date() - timedelta(days=INDEXED_AFTER_DAYS)
+    days = store.list_unindexed_days(tx, past=past)
+    for day in days:
+        store.index_day(tx, day=day)
+    return days
 
 
 def open_import(
@@ -125,3 +152,108 @@ def complete_import(tx: Tx, *, id: UUID, now: datetime) -> Import:
         )
     store.complete_import(tx, id=id, now=now)
     return get_import(tx, id=id)
+
+
+def discard_quarantined(
+    tx: Tx,
+    *,
+    ids: Sequence[UUID] | None,
+    wanted: QuarantineFilter,
+    reason: str,
+    identity: Identity,
+    audit_id: UUID,
+    now: datetime,
+) -> int:
+    """Give up quarantined events within reach: those of `ids`, or all that match; how many that were.
+
+    At most DISCARDED_AT_ONCE_MAX. They stay known: sent again, they are duplicates. Audited for each organization
+    whose events they were.
+    """
+    gone = store.discard(
+        tx, ids=ids, wanted=wanted, by=identity.user, at=now, why=reason, limit=DISCARDED_AT_ONCE_MAX
+    )
+    for owner_org, events in sorted(gone.items()):
+        access.record(
+            tx,
+            chain=owner_org,
+            at=now,
+            audit_id=audit_id,
+            actor=identity.user,
+            verb="discard",
+            target="billing.miloapis.com/quarantinedevents//",
+            detail={"reason": reason, "events": events, "filter": _audited(wanted), **identity.audited},
+        )
+    return sum(gone.values())
+
+
+def open_replay(
+    tx: Tx,
+    *,
+    id: UUID,
+    wanted: QuarantineFilter,
+    accept_late: bool,
+    reach: Reach,
+    identity: Identity,
+    audit_id: UUID,
+    now: datetime,
+) -> Replay:
+    """Have the matching events tried again that belong to the organizations in `reach`; a worker does it.
+
+    `accept_late` lifts the late window for them; the caller has checked the permission. Events that are received after
+    `now` are not part of it. Audited. Nothing that matches makes a replay that is finished already.
+    """
+    total = reads.count_quarantined(tx, wanted=wanted)
+    replay = Replay(
+        id=id,
+        organizations=None if reach == "*" else tuple(sorted(reach)),
+        filter=wanted,
+        accept_late=accept_late,
+        opened_by=identity.user,
+        opened_at=now,
+        state="running" if total else "finished",
+        cursor=UUID(int=0),
+        total=total,
+        replayed=0,
+        kept=0,
+        duplicate=0,
+        updated_at=now,
+        finished_at=None if total else now,
+    )
+    store.insert_replay(tx, replay)
+    if total:
+        resume_replay(tx, id=id)
+        access.record(
+            tx,
+            chain=rules.sender_organization(reach),
+            at=now,
+            audit_id=audit_id,
+            actor=identity.user,
+            verb="replay",
+            target=f"billing.miloapis.com/usagereplays//{id}",
+            detail={
+                "events": total,
+                "filter": _audited(wanted),
+                "acceptLate": accept_late,
+                "organizations": "*" if replay.organizations is None else list(replay.organizations),
+                **identity.audited,
+            },
+            target_uid=id,
+        )
+    return replay
+
+
+def resume_replay(tx: Tx, *, id: UUID) -> None:
+    """Have a worker go on with the replay, unless a job for it waits already."""
+    jobs.defer(tx, REPLAY, lock=f"{REPLAY}/{id}", once=f"{REPLAY}/{id}", replay=str(id))
+
+
+def get_replay(tx: Tx, *, id: UUID) -> Replay:
+    """The replay of that id, and how far it has come. Raises ReplayNotFound, also where it is out of reach."""
+    found = reads.find_replay(tx, id=id)
+    if found is None:
+        raise ReplayNotFound(f"there is no replay {id}")
+    return found
+
+
+def _audited(wanted: QuarantineFilter) -> dict[str, str]:
+    return {name: str(value) for name, value in asdict(wanted).items() if value is not None}

@@ -6,7 +6,11 @@ Hashes here are part of the stored data: they must not change, nor depend on the
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Literal
+from uuid import UUID
+
+from milo_billing.kernel.ids import ULID, ulid_to_int
 
 
 def sender_organization(reach: frozenset[int] | Literal["*"]) -> int:
@@ -55,3 +59,18 @@ def import_row_id(*, row: int, meter: str) -> str:
 def import_source(import_id: str) -> str:
     """The CloudEvents source of an import's rows."""
     return f"urn:milo-billing:import:{import_id}"
+
+
+def format_instant(instant: datetime) -> str:
+    """RFC 3339 in UTC, with as many decimals as are not zero."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_event_id(text: str) -> UUID | None:
+    """The id that an event is stored under, from a ULID or a UUID in any spelling; None if it is neither."""
+    if ULID.fullmatch(text):
+        return UUID(int=ulid_to_int(text))
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

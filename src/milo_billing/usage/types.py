@@ -4,12 +4,13 @@ Values only. The words follow `docs/glossary.md`; the reason codes are part of t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Final, Literal, TypeAlias
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from milo_billing.kernel.errors import BadRequest, Conflict, NotFound
+from milo_billing.kernel.ids import int_to_ulid
 
 RejectReason: TypeAlias = Literal[
     "INVALID_ULID",
@@ -38,6 +39,9 @@ EVENTS_MAX: Final = 10_000
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bytes a request, at most, after decompression."""
 
+EVENT_BYTES_MAX: Final = 64 * 1024
+"""Bytes an event, at most, in its JSON; CloudEvents asks for at least as much of whoever passes events on."""
+
 CHUNK_ROWS_MAX: Final = 5_000
 """Rows a chunk of an import, at most."""
 
@@ -46,6 +50,11 @@ FUTURE_S_MAX: Final = 3_600
 
 RETENTION_DAYS: Final = 45
 """For how many days an event can still come in, reckoned from the time in its id (domain.md §4)."""
+
+
+INDEXED_AFTER_DAYS: Final = 1
+"""Days of id time that lie so far back get an index for disputes: little is written to them any more, so that ingest
+does not pay for it."""
 
 
 class UnreadableEvents(BadRequest):
@@ -74,6 +83,14 @@ class ImportComplete(Conflict):
 
 class ImportIncomplete(Conflict):
     """Rows are missing, so the import cannot be completed."""
+
+
+class EventNotFound(NotFound):
+    """No event has this id, or none within reach."""
+
+
+class ReplayNotFound(NotFound):
+    """No replay has this id, or none within reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,3 +221,162 @@ class ChunkResult:
     quarantined: int
     duplicate: int
     rejected: tuple[RejectedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineFilter:
+    """Some of the quarantine; None stands for any. The period is of receipt, `received_to` is not in it."""
+
+    reason: QuarantineReason | None = None
+    meter: str | None = None
+    project: str | None = None
+    received_from: datetime | None = None
+    received_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEntry:
+    """An event that is accepted and not billed. `meter` and `project` as they were sent, cut short.
+
+    `event_at` is None where the time could not be read. `size` is the original's, in bytes.
+    """
+
+    id: UUID
+    reason: QuarantineReason
+    detail: str
+    meter: str
+    project: str
+    event_at: datetime | None
+    received_at: datetime
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """Who gave an event up, when and why."""
+
+    by: str
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedOriginal:
+    """A quarantined event with its JSON, byte for byte as it was sent; `discarded` if somebody gave it up."""
+
+    entry: QuarantineEntry
+    event: bytes
+    discarded: Discarded | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineDepth:
+    """How many events wait with this reason and meter; `oldest` is the first receipt among them."""
+
+    reason: QuarantineReason
+    meter: str
+    events: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A part of the quarantine that is tried again; `organizations` None is everybody's.
+
+    Of `total` events that matched when it was opened, `replayed` are billed now, `kept` failed again and wait on with
+    what is wrong now, `duplicate` were billed already. Fewer may come together: others were discarded or replayed
+    meanwhile. `cursor` is the last id that was looked at.
+    """
+
+    id: UUID
+    organizations: tuple[int, ...] | None
+    filter: QuarantineFilter
+    accept_late: bool
+    opened_by: str
+    opened_at: datetime
+    state: Literal["running", "finished"]
+    cursor: UUID
+    total: int
+    replayed: int
+    kept: int
+    duplicate: int
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Some of the stored events; None stands for any. Billing days in [first, end).
+
+    `match` constrains dimensions as a Sku does, `resource` what was measured: each named part has this value. Events
+    that began to count until `counted_until`, or after `counted_after`: by their receipt, or their replay.
+    """
+
+    accounts: tuple[int, ...] | None = None
+    projects: tuple[int, ...] | None = None
+    meters: tuple[int, ...] | None = None
+    first: date | None = None
+    end: date | None = None
+    match: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    resource: Mapping[str, str] = field(default_factory=dict[str, str])
+    counted_until: datetime | None = None
+    counted_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """A stored event and what it counts for. Numbers as in UsageRow; names as they are now, empty out of reach.
+
+    `day` is the billing day in the account's zone. `replayed_at` is when it began to count, if it came from quarantine.
+    """
+
+    id: UUID
+    event_at: datetime
+    received_at: datetime
+    replayed_at: datetime | None
+    account: int
+    project: int
+    meter: int
+    day: date
+    value: int
+    dimensions: Mapping[str, str]
+    resource: Mapping[str, object] | None
+    namespace: str = ""
+    account_name: str = ""
+    project_name: str = ""
+    meter_name: str = ""
+
+    def body(self) -> dict[str, Any]:
+        """The event as every door shows it; `value` is a text, since JSON readers lose digits of an int64."""
+        shown: dict[str, Any] = {
+            "id": str(self.id),
+            "ulid": int_to_ulid(self.id.int),
+            "namespace": self.namespace,
+            "account": self.account_name,
+            "project": self.project_name,
+            "meter": self.meter_name,
+            "day": self.day.isoformat(),
+            "value": str(self.value),
+            "dimensions": dict(self.dimensions),
+            "resource": None if self.resource is None else dict(self.resource),
+            "eventAt": _shown(self.event_at),
+            "receivedAt": _shown(self.received_at),
+        }
+        return shown if self.replayed_at is None else {**shown, "replayedAt": _shown(self.replayed_at)}
+
+
+def _shown(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events by id. `after` continues the list, None at the end; a page may be short, or empty, and not the last."""
+
+    events: tuple[UsageEvent, ...]
+    after: UUID | None
+
+    def body(self) -> dict[str, Any]:
+        """The page as every door shows it."""
+        more = {} if self.after is None else {"continue": str(self.after)}
+        return {"metadata": more, "items": [event.body() for event in self.events]}

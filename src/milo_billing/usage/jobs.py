@@ -1,0 +1,44 @@
+"""What workers do for usage: go on with replays, also those that a worker left behind, and index past days."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from milo_billing.infra.clock import Clock
+from milo_billing.infra.database import EVERYWHERE, Database, connect
+from milo_billing.infra.jobs import Periodic, Task
+from milo_billing.usage import operations, reads
+from milo_billing.usage.engine.replay import Replayer
+
+REPLAY_STALLED: Final = timedelta(minutes=2)
+"""A running replay that has not come further for so long is given to a worker again."""
+
+_RESUMED_AT_ONCE_MAX: Final = 100
+
+
+def tasks(
+    *, database: Database, ingest: Database, clock: Clock, replayer: Callable[[], Replayer]
+) -> tuple[Periodic | Task, ...]:
+    """`ingest` is of milo_ingest. `replayer` makes one for a job; jobs of different replays run beside each other."""
+
+    def replay(replay: str) -> None:
+        replayer().run(UUID(replay), now=clock.now)
+
+    def resume_replays(timestamp: int) -> None:
+        del timestamp
+        with database.transaction(reach=EVERYWHERE) as tx:
+            before = clock.now() - REPLAY_STALLED
+            for id in reads.list_stalled_replays(tx, before=before, limit=_RESUMED_AT_ONCE_MAX):
+                operations.resume_replay(tx, id=id)
+
+    def index_events(timestamp: int) -> None:
+        del timestamp
+        with connect(ingest.conninfo, role=ingest.role, autocommit=True) as tx:
+            operations.index_events(tx, now=clock.now())
+
+    return (
+        Task(operations.REPLAY, replay),
+        Periodic(Task("usage.resume_replays", resume_replays), cron="* * * * *"),
+        Periodic(Task("usage.index_events", index_events), cron="17 * * * *"),
+    )
