@@ -12,6 +12,7 @@ from uuid import UUID
 
 import orjson
 
+from milo_billing.controlplane.bodies import check_value
 from milo_billing.controlplane.discovery import REVIEWS, Review
 from milo_billing.controlplane.doors import Credentials, Door
 from milo_billing.controlplane.engine import Namespaces
@@ -248,6 +249,7 @@ def _read_spec(asked: Review, body: bytes, content_type: str) -> Json:
         ) from error
     if not isinstance(value, dict):
         raise BadRequest(f"the object provided is unrecognized (must be of type {asked.kind})")
+    check_value(cast("object", value))
     wire = cast("Json", value)
     _check_type(asked, str(wire.get("apiVersion", "")), str(wire.get("kind", "")))
     spec: Any = wire.get("spec") or {}

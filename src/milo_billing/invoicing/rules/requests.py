@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import orjson
 
 from milo_billing.accounts.types import Account
+from milo_billing.controlplane.bodies import check_value
 from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import local_midnight, parse_month
 
@@ -38,6 +39,7 @@ def parse_run(body: bytes) -> RunRequest:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
+    check_value(value)
     if not isinstance(value, dict):
         raise BadRequest('the body must be a JSON object such as {"month": "2026-10"}')
     fields = cast("dict[str, Any]", value)
@@ -72,11 +74,16 @@ def _accounts(value: Any) -> tuple[tuple[str, str], ...]:
 def parse_page(parameters: Mapping[str, str]) -> Page:
     """`limit` (1..500) and `continue`, as the list before gave it. Raises BadRequest."""
     limit, after = parameters.get("limit", str(LINES_MAX)), parameters.get("continue", "0")
-    if not limit.isascii() or not limit.isdecimal() or int(limit) < 1:
+    if not _is_number(limit) or int(limit) < 1:
         raise BadRequest(f'parameter "limit": {limit!r} is no positive number')
-    if not after.isascii() or not after.isdecimal() or int(after) > 2**31 - 1:
+    if not _is_number(after) or int(after) > 2**31 - 1:
         raise BadRequest(f'parameter "continue": {after!r} does not come from a list of lines')
     return Page(after=int(after), limit=min(int(limit), LINES_MAX))
+
+
+def _is_number(text: str) -> bool:
+    """Digits, and no more than any number of lines has."""
+    return text.isascii() and text.isdecimal() and len(text) < 20
 
 
 def stood_in(account: Account, wanted: RunRequest) -> bool:
