@@ -280,10 +280,10 @@ def _names(cluster: "Cluster") -> dict[str, tuple[str, ...]]:
         items = cast("list[Manifest]", listed["items"])
         standing += [item["metadata"]["name"] for item in items]
     return {
-        "namespace": (ACME, RIVALS, "default", "organization-nobody"),
+        "namespace": (ACME, RIVALS),
         "name": (*dict.fromkeys(standing), "fresh", "fresh-2"),
-        "project": ("web", "zq7project", "nobody"),
-        "account": ("main", "zq7account", "nobody"),
+        "project": ("web", "zq7project"),
+        "account": ("main", "zq7account"),
         "id": ("00000000-0000-4000-8000-000000000001", "nonsense"),
         "number": ("0", "1", "99999999999999999999"),
     }

@@ -11,11 +11,11 @@ from typing import Any, Literal, cast
 import yaml
 from typing_extensions import override
 
-from milo_billing.controlplane.bodies import DEPTH_MAX, check_value
 from milo_billing.controlplane.kinds import AnyKind, Json
 from milo_billing.controlplane.rows import MANAGED
 from milo_billing.controlplane.schemas import prune, structural_schema
 from milo_billing.controlplane.statuses import Failure, Status, invalid
+from milo_billing.kernel.bodies import DEPTH_MAX, check_value
 from milo_billing.kernel.errors import BadRequest, FieldError
 
 FieldValidation = Literal["Strict", "Warn", "Ignore"]

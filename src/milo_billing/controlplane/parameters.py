@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import orjson
 
-from milo_billing.controlplane.bodies import check_text
 from milo_billing.controlplane.decoding import FieldValidation, parse_body
 from milo_billing.controlplane.kinds import AnyKind, Json
 from milo_billing.controlplane.patches import MERGE_PATCH
 from milo_billing.controlplane.rows import Row
 from milo_billing.controlplane.statuses import Failure, invalid
 from milo_billing.controlplane.work import Preconditions
+from milo_billing.kernel.bodies import check_text
 from milo_billing.kernel.errors import BadRequest, FieldError
 
 _UINT64_DIGITS = 20

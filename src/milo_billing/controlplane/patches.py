@@ -7,9 +7,9 @@ import jsonpatch  # pyright: ignore[reportMissingTypeStubs]
 import orjson
 from jsonpointer import JsonPointerException, resolve_pointer  # pyright: ignore[reportMissingTypeStubs]
 
-from milo_billing.controlplane.bodies import check_value
 from milo_billing.controlplane.kinds import Json
 from milo_billing.controlplane.statuses import Failure, Status
+from milo_billing.kernel.bodies import check_value
 from milo_billing.kernel.errors import BadRequest, TooLarge
 
 JSON_PATCH = "application/json-patch+json"

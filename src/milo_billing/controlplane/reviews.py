@@ -12,7 +12,6 @@ from uuid import UUID
 
 import orjson
 
-from milo_billing.controlplane.bodies import check_value
 from milo_billing.controlplane.discovery import REVIEWS, Review
 from milo_billing.controlplane.doors import Credentials, Door
 from milo_billing.controlplane.engine import Namespaces
@@ -22,6 +21,7 @@ from milo_billing.controlplane.kinds import AnyKind, Json, Registry
 from milo_billing.controlplane.protobuf import KUBERNETES_MAGIC, Message, nested, read_message, text
 from milo_billing.controlplane.statuses import Failure, Status, invalid
 from milo_billing.infra.database import Tx
+from milo_billing.kernel.bodies import check_value
 from milo_billing.kernel.errors import BadRequest, FieldError
 
 JSON = "application/json"

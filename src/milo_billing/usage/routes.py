@@ -23,11 +23,11 @@ from starlette.routing import Route
 
 from milo_billing.accounts import reads as accounts
 from milo_billing.catalog import reads as catalog
-from milo_billing.controlplane.bodies import check_value
 from milo_billing.controlplane.doors import Call, Door
 from milo_billing.controlplane.edge import read_body
 from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import monotonic_s, new_uid
+from milo_billing.kernel.bodies import check_value
 from milo_billing.kernel.errors import BadRequest, Forbidden, NotFound, TooLarge, Unavailable
 from milo_billing.usage import operations, reads, rules
 from milo_billing.usage.engine import decode, groups

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import orjson
 
 from milo_billing.accounts.types import Account
-from milo_billing.controlplane.bodies import check_value
+from milo_billing.kernel.bodies import check_value
 from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import local_midnight, parse_month
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from milo_billing.app.wiring import build_registry
-from milo_billing.controlplane.bodies import DEPTH_MAX, VALUES_MAX, check_value
 from milo_billing.controlplane.decoding import parse_body
+from milo_billing.kernel.bodies import DEPTH_MAX, VALUES_MAX, check_value
 from milo_billing.kernel.errors import BadRequest
 
 ACCOUNT = next(kind for kind in build_registry().kinds if kind.kind == "BillingAccount")
