@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from demo.server import Running
 
 from milo_billing.access.operations import ensure_admin_token
@@ -16,10 +17,13 @@ from milo_billing.app import wiring
 from milo_billing.controlplane.kinds import AnyKind, Registry
 from milo_billing.infra.clock import SystemClock
 from milo_billing.infra.crypto import Vault
-from milo_billing.infra.database import EVERYWHERE, Databases
+from milo_billing.infra.database import EVERYWHERE, Databases, open_databases
 from milo_billing.infra.runtime import Runtime
 from milo_billing.infra.settings import Settings
+from milo_billing.infra.telemetry import configure_logging
+from tests.conftest import TestServer
 from tests.contract.examples import EXAMPLES, Example, Manifest
+from tests.contract.fuzzing import Arena, standing_arena
 from tests.flow.conftest import temporary_server
 from tests.serving import serving
 
@@ -118,3 +122,27 @@ def running() -> Iterator[Running]:
     """`milo-billing serve` with TLS, as clients that people use meet it; tests bring organizations of their own."""
     with temporary_server() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def arena(postgres: TestServer, worker_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """A server to be abused, one for all tests of a file."""
+    name = f"arena_{worker_id}"
+    conninfo, folder = postgres.clone(name), tmp_path_factory.mktemp("arena")
+    databases = open_databases(conninfo, pool_max=8)
+    runtime = Runtime(
+        role="api",
+        settings=Settings(data_dir=folder),
+        conninfo=conninfo,
+        databases=databases,
+        clock=SystemClock(),
+        vault=Vault(folder / "keyfile"),
+    )
+    # as the server logs: structlog's own tracebacks take seconds each
+    before = structlog.get_config()
+    configure_logging(level="error", process="arena")
+    with serving_cluster(runtime) as cluster, standing_arena(cluster, runtime) as arena:
+        yield arena
+    structlog.configure(**before)
+    databases.close()
+    postgres.drop(name)

@@ -142,7 +142,7 @@ def _whole_number(request: Request, parameter: str, *, at_least: int) -> int | N
     text = request.query_params.get(parameter, "")
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal()) or not at_least <= int(text) < 2**63:
+    if not (text.isascii() and text.isdecimal() and len(text) < 20) or not at_least <= int(text) < 2**63:
         raise BadRequest(f'parameter "{parameter}": {text!r} is not a whole number from {at_least} up')
     return int(text)
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import orjson
 from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
@@ -22,6 +23,7 @@ from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccou
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
 from milo_billing.adapters.typst_documents import TypstDocuments
+from milo_billing.app import endpoints
 from milo_billing.catalog import resources as catalog_resources
 from milo_billing.controlplane import openapi
 from milo_billing.controlplane.api import ResourceApi
@@ -32,6 +34,7 @@ from milo_billing.controlplane.edge import Edge, build_application
 from milo_billing.controlplane.engine import COLLECT, Engine
 from milo_billing.controlplane.feed import ChangeFeed
 from milo_billing.controlplane.kinds import AnyKind, Registry
+from milo_billing.controlplane.specifications import Specifications
 from milo_billing.controlplane.store import Store
 from milo_billing.controlplane.watching import Watching, prune_changes
 from milo_billing.directory import resources as directory_resources
@@ -138,7 +141,10 @@ def build_api(runtime: Runtime) -> Starlette:
         watching=Watching(feed, engine.store, runtime.databases.app, runtime.clock),
         registry=declarative.registry,
         product_version=version("milo-billing"),
-        documents=openapi.documents(declarative.registry),
+        documents={
+            **openapi.documents(declarative.registry),
+            endpoints.DOCUMENT: orjson.dumps(endpoints.api_document()),
+        },
         threads=threads,
     )
     routes: list[BaseRoute] = [
@@ -184,7 +190,8 @@ def build_gateway(runtime: Runtime) -> Starlette:
         finally:
             await asyncio.to_thread(usage.stop)
 
-    return build_application(usage_routes.routes(door, usage), lifespan=lifespan)
+    documents = Specifications({endpoints.DOCUMENT: orjson.dumps(endpoints.gateway_document())})
+    return build_application([*usage_routes.routes(door, usage), *documents.v3_routes()], lifespan=lifespan)
 
 
 def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import yaml
+from typing_extensions import override
 
 from milo_billing.controlplane.kinds import AnyKind, Json
 from milo_billing.controlplane.rows import MANAGED
 from milo_billing.controlplane.schemas import prune, structural_schema
 from milo_billing.controlplane.statuses import Failure, Status, invalid
+from milo_billing.kernel.bodies import DEPTH_MAX, check_value
 from milo_billing.kernel.errors import BadRequest, FieldError
 
 FieldValidation = Literal["Strict", "Warn", "Ignore"]
@@ -43,6 +45,12 @@ class Draft:
 
 def parse_body(kind: AnyKind, body: bytes, content_type: str) -> tuple[Any, list[str]]:
     """The value in a body and the paths of its duplicate fields. Raises 400 or 415 as the API server does."""
+    value, duplicates = _parse(kind, body, content_type)
+    check_value(value)
+    return value, duplicates
+
+
+def _parse(kind: AnyKind, body: bytes, content_type: str) -> tuple[Any, list[str]]:
     media = content_type.partition(";")[0].strip().lower() or "application/json"
     if media == "application/json":
         return _parse_json(kind, body)
@@ -50,8 +58,8 @@ def parse_body(kind: AnyKind, body: bytes, content_type: str) -> tuple[Any, list
         return _parse_patch(body)
     if media in ("application/yaml", "application/apply-patch+yaml"):
         try:
-            return yaml.load(body, Loader=_YamlLoader), []
-        except (yaml.YAMLError, ValueError) as error:
+            return _load_yaml(body), []
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             raise BadRequest(_unrecognized(kind, f"yaml parse error: {error}", body)) from error
     message = "the body of the request was in an unknown format - accepted media types include: " + ", ".join(
         ACCEPTED_BODIES
@@ -59,8 +67,44 @@ def parse_body(kind: AnyKind, body: bytes, content_type: str) -> tuple[Any, list
     raise Failure(Status(415, "UnsupportedMediaType", message))
 
 
+_YAML_BYTES_UNSUSPECTED = 4096
+"""A shorter text cannot be nested so deeply that it does harm before `check_value` sees it."""
+
+_MERGED_MAX, _MERGES_MAX = 10_000, 20
+"""Fields of one mapping after its merge keys (`<<`), and mappings in one merge key."""
+
+
+def _load_yaml(body: bytes) -> Any:
+    """Raises YAMLError, ValueError, TypeError or RecursionError for what is no YAML, or is made to do harm.
+
+    libyaml composes nested nodes by calling itself, without a bound: 100 KB of "- - - -" would end the process. So the
+    events, which it finds without, are counted first.
+    """
+    if len(body) > _YAML_BYTES_UNSUSPECTED:
+        depth = 0
+        for event in yaml.parse(body, Loader=_YamlLoader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > DEPTH_MAX:
+                    raise ValueError("the body is nested too deeply")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    return yaml.load(body, Loader=_YamlLoader)
+
+
 class _YamlLoader(yaml.CSafeLoader):
     """YAML as JSON would have it: a timestamp stays the text it is."""
+
+    @override
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Resolve merge keys, which may double a mapping each time, within bounds."""
+        for key, value in node.value:
+            merged = key.tag == "tag:yaml.org,2002:merge" and isinstance(value, yaml.SequenceNode)
+            if merged and len(value.value) > _MERGES_MAX:
+                raise ValueError("a merge key (<<) names too many mappings")
+        super().flatten_mapping(node)
+        if len(node.value) > _MERGED_MAX:
+            raise ValueError("the merge keys (<<) make a mapping too large")
 
 
 _YamlLoader.add_constructor(
@@ -156,6 +200,10 @@ def decode(
             f"{kind.kind} in version {kind.version!r} cannot be handled: metadata must be an object"
         )
     meta = cast("Json", metadata)
+    if not isinstance(meta.get("labels") or {}, dict):
+        raise BadRequest(
+            f"{kind.kind} in version {kind.version!r} cannot be handled: labels must be an object"
+        )
     complaints = [f'unknown field "{path}"' for path in unknown]
     complaints += [f'duplicate field "{path}"' for path in duplicates]
     if complaints and validation == "Strict":

@@ -4,7 +4,7 @@ Owns: which path goes where, limits on bodies, Audit-Id, the answer to every err
 only watches and the edge itself are asynchronous.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,14 +63,45 @@ class AuditIds:
         await self._app(scope, receive, send_with_id)
 
 
+class ReadableAddresses:
+    """Refuses an address with the character NUL, in its path or a parameter: nothing can be called so."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and ("\0" in scope["path"] or b"%00" in scope["query_string"]):
+            refused = Status(400, "BadRequest", "the address holds the character NUL (%00): leave it out")
+            await failure(refused)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+WARNINGS_MAX, WARNINGS_BYTES_MAX, WARNING_LENGTH_MAX = 32, 4096, 256
+"""How many warnings one answer has, how long they are together and each: clients refuse more or larger headers."""
+
+_CONTROL_CHARACTERS = dict.fromkeys((*range(0x20), 0x7F, *range(0x80, 0xA0)), " ")
+
+
+def _warnings(texts: Sequence[str]) -> Iterator[bytes]:
+    """Values of `Warning` headers, in UTF-8. What they quote is the client's: it must not end the header."""
+    left = WARNINGS_BYTES_MAX
+    for text in texts[:WARNINGS_MAX]:
+        shown = text.translate(_CONTROL_CHARACTERS)[:WARNING_LENGTH_MAX]
+        quoted = shown.replace("\\", "\\\\").replace('"', '\\"')
+        value = f'299 - "{quoted}"'.encode()
+        left -= len(value)
+        if left < 0:
+            return
+        yield value
+
+
 def respond(answer: Answer) -> Response:
     headers = {"Cache-Control": "no-cache, private"}
     if answer.retry_after_s is not None:
         headers["Retry-After"] = str(answer.retry_after_s)
     response = Response(answer.body, answer.code, headers, answer.content_type)
-    for warning in answer.warnings:
-        quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.append("Warning", f'299 - "{quoted}"')
+    response.raw_headers.extend((b"warning", value) for value in _warnings(answer.warnings))
     return response
 
 
@@ -271,7 +302,7 @@ def build_application(routes: Sequence[BaseRoute], **more: Any) -> Starlette:
     """An application whose every error is a Kubernetes Status and whose every answer has an Audit-Id."""
     return Starlette(
         routes=routes,
-        middleware=[Middleware(AuditIds)],
+        middleware=[Middleware(AuditIds), Middleware(ReadableAddresses)],
         exception_handlers={
             MiloError: _answer_expected,
             psycopg.OperationalError: _answer_database_away,

@@ -53,6 +53,14 @@ LOCK_ATTEMPTS_MAX = 3
 COLLECT = "controlplane.collect_dependants"
 """The job that deletes what a deleted object was the owner of (collecting.collect_dependants)."""
 
+_KUBERNETES_VERBS = {
+    "apply": "patch",
+    "applyStatus": "patch",
+    "patchStatus": "patch",
+    "updateStatus": "update",
+}
+"""How Kubernetes calls what a client did, where the audit record says more."""
+
 _NAME_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 """Kubernetes' alphabet for generated names: no vowels, no look-alikes."""
 
@@ -160,6 +168,7 @@ class Engine:
             found = self.store.find(work.tx, kind, namespace=namespace, name=name)
             if found is None:
                 raise not_found(kind, name)
+            self._check_owner(work, kind, found, verb=_KUBERNETES_VERBS.get(verb, verb))
             draft = change(found)
             self._check_identity(kind, found, draft)
             row = _merged(found, draft, subresource=subresource)
@@ -211,6 +220,7 @@ class Engine:
         found = self.store.find(work.tx, kind, namespace=namespace, name=name)
         if found is None:
             raise not_found(kind, name)
+        self._check_owner(work, kind, found, verb=action)
         object = to_object(kind, found)
         others = self._lock_affected(work.tx, kind, object, object, target=found.uid)
         locked = others.pop(found.uid, None)
@@ -235,6 +245,7 @@ class Engine:
         found = self.store.find(work.tx, kind, namespace=namespace, name=name)
         if found is None:
             raise not_found(kind, name)
+        self._check_owner(work, kind, found, verb="delete")
         gone = to_object(kind, found).gone()
         others = self._lock_affected(work.tx, kind, gone, to_object(kind, found), target=found.uid)
         locked = others.pop(found.uid, None)
@@ -378,6 +389,7 @@ class Engine:
         return owner
 
     def _check_owner(self, work: Work, kind: AnyKind, row: Row, *, verb: str) -> None:
+        """Raise Forbidden for what is another's: what everybody may read, not everybody may write."""
         if not reaches(work.reach, row.owner_org):
             raise forbidden(kind, name=row.name, namespace=row.namespace, user=work.identity.user, verb=verb)
 

@@ -156,6 +156,16 @@ def _list_meta() -> Json:
 
 
 _PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
+_SELECT_PARAMETERS = (("labelSelector", "string"), ("fieldSelector", "string"))
+_LIST_PARAMETERS = (
+    *_SELECT_PARAMETERS,
+    *(("limit", "integer"), ("continue", "string"), ("resourceVersion", "string")),
+    *(("resourceVersionMatch", "string"), ("watch", "boolean"), ("timeoutSeconds", "integer")),
+    *(("allowWatchBookmarks", "boolean"), ("sendInitialEvents", "boolean")),
+)
+_DRY_RUN = (("dryRun", "string"),)
+_ACTION_BODY: Json = {"required": False, "content": {"application/json": {"schema": {"type": "object"}}}}
+_DELETE_PARAMETERS = (("dryRun", "string"), ("propagationPolicy", "string"))
 _WRITE_PARAMETERS = (("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"))
 
 
@@ -193,16 +203,24 @@ def _paths(kind: AnyKind) -> Json:
 
     body = {"required": True, "content": {"application/json": {"schema": _ref(name)}}}
     patch_body = {"required": True, "content": {p: {"schema": {"type": "object"}} for p in _PATCH_TYPES}}
-    many: Json = {"get": operation("list", "list", responses=_answer(f"{name}List")), "parameters": scope}
+    listing = _query(_LIST_PARAMETERS)
+    many: Json = {
+        "get": operation("list", "list", parameters=listing, responses=_answer(f"{name}List")),
+        "parameters": scope,
+    }
     one: Json = {"get": operation("read", "get"), "parameters": [_path_parameter("name"), *scope]}
     if not kind.system:
         write = _query(_WRITE_PARAMETERS)
         many["post"] = operation(
-            "create", "post", parameters=write, requestBody=body, responses=_answer(name, "201")
+            "create", "post", parameters=write, requestBody=body, responses=_created(kind, name)
         )
-        many["delete"] = operation("deletecollection", "deletecollection")
+        many["delete"] = operation(
+            "deletecollection",
+            "deletecollection",
+            parameters=_query((*_SELECT_PARAMETERS, *_DELETE_PARAMETERS)),
+        )
         one["put"] = operation("replace", "put", parameters=write, requestBody=body)
-        one["delete"] = operation("delete", "delete")
+        one["delete"] = operation("delete", "delete", parameters=_query(_DELETE_PARAMETERS))
         one["patch"] = operation(
             "patch", "patch", parameters=[*write, *_query((("force", "boolean"),))], requestBody=patch_body
         )
@@ -210,7 +228,11 @@ def _paths(kind: AnyKind) -> Json:
     if kind.namespaced:
         listed = _answer(f"{name}List")
         everywhere = operation(
-            "list", "list", responses=listed, operationId=f"list{kind.kind}ForAllNamespaces"
+            "list",
+            "list",
+            parameters=listing,
+            responses=listed,
+            operationId=f"list{kind.kind}ForAllNamespaces",
         )
         paths[f"{prefix}/{kind.plural}"] = {"get": everywhere}
     if not kind.system:
@@ -220,7 +242,23 @@ def _paths(kind: AnyKind) -> Json:
             if verb in ("get", "put", "patch", "parameters")
         }
         paths[f"{collection}/{{name}}/status"] = _renamed(below, "Status")
+    for action in kind.actions:
+        act = operation(action, "post", parameters=_query(_DRY_RUN), requestBody=_ACTION_BODY)
+        paths[f"{collection}/{{name}}/{action}"] = {"post": act, "parameters": one["parameters"]}
     return paths
+
+
+def _created(kind: AnyKind, schema: str) -> Json:
+    """The answer to a create, and what can be done with the object that is there now."""
+    answer = _answer(schema, "201")
+    named = {"path.name": "$response.body#/metadata/name"}
+    if kind.namespaced:
+        named["path.namespace"] = "$response.body#/metadata/namespace"
+    verbs = ("read", "replace", "patch", "delete", *kind.actions)
+    answer["201"]["links"] = {
+        f"{verb}{kind.kind}": {"operationId": f"{verb}{kind.kind}", "parameters": named} for verb in verbs
+    }
+    return answer
 
 
 def _renamed(operations: Json, suffix: str) -> Json:

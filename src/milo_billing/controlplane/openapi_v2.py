@@ -64,7 +64,7 @@ def _operation(operation: Json) -> Json:
         content: Json = body["content"]
         converted["consumes"] = list(content)
         schema = _schema(next(iter(content.values()))["schema"])
-        parameters.insert(0, {"in": "body", "name": "body", "required": True, "schema": schema})
+        parameters.insert(0, {"in": "body", "name": "body", "required": body["required"], "schema": schema})
     converted["produces"] = ["application/json", "application/yaml"]
     if parameters:
         converted["parameters"] = parameters

@@ -14,7 +14,10 @@ from milo_billing.controlplane.patches import MERGE_PATCH
 from milo_billing.controlplane.rows import Row
 from milo_billing.controlplane.statuses import Failure, invalid
 from milo_billing.controlplane.work import Preconditions
+from milo_billing.kernel.bodies import check_text
 from milo_billing.kernel.errors import BadRequest, FieldError
+
+_UINT64_DIGITS = 20
 
 
 def field_validation(query: Mapping[str, str], *, default: FieldValidation = "Warn") -> FieldValidation:
@@ -41,8 +44,9 @@ def resource_version(query: Mapping[str, str]) -> int | None:
     text = query.get("resourceVersion", "")
     if not text:
         return None
-    if not text.isdecimal() or not text.isascii():
-        complaint = f'strconv.ParseUint: parsing "{text}": invalid syntax'
+    if not text.isdecimal() or not text.isascii() or len(text) > _UINT64_DIGITS:
+        why = "value out of range" if text.isdecimal() and text.isascii() else "invalid syntax"
+        complaint = f'strconv.ParseUint: parsing "{text}": {why}'
         raise BadRequest(f'invalid resource version: resourceVersion: Invalid value: "{text}": {complaint}')
     return int(text)
 
@@ -57,7 +61,8 @@ def continued_after(query: Mapping[str, str]) -> tuple[str, str] | None:
     try:
         start = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))["start"]
         namespace, _, name = str(start).removesuffix("\0").rpartition("/")
-    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        check_text(namespace + name)
+    except (binascii.Error, ValueError, KeyError, TypeError, BadRequest) as error:
         raise BadRequest(
             f"invalid continue token: continue key is not valid: {_go_complaint(token)}"
         ) from error
@@ -68,7 +73,7 @@ def _go_complaint(token: str) -> str:
     """What the API server's decoder says of a token that is not one of ours."""
     try:
         text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode(errors="replace")
-    except binascii.Error:
+    except ValueError:  # not base64, or not even ASCII
         return "illegal base64 data"
     return f"invalid character '{text[:1]}' looking for beginning of value"
 

@@ -4,15 +4,20 @@ import copy
 from typing import Any, cast
 
 import jsonpatch  # pyright: ignore[reportMissingTypeStubs]
-from jsonpointer import JsonPointerException  # pyright: ignore[reportMissingTypeStubs]
+import orjson
+from jsonpointer import JsonPointerException, resolve_pointer  # pyright: ignore[reportMissingTypeStubs]
 
 from milo_billing.controlplane.kinds import Json
 from milo_billing.controlplane.statuses import Failure, Status
-from milo_billing.kernel.errors import BadRequest
+from milo_billing.kernel.bodies import check_value
+from milo_billing.kernel.errors import BadRequest, TooLarge
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+
+COPIED_BYTES_MAX = 3 * 1024 * 1024
+"""Kubernetes' bound on what the copy operations of one JSON patch copy together."""
 
 OPERATIONS_MAX = 10_000
 """Kubernetes' bound on the operations of one JSON patch."""
@@ -41,7 +46,7 @@ def json_patch(target: Json, operations: Any) -> Json:
             f"the allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len(listed)}"
         )
     try:
-        patched: Any = jsonpatch.JsonPatch(listed).apply(copy.deepcopy(target))  # pyright: ignore
+        patched = _patched(target, listed)
     except jsonpatch.InvalidJsonPatch as error:
         raise BadRequest(f"the JSON patch cannot be read: {error}") from error
     except (jsonpatch.JsonPatchException, JsonPointerException) as error:
@@ -49,4 +54,20 @@ def json_patch(target: Json, operations: Any) -> Json:
         raise Failure(Status(422, "Invalid", message)) from error
     if not isinstance(patched, dict):
         raise BadRequest("the JSON patch leaves something that is not an object")
+    check_value(cast("object", patched))  # copies of copies nest
     return cast("Json", patched)
+
+
+def _patched(target: Json, operations: list[Any]) -> Any:
+    """One operation after the other, so that what copies add up to is known: each could double the object."""
+    jsonpatch.JsonPatch(operations)  # pyright: ignore  # a malformed one anywhere is found before any is applied
+    patched: Any = copy.deepcopy(target)
+    copied = 0
+    for operation in operations:
+        if isinstance(operation, dict) and cast("Json", operation).get("op") == "copy":
+            source: Any = resolve_pointer(patched, str(cast("Json", operation).get("from")))
+            copied += len(orjson.dumps(source))
+            if copied > COPIED_BYTES_MAX:
+                raise TooLarge(f"the copies of a JSON patch may add up to {COPIED_BYTES_MAX} bytes")
+        patched = jsonpatch.JsonPatch([operation]).apply(patched, in_place=True)  # pyright: ignore
+    return patched

@@ -68,6 +68,8 @@ def nested(message: Message, number: int) -> Message | None:
 def text(message: Message, number: int) -> str:
     """A string field, empty where it is not set. Raises BadRequest for what is no UTF-8."""
     content = _last_bytes(message, number) or b""
+    if b"\0" in content:
+        raise BadRequest(f"protobuf: field {number} holds the character NUL")
     try:
         return content.decode()
     except UnicodeDecodeError as error:

@@ -21,6 +21,7 @@ from milo_billing.controlplane.kinds import AnyKind, Json, Registry
 from milo_billing.controlplane.protobuf import KUBERNETES_MAGIC, Message, nested, read_message, text
 from milo_billing.controlplane.statuses import Failure, Status, invalid
 from milo_billing.infra.database import Tx
+from milo_billing.kernel.bodies import check_value
 from milo_billing.kernel.errors import BadRequest, FieldError
 
 JSON = "application/json"
@@ -248,6 +249,7 @@ def _read_spec(asked: Review, body: bytes, content_type: str) -> Json:
         ) from error
     if not isinstance(value, dict):
         raise BadRequest(f"the object provided is unrecognized (must be of type {asked.kind})")
+    check_value(cast("object", value))
     wire = cast("Json", value)
     _check_type(asked, str(wire.get("apiVersion", "")), str(wire.get("kind", "")))
     spec: Any = wire.get("spec") or {}

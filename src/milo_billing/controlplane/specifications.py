@@ -53,7 +53,9 @@ class Specifications:
     def __init__(self, documents: Mapping[str, bytes]) -> None:
         self._v3 = {path: _Encoded.of(content) for path, content in documents.items()}
         self._v3_root = _Encoded.of(orjson.dumps(openapi.root(dict(documents))))
-        version_2 = openapi_v2.convert(orjson.loads(content) for content in documents.values())
+        version_2 = openapi_v2.convert(
+            orjson.loads(content) for path, content in documents.items() if path.startswith("apis/")
+        )
         self._v2 = _Encoded.of(orjson.dumps(version_2))
         self._v2_protobuf = _Encoded.of(openapi_v2.encode(version_2), V2_PROTOBUF)
 
@@ -90,6 +92,12 @@ class Specifications:
         return [
             Route("/openapi/v2", self.v2),
             Route("/openapi/v2/", self.v2),
+            *self.v3_routes(),
+        ]
+
+    def v3_routes(self) -> list[BaseRoute]:
+        """Version 3 alone, for a server without kinds."""
+        return [
             Route("/openapi/v3", self.v3_root),
             Route("/openapi/v3/", self.v3_root),
             Route("/openapi/v3/{path:path}", self.v3),

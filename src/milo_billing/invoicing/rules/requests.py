@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 
 from milo_billing.accounts.types import Account
+from milo_billing.kernel.bodies import check_value
 from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import local_midnight, parse_month
 
@@ -40,6 +41,7 @@ def parse_run(body: bytes) -> RunRequest:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
+    check_value(value)
     if not isinstance(value, dict):
         raise BadRequest('the body must be a JSON object such as {"month": "2026-10"}')
     fields = cast("dict[str, Any]", value)
@@ -74,9 +76,9 @@ def _accounts(value: Any) -> tuple[tuple[str, str], ...]:
 def parse_page(parameters: Mapping[str, str]) -> Page:
     """`limit` (1..500) and `continue`, as the list before gave it. Raises BadRequest."""
     limit, after = parameters.get("limit", str(LINES_MAX)), parameters.get("continue", "0")
-    if not limit.isascii() or not limit.isdecimal() or int(limit) < 1:
+    if not _is_number(limit) or int(limit) < 1:
         raise BadRequest(f'parameter "limit": {limit!r} is no positive number')
-    if not after.isascii() or not after.isdecimal() or int(after) > 2**31 - 1:
+    if not _is_number(after) or int(after) > 2**31 - 1:
         raise BadRequest(f'parameter "continue": {after!r} does not come from a list of lines')
     return Page(after=int(after), limit=min(int(limit), LINES_MAX))
 
@@ -93,7 +95,7 @@ class EventsRequest:
 def parse_event_page(parameters: Mapping[str, str]) -> EventsRequest:
     """`limit` (1..1000, 100 unless said), `continue` as the page before gave it, `later`. Raises BadRequest."""
     limit, after = parameters.get("limit", "100"), parameters.get("continue", "")
-    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit) <= EVENTS_MAX):
+    if not (_is_number(limit) and 1 <= int(limit) <= EVENTS_MAX):
         raise BadRequest(f'parameter "limit": {limit!r} is not a number from 1 to {EVENTS_MAX}')
     later = parameters.get("later", "false")
     if later not in ("true", "false"):
@@ -106,9 +108,14 @@ def parse_event_page(parameters: Mapping[str, str]) -> EventsRequest:
 
 def parse_line(text: str) -> int:
     """The number of a line, from 1. Raises BadRequest."""
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) < 2**31):
+    if not (_is_number(text) and 1 <= int(text) < 2**31):
         raise BadRequest(f"{text!r} is not the number of a line; lines count from 1")
     return int(text)
+
+
+def _is_number(text: str) -> bool:
+    """Digits, and no more than any number of lines has."""
+    return text.isascii() and text.isdecimal() and len(text) < 20
 
 
 def stood_in(account: Account, wanted: RunRequest) -> bool:

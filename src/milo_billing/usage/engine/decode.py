@@ -53,6 +53,9 @@ class Event(msgspec.Struct, gc=False):
     datacontenttype: str | None = None
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading JSON may raise; the last for what is nested a thousand times."""
+
 _decode_one = msgspec.json.Decoder(Event).decode
 _decode_many = msgspec.json.Decoder(list[Event]).decode
 _decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -109,7 +112,7 @@ class Batch:
         text = self.body[start:end].rstrip(b", \t\r\n") if 0 <= start < end else b""
         try:
             read = _decode_one(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             return None
         return text if msgspec.json.encode(read) == msgspec.json.encode(self.events[index]) else None
 
@@ -135,7 +138,7 @@ def decode_event(body: bytes) -> Batch:
         if _is_json(event.datacontenttype):
             batch.events.append(event)
             return batch
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         _assert_json(body)
     batch.positions = []
     _diagnose(batch, 0, body)
@@ -152,7 +155,7 @@ def decode_batch(body: bytes) -> Batch:
         raise TooLarge(f"more than {VALUES_MAX} values in one request: send fewer events")
     try:
         events = _decode_many(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return _decode_singly(body)
     if len(events) > EVENTS_MAX:
         raise _too_many(len(events))
@@ -189,7 +192,7 @@ def encode_batch(events: list[dict[str, object]]) -> bytes:
 def _decode_singly(body: bytes) -> Batch:
     try:
         originals = _decode_raw(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise UnreadableEvents(f"the body is not a JSON array of CloudEvents: {error}") from error
     if len(originals) > EVENTS_MAX:
         raise _too_many(len(originals))
@@ -198,7 +201,7 @@ def _decode_singly(body: bytes) -> Batch:
     for position, original in enumerate(originals):
         try:
             event = _decode_one(original)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             _diagnose(batch, position, bytes(original))
             continue
         if _is_json(event.datacontenttype):
@@ -225,7 +228,7 @@ def _too_many(count: int) -> TooLarge:
 def _assert_json(body: bytes) -> None:
     try:
         msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise UnreadableEvents(f"the body is not JSON: {error}") from error
 
 
@@ -246,7 +249,7 @@ def _diagnose(batch: Batch, position: int, original: bytes) -> None:
     """Say what is wrong with an event that the typed decode refused: rejected, or kept with a fault."""
     try:
         value: Any = msgspec.json.decode(original)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         detail = f"the event is not valid JSON: {error}"
         batch.rejected.append(Rejection(position, "", "MISSING_REQUIRED_FIELD", detail))
         return

@@ -42,9 +42,14 @@ def to_instant(us: int) -> datetime:
     return EPOCH + timedelta(microseconds=us)
 
 
+YEAR_1_US: Final = to_us(datetime.min.replace(tzinfo=UTC))
+"""What lies before has no name in PostgreSQL's calendar or Python's."""
+
+
 def parse_times(texts: Sequence[str]) -> tuple[I64, Mask]:
     """RFC 3339 times as microseconds since 1970, and which are good; finer digits are cut off.
 
+    A time before the year 1 is none: `0000-…`, or the first day of that year east of Greenwich.
     A leap second counts as the second after it, as POSIX has it.
     """
     n = len(texts)
@@ -60,7 +65,8 @@ def parse_times(texts: Sequence[str]) -> tuple[I64, Mask]:
         else:
             instants[where] = plain
             good[where] = True
-    return instants, good
+    good &= instants >= YEAR_1_US
+    return np.where(good, instants, 0), good
 
 
 def _parse_plain(texts: Sequence[str], length: int) -> I64 | None:
@@ -106,7 +112,8 @@ def parse_time(text: str) -> int | None:
         instant = datetime.fromisoformat(upper[:17] + "59" + upper[19:] if leap else upper)
     except ValueError:
         return None
-    return to_us(instant) + (SECOND_US if leap else 0)
+    us = to_us(instant) + (SECOND_US if leap else 0)
+    return us if us >= YEAR_1_US else None
 
 
 def parse_values(values: Sequence[str | int | float]) -> tuple[I64, Mask]:

@@ -84,7 +84,7 @@ async def read_body(request: Request, visit: Visit) -> bytes:
     if encoding not in ("identity", "", "gzip"):
         raise BadRequest(f"content-encoding {encoding!r} is not known here: send gzip, or none")
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > BODY_BYTES_MAX:
+    if length.isdecimal() and (len(length) > 19 or int(length) > BODY_BYTES_MAX):
         raise _too_large("body")
     try:
         async with asyncio.timeout(READ_S_MAX):

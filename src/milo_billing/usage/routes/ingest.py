@@ -25,6 +25,7 @@ from milo_billing.catalog import reads as catalog
 from milo_billing.controlplane.doors import Call, Door
 from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import monotonic_s, new_uid
+from milo_billing.kernel.bodies import check_value
 from milo_billing.kernel.errors import BadRequest, Forbidden, NotFound, TooLarge, Unavailable
 from milo_billing.usage import operations, reads, rules
 from milo_billing.usage.engine import decode, groups
@@ -60,6 +61,7 @@ _INLINE_BYTES_MAX: Final = 64 * 1024
 """Smaller bodies are decoded at once: handing them to a thread would take longer."""
 
 _USAGE_ROWS_MAX: Final = 100_000
+CHUNK_NUMBER_MAX: Final = 2**31 - 1
 _GROUPS: Final = frozenset({"project", "meter", "day"})
 
 
@@ -140,7 +142,7 @@ def routes(door: Door, engine: UsageEngine) -> list[Route]:
         Route("/v1/usage/events", ingest_event, methods=["POST"]),
         Route("/v1/usage/events:batchIngest", ingest_batch, methods=["POST"]),
         Route("/v1/usage/imports", open_import, methods=["POST"]),
-        Route(one + "/chunks/{number:int}", send_chunk, methods=["POST"]),
+        Route(one + "/chunks/{number}", send_chunk, methods=["POST"]),
         Route(one + "/complete", complete_import, methods=["POST"]),
     ]
 
@@ -226,7 +228,7 @@ class _ChunkBody(msgspec.Struct, forbid_unknown_fields=True):
 def _parse(kind: type[Any], body: bytes) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not what it should be: {error}") from error
 
 
@@ -237,6 +239,7 @@ def _open_import(door: Door, request: Request, wanted: _ImportBody) -> dict[str,
         digest = b""
     if len(digest) != hashlib.sha256().digest_size:
         raise BadRequest("digest: 64 hexadecimal digits are expected, the sha256 of the file")
+    check_value(wanted.mapping)
     if not 0 <= wanted.rows < 2**63:
         raise BadRequest("rows: the number of rows in the file is expected")
     with door.open(request, permission=INGEST) as call:
@@ -268,9 +271,12 @@ async def _send_chunk(door: Door, engine: UsageEngine, request: Request, body: b
     rows: list[_Row] = _parse(_ChunkBody, body).events
     if len(rows) > CHUNK_ROWS_MAX:
         raise TooLarge(f"{len(rows)} rows in one chunk: send at most {CHUNK_ROWS_MAX}")
+    number: str = request.path_params["number"]
+    if not (number.isascii() and number.isdecimal() and len(number) < 11 and int(number) <= CHUNK_NUMBER_MAX):
+        raise BadRequest(f"chunk {number[:20]!r}: a number from 0 to {CHUNK_NUMBER_MAX} is expected")
     chunk = ImportChunk(
         import_id=_import_id(request),
-        number=request.path_params["number"],
+        number=int(number),
         digest=hashlib.sha256(msgspec.json.encode(rows)).digest(),
         row_numbers=tuple(row.row for row in rows),
     )

@@ -229,7 +229,7 @@ def _instant(text: str | None, *, what: str) -> datetime | None:
 
 def _limit(query: Mapping[str, str]) -> int:
     text = query.get("limit", str(LIMIT_DEFAULT))
-    if not (text.isdecimal() and text.isascii() and 1 <= int(text) <= LIMIT_MAX):
+    if not (text.isdecimal() and text.isascii() and len(text) < 20 and 1 <= int(text) <= LIMIT_MAX):
         raise BadRequest(f"limit: {text!r} is not a whole number from 1 to {LIMIT_MAX}")
     return int(text)
 

@@ -1,0 +1,334 @@
+"""The endpoints that the slices serve beside the kinds, as their OpenAPI document says: what is sent, what comes back.
+
+A new route needs a row here (tests/contract/test_endpoints.py compares). Served at /openapi/v3/v1, by the API for its
+own endpoints and by the gateway for those of ingest.
+"""
+
+from typing import Final
+
+from milo_billing.access.routes import CREATE_TOKEN, READ_AUDIT, REVOKE_TOKENS
+from milo_billing.accounts.routes import LIMIT_MAX
+from milo_billing.accounts.routes import READ as READ_ACCOUNTS
+from milo_billing.controlplane.endpoints import (
+    TEXT,
+    Body,
+    Endpoint,
+    Follow,
+    Parameter,
+    closed,
+    document,
+    fields,
+    many,
+    number,
+)
+from milo_billing.controlplane.kinds import Json
+from milo_billing.invoicing.routes import GET as READ_INVOICES
+from milo_billing.invoicing.routes import INVOICE_PATH
+from milo_billing.invoicing.routes import RUN as RUN_INVOICES
+from milo_billing.usage.routes.ingest import BATCHED, INGEST, JSON, STRUCTURED
+from milo_billing.usage.routes.ingest import READ as READ_USAGE
+
+DOCUMENT = "v1"
+"""Where the document is, below /openapi/v3."""
+
+_TIME: Json = {"type": "string", "format": "date-time"}
+_DAY: Json = {"type": "string", "format": "date"}
+_ANY: Json = {"type": "object"}
+_NULLABLE_TIME: Json = {**_TIME, "nullable": True}
+_ACCOUNT: Json = fields({"namespace": TEXT, "name": TEXT})
+_LIMIT: Final = Parameter("limit", "Entries of one page.", number(minimum=1, maximum=LIMIT_MAX))
+_AT: Final = Parameter("at", "The instant that is asked about; now where none is said.", _TIME)
+_CONTINUE: Final = Parameter("continue", "What the page before said.")
+_PAYER: Json = {
+    "account": {**_ACCOUNT, "nullable": True},
+    "since": _NULLABLE_TIME,
+    "until": _NULLABLE_TIME,
+}
+_TOKEN = "/apis/iam.miloapis.com/v1alpha1/namespaces/{namespace}/serviceaccounts/{name}/token"
+
+_ACCESS: Final = (
+    Endpoint(
+        id="createServiceAccountToken",
+        method="post",
+        path=_TOKEN,
+        about="A new token of a service account. It is shown this once.",
+        permission=CREATE_TOKEN,
+        body=Body(closed(fields({}, {"expirationSeconds": number(minimum=1)})), required=False),
+        code=201,
+        answer=fields({"token": TEXT, "expiresAt": _TIME}),
+    ),
+    Endpoint(
+        id="revokeServiceAccountTokens",
+        method="delete",
+        path=_TOKEN,
+        about="Revoke all tokens of a service account.",
+        permission=REVOKE_TOKENS,
+        answer=fields({"revoked": number()}),
+    ),
+    Endpoint(
+        id="verifyAudit",
+        method="get",
+        path="/v1/audit/verify",
+        about="Recompute the audit chains, or one of them.",
+        permission=READ_AUDIT,
+        parameters=(Parameter("chain", "The number of an organization.", number()),),
+        answer=fields({"ok": {"type": "boolean"}, "chains": many(_ANY)}),
+    ),
+    Endpoint(
+        id="listAuditRecords",
+        method="get",
+        path="/v1/audit/records",
+        about="Audit records in the order of their chains.",
+        permission=READ_AUDIT,
+        parameters=(
+            Parameter("after", "What `next` of the page before said."),
+            Parameter("limit", "Records of one page.", number(minimum=1)),
+        ),
+        answer=fields({"items": many(_ANY), "next": {**TEXT, "nullable": True}}),
+    ),
+)
+
+_ACCOUNTS: Final = (
+    Endpoint(
+        id="showPayer",
+        method="get",
+        path="/v1/projects/{project}/payer",
+        about="Who pays for a project at an instant.",
+        permission=READ_ACCOUNTS,
+        parameters=(_AT,),
+        answer=fields({"project": TEXT, "at": _TIME, **_PAYER}),
+    ),
+    Endpoint(
+        id="listPayers",
+        method="get",
+        path="/v1/projects/{project}/payers",
+        about="Who has ever paid for a project, in order.",
+        permission=READ_ACCOUNTS,
+        parameters=(_LIMIT, _CONTINUE),
+        answer=fields({"project": TEXT, "items": many(fields(_PAYER)), "continue": TEXT}),
+        follows=(Follow("showPayer", {"path.project": "$response.body#/project"}),),
+    ),
+    Endpoint(
+        id="listAccountProjects",
+        method="get",
+        path="/v1/accounts/{namespace}/{account}/projects",
+        about="The projects that an account pays for at an instant.",
+        permission=READ_ACCOUNTS,
+        parameters=(_AT, _LIMIT, _CONTINUE),
+        answer=fields({"account": _ACCOUNT, "at": _TIME, "items": many(_ANY), "continue": TEXT}),
+        follows=(Follow("listPayers", {"path.project": "$response.body#/items/0/project"}),),
+    ),
+    Endpoint(
+        id="showAccountTree",
+        method="get",
+        path="/v1/accounts/{namespace}/{account}/tree",
+        about="The accounts above and below an account, and who is invoiced.",
+        permission=READ_ACCOUNTS,
+        parameters=(_LIMIT, _CONTINUE),
+        answer=fields(
+            {
+                "account": _ACCOUNT,
+                "invoicedAccount": _ACCOUNT,
+                "ancestors": many(_ACCOUNT),
+                "items": many(_ANY),
+                "continue": TEXT,
+            }
+        ),
+    ),
+)
+
+_USAGE: Final = (
+    Endpoint(
+        id="showUsage",
+        method="get",
+        path="/v1/usage",
+        about="Usage by account and meter, and by project or day as asked. Sums are decimal strings.",
+        permission=READ_USAGE,
+        parameters=(
+            Parameter("from", "The first billing day; that of this month where none is said.", _DAY),
+            Parameter("to", "The day after the last one.", _DAY),
+            Parameter("groupBy", "Of project, meter and day, separated by commas."),
+            *(Parameter(name, f"Only this {name}.") for name in ("project", "meter", "namespace", "account")),
+        ),
+        answer=fields({"items": many(_ANY)}),
+    ),
+    Endpoint(
+        id="showUsageStatistics",
+        method="get",
+        path="/v1/usage/statistics",
+        about="What became of the events that came in.",
+        permission=READ_USAGE,
+        answer=_ANY,
+    ),
+)
+
+_INVOICING: Final = (
+    Endpoint(
+        id="runInvoices",
+        method="post",
+        path="/v1/invoicing/runs",
+        about="Issue the invoices of a month; a line of JSON an account, then the totals.",
+        permission=RUN_INVOICES,
+        body=Body(
+            closed(
+                fields(
+                    {"month": {**TEXT, "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"}},
+                    {"accounts": many({**TEXT, "description": "As namespace/name."})},
+                )
+            )
+        ),
+        media_type="application/x-ndjson",
+        answer=TEXT,
+    ),
+    Endpoint(
+        id="listInvoiceLines",
+        method="get",
+        path=f"{INVOICE_PATH}/lines",
+        about="The lines of an invoice.",
+        permission=READ_INVOICES,
+        parameters=(
+            Parameter("limit", "Lines of one page.", number(minimum=1)),
+            Parameter("continue", "What the page before said.", number(maximum=2**31 - 1)),
+        ),
+        answer=fields({"metadata": _ANY, "items": many(_ANY)}),
+    ),
+    Endpoint(
+        id="showInvoicePdf",
+        method="get",
+        path=f"{INVOICE_PATH}/pdf",
+        about="The invoice as a PDF.",
+        permission=READ_INVOICES,
+        media_type="application/pdf",
+        answer={"type": "string", "format": "binary"},
+    ),
+)
+
+_EVENT: Json = fields(
+    {
+        "specversion": {"type": "string", "enum": ["1.0"]},
+        "id": {
+            **TEXT,
+            "minLength": 1,
+            "description": "A ULID, a UUIDv7, or any text that is unique in `source`.",
+        },
+        "type": {**TEXT, "minLength": 1, "description": "The name of a meter."},
+        "subject": {**TEXT, "minLength": 1, "description": "`projects/<name>`."},
+        "data": fields(
+            {"value": {"oneOf": [TEXT, {"type": "number"}]}},
+            {"dimensions": {"type": "object", "additionalProperties": TEXT}, "resource": _ANY},
+        ),
+    },
+    {"source": TEXT, "time": _TIME, "datacontenttype": TEXT},
+)
+_ACCEPTED: Json = fields({"accepted": number()}, {"rejected": many(_ANY)})
+_IMPORT: Json = fields(
+    {
+        "id": {**TEXT, "format": "uuid"},
+        "state": {**TEXT, "enum": ["open", "complete"]},
+        "rows": number(),
+        "nextChunk": number(),
+        **{name: number() for name in ("accepted", "quarantined", "duplicate", "rejected")},
+    }
+)
+_OF_IMPORT: Final = {"path.id": "$response.body#/id"}
+
+INGEST_ENDPOINTS: Final = (
+    Endpoint(
+        id="ingestEvent",
+        method="post",
+        path="/v1/usage/events",
+        about="One CloudEvent, durable and counted once when it is answered.",
+        permission=INGEST,
+        body=Body(_EVENT, (JSON, STRUCTURED)),
+        answer=_ACCEPTED,
+    ),
+    Endpoint(
+        id="ingestEvents",
+        method="post",
+        path="/v1/usage/events:batchIngest",
+        about="Many CloudEvents; 207 and a list where some were rejected.",
+        permission=INGEST,
+        body=Body(many(_EVENT), (JSON, BATCHED)),
+        answer=_ACCEPTED,
+    ),
+    Endpoint(
+        id="openImport",
+        method="post",
+        path="/v1/usage/imports",
+        about="Begin the import of a file, or go on with it.",
+        permission=INGEST,
+        body=Body(
+            closed(
+                fields(
+                    {
+                        "digest": {
+                            **TEXT,
+                            "pattern": "^[0-9a-f]{64}$",
+                            "description": "SHA-256 of the file.",
+                        },
+                        "mapping": _ANY,
+                        "rows": number(),
+                    },
+                    {"acceptLate": {"type": "boolean"}},
+                )
+            )
+        ),
+        answer=_IMPORT,
+        follows=(
+            Follow("sendImportChunk", {**_OF_IMPORT, "path.number": "$response.body#/nextChunk"}),
+            Follow("completeImport", _OF_IMPORT),
+        ),
+    ),
+    Endpoint(
+        id="sendImportChunk",
+        method="post",
+        path="/v1/usage/imports/{id}/chunks/{number}",
+        about="The next rows of a file; the same chunk sent again is answered the same and counts once.",
+        permission=INGEST,
+        body=Body(
+            closed(
+                fields(
+                    {
+                        "events": many(
+                            closed(
+                                fields(
+                                    {
+                                        "row": number(),
+                                        **dict.fromkeys(("project", "meter"), TEXT),
+                                        "time": _TIME,
+                                        "value": TEXT,
+                                    },
+                                    {"dimensions": {"type": "object", "additionalProperties": TEXT}},
+                                )
+                            )
+                        )
+                    }
+                )
+            )
+        ),
+        answer=fields(
+            {**{name: number() for name in ("accepted", "quarantined", "duplicate")}, "rejected": many(_ANY)}
+        ),
+        follows=(Follow("completeImport", {"path.id": "$request.path.id"}),),
+    ),
+    Endpoint(
+        id="completeImport",
+        method="post",
+        path="/v1/usage/imports/{id}/complete",
+        about="End an import whose every row was sent.",
+        permission=INGEST,
+        answer=_IMPORT,
+    ),
+)
+
+API_ENDPOINTS: Final = (*_ACCESS, *_ACCOUNTS, *_USAGE, *_INVOICING)
+
+
+def api_document() -> Json:
+    """The document of the API's own endpoints."""
+    return document(API_ENDPOINTS, title="Milo Billing", version="v1")
+
+
+def gateway_document() -> Json:
+    """The document of the gateway."""
+    return document(INGEST_ENDPOINTS, title="Milo Billing usage gateway", version="v1")
