@@ -41,8 +41,8 @@ from milo_billing.infra.runtime import Runtime
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
-from milo_billing.usage import routes as usage_routes
 from milo_billing.usage.engine.pipeline import UsageEngine
+from milo_billing.usage.routes import ingest as usage_routes
 
 CHANGES_KEPT = 200_000
 """Changes that a watch may resume over; older ones are pruned, and a watcher that is further behind lists again."""

@@ -13,9 +13,10 @@ from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.usage import routes, store
+from milo_billing.usage import store
 from milo_billing.usage.engine.pipeline import UsageEngine
-from milo_billing.usage.routes import ACCEPT_LATE, BATCHED, INGEST, READ, STRUCTURED
+from milo_billing.usage.routes import ingest as routes
+from milo_billing.usage.routes.ingest import ACCEPT_LATE, BATCHED, INGEST, READ, STRUCTURED
 from milo_billing.usage.rules import text_hash
 from milo_billing.usage.types import BODY_BYTES_MAX, EVENTS_MAX
 from tests.serving import serving

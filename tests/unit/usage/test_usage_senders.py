@@ -1,6 +1,6 @@
 """Who is remembered as the sender of usage."""
 
-from milo_billing.usage.routes import sender_key
+from milo_billing.usage.routes.ingest import sender_key
 
 
 def test_one_token_that_speaks_for_somebody_is_another_sender() -> None:
