@@ -3,7 +3,7 @@
 Rows come out as frozen values; an open end is None. What a transaction reaches is decided by row-level security.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, LiteralString, cast
 from uuid import UUID
@@ -13,6 +13,7 @@ from milo_billing.accounts.types import (
     AccountNode,
     AccountNotFound,
     Address,
+    Billed,
     BillingProfile,
     Contact,
     Difference,
@@ -98,6 +99,21 @@ def find_billed_until(tx: Tx, *, account: int) -> datetime | None:
     """Up to where the account has been invoiced; None where it never was."""
     row = tx.execute("select billed_until from accounts.billed where account = %s", (account,)).fetchone()
     return None if row is None else row[0]
+
+
+def load_billed(tx: Tx, *, since: Mapping[int, int]) -> tuple[Billed, ...]:
+    """Accounts of these shares that were invoiced further after those versions; for caches.
+
+    `since` leads from a share of the accounts to the version of `billed/<share>` that is known; 0 is none.
+    """
+    query: LiteralString = (
+        "select b.account, b.billed_until, a.time_zone, b.version "
+        "from unnest(%s::int[], %s::bigint[]) as s (share, known) "
+        "join accounts.billed b on (b.account & 63) = s.share and b.version > s.known "
+        "join accounts.accounts a on a.number = b.account"
+    )
+    found = tx.execute(query, (list(since), list(since.values())), prepare=True)
+    return tuple(Billed(*row) for row in found)
 
 
 def get_billing_profile(tx: Tx, vault: Vault, *, account: int) -> BillingProfile:

@@ -11,7 +11,19 @@ from uuid import UUID
 
 from milo_billing.catalog import reads as catalog
 from milo_billing.infra.database import Tx
-from milo_billing.usage.types import Import, IngestStatistics, UsageRow, UsageTotal
+from milo_billing.usage.types import (
+    Archived,
+    ChangeCause,
+    DayReport,
+    DayState,
+    Import,
+    IngestStatistics,
+    RowKey,
+    UsageChange,
+    UsageRow,
+    UsageTotal,
+    Void,
+)
 
 _COLUMNS: LiteralString = (
     "account, project, meter, dimensions, day, sum::numeric, count, min, max, last, last_at, last_id"
@@ -180,3 +192,81 @@ def _import(row: tuple[Any, ...]) -> Import:
         duplicate=int(row[9]),
         rejected=int(row[10]),
     )
+
+
+# -- the life of raw events
+
+_ARCHIVED: LiteralString = (
+    "select day, name, bytes, sha256, events, first_day, last_day, written_at, expired_at from usage.archives"
+)
+
+
+def find_archived(tx: Tx, *, day: date) -> Archived | None:
+    """The file that this day of id time was written to; its partition may still stand."""
+    row = tx.execute(f"{_ARCHIVED} where day = %s", (day,)).fetchone()
+    return None if row is None else Archived(*row)
+
+
+def list_archived(tx: Tx, *, billing_day: date | None = None) -> tuple[Archived, ...]:
+    """Files of the archive in order of day; only those with usage of a billing day, where that is given."""
+    rows = tx.execute(
+        f"{_ARCHIVED} where %(day)s::date is null or %(day)s between first_day and last_day order by day",
+        {"day": billing_day},
+    )
+    return tuple(Archived(*row) for row in rows)
+
+
+def list_days(tx: Tx, *, first: date, end: date) -> tuple[DayReport, ...]:
+    """Where the days of id time in [first, end) stand, in order."""
+    rows = tx.execute(
+        "select d.day, d.sealed_at, d.dropped_at from usage.days d where d.day >= %s and d.day < %s order by d.day",
+        (first, end),
+    ).fetchall()
+    files = {archived.day: archived for archived in list_archived(tx)}
+    return tuple(_day_report(day, sealed, dropped, files.get(day)) for day, sealed, dropped in rows)
+
+
+def _day_report(day: date, sealed_at: Any, dropped_at: Any, archived: Archived | None) -> DayReport:
+    state: DayState = "open" if sealed_at is None else "sealed" if archived is None else "archived"
+    return DayReport(day, "dropped" if dropped_at is not None else state, archived)
+
+
+def find_void(tx: Tx, *, id: UUID) -> Void | None:
+    """Who voided the event of this id, when and why; None for one that counts."""
+    row = tx.execute(
+        "select account, day, project, meter, dimensions, value, event_at, reason, voided_by, voided_at "
+        "from usage.voids where id = %s",
+        (id,),
+    ).fetchone()
+    return None if row is None else Void(id, RowKey(*row[:5]), *row[5:])
+
+
+def list_changes(
+    tx: Tx,
+    *,
+    account: int,
+    first: date,
+    end: date,
+    cause: ChangeCause | None = None,
+    after: int = 0,
+    limit: int,
+) -> tuple[UsageChange, ...]:
+    """What reached the billing days in [first, end) of an account after they were invoiced, by roll-up row and cause.
+
+    At most `limit` rows, by day, project, meter, dimensions and cause. `after` leaves out what was there before: the
+    `last_id` of a list that was settled. Whoever invoices holds the account's billing lock, and so misses none.
+    """
+    rows = tx.execute(
+        "select c.account, c.day, c.project, c.meter, c.dimensions, coalesce(s.dimensions, '{}'), c.cause, c.events, "
+        "c.quantity, c.first_at, c.last_at, c.first_changed_at, c.last_changed_at, c.last_id from ("
+        "select account, day, project, meter, dimensions, cause, sum(events)::bigint as events, "
+        "sum(quantity) as quantity, min(first_at) as first_at, max(last_at) as last_at, "
+        "min(changed_at) as first_changed_at, max(changed_at) as last_changed_at, max(id) as last_id "
+        "from usage.changes where account = %(account)s and day >= %(first)s and day < %(end)s and id > %(after)s "
+        "and (%(cause)s::text is null or cause = %(cause)s) group by account, day, project, meter, dimensions, cause "
+        "order by day, project, meter, dimensions, cause limit %(limit)s) c "
+        "left join usage.dimension_sets s on s.hash = c.dimensions "
+        "order by c.day, c.project, c.meter, c.dimensions, c.cause",
+        {"account": account, "first": first, "end": end, "after": after, "cause": cause, "limit": limit},
+    )
+    return tuple(UsageChange(RowKey(*row[:5]), row[5], row[6], row[7], int(row[8]), *row[9:]) for row in rows)

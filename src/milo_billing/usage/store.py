@@ -17,7 +17,7 @@ from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
 from milo_billing.infra.database import Tx
-from milo_billing.usage.types import ChunkResult, ImportChunk, RejectedRow
+from milo_billing.usage.types import ChunkResult, ImportChunk, NewChange, RejectedRow
 
 _DAYS_LOCK: Final = 4210
 _COMPACTION_LOCK: Final = 4211
@@ -85,10 +85,20 @@ psycopg.adapters.register_dumper(Keys, _KeysDumper)
 def read_versions(tx: Tx) -> dict[str, int]:
     """controlplane.versions, by name; also tells the planner to probe by index, whatever its statistics say."""
     rows = tx.execute(
-        "select set_config('enable_seqscan', 'off', true), name, version from controlplane.versions",
+        "select set_config('enable_seqscan', 'off', true), name, version from controlplane.versions "
+        "where name in ('payers', 'meters', 'projects', 'sealed_until')",
         prepare=True,
     )
     return {name: version for _, name, version in rows}
+
+
+def read_billed_versions(tx: Tx) -> dict[int, int]:
+    """The versions of what has been invoiced, by share of the accounts (accounts.reads.load_billed)."""
+    rows = tx.execute(
+        "select substr(name, 8)::int, version from controlplane.versions where name like 'billed/%'",
+        prepare=True,
+    )
+    return dict(rows.fetchall())
 
 
 def find_stored(tx: Tx, keys: Keys) -> dict[bytes, int]:
@@ -223,6 +233,17 @@ def add_tallies(tx: Tx, *, process: UUID, tallies: Mapping[tuple[int, date, str]
     )
 
 
+def insert_changes(tx: Tx, changes: Sequence[NewChange]) -> None:
+    """Append what reached days that had been invoiced."""
+    if changes:
+        with tx.cursor() as cursor:
+            cursor.executemany(
+                "insert into usage.changes (account, day, project, meter, dimensions, cause, events, quantity, "
+                "first_at, last_at, changed_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                [tuple(getattr(change, name) for name in NewChange.__slots__) for change in changes],
+            )
+
+
 # -- days and compaction
 
 
@@ -248,12 +269,6 @@ def ensure_days(tx: Tx, *, first: date, last: date) -> tuple[date, ...]:
         )
         tx.execute("insert into usage.days (day) values (%s)", (day,))
     return made
-
-
-def find_open_days(tx: Tx) -> tuple[date, date] | None:
-    """The oldest and newest day of id time that still takes events; None before any partition was made."""
-    row = tx.execute("select min(day), max(day) from usage.days where sealed_at is null").fetchone()
-    return None if row is None or row[0] is None else (row[0], row[1])
 
 
 def _first_id(day: date) -> UUID:

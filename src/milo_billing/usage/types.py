@@ -41,6 +41,9 @@ BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 CHUNK_ROWS_MAX: Final = 5_000
 """Rows a chunk of an import, at most."""
 
+ChangeCause: TypeAlias = Literal["late", "void", "correction"]
+"""What reached a day that had been invoiced: an event that came late, a void, a correction."""
+
 FUTURE_S_MAX: Final = 3_600
 """How far an event's time, or its id's, may lie ahead of the receipt, in seconds: clocks of senders differ."""
 
@@ -204,3 +207,117 @@ class ChunkResult:
     quarantined: int
     duplicate: int
     rejected: tuple[RejectedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewChange:
+    """What is added to one roll-up row of a day that has been invoiced: to its count and to its sum.
+
+    `first_at` and `last_at` are the times of the events; `dimensions` is the hash of the set.
+    """
+
+    account: int
+    day: date
+    project: int
+    meter: int
+    dimensions: int
+    cause: ChangeCause
+    events: int
+    quantity: int
+    first_at: datetime
+    last_at: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RowKey:
+    """What a roll-up row is about; `day` is a day of the account's zone, `dimensions` the hash of the set."""
+
+    account: int
+    day: date
+    project: int
+    meter: int
+    dimensions: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """The figures of a stored event, from the database or from the archive. `distinct_key` is of UniqueCount meters."""
+
+    id: UUID
+    event_at: datetime
+    received_at: datetime
+    key: RowKey
+    value: int
+    distinct_key: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A day of id time that lies in the archive: the file's name, size and sha256, and which billing days are in it."""
+
+    day: date
+    name: str
+    size_bytes: int
+    sha256: bytes
+    events: int
+    first_day: date
+    last_day: date
+    written_at: datetime
+    expired_at: datetime | None
+
+
+DayState: TypeAlias = Literal["open", "sealed", "archived", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class DayReport:
+    """Where a day of id time stands: it takes events, takes none any more, is archived as well, or lies there only.
+
+    `archived` is None until it is written, and for a day without events.
+    """
+
+    day: date
+    state: DayState
+    archived: Archived | None
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """An event that does not count any more; who said so, when and why."""
+
+    id: UUID
+    key: RowKey
+    value: int
+    event_at: datetime
+    reason: str
+    voided_by: str
+    voided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UsageChange:
+    """What reached one roll-up row of an invoiced day by one cause.
+
+    `events` and `quantity` were added to count and sum, negative where something was taken away. `first_at` and
+    `last_at` are the times of the events, the other two when they came. `last_id` grows with every change.
+    """
+
+    key: RowKey
+    dimensions: Mapping[str, str]
+    cause: ChangeCause
+    events: int
+    quantity: int
+    first_at: datetime
+    last_at: datetime
+    first_changed_at: datetime
+    last_changed_at: datetime
+    last_id: int
+
+
+class EventNotFound(NotFound):
+    """No stored event has this id, or none within reach."""
+
+
+class ArchiveDamaged(Conflict):
+    """A file of the archive is not what was written."""
