@@ -276,6 +276,11 @@ def _first_id(day: date) -> UUID:
     return UUID(int=ms << 80)
 
 
+def lock_compaction(tx: Tx) -> None:
+    """Until the transaction ends nobody else moves deltas into roll-ups, nor changes those; waits for who does."""
+    tx.execute("select pg_advisory_xact_lock(%s)", (_COMPACTION_LOCK,))
+
+
 def compact(tx: Tx) -> int:
     """Move the deltas into the roll-ups; returns how many deltas there were. None to move while another does it.
 

@@ -1,7 +1,7 @@
 """The archivist: brings days whose time is over into the archive, and proves that they are there.
 
-For each day: seal, write to a file that is verified before it gets its name, record it, drop the partition. An archivist
-that is killed at any instant is succeeded by one that goes on; of several, one works at a time.
+For each day: seal, write to a file that is verified before it gets its name, record it, drop the partition. An
+archivist that is killed at any instant is succeeded by one that goes on; of several, one works at a time.
 
 Owns: the order of steps and usage.archives. Not: the database side of a step (sealing), the file (parquet), where files
 lie (ports.BlobStore).
