@@ -803,7 +803,61 @@ create table usage.quarantine (
     digest bigint not null,
     event bytea not null            -- JSON, byte for byte
 );
-create index quarantine_by_org on usage.quarantine (owner_org, reason, received_at);
+-- what the summary, the depth by reason and the replay by cause read
+create index quarantine_by_org on usage.quarantine (owner_org, reason, meter, received_at);
+create index quarantine_by_cause on usage.quarantine (reason, meter, id);
+
+-- Quarantined events that somebody gave up, with who did it, when and why. Their ids stay known for ever: the same event
+-- sent again is a duplicate.
+create table usage.discarded (
+    id uuid primary key,
+    owner_org bigint not null,
+    reason text not null,
+    detail text not null,
+    meter text,
+    project text,
+    event_at timestamptz,
+    received_at timestamptz not null,
+    digest bigint not null,
+    event bytea not null,
+    discarded_at timestamptz not null,
+    discarded_by text not null,
+    discard_reason text not null check (length(discard_reason) between 1 and 1000)
+);
+
+-- One row a replay: what of the quarantine is tried again, and how far that has come. Groups of events are replayed in
+-- order of id, each in one transaction that also moves `cursor`, so a replay that was interrupted goes on behind it.
+create table usage.replays (
+    id uuid primary key,
+    organizations bigint[] check (cardinality(organizations) > 0),     -- whose events; null is everybody's
+    reason text,
+    meter text,
+    project text,
+    received_from timestamptz,
+    received_to timestamptz,
+    accept_late boolean not null,
+    opened_by text not null,
+    opened_at timestamptz not null,     -- events that were received later are not part of it
+    state text not null default 'running' check (state in ('running', 'finished')),
+    cursor uuid not null default '00000000-0000-0000-0000-000000000000',
+    total bigint not null check (total >= 0),                 -- when it was opened
+    replayed bigint not null default 0 check (replayed >= 0), -- moved to usage.events
+    kept bigint not null default 0 check (kept >= 0),         -- failed again, with a new reason or detail
+    duplicate bigint not null default 0 check (duplicate >= 0),   -- stood in usage.events already
+    updated_at timestamptz not null,
+    finished_at timestamptz,
+    check ((state = 'finished') = (finished_at is not null))
+);
+create index replays_running on usage.replays (updated_at) where state = 'running';
+
+-- Events that a replay moved out of quarantine: when they began to count, which their receipt does not say.
+create table usage.replayed (
+    id uuid primary key,
+    account integer not null,
+    replay uuid not null references usage.replays (id),
+    reason text not null,           -- why it was quarantined
+    replayed_at timestamptz not null
+);
 
 -- What bills are made of: one row an (account, billing day, project, meter, dimension set). Sums are numeric, since
 -- int64 values may add up to more. `last` is by event time, then id.
@@ -896,7 +950,6 @@ create table usage.corrections (
     last bigint not null,
     last_at timestamptz not null,
     reason text not null check (reason <> ''),
-    corrected_by text not null,
     corrected_at timestamptz not null
 );
 create index corrections_of_row on usage.corrections (account, day, project, meter, dimensions);
@@ -986,6 +1039,17 @@ create policy reach on usage.changes for select to milo_app, milo_job
 alter table usage.quarantine enable row level security;
 create policy reach on usage.quarantine for select to milo_app, milo_job
     using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+create policy discard on usage.quarantine for delete to milo_app
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+alter table usage.discarded enable row level security;
+create policy reach on usage.discarded to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+alter table usage.replays enable row level security;
+create policy reach on usage.replays to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or organizations <@ (select controlplane.reach())::bigint[]);
+alter table usage.replayed enable row level security;
+create policy reach on usage.replayed for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
 alter table usage.tallies enable row level security;
 create policy reach on usage.tallies for select to milo_app, milo_job
     using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
@@ -997,10 +1061,12 @@ create policy reach on usage.import_chunks for select to milo_app, milo_job
     using (exists (select from usage.imports i where i.id = import));
 
 grant select on usage.events, usage.dimension_sets, usage.resources, usage.quarantine, usage.rollups, usage.deltas,
-    usage.distinct_keys, usage.distinct_key_deltas, usage.tallies, usage.imports, usage.import_chunks
-    to milo_app, milo_job;
+    usage.distinct_keys, usage.distinct_key_deltas, usage.tallies, usage.imports, usage.import_chunks,
+    usage.discarded, usage.replays, usage.replayed to milo_app, milo_job;
 grant select on usage.voids, usage.corrections, usage.changes, usage.days, usage.archives to milo_app, milo_job;
 grant insert, update on usage.imports to milo_app;
+grant insert on usage.discarded, usage.replays to milo_app;
+grant delete on usage.quarantine to milo_app;
 
 grant create on schema usage to milo_ingest;
 alter table usage.events owner to milo_ingest;
@@ -1014,6 +1080,9 @@ alter table usage.foreign_ids owner to milo_ingest;
 alter table usage.dimension_sets owner to milo_ingest;
 alter table usage.resources owner to milo_ingest;
 alter table usage.quarantine owner to milo_ingest;
+alter table usage.discarded owner to milo_ingest;
+alter table usage.replays owner to milo_ingest;
+alter table usage.replayed owner to milo_ingest;
 alter table usage.rollups owner to milo_ingest;
 alter table usage.deltas owner to milo_ingest;
 alter table usage.distinct_keys owner to milo_ingest;

@@ -158,7 +158,18 @@ def test_yaml_is_understood_and_spoken(cluster: Cluster, example: Example) -> No
     assert f"kind: {example.manifest['kind']}\n" in shown.text
 
 
+def test_what_is_permanent_cannot_be_deleted(cluster: Cluster) -> None:
+    for example in (example for example in EXAMPLES.values() if example.permanent):
+        created = cluster.created(example.manifest)
+        path = cluster.path(example.manifest)
+        for query in ({}, {"dryRun": "All"}):
+            assert cluster.http.delete(path, params=query).json()["reason"] == "Conflict"
+        assert cluster.http.get(path).json() == created
+
+
 def test_a_finalizer_keeps_the_object_until_it_is_taken_away(cluster: Cluster, example: Example) -> None:
+    if example.permanent:
+        return
     cluster.created(merge_patch(example.manifest, {"metadata": {"finalizers": ["example.com/wait"]}}))
     path = cluster.path(example.manifest)
     deleting = cluster.http.request("DELETE", path, json={"propagationPolicy": "Background"}).json()
@@ -169,6 +180,8 @@ def test_a_finalizer_keeps_the_object_until_it_is_taken_away(cluster: Cluster, e
 
 
 def test_delete_answers_success_and_checks_preconditions(cluster: Cluster, example: Example) -> None:
+    if example.permanent:
+        return
     created = cluster.created(example.manifest)
     path = cluster.path(example.manifest)
     wrong = {"preconditions": {"uid": "00000000-0000-0000-0000-000000000000"}}
@@ -180,6 +193,8 @@ def test_delete_answers_success_and_checks_preconditions(cluster: Cluster, examp
 
 def test_a_dry_run_of_delete_deletes_nothing(cluster: Cluster, example: Example) -> None:
     """kubectl sends dryRun in the body; the parameter counts as well."""
+    if example.permanent:
+        return
     created = cluster.created(example.manifest)
     path = cluster.path(example.manifest)
     assert cluster.http.request("DELETE", path, json={"dryRun": ["All"]}).status_code == 200
@@ -194,6 +209,7 @@ def test_a_watch_sees_every_change_once_and_in_order(cluster: Cluster, example: 
     lines: list[dict[str, Any]] = []
     query = {"watch": "1", "resourceVersion": since, "timeoutSeconds": "20"}
     listening = threading.Event()
+    last = "MODIFIED" if example.permanent else "DELETED"
 
     def watch() -> None:
         with (
@@ -203,7 +219,7 @@ def test_a_watch_sees_every_change_once_and_in_order(cluster: Cluster, example: 
             listening.set()
             for line in answer.iter_lines():
                 lines.append(json.loads(line))
-                if lines[-1]["type"] == "DELETED":
+                if lines[-1]["type"] == last:
                     return
 
     watcher = threading.Thread(target=watch)
@@ -215,7 +231,9 @@ def test_a_watch_sees_every_change_once_and_in_order(cluster: Cluster, example: 
     watcher.join(timeout=20)
     name = example.manifest["metadata"]["name"]
     mine = [line for line in lines if line["object"]["metadata"]["name"] == name]
-    assert [line["type"] for line in mine] == ["ADDED", "MODIFIED", "DELETED"]
+    assert [line["type"] for line in mine] == ["ADDED", "MODIFIED", "DELETED"][
+        : 2 if example.permanent else 3
+    ]
     versions = [int(line["object"]["metadata"]["resourceVersion"]) for line in lines]
     assert versions == sorted(set(versions))
 

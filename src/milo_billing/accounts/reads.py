@@ -29,6 +29,7 @@ from milo_billing.accounts.types import (
 from milo_billing.controlplane.store import SEALED
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
+from milo_billing.kernel.periods import Period
 
 _ACCOUNT: LiteralString = (
     "select number, uid, namespace, name, owner_org, currency, time_zone, phase, deleted_at "
@@ -62,6 +63,11 @@ def get_account(tx: Tx, *, number: int) -> Account:
     if row is None:
         raise AccountNotFound(f"there is no billing account number {number}")
     return Account(*row)
+
+
+def is_within_reach(tx: Tx, *, number: int) -> bool:
+    """Whether the transaction may see the account of that number, also a deleted one."""
+    return tx.execute("select from accounts.accounts where number = %s", (number,)).rowcount == 1
 
 
 def find_account(tx: Tx, *, namespace: str, name: str) -> Account | None:
@@ -299,6 +305,15 @@ def list_methods_of_class(tx: Tx, *, uid: UUID, limit: int) -> tuple[str, ...]:
 
 
 # ------------------------------------------------------------------------------------------------ intervals
+
+
+def paid_within(tx: Tx, *, account: int, project: int, period: Period) -> bool:
+    """Whether the account paid for the project at some time in the period."""
+    query = (
+        "select from accounts.payer_intervals "
+        "where project = %s and account = %s and starts_at < %s and ends_at > %s limit 1"
+    )
+    return tx.execute(query, (project, account, period.end, period.start)).rowcount == 1
 
 
 def load_intervals(tx: Tx, *, since_version: int = 0) -> tuple[PayerInterval, ...]:

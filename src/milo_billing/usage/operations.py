@@ -1,18 +1,27 @@
 """Verbs of usage that doors, jobs and other slices call. Ingest itself is a machine of its own (engine)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from milo_billing.access import operations as access
+from milo_billing.accounts import operations as accounts
+from milo_billing.accounts import reads as account_reads
+from milo_billing.accounts.types import BILLING_SHARES
 from milo_billing.controlplane.identity import Identity
-from milo_billing.infra.database import Tx
+from milo_billing.infra import jobs
+from milo_billing.infra.database import Reach, Tx, acting_as
 from milo_billing.usage import reads, rules, store
+from milo_billing.usage.engine import corrections, voids
+from milo_billing.usage.engine.archive import Archive
 from milo_billing.usage.engine.commit import DAYS_AHEAD
 from milo_billing.usage.types import (
     RETENTION_DAYS,
     ChunkResult,
+    Discarded,
+    EventNotFound,
     Import,
     ImportChunk,
     ImportChunkChanged,
@@ -21,7 +30,23 @@ from milo_billing.usage.types import (
     ImportIncomplete,
     ImportNotFound,
     ImportRowsChanged,
+    NewChange,
+    NewCorrection,
+    QuarantineFilter,
+    Replay,
+    ReplayNotFound,
+    StoredEvent,
+    Void,
 )
+
+REPLAY: Final = "usage.replay"
+"""The job that goes on with a replay; its argument `replay` is the replay's id."""
+
+ARCHIVE_NOW: Final = "usage.archive_now"
+"""The job that archives days whose time is over; its argument `until` is a day or None."""
+
+DISCARDED_AT_ONCE_MAX: Final = 10_000
+"""Events that one transaction discards at most; the caller comes back for the rest."""
 
 
 def ensure_partitions(tx: Tx, *, now: datetime) -> tuple[date, ...]:
@@ -125,3 +150,215 @@ def complete_import(tx: Tx, *, id: UUID, now: datetime) -> Import:
         )
     store.complete_import(tx, id=id, now=now)
     return get_import(tx, id=id)
+
+
+def discard_quarantined(
+    tx: Tx,
+    *,
+    ids: Sequence[UUID] | None,
+    wanted: QuarantineFilter,
+    reason: str,
+    identity: Identity,
+    audit_id: UUID,
+    now: datetime,
+) -> int:
+    """Give up quarantined events within reach: those of `ids`, or all that match; how many that were.
+
+    At most DISCARDED_AT_ONCE_MAX. They stay known: sent again, they are duplicates. Audited for each organization
+    whose events they were.
+    """
+    gone = store.discard(
+        tx, ids=ids, wanted=wanted, by=identity.user, at=now, why=reason, limit=DISCARDED_AT_ONCE_MAX
+    )
+    for owner_org, events in sorted(gone.items()):
+        access.record(
+            tx,
+            chain=owner_org,
+            at=now,
+            audit_id=audit_id,
+            actor=identity.user,
+            verb="discard",
+            target="billing.miloapis.com/quarantinedevents//",
+            detail={"reason": reason, "events": events, "filter": _audited(wanted), **identity.audited},
+        )
+    return sum(gone.values())
+
+
+def open_replay(
+    tx: Tx,
+    *,
+    id: UUID,
+    wanted: QuarantineFilter,
+    accept_late: bool,
+    reach: Reach,
+    identity: Identity,
+    audit_id: UUID,
+    now: datetime,
+) -> Replay:
+    """Have the matching events tried again that belong to the organizations in `reach`; a worker does it.
+
+    `accept_late` lifts the late window for them; the caller has checked the permission. Events that are received after
+    `now` are not part of it. Audited. Nothing that matches makes a replay that is finished already.
+    """
+    total = reads.count_quarantined(tx, wanted=wanted)
+    replay = Replay(
+        id=id,
+        organizations=None if reach == "*" else tuple(sorted(reach)),
+        filter=wanted,
+        accept_late=accept_late,
+        opened_by=identity.user,
+        opened_at=now,
+        state="running" if total else "finished",
+        cursor=UUID(int=0),
+        total=total,
+        replayed=0,
+        kept=0,
+        duplicate=0,
+        updated_at=now,
+        finished_at=None if total else now,
+    )
+    store.insert_replay(tx, replay)
+    if total:
+        resume_replay(tx, id=id)
+        access.record(
+            tx,
+            chain=rules.sender_organization(reach),
+            at=now,
+            audit_id=audit_id,
+            actor=identity.user,
+            verb="replay",
+            target=f"billing.miloapis.com/usagereplays//{id}",
+            detail={
+                "events": total,
+                "filter": _audited(wanted),
+                "acceptLate": accept_late,
+                "organizations": "*" if replay.organizations is None else list(replay.organizations),
+                **identity.audited,
+            },
+            target_uid=id,
+        )
+    return replay
+
+
+def resume_replay(tx: Tx, *, id: UUID) -> None:
+    """Have a worker go on with the replay, unless a job for it waits already."""
+    jobs.defer(tx, REPLAY, lock=f"{REPLAY}/{id}", once=f"{REPLAY}/{id}", replay=str(id))
+
+
+def get_replay(tx: Tx, *, id: UUID) -> Replay:
+    """The replay of that id, and how far it has come. Raises ReplayNotFound, also where it is out of reach."""
+    found = reads.find_replay(tx, id=id)
+    if found is None:
+        raise ReplayNotFound(f"there is no replay {id}")
+    return found
+
+
+def _audited(wanted: QuarantineFilter) -> dict[str, str]:
+    return {name: str(value) for name, value in asdict(wanted).items() if value is not None}
+
+
+# -- what was used is put right
+
+
+def void_event(
+    tx: Tx,
+    *,
+    id: UUID,
+    reason: str,
+    archive: Archive,
+    identity: Identity,
+    audit_id: UUID,
+    now: datetime,
+) -> Void | Discarded:
+    """Take an event out of what is billed, wherever it lies; one that waits in quarantine is discarded there.
+
+    The event stays, the void stands beside it, and its row is put right in the same transaction. Voiding it again
+    answers the same, whatever reason is given then. Audited. `tx` reaches what the caller, who has the permission,
+    reaches. Raises EventNotFound; ArchiveDamaged where a file is needed and not to be had.
+    """
+    if (standing := reads.find_void(tx, id=id)) is not None:
+        return standing
+    if (given_up := _discard_if_quarantined(tx, id, reason, identity, audit_id, now)) is not None:
+        return given_up
+    event = _get_event(tx, id, archive)
+    accounts.hold_billing_shared(tx, shares=[event.key.account % BILLING_SHARES])
+    with acting_as(tx, "milo_ingest"):
+        done = voids.void(tx, event, archive=archive, reason=reason, by=identity.user, now=now)
+        if done:
+            corrections.note_change(tx, _voided(event, now))
+    voided = reads.find_void(tx, id=id)
+    assert voided is not None, "it was inserted above, or stood in the way"
+    if done:
+        access.record(
+            tx,
+            chain=account_reads.get_account(tx, number=event.key.account).owner_org,
+            at=now,
+            audit_id=audit_id,
+            actor=identity.user,
+            verb="void",
+            target=f"billing.miloapis.com/usageevents//{id}",
+            detail={"reason": reason, "value": str(event.value), **identity.audited},
+            target_uid=id,
+        )
+    return voided
+
+
+def _discard_if_quarantined(
+    tx: Tx, id: UUID, reason: str, identity: Identity, audit_id: UUID, now: datetime
+) -> Discarded | None:
+    """Discard the event if it waits in quarantine; what stands of it, if it was discarded before."""
+    waiting = reads.find_quarantined(tx, id=id)
+    if waiting is None:
+        return None
+    if waiting.discarded is None:
+        discard_quarantined(
+            tx,
+            ids=[id],
+            wanted=QuarantineFilter(),
+            reason=reason,
+            identity=identity,
+            audit_id=audit_id,
+            now=now,
+        )
+        waiting = reads.find_quarantined(tx, id=id)  # gone without a trace: a replay has just made it count
+    return None if waiting is None else waiting.discarded
+
+
+def _get_event(tx: Tx, id: UUID, archive: Archive) -> StoredEvent:
+    """The event from the database, or from the archive. Raises EventNotFound, also where it is out of reach."""
+    event = voids.find_stored(tx, id) or archive.find_event(tx, id)
+    if event is None or not account_reads.is_within_reach(tx, number=event.key.account):
+        raise EventNotFound(f"there is no event {id}")
+    return event
+
+
+def _voided(event: StoredEvent, now: datetime) -> NewChange:
+    key = event.key
+    return NewChange(
+        account=key.account,
+        day=key.day,
+        project=key.project,
+        meter=key.meter,
+        dimensions=key.dimensions,
+        cause="void",
+        events=-1,
+        quantity=-event.value,
+        first_at=event.event_at,
+        last_at=event.event_at,
+        changed_at=now,
+    )
+
+
+def correct(tx: Tx, correction: NewCorrection) -> None:
+    """Add a correction to the roll-up of its row, and mark the day as changed where it was invoiced; once for its uid.
+
+    The caller has checked it by `rules.correction_errors`. `tx` reaches everything that the correction names.
+    """
+    accounts.hold_billing_shared(tx, shares=[correction.key.account % BILLING_SHARES])
+    with acting_as(tx, "milo_ingest"):
+        corrections.apply(tx, correction)
+
+
+def defer_archiving(tx: Tx, *, until: date | None) -> None:
+    """Have a worker archive the days whose time is over, none after `until`. One that waits already is enough."""
+    jobs.defer(tx, ARCHIVE_NOW, once=ARCHIVE_NOW, until=None if until is None else until.isoformat())

@@ -5,7 +5,7 @@ being ingested or compacted meanwhile: acknowledged usage is in it.
 """
 
 from collections.abc import Collection
-from datetime import date
+from datetime import date, datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -16,8 +16,14 @@ from milo_billing.usage.types import (
     ChangeCause,
     DayReport,
     DayState,
+    Discarded,
     Import,
     IngestStatistics,
+    QuarantineDepth,
+    QuarantinedOriginal,
+    QuarantineEntry,
+    QuarantineFilter,
+    Replay,
     RowKey,
     UsageChange,
     UsageRow,
@@ -33,6 +39,17 @@ _FILTER: LiteralString = (
     "and (%(projects)s::int[] is null or project = any (%(projects)s)) "
     "and (%(meter)s::int is null or meter = %(meter)s) and day >= %(first)s and day < %(end)s"
 )
+
+QUARANTINE_FILTER: LiteralString = (
+    "(%(reason)s::text is null or reason = %(reason)s) and (%(meter)s::text is null or meter = %(meter)s) "
+    "and (%(project)s::text is null or project = %(project)s) "
+    "and (%(from)s::timestamptz is null or received_at >= %(from)s) "
+    "and (%(to)s::timestamptz is null or received_at < %(to)s)"
+)
+"""Takes `quarantine_parameters`."""
+
+LABEL_CHARACTERS_MAX = 200
+"""Meter and project of a quarantined event are kept so long; the original has all of them."""
 
 
 def list_rollups(tx: Tx, *, account: int, first: date, end: date, limit: int) -> tuple[UsageRow, ...]:
@@ -231,6 +248,18 @@ def _day_report(day: date, sealed_at: Any, dropped_at: Any, archived: Archived |
     return DayReport(day, "dropped" if dropped_at is not None else state, archived)
 
 
+def count_events(tx: Tx, *, key: RowKey) -> int:
+    """How many events are counted in a roll-up row, deltas included."""
+    where = "where account = %s and day = %s and project = %s and meter = %s and dimensions = %s"
+    values = (key.account, key.day, key.project, key.meter, key.dimensions)
+    row = tx.execute(
+        "select coalesce(sum(count), 0)::bigint from ("
+        f"select count from usage.rollups {where} union all select count from usage.deltas {where}) parts".encode(),
+        values * 2,
+    ).fetchone()
+    return 0 if row is None else row[0]
+
+
 def find_void(tx: Tx, *, id: UUID) -> Void | None:
     """Who voided the event of this id, when and why; None for one that counts."""
     row = tx.execute(
@@ -270,3 +299,105 @@ def list_changes(
         {"account": account, "first": first, "end": end, "after": after, "cause": cause, "limit": limit},
     )
     return tuple(UsageChange(RowKey(*row[:5]), row[5], row[6], row[7], int(row[8]), *row[9:]) for row in rows)
+
+
+# -- quarantine
+
+
+def quarantine_parameters(wanted: QuarantineFilter) -> dict[str, Any]:
+    """The values of QUARANTINE_FILTER."""
+    return {
+        "reason": wanted.reason,
+        "meter": None if wanted.meter is None else wanted.meter[:LABEL_CHARACTERS_MAX],
+        "project": None if wanted.project is None else wanted.project[:LABEL_CHARACTERS_MAX],
+        "from": wanted.received_from,
+        "to": wanted.received_to,
+    }
+
+
+_ENTRY: LiteralString = (
+    "id, reason, detail, coalesce(meter, ''), coalesce(project, ''), event_at, received_at, "
+    "octet_length(event)"
+)
+
+
+def list_quarantined(
+    tx: Tx, *, wanted: QuarantineFilter, after: UUID | None, limit: int
+) -> tuple[QuarantineEntry, ...]:
+    """Quarantined events by id, those behind `after`."""
+    rows = tx.execute(
+        f"select {_ENTRY} from usage.quarantine where {QUARANTINE_FILTER} "
+        "and (%(after)s::uuid is null or id > %(after)s) order by id limit %(limit)s",
+        {**quarantine_parameters(wanted), "after": after, "limit": limit},
+    )
+    return tuple(QuarantineEntry(*row) for row in rows)
+
+
+def find_quarantined(tx: Tx, *, id: UUID) -> QuarantinedOriginal | None:
+    """A quarantined or discarded event, as it was sent."""
+    row = tx.execute(
+        f"select {_ENTRY}, event, null::text, null::timestamptz, null::text from usage.quarantine where id = %(id)s "
+        f"union all select {_ENTRY}, event, discarded_by, discarded_at, discard_reason from usage.discarded "
+        "where id = %(id)s",
+        {"id": id},
+    ).fetchone()
+    if row is None:
+        return None
+    discarded = None if row[9] is None else Discarded(*row[9:])
+    return QuarantinedOriginal(QuarantineEntry(*row[:8]), bytes(row[8]), discarded)
+
+
+def summarize_quarantine(tx: Tx, *, wanted: QuarantineFilter, limit: int) -> tuple[QuarantineDepth, ...]:
+    """How many events wait, by reason and meter, the deepest first; at most `limit` rows."""
+    rows = tx.execute(
+        "select reason, coalesce(meter, ''), count(*), min(received_at) from usage.quarantine "
+        f"where {QUARANTINE_FILTER} group by reason, meter order by count(*) desc, reason, meter limit %(limit)s",
+        {**quarantine_parameters(wanted), "limit": limit},
+    )
+    return tuple(QuarantineDepth(*row) for row in rows)
+
+
+def count_quarantined(tx: Tx, *, wanted: QuarantineFilter) -> int:
+    """How many events wait that match."""
+    row = tx.execute(
+        f"select count(*) from usage.quarantine where {QUARANTINE_FILTER}", quarantine_parameters(wanted)
+    ).fetchone()
+    return 0 if row is None else row[0]
+
+
+_REPLAY: LiteralString = (
+    "select id, organizations, reason, meter, project, received_from, received_to, accept_late, opened_by, opened_at, "
+    "state, cursor, total, replayed, kept, duplicate, updated_at, finished_at from usage.replays"
+)
+
+
+def find_replay(tx: Tx, *, id: UUID) -> Replay | None:
+    """The replay of that id, and how far it has come."""
+    row = tx.execute(f"{_REPLAY} where id = %s", (id,)).fetchone()
+    return None if row is None else _replay(row)
+
+
+def list_replays(tx: Tx, *, limit: int) -> tuple[Replay, ...]:
+    """The replays that were opened last, the newest first."""
+    rows = tx.execute(f"{_REPLAY} order by opened_at desc, id limit %s", (limit,))
+    return tuple(map(_replay, rows))
+
+
+def lock_replay(tx: Tx, *, id: UUID) -> Replay | None:
+    """The same as find_replay; nobody else goes on with it until the transaction ends."""
+    row = tx.execute(f"{_REPLAY} where id = %s for update", (id,)).fetchone()
+    return None if row is None else _replay(row)
+
+
+def list_stalled_replays(tx: Tx, *, before: datetime, limit: int) -> tuple[UUID, ...]:
+    """Replays that run but have not come further since `before`."""
+    rows = tx.execute(
+        "select id from usage.replays where state = 'running' and updated_at < %s order by updated_at limit %s",
+        (before, limit),
+    )
+    return tuple(id for (id,) in rows)
+
+
+def _replay(row: tuple[Any, ...]) -> Replay:
+    organizations = None if row[1] is None else tuple(row[1])
+    return Replay(row[0], organizations, QuarantineFilter(*row[2:7]), *row[7:])

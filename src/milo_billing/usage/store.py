@@ -17,7 +17,15 @@ from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
 from milo_billing.infra.database import Tx
-from milo_billing.usage.types import ChunkResult, ImportChunk, NewChange, RejectedRow
+from milo_billing.usage.reads import QUARANTINE_FILTER, quarantine_parameters
+from milo_billing.usage.types import (
+    ChunkResult,
+    ImportChunk,
+    NewChange,
+    QuarantineFilter,
+    RejectedRow,
+    Replay,
+)
 
 _DAYS_LOCK: Final = 4210
 _COMPACTION_LOCK: Final = 4211
@@ -102,17 +110,34 @@ def read_billed_versions(tx: Tx) -> dict[int, int]:
 
 
 def find_stored(tx: Tx, keys: Keys) -> dict[bytes, int]:
-    """Those of the event ids that are stored or quarantined, each with its payload's digest.
+    """Those of the event ids that are stored, quarantined or discarded, each with its payload's digest.
+
+    An event leaves quarantine to be stored or discarded and never comes back, so quarantine is asked first, and in one
+    statement with the discarded: an event that is moved meanwhile is seen before or after.
+    """
+    found: dict[bytes, int] = {}
+    if keys:
+        aside: LiteralString = " union all ".join(
+            f"select id, digest from usage.{table} where id = any (%(keys)b) and id between %(low)s and %(high)s"
+            for table in ("quarantine", "discarded")
+        )
+        _probe(tx, aside, keys, found)
+        found |= find_events(tx, keys)
+    return found
+
+
+def find_events(tx: Tx, keys: Keys) -> dict[bytes, int]:
+    """Those of the event ids that are stored, each with its payload's digest.
 
     Without the BETWEEN, which prunes partitions, and the order of keys, this is three times slower (performance.md).
     """
     found: dict[bytes, int] = {}
     if keys:
-        for table in ("events", "quarantine"):
-            query: LiteralString = (
-                f"select id, digest from usage.{table} where id = any (%b) and id between %s and %s"
-            )
-            _probe(tx, query, keys, found)
+        query: LiteralString = (
+            "select id, digest from usage.events "
+            "where id = any (%(keys)b) and id between %(low)s and %(high)s"
+        )
+        _probe(tx, query, keys, found)
     return found
 
 
@@ -121,16 +146,17 @@ def find_foreign(tx: Tx, keys: Keys) -> dict[bytes, int]:
     found: dict[bytes, int] = {}
     if keys:
         query: LiteralString = (
-            "select hash, digest from usage.foreign_ids where hash = any (%b) and hash between %s and %s"
+            "select hash, digest from usage.foreign_ids "
+            "where hash = any (%(keys)b) and hash between %(low)s and %(high)s"
         )
         _probe(tx, query, keys, found)
     return found
 
 
 def _probe(tx: Tx, query: LiteralString, keys: Keys, found: dict[bytes, int]) -> None:
-    bounds = UUID(bytes=keys.data[:16]), UUID(bytes=keys.data[-16:])
+    given = {"keys": keys, "low": UUID(bytes=keys.data[:16]), "high": UUID(bytes=keys.data[-16:])}
     with tx.cursor(binary=True) as cursor:
-        for id, digest in cursor.execute(query, (keys, *bounds), prepare=True):
+        for id, digest in cursor.execute(query, given, prepare=True):
             found[id.bytes] = digest
 
 
@@ -386,3 +412,142 @@ def find_chunk(tx: Tx, *, import_id: UUID, number: int) -> tuple[bytes, ChunkRes
         return None
     rejected = tuple(RejectedRow(entry["row"], entry["reason"], entry["detail"]) for entry in row[4])
     return bytes(row[0]), ChunkResult(row[1], row[2], row[3], rejected)
+
+
+# -- quarantine: discard and replay
+
+
+def discard(
+    tx: Tx,
+    *,
+    ids: Sequence[UUID] | None,
+    wanted: QuarantineFilter,
+    by: str,
+    at: datetime,
+    why: str,
+    limit: int,
+) -> dict[int, int]:
+    """Move matching events, at most `limit`, out of quarantine; how many of each organization that were."""
+    rows = tx.execute(
+        "with gone as (delete from usage.quarantine where id in (select id from usage.quarantine "
+        f"where {QUARANTINE_FILTER} and (%(ids)s::uuid[] is null or id = any (%(ids)s)) order by id limit %(limit)s) "
+        "returning *), kept as (insert into usage.discarded (id, owner_org, reason, detail, meter, project, event_at, "
+        "received_at, digest, event, discarded_at, discarded_by, discard_reason) select id, owner_org, reason, detail, "
+        "meter, project, event_at, received_at, digest, event, %(at)s, %(by)s, %(why)s from gone) "
+        "select owner_org, count(*) from gone group by owner_org order by owner_org",
+        {
+            **quarantine_parameters(wanted),
+            "ids": None if ids is None else list(ids),
+            "by": by,
+            "at": at,
+            "why": why,
+            "limit": limit,
+        },
+    )
+    return dict(rows.fetchall())
+
+
+def insert_replay(tx: Tx, replay: Replay) -> None:
+    """Open a replay."""
+    wanted = replay.filter
+    organizations = None if replay.organizations is None else list(replay.organizations)
+    tx.execute(
+        "insert into usage.replays (id, organizations, reason, meter, project, received_from, received_to, "
+        "accept_late, opened_by, opened_at, state, total, updated_at, finished_at) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            replay.id,
+            organizations,
+            wanted.reason,
+            wanted.meter,
+            wanted.project,
+            wanted.received_from,
+            wanted.received_to,
+            replay.accept_late,
+            replay.opened_by,
+            replay.opened_at,
+            replay.state,
+            replay.total,
+            replay.updated_at,
+            replay.finished_at,
+        ),
+    )
+
+
+def list_replayable(tx: Tx, replay: Replay, *, limit: int) -> list[tuple[UUID, int]]:
+    """The next events of the replay in order of id, each with its size in bytes; nothing is locked."""
+    return tx.execute(
+        "select id, octet_length(event) from usage.quarantine where id > %(cursor)s and received_at <= %(opened_at)s "
+        "and (%(organizations)s::bigint[] is null or owner_org = any (%(organizations)s)) "
+        f"and {QUARANTINE_FILTER} order by id limit %(limit)s",
+        {
+            **quarantine_parameters(replay.filter),
+            "cursor": replay.cursor,
+            "opened_at": replay.opened_at,
+            "organizations": None if replay.organizations is None else list(replay.organizations),
+            "limit": limit,
+        },
+    ).fetchall()
+
+
+def lock_quarantined(tx: Tx, *, ids: Sequence[UUID]) -> list[QuarantinedEvent]:
+    """Those of the events that are still quarantined, by id; nobody else moves them until the transaction ends."""
+    rows = tx.execute(
+        "select id, owner_org, reason, detail, coalesce(meter, ''), coalesce(project, ''), event_at, received_at, "
+        "digest, event from usage.quarantine where id = any (%s) order by id for update",
+        (list(ids),),
+    )
+    return [QuarantinedEvent(*row[:9], event=bytes(row[9])) for row in rows]
+
+
+def lock_open_days(tx: Tx, *, days: Sequence[date]) -> frozenset[date]:
+    """Those of the days of id time that take events; none of them is sealed until the transaction ends."""
+    rows = tx.execute(
+        "select day from usage.days where day = any (%s) and sealed_at is null order by day for share",
+        (list(days),),
+    )
+    return frozenset(day for (day,) in rows)
+
+
+def delete_quarantined(tx: Tx, *, ids: Sequence[UUID]) -> None:
+    """Take events out of quarantine, which the same transaction has stored, or found stored."""
+    tx.execute("delete from usage.quarantine where id = any (%s)", (list(ids),))
+
+
+def update_quarantined(tx: Tx, rows: Sequence[tuple[UUID, int, str, str]]) -> None:
+    """Say anew whose the events are and why they wait: (id, organization, reason, detail)."""
+    tx.execute(
+        "update usage.quarantine q set owner_org = t.owner_org, reason = t.reason, detail = t.detail "
+        "from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[]) as t (id, owner_org, reason, detail) "
+        "where q.id = t.id",
+        tuple([row[i] for row in rows] for i in range(4)),
+    )
+
+
+def insert_replayed(tx: Tx, rows: Sequence[tuple[UUID, int, str]], *, replay: UUID, at: datetime) -> None:
+    """Note when events began to count: (id, account, former reason)."""
+    tx.execute(
+        "insert into usage.replayed (id, account, replay, reason, replayed_at) "
+        "select t.id, t.account, %s, t.reason, %s "
+        "from unnest(%s::uuid[], %s::int[], %s::text[]) as t (id, account, reason)",
+        (replay, at, *([row[i] for row in rows] for i in range(3))),
+    )
+
+
+def advance_replay(
+    tx: Tx, *, id: UUID, cursor: UUID, replayed: int, kept: int, duplicate: int, at: datetime
+) -> None:
+    """The replay has come to `cursor`, with so many more of each."""
+    tx.execute(
+        "update usage.replays set cursor = %s, replayed = replayed + %s, kept = kept + %s, duplicate = duplicate + %s, "
+        "updated_at = %s where id = %s",
+        (cursor, replayed, kept, duplicate, at, id),
+    )
+
+
+def finish_replay(tx: Tx, *, id: UUID, at: datetime) -> None:
+    """The replay has nothing more before it."""
+    tx.execute(
+        "update usage.replays set state = 'finished', finished_at = %s, updated_at = %s where id = %s",
+        (at, at, id),
+    )

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
+from milo_billing.catalog.types import Aggregation
 from milo_billing.kernel.errors import BadRequest, Conflict, NotFound
 
 RejectReason: TypeAlias = Literal[
@@ -77,6 +78,14 @@ class ImportComplete(Conflict):
 
 class ImportIncomplete(Conflict):
     """Rows are missing, so the import cannot be completed."""
+
+
+class EventNotFound(NotFound):
+    """No event has this id, or none within reach."""
+
+
+class ReplayNotFound(NotFound):
+    """No replay has this id, or none within reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,9 +324,103 @@ class UsageChange:
     last_id: int
 
 
-class EventNotFound(NotFound):
-    """No stored event has this id, or none within reach."""
-
-
 class ArchiveDamaged(Conflict):
     """A file of the archive is not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineFilter:
+    """Some of the quarantine; None stands for any. The period is of receipt, `received_to` is not in it."""
+
+    reason: QuarantineReason | None = None
+    meter: str | None = None
+    project: str | None = None
+    received_from: datetime | None = None
+    received_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEntry:
+    """An event that is accepted and not billed. `meter` and `project` as they were sent, cut short.
+
+    `event_at` is None where the time could not be read. `size` is the original's, in bytes.
+    """
+
+    id: UUID
+    reason: QuarantineReason
+    detail: str
+    meter: str
+    project: str
+    event_at: datetime | None
+    received_at: datetime
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """Who gave an event up, when and why."""
+
+    by: str
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedOriginal:
+    """A quarantined event with its JSON, byte for byte as it was sent; `discarded` if somebody gave it up."""
+
+    entry: QuarantineEntry
+    event: bytes
+    discarded: Discarded | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineDepth:
+    """How many events wait with this reason and meter; `oldest` is the first receipt among them."""
+
+    reason: QuarantineReason
+    meter: str
+    events: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A part of the quarantine that is tried again; `organizations` None is everybody's.
+
+    Of `total` events that matched when it was opened, `replayed` are billed now, `kept` failed again and wait on with
+    what is wrong now, `duplicate` were billed already. Fewer may come together: others were discarded or replayed
+    meanwhile. `cursor` is the last id that was looked at.
+    """
+
+    id: UUID
+    organizations: tuple[int, ...] | None
+    filter: QuarantineFilter
+    accept_late: bool
+    opened_by: str
+    opened_at: datetime
+    state: Literal["running", "finished"]
+    cursor: UUID
+    total: int
+    replayed: int
+    kept: int
+    duplicate: int
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewCorrection:
+    """Usage that is declared for a row, by staff. `labels` leads from the hash of the dimension set to its JSON.
+
+    `at` is the instant that it counts at: the end of the billing day. `quantity` may be negative.
+    """
+
+    uid: UUID
+    key: RowKey
+    aggregation: Aggregation
+    quantity: int
+    at: datetime
+    labels: Mapping[int, bytes]
+    reason: str
+    now: datetime

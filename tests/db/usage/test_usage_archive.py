@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,52 +14,11 @@ import pytest
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.kernel.ids import ulid
-from milo_billing.usage import operations, reads
+from milo_billing.usage import operations
 from milo_billing.usage.engine import sealing
-from milo_billing.usage.engine.archive import Archive, Archivist
-from milo_billing.usage.ports import BlobStore
 from milo_billing.usage.types import ArchiveDamaged
+from tests.usage_life import RETENTION, Life
 from tests.usage_world import UsageWorld
-
-RETENTION = 45
-
-
-@dataclass
-class Ground:
-    """A provider with an archive."""
-
-    usage: UsageWorld
-    folder: Path
-    steps: list[tuple[date, str]] = field(default_factory=list[tuple[date, str]])
-
-    @property
-    def today(self) -> date:
-        return self.usage.now.date()
-
-    def archivist(self, blobs: BlobStore | None = None) -> Archivist:
-        return Archivist(
-            self.usage.databases.ingest,
-            blobs or FolderBlobs(self.folder),
-            retention_days=RETENTION,
-            late_days_max=30,
-            kept_years=7,
-        )
-
-    def archive(self) -> tuple[date, ...]:
-        return self.archivist().archive(
-            now=self.usage.now, report=lambda day, step: self.steps.append((day, step))
-        )
-
-    def verify(self) -> list[str | None]:
-        with self.usage.databases.app.transaction(reach=EVERYWHERE) as tx:
-            return [Archive(FolderBlobs(self.folder)).verify(tx, one) for one in reads.list_archived(tx)]
-
-    def state(self, day: date) -> str:
-        with self.usage.databases.app.transaction(reach=EVERYWHERE) as tx:
-            return reads.list_days(tx, first=day, end=day + timedelta(days=1))[0].state
-
-    def files(self) -> list[Path]:
-        return sorted(path for path in self.folder.rglob("*") if path.is_file())
 
 
 def read_file(query: str) -> list[Any]:
@@ -70,11 +28,11 @@ def read_file(query: str) -> list[Any]:
 
 
 @pytest.fixture
-def ground(usage: UsageWorld, tmp_path: Path) -> Ground:
-    return Ground(usage, tmp_path / "archive")
+def ground(usage: UsageWorld, tmp_path: Path) -> Life:
+    return Life(usage, tmp_path / "archive")
 
 
-def test_a_day_whose_time_is_over_goes_into_a_file_that_another_program_reads(ground: Ground):
+def test_a_day_whose_time_is_over_goes_into_a_file_that_another_program_reads(ground: Life):
     usage = ground.usage
     day = ground.today
     events = [
@@ -119,7 +77,7 @@ def test_a_day_whose_time_is_over_goes_into_a_file_that_another_program_reads(gr
     assert ground.archive() == ()
 
 
-def test_a_late_receipt_prolongs_the_life_of_its_day(ground: Ground):
+def test_a_late_receipt_prolongs_the_life_of_its_day(ground: Life):
     usage = ground.usage
     day = ground.today
     made = int(usage.now.timestamp() * 1000)
@@ -135,7 +93,7 @@ def test_a_late_receipt_prolongs_the_life_of_its_day(ground: Ground):
     assert ground.state(day) == "dropped"
 
 
-def test_days_past_the_late_window_get_an_index_and_days_without_events_no_file(ground: Ground):
+def test_days_past_the_late_window_get_an_index_and_days_without_events_no_file(ground: Life):
     usage = ground.usage
     day = ground.today
     usage.ingest([usage.event()])
@@ -156,7 +114,7 @@ def test_days_past_the_late_window_get_an_index_and_days_without_events_no_file(
     assert ground.files() == []
 
 
-def test_ids_of_a_sealed_day_are_refused_also_by_a_process_that_has_not_heard_of_it(ground: Ground):
+def test_ids_of_a_sealed_day_are_refused_also_by_a_process_that_has_not_heard_of_it(ground: Life):
     usage = ground.usage
     made = int(usage.now.timestamp() * 1000)
     usage.ingest([usage.event(id=ulid(made, 1))])
@@ -173,7 +131,7 @@ def test_ids_of_a_sealed_day_are_refused_also_by_a_process_that_has_not_heard_of
         tx.execute("delete from usage.events")
 
 
-def test_sealing_waits_for_groups_and_groups_for_it_so_that_none_slips_in_behind(ground: Ground):
+def test_sealing_waits_for_groups_and_groups_for_it_so_that_none_slips_in_behind(ground: Life):
     usage = ground.usage
     made = int(usage.now.timestamp() * 1000)
     taken: list[str] = []
@@ -213,7 +171,7 @@ STEPS = ("seal", "write", "written", "drop", "detached", "done")
 
 @pytest.mark.parametrize("step", STEPS)
 def test_an_archivist_that_ended_anywhere_is_succeeded_by_one_that_goes_on(
-    ground: Ground, step: str, monkeypatch: pytest.MonkeyPatch
+    ground: Life, step: str, monkeypatch: pytest.MonkeyPatch
 ):
     usage = ground.usage
     day = ground.today
@@ -253,7 +211,7 @@ def test_an_archivist_that_ended_anywhere_is_succeeded_by_one_that_goes_on(
     assert ground.verify() == [None]
 
 
-def test_a_file_that_does_not_read_back_keeps_its_day_in_the_database(ground: Ground):
+def test_a_file_that_does_not_read_back_keeps_its_day_in_the_database(ground: Life):
     usage = ground.usage
     day = ground.today
     usage.ingest([usage.event()])
@@ -273,7 +231,7 @@ def test_a_file_that_does_not_read_back_keeps_its_day_in_the_database(ground: Gr
     assert (ground.state(day), ground.verify()) == ("dropped", [None])
 
 
-def test_verification_names_what_was_changed_or_lost_and_files_go_after_their_time(ground: Ground):
+def test_verification_names_what_was_changed_or_lost_and_files_go_after_their_time(ground: Life):
     usage = ground.usage
     for _ in range(3):
         usage.ingest([usage.event()])
@@ -290,7 +248,7 @@ def test_verification_names_what_was_changed_or_lost_and_files_go_after_their_ti
     assert ground.verify() == [None, None, None]
 
 
-def test_a_partition_that_was_dropped_is_not_made_again(ground: Ground):
+def test_a_partition_that_was_dropped_is_not_made_again(ground: Life):
     usage = ground.usage
     usage.ingest([usage.event()])
     usage.world.clock.forward(days=RETENTION + 1)
@@ -302,7 +260,7 @@ def test_a_partition_that_was_dropped_is_not_made_again(ground: Ground):
     )
 
 
-def test_one_archivist_works_at_a_time(ground: Ground):
+def test_one_archivist_works_at_a_time(ground: Life):
     usage = ground.usage
     usage.ingest([usage.event()])
     usage.world.clock.forward(days=RETENTION + 1)

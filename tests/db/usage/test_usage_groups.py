@@ -117,6 +117,13 @@ def test_what_cannot_be_billed_is_kept_with_a_reason_and_acknowledged(usage: Usa
     assert list(usage.rolled_up().values()) == [(3, 1, 3, 3, 3)]
 
 
+def test_a_quarantined_event_belongs_to_its_projects_organization_whatever_else_is_wrong(usage: UsageWorld):
+    usage.ingest(
+        [usage.event(meter="no.such/meter")]
+    )  # the first group of the process: no project is known yet
+    assert usage.rows("select owner_org from usage.quarantine") == [(usage.organization("acme"),)]
+
+
 def test_a_quarantined_id_stays_known_after_the_cause_is_mended(usage: UsageWorld):
     event = usage.event(project="new")
     foreign = usage.event(project="new", id="order-1")

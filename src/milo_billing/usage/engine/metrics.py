@@ -35,3 +35,8 @@ COMPACTION_SECONDS: Final = histogram("usage_compaction_seconds", about="How lon
 DELTA_AGE_SECONDS: Final = gauge(
     "usage_delta_age_seconds", about="Time since the deltas were last moved, as of the last attempt."
 )
+REPLAYED: Final = counter(
+    "usage_replayed_events",
+    about="Quarantined events that were tried again, by outcome.",
+    labels=("outcome",),
+)

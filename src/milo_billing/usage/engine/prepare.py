@@ -59,11 +59,16 @@ class Preparer:
         self._billing_days = BillingDays()
         self._random_bits = random_bits
 
-    def prepare(self, group: Group, knowledge: Knowledge, limits: Limits) -> Prepared:
-        """What becomes of every event of the group, if `knowledge` holds and no id was here before."""
+    def prepare(
+        self, group: Group, knowledge: Knowledge, limits: Limits, *, stored_under: Keys | None = None
+    ) -> Prepared:
+        """What becomes of every event of the group, if `knowledge` holds and no id was here before.
+
+        `stored_under` are the ids that the events of the group have here already, all different: of a replay.
+        """
         screened, fates, rejected = screen(group, limits)
         payload = read_payload(screened.events, dimensions=self.dimensions, resources=self.resources)
-        rows = self._rows(group, screened, payload, knowledge, limits)
+        rows = self._rows(group, screened, payload, knowledge, limits, stored_under)
         first, followers = once_each(rows)
         rows = rows.take(first)
         self._name_foreign(rows)
@@ -85,7 +90,13 @@ class Preparer:
         )
 
     def _rows(
-        self, group: Group, screened: Screened, payload: Payload, knowledge: Knowledge, limits: Limits
+        self,
+        group: Group,
+        screened: Screened,
+        payload: Payload,
+        knowledge: Knowledge,
+        limits: Limits,
+        stored_under: Keys | None,
     ) -> Rows:
         """One row an event that is not rejected, in the group's order; foreign ones have no id yet."""
         n = len(screened.events)
@@ -100,8 +111,11 @@ class Preparer:
         reason = self._reasons(group, screened, payload, knowledge, limits, meters, found)
         reason[list(faulty)] = MALFORMED_DATA
         day = self._days(knowledge, found, reason == GOOD)
-        foreign = screened.ids.kind == identifiers.FOREIGN
-        key = _keys(group, screened, foreign)
+        if stored_under is None:
+            foreign = screened.ids.kind == identifiers.FOREIGN
+            key = _keys(group, screened, foreign)
+        else:
+            foreign, key = np.zeros(n, np.bool_), stored_under[screened.number]
         return Rows(
             key=key,
             foreign=foreign,

@@ -120,5 +120,10 @@ class Prepared:
 
     @property
     def unattributed(self) -> bool:
-        """Whether some event found no payer, which a newer list of projects may change."""
-        return bool((self.rows.reason == ATTRIBUTION_FAILURE).any())
+        """Whether the project of some event was not found, which a newer list of projects may change.
+
+        Also where another reason keeps the event from being billed: the project says whose the quarantined event is.
+        """
+        return bool(((self.rows.reason != GOOD) & (self.rows.project == 0)).any()) or bool(
+            (self.rows.reason == ATTRIBUTION_FAILURE).any()
+        )

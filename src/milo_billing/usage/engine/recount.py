@@ -1,8 +1,8 @@
 """One roll-up row counted again from everything that makes it up, and the lock under which that is exact.
 
-A row is (events of the database and of the archive − voids + corrections), summed up. While the compaction lock is held,
-nobody moves deltas; ingest goes on, and what it commits later stays in deltas of its own. The deltas that are taken away
-and the events that are counted are of one snapshot, because it is one statement. Not: which events are voided (voids).
+A row is (events of the database and of the archive − voids + corrections), summed up. While the compaction lock is
+held, nobody moves deltas; ingest goes on, and what it commits later stays in deltas of its own. The deltas that go and
+the events that are counted are of one snapshot, because it is one statement. Not: what is voided (voids).
 """
 
 from collections.abc import Iterable
@@ -94,7 +94,7 @@ def recount(tx: Tx, key: RowKey, archive: Archive) -> None:
         tx.execute(f"delete from usage.rollups where {KEY}", key_parameters(key))
         return
     tx.execute(
-        "insert into usage.rollups as r (account, day, project, meter, dimensions, sum, count, min, max, last, last_at, "
+        "insert into usage.rollups (account, day, project, meter, dimensions, sum, count, min, max, last, last_at, "
         "last_id) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
         "on conflict (account, day, project, meter, dimensions) do update set sum = excluded.sum, "
         "count = excluded.count, min = excluded.min, max = excluded.max, last = excluded.last, "

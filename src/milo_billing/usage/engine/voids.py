@@ -21,7 +21,16 @@ def find_stored(tx: Tx, id: UUID) -> StoredEvent | None:
         "from usage.events where id = %s"
     )
     row = tx.execute(query, (id,)).fetchone()
-    return None if row is None else StoredEvent(*row[:3], RowKey(*row[3:8]), row[8], row[9])
+    if row is None:
+        return None
+    return StoredEvent(
+        id=row[0],
+        event_at=row[1],
+        received_at=row[2],
+        key=RowKey(*row[3:8]),
+        value=row[8],
+        distinct_key=row[9],
+    )
 
 
 def void(tx: Tx, event: StoredEvent, *, archive: Archive, reason: str, by: str, now: datetime) -> bool:
@@ -42,8 +51,8 @@ def void(tx: Tx, event: StoredEvent, *, archive: Archive, reason: str, by: str, 
 def _insert(tx: Tx, event: StoredEvent, *, reason: str, by: str, now: datetime) -> bool:
     made = tx.execute(
         "insert into usage.voids (id, account, day, project, meter, dimensions, value, event_at, distinct_key, reason, "
-        "voided_by, voided_at) values (%(id)s, %(account)s, %(day)s, %(project)s, %(meter)s, %(dimensions)s, %(value)s, "
-        "%(event_at)s, %(distinct_key)s, %(reason)s, %(by)s, %(now)s) on conflict (id) do nothing",
+        "voided_by, voided_at) values (%(id)s, %(account)s, %(day)s, %(project)s, %(meter)s, %(dimensions)s, "
+        "%(value)s, %(event_at)s, %(distinct_key)s, %(reason)s, %(by)s, %(now)s) on conflict (id) do nothing",
         {
             **key_parameters(event.key),
             "id": event.id,

@@ -60,20 +60,28 @@ def write_group(tx: Tx, prepared: Prepared, *, process: UUID, billed: BilledDays
     decided = _decide(prepared, seen, digests)
     fresh = rows.take(~seen) if seen.any() else rows
     stored = fresh.take(fresh.reason == GOOD) if (fresh.reason != GOOD).any() else fresh
-    store.insert_dimension_sets(tx, prepared.new_dimensions)
-    store.insert_resources(tx, prepared.new_resources)
     if len(stored) < len(fresh):
         store.copy_quarantine(tx, quarantined(prepared, fresh.take(fresh.reason != GOOD)))
-    if len(stored):
-        billed.hold(tx, stored.account)
-        store.insert_changes(tx, late_changes(stored, billed, now=_received(prepared)))
-        store.copy_events(tx, pack_events(stored))
-        store.copy_deltas(tx, pack_deltas(stored))
+    store_rows(tx, prepared, stored, billed=billed, now=_received(prepared))
     if fresh.foreign.any():
         store.copy_foreign_ids(tx, pack_foreign_ids(fresh.take(fresh.foreign)))
     _record_chunks(tx, prepared, decided)
     store.add_tallies(tx, process=process, tallies=decided.tallies)
     return decided
+
+
+def store_rows(tx: Tx, prepared: Prepared, rows: Rows, *, billed: BilledDays, now: datetime) -> None:
+    """Store and roll up these rows of the group, all of them GOOD and new: whatever makes an event count is here.
+
+    What comes for a day that `billed` says is invoiced is marked as a change made at `now`.
+    """
+    store.insert_dimension_sets(tx, prepared.new_dimensions)
+    store.insert_resources(tx, prepared.new_resources)
+    if len(rows):
+        billed.hold(tx, rows.account)
+        store.insert_changes(tx, late_changes(rows, billed, now=now))
+        store.copy_events(tx, pack_events(rows))
+        store.copy_deltas(tx, pack_deltas(rows))
 
 
 def _seen_before(tx: Tx, rows: Rows) -> tuple[Mask, U64]:

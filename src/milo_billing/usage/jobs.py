@@ -1,0 +1,55 @@
+"""What workers do for usage: go on with replays, also with those that a worker left behind; archive days."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Final
+from uuid import UUID
+
+from milo_billing.infra.clock import Clock
+from milo_billing.infra.database import EVERYWHERE, Database
+from milo_billing.infra.jobs import Periodic, Task
+from milo_billing.usage import operations, reads
+from milo_billing.usage.engine.archive import Archivist
+from milo_billing.usage.engine.replay import Replayer
+
+REPLAY_STALLED: Final = timedelta(minutes=2)
+"""A running replay that has not come further for so long is given to a worker again."""
+
+_RESUMED_AT_ONCE_MAX: Final = 100
+
+
+def tasks(
+    *, database: Database, clock: Clock, replayer: Callable[[], Replayer]
+) -> tuple[Periodic | Task, ...]:
+    """`replayer` makes one for a job; jobs of different replays run beside each other."""
+
+    def replay(replay: str) -> None:
+        replayer().run(UUID(replay), now=clock.now)
+
+    def resume_replays(timestamp: int) -> None:
+        del timestamp
+        with database.transaction(reach=EVERYWHERE) as tx:
+            before = clock.now() - REPLAY_STALLED
+            for id in reads.list_stalled_replays(tx, before=before, limit=_RESUMED_AT_ONCE_MAX):
+                operations.resume_replay(tx, id=id)
+
+    return (
+        Task(operations.REPLAY, replay),
+        Periodic(Task("usage.resume_replays", resume_replays), cron="* * * * *"),
+    )
+
+
+def archive_tasks(archivist: Archivist, clock: Clock) -> tuple[Periodic | Task, ...]:
+    """Days whose time is over go to the archive: every hour, and when staff ask for it."""
+
+    def archive_days(timestamp: int) -> None:
+        del timestamp
+        archivist.archive(now=clock.now())
+
+    def archive_now(until: str | None) -> None:
+        archivist.archive(now=clock.now(), until=None if until is None else date.fromisoformat(until))
+
+    return (
+        Task(operations.ARCHIVE_NOW, archive_now),
+        Periodic(Task("usage.archive_days", archive_days), cron="41 * * * *"),
+    )
