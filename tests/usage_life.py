@@ -61,7 +61,25 @@ class Life:
             kept_years=7,
         )
 
+    def forget_empty_days(self) -> None:
+        """Have days that are over and empty archived already, which takes the archivist a while, one by one."""
+        with self.usage.databases.ingest.transaction(reach=EVERYWHERE) as tx:
+            due = tx.execute(
+                "select day from usage.days where sealed_at is null and dropped_at is null and day < %s",
+                (self.today - timedelta(days=RETENTION),),
+            ).fetchall()
+            for (day,) in due:
+                table = f"usage.events_{day:%Y%m%d}"
+                if tx.execute(f"select from {table} limit 1".encode()).fetchone() is None:
+                    tx.execute(f"drop table {table}".encode())
+                    tx.execute(
+                        "update usage.days set sealed_at = %(now)s, dropped_at = %(now)s where day = %(day)s",
+                        {"now": self.usage.now, "day": day},
+                    )
+
     def archive(self) -> tuple[date, ...]:
+        """Let an archivist do all that is due."""
+        self.forget_empty_days()
         return self.archivist().archive(
             now=self.usage.now, report=lambda day, step: self.steps.append((day, step))
         )
