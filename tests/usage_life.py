@@ -57,7 +57,6 @@ class Life:
             self.usage.databases.ingest,
             blobs or FolderBlobs(self.folder),
             retention_days=RETENTION,
-            late_days_max=30,
             kept_years=7,
         )
 

@@ -743,7 +743,7 @@ create table usage.events (
 create table usage.days (
     day date primary key,           -- UTC day of id time
     sealed_at timestamptz,
-    indexed_at timestamptz,         -- by (account, meter, day), past the late window
+    indexed boolean not null default false,     -- its events can be found by (account, meter, id), for disputes
     dropped_at timestamptz,
     check (dropped_at is null or sealed_at is not null)
 );
@@ -1062,8 +1062,8 @@ create policy reach on usage.import_chunks for select to milo_app, milo_job
 
 grant select on usage.events, usage.dimension_sets, usage.resources, usage.quarantine, usage.rollups, usage.deltas,
     usage.distinct_keys, usage.distinct_key_deltas, usage.tallies, usage.imports, usage.import_chunks,
-    usage.discarded, usage.replays, usage.replayed to milo_app, milo_job;
-grant select on usage.voids, usage.corrections, usage.changes, usage.days, usage.archives to milo_app, milo_job;
+    usage.discarded, usage.replays, usage.replayed, usage.days to milo_app, milo_job;
+grant select on usage.voids, usage.corrections, usage.changes, usage.archives to milo_app, milo_job;
 grant insert, update on usage.imports to milo_app;
 grant insert on usage.discarded, usage.replays to milo_app;
 grant delete on usage.quarantine to milo_app;

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -36,12 +37,13 @@ def life(databases: Databases, tmp_path: Path) -> Life:
 
 @given(steps=STEPS)
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_roll_ups_are_what_is_recounted_after_any_history(life: Life, steps: list[tuple[str, object]]):
+def test_roll_ups_are_what_is_recounted_after_any_history(life: Life, steps: list[tuple[str, Any]]):
     sent: list[JSON] = []
     corrected: dict[Key, int] = {}
     for step, given_ in steps:
         match step, given_:
-            case "ingest", list(values):
+            case "ingest", _:
+                values: list[int] = given_
                 sent += life.ingest(*values, dimensions={"region": "eu"} if len(values) % 2 else {})
             case "void", int(number) if sent:
                 life.void(sent[number % len(sent)])

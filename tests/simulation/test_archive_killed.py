@@ -31,7 +31,7 @@ from milo_billing.infra.database import Database
 from milo_billing.usage.engine.archive import Archivist
 conninfo, folder, now = sys.argv[1:]
 database = Database(conninfo, role="milo_ingest", pool_max=1)
-archivist = Archivist(database, FolderBlobs(Path(folder)), retention_days=45, late_days_max=30, kept_years=7)
+archivist = Archivist(database, FolderBlobs(Path(folder)), retention_days=45, kept_years=7)
 print("begun", flush=True)
 archivist.archive(now=datetime.fromisoformat(now), report=lambda day, step: print(day, step, flush=True))
 """

@@ -47,6 +47,7 @@ from milo_billing.usage import resources as usage_resources
 from milo_billing.usage.engine.archive import Archive, Archivist
 from milo_billing.usage.engine.pipeline import UsageEngine
 from milo_billing.usage.engine.replay import Replayer
+from milo_billing.usage.routes import events as event_routes
 from milo_billing.usage.routes import ingest as usage_routes
 from milo_billing.usage.routes import quarantine as quarantine_routes
 from milo_billing.usage.routes import retention as retention_routes
@@ -136,6 +137,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *accounts_routes.routes(door),
         *usage_routes.read_routes(door),
         *quarantine_routes.routes(door),
+        *event_routes.routes(door),
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments()),
         *edge.routes(),
@@ -167,7 +169,6 @@ def build_archivist(runtime: Runtime, blobs: FolderBlobs) -> Archivist:
         runtime.databases.ingest,
         blobs,
         retention_days=settings.usage_retention_days,
-        late_days_max=settings.late_days_max,
         kept_years=settings.usage_archive_years,
     )
 
@@ -212,6 +213,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
         Periodic(Task("controlplane.prune_changes", prune), cron="23 * * * *"),
         *usage_jobs.tasks(
             database=runtime.databases.job,
+            ingest=runtime.databases.ingest,
             clock=runtime.clock,
             replayer=lambda: Replayer(
                 runtime.databases.ingest,

@@ -8,12 +8,14 @@ from typing import Annotated, cast
 from cyclopts import App, Parameter
 
 from milo_billing.cli.output import write, write_json, write_server_table, write_table
+from milo_billing.cli.quarantine import write_events
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
 from milo_billing.client.billing import RunLine, RunTotals, get_invoice_lines, get_invoice_pdf, run_invoices
 from milo_billing.client.errors import ClientError
 from milo_billing.client.generated import Invoice
 from milo_billing.client.http import ApiClient
 from milo_billing.client.objects import Objects
+from milo_billing.client.quarantine import list_line_events
 
 invoices = App(name="invoices", help="Issue the invoices of a month, read them, save them as PDF.")
 
@@ -102,6 +104,28 @@ def show(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFAUL
         ],
         right=["Line", "Quantity", "Unit price", "Amount"],
     )
+
+
+@invoices.command(
+    help_epilogue="Example:\n\n  milo-billing invoices events INV-000001 2 -n organization-acme"
+)
+def events(
+    name: _Name,
+    line: Annotated[int, Parameter(help="The number of the line, from 1.")],
+    /,
+    *,
+    namespace: Namespace = None,
+    later: Annotated[
+        bool, Parameter(negative=(), help="What has reached the line's days since the invoice was issued.")
+    ] = False,
+    limit: Annotated[int, Parameter(help="At most so many.")] = 100,
+    target: Target = DEFAULT,
+) -> None:
+    """Show the events that make up a line; their sum is the line's quantity, in the meter's unit."""
+    with target.open() as api:
+        place, found, _ = _find(api, name, namespace=namespace)
+        items = list(list_line_events(api, namespace=place, name=found, line=line, limit=limit, later=later))
+    write_events(items, json=target.json)
 
 
 @invoices.command(help_epilogue="Example:\n\n  milo-billing invoices pdf INV-000001 --to invoice.pdf")

@@ -92,11 +92,7 @@ def changes(
         sys.stderr.write("Nothing has changed since it was invoiced, or it was not invoiced.\n")
 
 
-@archive.default(
-    help_epilogue="Examples:\n\n"
-    "  milo-billing usage archive --dry-run\n\n"
-    "  milo-billing usage archive --until 2026-08-31"
-)
+@archive.default
 def run(
     *,
     until: str | None = None,

@@ -12,6 +12,8 @@ from cyclopts import App, Parameter
 from milo_billing.cli import clock
 from milo_billing.cli.output import write, write_json, write_table
 from milo_billing.cli.progress import Bars
+from milo_billing.cli.quarantine import events as show_events
+from milo_billing.cli.quarantine import quarantine
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.errors import ClientError
 from milo_billing.client.imports import Imported, import_file
@@ -33,7 +35,14 @@ _DimensionColumns = Annotated[
     ),
 ]
 
-usage = App(name="usage", help="Send usage, import files, read what was used.")
+usage = App(name="usage", help="Send usage, import files, read what was used, mend what could not be billed.")
+usage.command(quarantine)
+usage.command(
+    show_events,
+    help_epilogue="Examples:\n\n"
+    "  milo-billing usage events --account organization-acme/main --meter llm.acme.example/tokens --from 2026-10-01\n\n"
+    "  milo-billing usage events --account organization-acme/main --resource uid=1f0c7d",
+)
 
 
 @usage.command(

@@ -91,7 +91,7 @@ def get_statistics(api: ApiClient) -> JSON:
 
 
 def void_event(api: ApiClient, id: str, *, reason: str) -> JSON:
-    """Take an event out of what is billed; again, the same answer. `{id, state: voided|discarded, reason, by, at …}`."""
+    """Take an event out of what is billed; again, the same answer: `{id, state: voided|discarded, reason, by, at}`."""
     path = f"/v1/usage/events/{quote(id, safe='')}/void"
     return api.repeat("POST", path, door="api", body={"reason": reason})
 

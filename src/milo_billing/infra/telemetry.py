@@ -26,14 +26,14 @@ REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 
 
-def counter(name: str, *, about: str, labels: Sequence[str] = ()) -> Counter:
-    """A count that only grows; `name` without our prefix and without `_total`, which is added."""
-    return Counter(PREFIX + name, about, tuple(labels), registry=REGISTRY)
+def counter(name: str, *, about: str, labels: Sequence[str] = (), prefix: str = PREFIX) -> Counter:
+    """A count that only grows; `name` without the prefix and without `_total`, which is added."""
+    return Counter(prefix + name, about, tuple(labels), registry=REGISTRY)
 
 
-def gauge(name: str, *, about: str, labels: Sequence[str] = ()) -> Gauge:
+def gauge(name: str, *, about: str, labels: Sequence[str] = (), prefix: str = PREFIX) -> Gauge:
     """A value that goes up and down; the unit comes last in `name`, such as `delta_age_seconds`."""
-    return Gauge(PREFIX + name, about, tuple(labels), registry=REGISTRY)
+    return Gauge(prefix + name, about, tuple(labels), registry=REGISTRY)
 
 
 def histogram(

@@ -22,6 +22,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.ports import DocumentWriter
 from milo_billing.invoicing.rules import drafts, issuing, periods
+from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
     GROUP,
     BookVersion,
@@ -30,6 +31,7 @@ from milo_billing.invoicing.types import (
     Issued,
     IssueOutcome,
     IssuerVersion,
+    LineNotFound,
     PrintedDocument,
     Skipped,
     UnableToIssue,
@@ -40,6 +42,8 @@ from milo_billing.invoicing.types import (
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.ledger import operations as ledger
 from milo_billing.pricing import operations as pricing
+from milo_billing.usage import reads as usage
+from milo_billing.usage.types import EventFilter, EventPage
 
 LINES_MAX: Final = 10_000
 """Lines of one printed invoice."""
@@ -296,3 +300,33 @@ def _write(tx: Tx, vault: Vault, writer: DocumentWriter, *, invoice: Invoice, no
 
 def _sealed(tx: Tx, vault: Vault, *, subject: UUID, content: bytes, now: datetime) -> str:
     return vault.seal(tx, subject=subject, value=base64.b64encode(content).decode(), at=now)
+
+
+# ---------------------------------------------------------------------------------------------------- disputes
+
+
+def list_line_events(
+    tx: Tx, *, invoice: Invoice, line: int, asked: EventsRequest, now: datetime
+) -> EventPage:
+    """The events that make up a line: the Sku's meter and match, the line's days, the account, a page at a time.
+
+    Those that counted when the invoice was issued, whose quantity is the line's; with `asked.later` those that have
+    reached its days since. Raises LineNotFound.
+    """
+    found = reads.list_lines(tx, invoice=invoice.uid, after=line - 1, limit=1)
+    if not found or found[0].line != line:
+        raise LineNotFound(f"invoice {invoice.number} has no line {line}")
+    skus = catalog.list_skus(tx, names=[found[0].sku])
+    meter = catalog.find_meter(tx, meter_name=skus[0].meter_name) if skus else None
+    if meter is None:
+        raise LineNotFound(f"line {line} of invoice {invoice.number} charges for no usage: it has no events")
+    wanted = EventFilter(
+        accounts=(invoice.account,),
+        meters=(meter.number,),
+        first=found[0].first_day,
+        end=found[0].end_day,
+        match=skus[0].match,
+        counted_until=None if asked.later else invoice.issued_at,
+        counted_after=invoice.issued_at if asked.later else None,
+    )
+    return usage.list_events(tx, wanted=wanted, after=asked.after, limit=asked.limit, now=now)

@@ -17,7 +17,7 @@ from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account, AccountNotFound
 from milo_billing.controlplane.doors import Door, repeated
 from milo_billing.controlplane.edge import read_body
-from milo_billing.controlplane.identity import Identity, Reach
+from milo_billing.controlplane.identity import Identity, Reach, reaches
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Tx
 from milo_billing.infra.telemetry import counter
@@ -26,10 +26,11 @@ from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.ports import DocumentWriter
 from milo_billing.invoicing.rules import representations, requests
 from milo_billing.invoicing.types import GROUP, IssueOutcome
-from milo_billing.kernel.errors import MiloError
+from milo_billing.kernel.errors import Forbidden, MiloError
 
 RUN: Final = f"{GROUP}/invoices.run"
 GET: Final = f"{GROUP}/invoices.get"
+READ_USAGE: Final = f"{GROUP}/usage.read"
 INVOICE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/invoices/{{name}}"
 BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 
@@ -40,7 +41,7 @@ _accounts = counter(
 
 
 def routes(door: Door, office: Office, writer: DocumentWriter) -> list[Route]:
-    """`POST /v1/invoicing/runs`, `GET …/invoices/{name}/lines`, `GET …/invoices/{name}/pdf`."""
+    """`POST /v1/invoicing/runs`, `GET …/invoices/{name}/lines`, `…/lines/{line}/events`, `…/pdf`."""
 
     async def run_month(request: Request) -> Response:
         wanted = requests.parse_run(await read_body(request, bytes_max=BODY_BYTES_MAX))
@@ -57,6 +58,19 @@ def routes(door: Door, office: Office, writer: DocumentWriter) -> list[Route]:
         items = [representations.line_body(line, currency=invoice.currency) for line in lines[: page.limit]]
         return JSONResponse({"metadata": more, "items": items})
 
+    def show_line_events(request: Request) -> Response:
+        page = requests.parse_event_page(request.query_params)
+        number = requests.parse_line(request.path_params["line"])
+        with door.open(request, permission=GET) as call:
+            invoice = reads.get_invoice(call.tx, **_names(request))
+            usage_reach = door.authorizer.reach(call.tx, call.identity, READ_USAGE)
+            if not reaches(usage_reach, invoice.owner_org):
+                raise Forbidden(f'forbidden: User "{call.identity.user}" lacks the permission {READ_USAGE}')
+            found = operations.list_line_events(
+                call.tx, invoice=invoice, line=number, asked=page, now=call.now
+            )
+        return JSONResponse(found.body())
+
     def show_pdf(request: Request) -> Response:
         with door.open(request, permission=GET) as call:
             invoice = reads.get_invoice(call.tx, **_names(request))
@@ -71,6 +85,7 @@ def routes(door: Door, office: Office, writer: DocumentWriter) -> list[Route]:
     return [
         Route("/v1/invoicing/runs", run_month, methods=["POST"]),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
+        Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
         Route(f"{INVOICE_PATH}/pdf", show_pdf, methods=["GET"]),
     ]
 

@@ -33,6 +33,10 @@ class InvoiceNotFound(NotFound):
     """There is no such invoice, or not for the caller."""
 
 
+class LineNotFound(NotFound):
+    """The invoice has no such line, or the line is of no usage."""
+
+
 class UnableToRender(Exception):
     """The document of an invoice could not be written: a defect of the template, so none of the caller's."""
 

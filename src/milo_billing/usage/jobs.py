@@ -1,4 +1,4 @@
-"""What workers do for usage: go on with replays, also with those that a worker left behind; archive days."""
+"""What workers do for usage: go on with replays, also those that a worker left behind; index and archive past days."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from milo_billing.infra.clock import Clock
-from milo_billing.infra.database import EVERYWHERE, Database
+from milo_billing.infra.database import EVERYWHERE, Database, connect
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.usage import operations, reads
 from milo_billing.usage.engine.archive import Archivist
@@ -19,9 +19,9 @@ _RESUMED_AT_ONCE_MAX: Final = 100
 
 
 def tasks(
-    *, database: Database, clock: Clock, replayer: Callable[[], Replayer]
+    *, database: Database, ingest: Database, clock: Clock, replayer: Callable[[], Replayer]
 ) -> tuple[Periodic | Task, ...]:
-    """`replayer` makes one for a job; jobs of different replays run beside each other."""
+    """`ingest` is of milo_ingest. `replayer` makes one for a job; jobs of different replays run beside each other."""
 
     def replay(replay: str) -> None:
         replayer().run(UUID(replay), now=clock.now)
@@ -33,9 +33,15 @@ def tasks(
             for id in reads.list_stalled_replays(tx, before=before, limit=_RESUMED_AT_ONCE_MAX):
                 operations.resume_replay(tx, id=id)
 
+    def index_events(timestamp: int) -> None:
+        del timestamp
+        with connect(ingest.conninfo, role=ingest.role, autocommit=True) as tx:
+            operations.index_events(tx, now=clock.now())
+
     return (
         Task(operations.REPLAY, replay),
         Periodic(Task("usage.resume_replays", resume_replays), cron="* * * * *"),
+        Periodic(Task("usage.index_events", index_events), cron="17 * * * *"),
     )
 
 

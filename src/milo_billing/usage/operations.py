@@ -18,6 +18,7 @@ from milo_billing.usage.engine import corrections, voids
 from milo_billing.usage.engine.archive import Archive
 from milo_billing.usage.engine.commit import DAYS_AHEAD
 from milo_billing.usage.types import (
+    INDEXED_AFTER_DAYS,
     RETENTION_DAYS,
     ChunkResult,
     Discarded,
@@ -56,8 +57,23 @@ def ensure_partitions(tx: Tx, *, now: datetime) -> tuple[date, ...]:
     """
     today = now.astimezone(UTC).date()
     return store.ensure_days(
-        tx, first=today - timedelta(days=RETENTION_DAYS), last=today + timedelta(days=DAYS_AHEAD)
+        tx,
+        first=today - timedelta(days=RETENTION_DAYS),
+        last=today + timedelta(days=DAYS_AHEAD),
+        past=today - timedelta(days=INDEXED_AFTER_DAYS),
     )
+
+
+def index_events(tx: Tx, *, now: datetime) -> tuple[date, ...]:
+    """Make the events of past days findable by account and meter; returns the days that were indexed.
+
+    `tx` is of milo_ingest, in autocommit and outside a transaction; nobody who writes has to wait.
+    """
+    past = now.astimezone(UTC).date() - timedelta(days=INDEXED_AFTER_DAYS)
+    days = store.list_unindexed_days(tx, past=past)
+    for day in days:
+        store.index_day(tx, day=day)
+    return days
 
 
 def open_import(

@@ -29,6 +29,7 @@ from milo_billing.usage.types import (
 
 _DAYS_LOCK: Final = 4210
 _COMPACTION_LOCK: Final = 4211
+_INDEX_LOCK: Final = 4212
 _UUID_OID: Final = 2950
 _UUID_ARRAY_OID: Final = 2951
 _COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -273,9 +274,10 @@ def insert_changes(tx: Tx, changes: Sequence[NewChange]) -> None:
 # -- days and compaction
 
 
-def ensure_days(tx: Tx, *, first: date, last: date) -> tuple[date, ...]:
+def ensure_days(tx: Tx, *, first: date, last: date, past: date) -> tuple[date, ...]:
     """Have a partition for every day of id time from `first` to `last`; returns the days that were made.
 
+    Those before `past` get their index for disputes at once; of the others index_day makes one when they are over.
     A partition is made apart and then attached, which needs no lock that readers or writers would wait for.
     """
     tx.execute("select pg_advisory_xact_lock(%s)", (_DAYS_LOCK,))
@@ -293,8 +295,57 @@ def ensure_days(tx: Tx, *, first: date, last: date) -> tuple[date, ...]:
                 name, sql.Literal(str(low)), sql.Literal(str(high))
             )
         )
-        tx.execute("insert into usage.days (day) values (%s)", (day,))
+        if day < past:
+            tx.execute(_index_statement(day, concurrently=False))
+        tx.execute("insert into usage.days (day, indexed) values (%s, %s)", (day, day < past))
     return made
+
+
+def list_unindexed_days(tx: Tx, *, past: date) -> tuple[date, ...]:
+    """Days before `past` whose events can be found by id only."""
+    rows = tx.execute(
+        "select day from usage.days where day < %s and not indexed and dropped_at is null order by day",
+        (past,),
+    )
+    return tuple(day for (day,) in rows)
+
+
+def index_day(tx: Tx, *, day: date) -> None:
+    """Make the day's events findable by (account, meter, id), without stopping anybody who writes.
+
+    `tx` is in autocommit and outside a transaction. Nothing happens while another one indexes; after a crash it is
+    safe to do again.
+    """
+    locked = tx.execute("select pg_try_advisory_lock(%s)", (_INDEX_LOCK,)).fetchone()
+    if locked is None or not locked[0]:
+        return
+    try:
+        standing = tx.execute(
+            "select i.indisvalid from pg_index i join pg_class c on c.oid = i.indexrelid "
+            "where c.relnamespace = 'usage'::regnamespace and c.relname = %s",
+            (_index_name(day),),
+        ).fetchone()
+        if standing is not None and not standing[0]:  # the build was interrupted
+            index = sql.Identifier("usage", _index_name(day))
+            tx.execute(sql.SQL("drop index concurrently if exists {}").format(index))
+        tx.execute(_index_statement(day, concurrently=True))
+        # what the planner believes of a day that was filled in one go may be that it is empty
+        tx.execute(sql.SQL("analyze {}").format(sql.Identifier("usage", f"events_{day:%Y%m%d}")))
+        tx.execute("update usage.days set indexed = true where day = %s", (day,))
+    finally:
+        tx.execute("select pg_advisory_unlock(%s)", (_INDEX_LOCK,))
+
+
+def _index_name(day: date) -> str:
+    return f"events_{day:%Y%m%d}_by_account"
+
+
+def _index_statement(day: date, *, concurrently: bool) -> sql.Composed:
+    return sql.SQL("create index {} if not exists {} on {} (account, meter, id)").format(
+        sql.SQL("concurrently" if concurrently else ""),
+        sql.Identifier(_index_name(day)),
+        sql.Identifier("usage", f"events_{day:%Y%m%d}"),
+    )
 
 
 def _first_id(day: date) -> UUID:

@@ -4,13 +4,14 @@ Values only. The words follow `docs/glossary.md`; the reason codes are part of t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Final, Literal, TypeAlias
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from milo_billing.catalog.types import Aggregation
 from milo_billing.kernel.errors import BadRequest, Conflict, NotFound
+from milo_billing.kernel.ids import int_to_ulid
 
 RejectReason: TypeAlias = Literal[
     "INVALID_ULID",
@@ -39,6 +40,9 @@ EVENTS_MAX: Final = 10_000
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bytes a request, at most, after decompression."""
 
+EVENT_BYTES_MAX: Final = 64 * 1024
+"""Bytes an event, at most, in its JSON; CloudEvents asks for at least as much of whoever passes events on."""
+
 CHUNK_ROWS_MAX: Final = 5_000
 """Rows a chunk of an import, at most."""
 
@@ -50,6 +54,11 @@ FUTURE_S_MAX: Final = 3_600
 
 RETENTION_DAYS: Final = 45
 """For how many days an event can still come in, reckoned from the time in its id (domain.md §4)."""
+
+
+INDEXED_AFTER_DAYS: Final = 1
+"""Days of id time that lie so far back get an index for disputes: little is written to them any more, so that ingest
+does not pay for it."""
 
 
 class UnreadableEvents(BadRequest):
@@ -424,3 +433,81 @@ class NewCorrection:
     labels: Mapping[int, bytes]
     reason: str
     now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Some of the stored events; None stands for any. Billing days in [first, end).
+
+    `match` constrains dimensions as a Sku does, `resource` what was measured: each named part has this value. Events
+    that began to count until `counted_until`, or after `counted_after`: by their receipt, or their replay.
+    """
+
+    accounts: tuple[int, ...] | None = None
+    projects: tuple[int, ...] | None = None
+    meters: tuple[int, ...] | None = None
+    first: date | None = None
+    end: date | None = None
+    match: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    resource: Mapping[str, str] = field(default_factory=dict[str, str])
+    counted_until: datetime | None = None
+    counted_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """A stored event and what it counts for. Numbers as in UsageRow; names as they are now, empty out of reach.
+
+    `day` is the billing day in the account's zone. `replayed_at` is when it began to count, if it came from quarantine.
+    """
+
+    id: UUID
+    event_at: datetime
+    received_at: datetime
+    replayed_at: datetime | None
+    account: int
+    project: int
+    meter: int
+    day: date
+    value: int
+    dimensions: Mapping[str, str]
+    resource: Mapping[str, object] | None
+    namespace: str = ""
+    account_name: str = ""
+    project_name: str = ""
+    meter_name: str = ""
+
+    def body(self) -> dict[str, Any]:
+        """The event as every door shows it; `value` is a text, since JSON readers lose digits of an int64."""
+        shown: dict[str, Any] = {
+            "id": str(self.id),
+            "ulid": int_to_ulid(self.id.int),
+            "namespace": self.namespace,
+            "account": self.account_name,
+            "project": self.project_name,
+            "meter": self.meter_name,
+            "day": self.day.isoformat(),
+            "value": str(self.value),
+            "dimensions": dict(self.dimensions),
+            "resource": None if self.resource is None else dict(self.resource),
+            "eventAt": _shown(self.event_at),
+            "receivedAt": _shown(self.received_at),
+        }
+        return shown if self.replayed_at is None else {**shown, "replayedAt": _shown(self.replayed_at)}
+
+
+def _shown(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events by id. `after` continues the list, None at the end; a page may be short, or empty, and not the last."""
+
+    events: tuple[UsageEvent, ...]
+    after: UUID | None
+
+    def body(self) -> dict[str, Any]:
+        """The page as every door shows it."""
+        more = {} if self.after is None else {"continue": str(self.after)}
+        return {"metadata": more, "items": [event.body() for event in self.events]}

@@ -1,4 +1,4 @@
-"""The life of a day of raw events: index, seal, file, drop; and that nothing of it is lost or accepted twice."""
+"""The life of a day of raw events: seal, file, drop; and that nothing of it is lost or accepted twice."""
 
 import threading
 from collections.abc import Generator
@@ -93,22 +93,11 @@ def test_a_late_receipt_prolongs_the_life_of_its_day(ground: Life):
     assert ground.state(day) == "dropped"
 
 
-def test_days_past_the_late_window_get_an_index_and_days_without_events_no_file(ground: Life):
+def test_days_without_events_leave_no_file_and_no_day_goes_beyond_what_was_asked(ground: Life):
     usage = ground.usage
-    day = ground.today
     usage.ingest([usage.event()])
-    usage.world.clock.forward(days=31)
-    ground.archive()
-    name = f"events_{day:%Y%m%d}_of_row"
-    assert usage.value("select indisvalid from pg_index where indexrelid = to_regclass(%s)", f"usage.{name}")
-    # one that was killed while building it left an invalid one
-    with usage.databases.ingest.transaction(reach=EVERYWHERE) as tx:
-        tx.execute("update usage.days set indexed_at = null where day = %s", (day,))
-    ground.archive()
-    assert usage.value("select indexed_at from usage.days where day = %s", day) is not None
-    empty = day - timedelta(days=14)
-    usage.world.clock.forward(days=1)
-    usage.ingest([usage.event()])
+    usage.world.clock.forward(days=32)
+    empty = ground.today - timedelta(days=RETENTION + 2)
     ground.archivist().archive(now=usage.now, until=empty)
     assert (ground.state(empty), ground.state(empty + timedelta(days=1))) == ("dropped", "open")
     assert ground.files() == []

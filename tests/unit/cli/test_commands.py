@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from cyclopts import App
 
 from milo_billing.cli.commands import app
 from milo_billing.cli.output import format_error, write_server_table, write_table
@@ -17,10 +18,19 @@ COMMANDS = [
     ["usage", "import"],
     ["usage", "show"],
     ["usage", "statistics"],
+    ["usage", "void"],
+    ["usage", "changes"],
+    ["usage", "archive", "verify"],
+    ["usage", "events"],
+    ["usage", "quarantine", "list"],
+    ["usage", "quarantine", "show"],
+    ["usage", "quarantine", "discard"],
+    ["usage", "quarantine", "replay"],
     ["invoices", "run"],
     ["invoices", "list"],
     ["invoices", "show"],
     ["invoices", "pdf"],
+    ["invoices", "events"],
     ["audit", "verify"],
     ["token", "create"],
     ["who-pays"],
@@ -41,14 +51,19 @@ def test_every_command_has_help_with_an_example_and_an_output_option(
     assert "--output" in help_text
 
 
+def leaves(command: App, path: list[str]) -> list[list[str]]:
+    """The commands below, or the command itself where there are none."""
+    below = [leaves(command[sub], [*path, sub]) for sub in command if not sub.startswith("-")]
+    return [leaf for found in below for leaf in found] or [path]
+
+
 def test_the_list_above_names_every_command():
     found: list[list[str]] = []
     for name in app:
         command = app[name].default_command
         if name.startswith("-") or (command is not None and command.__module__ == "milo_billing.app.main"):
             continue  # the entry point mounts its own, which speak no HTTP
-        below = [[name, sub] for sub in app[name] if not sub.startswith("-")]
-        found += below or [[name]]
+        found += leaves(app[name], [name])
     assert sorted(found) == sorted(COMMANDS)
 
 

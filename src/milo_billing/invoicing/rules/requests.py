@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, cast
+from uuid import UUID
 
 import orjson
 
@@ -12,6 +13,7 @@ from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import local_midnight, parse_month
 
 LINES_MAX: Final = 500
+EVENTS_MAX: Final = 1_000
 ACCOUNTS_MAX: Final = 100_000
 
 
@@ -77,6 +79,36 @@ def parse_page(parameters: Mapping[str, str]) -> Page:
     if not after.isascii() or not after.isdecimal() or int(after) > 2**31 - 1:
         raise BadRequest(f'parameter "continue": {after!r} does not come from a list of lines')
     return Page(after=int(after), limit=min(int(limit), LINES_MAX))
+
+
+@dataclass(frozen=True, slots=True)
+class EventsRequest:
+    """At most `limit` events behind `after`; `later` asks for those that began to count after the issue."""
+
+    after: UUID | None
+    limit: int
+    later: bool
+
+
+def parse_event_page(parameters: Mapping[str, str]) -> EventsRequest:
+    """`limit` (1..1000, 100 unless said), `continue` as the page before gave it, `later`. Raises BadRequest."""
+    limit, after = parameters.get("limit", "100"), parameters.get("continue", "")
+    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit) <= EVENTS_MAX):
+        raise BadRequest(f'parameter "limit": {limit!r} is not a number from 1 to {EVENTS_MAX}')
+    later = parameters.get("later", "false")
+    if later not in ("true", "false"):
+        raise BadRequest(f'parameter "later": {later!r} is neither true nor false')
+    try:
+        return EventsRequest(UUID(after) if after else None, int(limit), later == "true")
+    except ValueError:
+        raise BadRequest(f'parameter "continue": {after!r} does not come from a list of events') from None
+
+
+def parse_line(text: str) -> int:
+    """The number of a line, from 1. Raises BadRequest."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) < 2**31):
+        raise BadRequest(f"{text!r} is not the number of a line; lines count from 1")
+    return int(text)
 
 
 def stood_in(account: Account, wanted: RunRequest) -> bool:

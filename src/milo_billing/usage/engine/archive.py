@@ -10,7 +10,7 @@ lie (ports.BlobStore).
 import hashlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final, LiteralString
 from uuid import UUID
@@ -48,13 +48,11 @@ class Archivist:
         blobs: BlobStore,
         *,
         retention_days: int,
-        late_days_max: int,
         kept_years: int,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._retention_days = retention_days
-        self._late_days_max = late_days_max
         self._kept_years = kept_years
 
     def list_due(self, *, now: datetime, until: date | None = None) -> tuple[date, ...]:
@@ -72,10 +70,6 @@ class Archivist:
             if row is None or not row[0]:
                 _log.info("another worker archives")
                 return ()
-            today = now.astimezone(UTC).date()
-            for day in sealing.list_unindexed(tx, before=today - timedelta(days=self._late_days_max)):
-                told(day, "index")
-                sealing.build_index(tx, day, now=now)
             due = sealing.list_due(tx, now=now, retention_days=self._retention_days, until=until)
             for day in due:
                 self._archive_day(tx, day, now=now, told=told)

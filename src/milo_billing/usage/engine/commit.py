@@ -4,6 +4,7 @@ Owns: retries, refreshing what is known, the search for an event that cannot be 
 what a transaction does (write).
 """
 
+from collections import Counter
 from collections.abc import Callable
 from threading import Lock
 from typing import Final
@@ -25,7 +26,7 @@ from milo_billing.usage.engine.knowledge import Versions, nothing, refreshed
 from milo_billing.usage.engine.prepare import Preparer
 from milo_billing.usage.engine.prepared import Limits, Prepared
 from milo_billing.usage.engine.write import Decided, take_note, write_group
-from milo_billing.usage.types import RETENTION_DAYS
+from milo_billing.usage.types import INDEXED_AFTER_DAYS, RETENTION_DAYS
 
 DAYS_AHEAD: Final = 2
 """Partitions are made so many days ahead: an id may be an hour in the future, and a day begins while we write."""
@@ -147,7 +148,7 @@ class Committer:
             return
         first, last = to_date(today - RETENTION_DAYS), to_date(today + DAYS_AHEAD)
         with self._database.transaction(reach=EVERYWHERE) as tx:
-            store.ensure_days(tx, first=first, last=last)
+            store.ensure_days(tx, first=first, last=last, past=to_date(today - INDEXED_AFTER_DAYS))
         self._days_made_on = today
 
     def _note(self, prepared: Prepared, decided: Decided) -> None:
@@ -157,8 +158,10 @@ class Committer:
             self._preparer.resources.mark_stored(prepared.new_resources)
         metrics.GROUPS.inc()
         metrics.GROUP_EVENTS.observe(prepared.group.size)
+        fates: Counter[str] = Counter()
         for (_, _, fate), events in decided.tallies.items():
-            metrics.EVENTS.labels(fate).inc(events)
+            fates[fate] += events
+        metrics.count_fates(fates)
 
 
 def _today(group: Group) -> int:

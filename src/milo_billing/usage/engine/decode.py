@@ -5,7 +5,7 @@ bad event among good ones is told apart with its reason. Owns: what a CloudEvent
 projects, times (prepare).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 from urllib.parse import unquote
@@ -14,10 +14,16 @@ import msgspec
 
 from milo_billing.kernel.errors import TooLarge
 from milo_billing.usage.engine.identifiers import is_native
-from milo_billing.usage.types import EVENTS_MAX, Rejection, RejectReason, UnreadableEvents
+from milo_billing.usage.types import EVENT_BYTES_MAX, EVENTS_MAX, Rejection, RejectReason, UnreadableEvents
 
 ID_SHOWN_MAX: Final = 100
 """Characters of a sender's id that an answer repeats."""
+
+EVENT_BYTES_USUAL: Final = 2 * 1024
+"""Larger on average, and a body is searched for an event over EVENT_BYTES_MAX."""
+
+VALUES_MAX: Final = 1_000_000
+"""Values (commas) a request, at most: looking at sixteen megabytes of `5,5,5` would take half a gigabyte."""
 
 _SPOTTED_WITHIN: Final = 32 * 1024
 _NO_LABELS: Final = msgspec.Raw(b"{}")
@@ -121,6 +127,8 @@ def decode_event(body: bytes) -> Batch:
         raise UnreadableEvents(
             "the body is not one CloudEvent: send a JSON object, or many to events:batchIngest"
         )
+    if len(body) > EVENT_BYTES_MAX:
+        raise _too_large("the event", len(body))
     batch = Batch(events=[], rejected=[], body=body, single=True)
     try:
         event = _decode_one(body)
@@ -135,13 +143,21 @@ def decode_event(body: bytes) -> Batch:
 
 
 def decode_batch(body: bytes) -> Batch:
-    """A JSON array of events. Raises UnreadableEvents if it is none, TooLarge with more than EVENTS_MAX events."""
+    """A JSON array of events. Raises UnreadableEvents if it is none.
+
+    Raises TooLarge with more than EVENTS_MAX events or VALUES_MAX values, or an event over EVENT_BYTES_MAX, which is
+    looked for only in bodies that are large for their number of events: cutting every body up would cost a third more.
+    """
+    if len(body) > VALUES_MAX and body.count(b",") > VALUES_MAX:
+        raise TooLarge(f"more than {VALUES_MAX} values in one request: send fewer events")
     try:
         events = _decode_many(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _decode_singly(body)
     if len(events) > EVENTS_MAX:
         raise _too_many(len(events))
+    if len(body) > EVENT_BYTES_MAX + len(events) * EVENT_BYTES_USUAL:
+        _check_sizes(_decode_raw(body))
     if all(map(_is_json, {event.datacontenttype for event in events})):
         return Batch(events=events, rejected=[], body=body)
     return _decode_singly(body)
@@ -177,6 +193,7 @@ def _decode_singly(body: bytes) -> Batch:
         raise UnreadableEvents(f"the body is not a JSON array of CloudEvents: {error}") from error
     if len(originals) > EVENTS_MAX:
         raise _too_many(len(originals))
+    _check_sizes(originals)
     batch = Batch(events=[], rejected=[], body=body, positions=[], _originals=originals)
     for position, original in enumerate(originals):
         try:
@@ -189,6 +206,16 @@ def _decode_singly(body: bytes) -> Batch:
         else:
             _diagnose(batch, position, bytes(original))
     return batch
+
+
+def _check_sizes(originals: Sequence[msgspec.Raw]) -> None:
+    for position, original in enumerate(originals):
+        if (size := memoryview(original).nbytes) > EVENT_BYTES_MAX:
+            raise _too_large(f"event {position} of the request, counted from 0,", size)
+
+
+def _too_large(what: str, size: int) -> TooLarge:
+    return TooLarge(f"{what} has {size} bytes, at most {EVENT_BYTES_MAX} are allowed; nothing was taken")
 
 
 def _too_many(count: int) -> TooLarge:

@@ -37,13 +37,18 @@ class Line:
                 raise Unavailable("the gateway is stopping; send the same request again")
             events, size = self._events + request.batch.size, self._bytes + len(request.batch.body)
             if self._unanswered and (events > WAITING_EVENTS_MAX or size > WAITING_BYTES_MAX):
-                metrics.REFUSED.inc()
-                raise TooMany("more usage is waiting than can be kept; send the same request again")
+                raise _full()
             self._events, self._bytes = events, size
             self._queued.append(request)
             self._unanswered[id(request)] = request
-            metrics.QUEUED_EVENTS.set(self._events)
+            metrics.BACKLOG_DEPTH.set(self._events)
             self._changed.notify_all()
+
+    def check_room(self) -> None:
+        """Raises TooMany where so much waits that whatever comes now would be refused."""
+        with self._changed:
+            if self._events >= WAITING_EVENTS_MAX or self._bytes >= WAITING_BYTES_MAX:
+                raise _full()
 
     def take(self) -> Group | None:
         """The next group, waiting for one; None once the line is closed and empty."""
@@ -64,7 +69,7 @@ class Line:
         with self._changed:
             for part in group.parts:
                 self._forget(part.request)
-            metrics.QUEUED_EVENTS.set(self._events)
+            metrics.BACKLOG_DEPTH.set(self._events)
 
     def fail_all(self, error: BaseException) -> None:
         """Answer every request that waits with this error."""
@@ -73,7 +78,7 @@ class Line:
             self._queued.clear()
             for request in failed:
                 self._forget(request)
-            metrics.QUEUED_EVENTS.set(self._events)
+            metrics.BACKLOG_DEPTH.set(self._events)
         for request in failed:
             request.fail(error)
 
@@ -87,3 +92,9 @@ class Line:
         if self._unanswered.pop(id(request), None) is not None:
             self._events -= request.batch.size
             self._bytes -= len(request.batch.body)
+
+
+def _full() -> TooMany:
+    metrics.REFUSED.inc()
+    metrics.INGESTION_REJECTIONS.labels(metrics.BACK_PRESSURE).inc()
+    return TooMany("more usage is waiting than can be kept; send the same request again")

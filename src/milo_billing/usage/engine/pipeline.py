@@ -1,4 +1,4 @@
-"""The threads of the engine: one prepares, one writes, one compacts. The door's threads decode before and wait after.
+"""The threads of the engine: one prepares, one writes, one compacts, one measures. The door's decode before them.
 
 While a group is being written the next one is prepared, and whatever arrives meanwhile becomes the one after. One
 writer beats several: conflicts cost more than they gain (performance.md).
@@ -21,6 +21,7 @@ from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage.engine import metrics
 from milo_billing.usage.engine.commit import Committer
 from milo_billing.usage.engine.compact import Compactor
+from milo_billing.usage.engine.depths import DepthMeter
 from milo_billing.usage.engine.groups import UNDECIDED, Group, Request
 from milo_billing.usage.engine.line import Line
 from milo_billing.usage.engine.prepared import Prepared
@@ -54,6 +55,7 @@ class UsageEngine:
             database, process=process, random_bits=random_bits, late_days_max=late_days_max
         )
         self.compactor = Compactor(database)
+        self._depths = DepthMeter(database)
         self._ready: Queue[tuple[Group, Prepared | None] | None] = Queue(maxsize=1)
         self._trouble: tuple[float, str] | None = None
         self._threads = [
@@ -68,6 +70,7 @@ class UsageEngine:
         for thread in self._threads:
             thread.start()
         self.compactor.start()
+        self._depths.start()
 
     def submit(self, request: Request) -> "Future[Acknowledged]":
         """Take a request in; the future has its answer once every event is durable.
@@ -82,6 +85,10 @@ class UsageEngine:
         )
         return request.future
 
+    def check_room(self) -> None:
+        """Raises TooMany where any request would be refused: a door asks before it reads a body."""
+        self._line.check_room()
+
     def stop(self) -> None:
         """Serve those who wait, then end."""
         self._line.close()
@@ -91,6 +98,7 @@ class UsageEngine:
             Unavailable("the gateway stopped before the events were durable; send them again")
         )
         self.compactor.stop()
+        self._depths.stop()
 
     def problem(self) -> str | None:
         """What keeps the engine from acknowledging; None when nothing does."""

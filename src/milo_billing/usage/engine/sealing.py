@@ -1,8 +1,8 @@
-"""The end of a day of raw events, as far as the database goes: index, seal, detach, drop. Each step can be repeated.
+"""The end of a day of raw events, as far as the database goes: seal, detach, drop. Each step can be repeated.
 
 A day is a partition of usage.events by id time. It is sealed behind the fence: no group is being written then, and the
-next one sees `sealed_until`. A trigger on the partition says the same to everybody else. Indexing and detaching are
-concurrent: ingest goes on. Not: the file that a day becomes (parquet), the order of steps (archive).
+next one sees `sealed_until`. A trigger on the partition says the same to everybody else. Detaching is concurrent:
+ingest goes on. Not: the file that a day becomes (parquet), the order of steps (archive).
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -32,34 +32,6 @@ _PARTITION: LiteralString = (
 def partition_name(day: date) -> str:
     """The table of a day, within the schema usage."""
     return f"events_{day:%Y%m%d}"
-
-
-def list_unindexed(tx: Tx, *, before: date) -> tuple[date, ...]:
-    """Living days before that one without the index for disputes."""
-    query: LiteralString = (
-        "select day from usage.days where day < %s and indexed_at is null and dropped_at is null order by day"
-    )
-    return tuple(day for (day,) in tx.execute(query, (before,)))
-
-
-def build_index(tx: Tx, day: date, *, now: datetime) -> None:
-    """Index the day by (account, meter, day). `tx` is in autocommit: an index is built concurrently only so."""
-    name = f"{partition_name(day)}_of_row"
-    valid = tx.execute(
-        "select i.indisvalid from pg_index i join pg_class c on c.oid = i.indexrelid "
-        "join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'usage' and c.relname = %s",
-        (name,),
-    ).fetchone()
-    if valid is not None and not valid[0]:  # somebody was killed while building it
-        tx.execute(sql.SQL("drop index concurrently {}").format(sql.Identifier("usage", name)))
-        valid = None
-    if valid is None and is_attached(tx, day):
-        tx.execute(
-            sql.SQL("create index concurrently {} on {} (account, meter, day)").format(
-                sql.Identifier(name), _table(day)
-            )
-        )
-    tx.execute("update usage.days set indexed_at = %s where day = %s", (now, day))
 
 
 def list_due(tx: Tx, *, now: datetime, retention_days: int, until: date | None) -> tuple[date, ...]:

@@ -6,7 +6,6 @@ Owns: bodies, content types and answers of the wire contract (kinds.md, "Not res
 
 import asyncio
 import hashlib
-import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -24,7 +23,6 @@ from starlette.routing import Route
 from milo_billing.accounts import reads as accounts
 from milo_billing.catalog import reads as catalog
 from milo_billing.controlplane.doors import Call, Door
-from milo_billing.controlplane.edge import read_body
 from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import monotonic_s, new_uid
 from milo_billing.kernel.errors import BadRequest, Forbidden, NotFound, TooLarge, Unavailable
@@ -34,8 +32,8 @@ from milo_billing.usage.engine.decode import Batch
 from milo_billing.usage.engine.groups import Sender
 from milo_billing.usage.engine.pipeline import ACKNOWLEDGEMENT_S_MAX, UsageEngine
 from milo_billing.usage.engine.readings import to_us
+from milo_billing.usage.routes.bodies import Room, Visit, read_body
 from milo_billing.usage.types import (
-    BODY_BYTES_MAX,
     CHUNK_ROWS_MAX,
     Acknowledged,
     ChunkResult,
@@ -114,19 +112,25 @@ class _Senders:
 def routes(door: Door, engine: UsageEngine) -> list[Route]:
     """The gateway: `POST /v1/usage/events`, `…/events:batchIngest`, and imports with their chunks."""
     senders = _Senders(door)
+    room = Room()
 
     async def ingest_event(request: Request) -> Response:
-        return await _ingest(door, engine, senders, request, many=False)
+        with room.visit() as visit:
+            return await _ingest(door, engine, senders, request, visit, many=False)
 
     async def ingest_batch(request: Request) -> Response:
-        return await _ingest(door, engine, senders, request, many=True)
+        with room.visit() as visit:
+            return await _ingest(door, engine, senders, request, visit, many=True)
 
     async def open_import(request: Request) -> Response:
-        wanted = _parse(_ImportBody, await _read(request))
+        with room.visit() as visit:
+            wanted = _parse(_ImportBody, await read_body(request, visit))
         return _json(await run_in_threadpool(_open_import, door, request, wanted))
 
     async def send_chunk(request: Request) -> Response:
-        return _json(_shown_chunk(await _send_chunk(door, engine, request, await _read(request))))
+        with room.visit() as visit:
+            body = await read_body(request, visit)
+            return _json(_shown_chunk(await _send_chunk(door, engine, request, body)))
 
     async def complete_import(request: Request) -> Response:
         return _json(await run_in_threadpool(_complete_import, door, request))
@@ -142,9 +146,10 @@ def routes(door: Door, engine: UsageEngine) -> list[Route]:
 
 
 async def _ingest(
-    door: Door, engine: UsageEngine, senders: _Senders, request: Request, *, many: bool
+    door: Door, engine: UsageEngine, senders: _Senders, request: Request, visit: Visit, *, many: bool
 ) -> Response:
     sender = await senders.of(request)
+    engine.check_room()  # before the body is read: what cannot be taken in need not be held
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     binary = not many and any(name.startswith(b"ce-") for name, _ in request.headers.raw)
     many = many or content_type == BATCHED
@@ -153,7 +158,7 @@ async def _ingest(
         return _json(
             {"code": "UNSUPPORTED_MEDIA_TYPE", "message": f"send {known}, not {content_type!r}"}, 415
         )
-    body = await _read(request)
+    body = await read_body(request, visit)
     headers = dict(request.headers) if binary else {}
     try:
         if len(body) <= _INLINE_BYTES_MAX:
@@ -163,7 +168,9 @@ async def _ingest(
     except UnreadableEvents as error:
         return _json({"code": "MALFORMED_JSON", "message": str(error)}, 400)
     submitted = groups.Request(batch=batch, sender=sender, received_us=to_us(door.clock.now()))
-    answer = await _acknowledged(engine.submit(submitted))
+    answered = engine.submit(submitted)
+    visit.leave()  # the line counts it from here on
+    answer = await _acknowledged(answered)
     return _answer(answer, many=many)
 
 
@@ -191,30 +198,6 @@ def _answer(answer: Acknowledged, *, many: bool) -> Response:
         return _json({"code": refused.reason, "message": refused.detail}, 400)
     rejected = [{"id": item.id, "reason": item.reason, "detail": item.detail} for item in answer.rejected]
     return _json({"accepted": answer.taken, "rejected": rejected}, 207)
-
-
-async def _read(request: Request) -> bytes:
-    """The body, decompressed. Raises TooLarge beyond BODY_BYTES_MAX, before or after."""
-    body = await read_body(request, bytes_max=BODY_BYTES_MAX)
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("identity", ""):
-        return body
-    if encoding != "gzip":
-        raise BadRequest(f"content-encoding {encoding!r} is not known here: send gzip, or none")
-    return await run_in_threadpool(_decompress, body)
-
-
-def _decompress(body: bytes) -> bytes:
-    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        plain = stream.decompress(body, BODY_BYTES_MAX + 1)
-    except zlib.error as error:
-        raise BadRequest(f"the body is not gzip, though content-encoding says so: {error}") from error
-    if len(plain) > BODY_BYTES_MAX:
-        raise TooLarge(f"the decompressed body is over {BODY_BYTES_MAX} bytes")
-    if not stream.eof:
-        raise BadRequest("the body's gzip stream ends too early")
-    return plain
 
 
 # -- file imports

@@ -1,0 +1,149 @@
+"""Raw events, for disputes: `GET /v1/usage/events` and `GET /v1/usage/events/{id}`, at the API."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from milo_billing.accounts import reads as accounts
+from milo_billing.catalog import reads as catalog
+from milo_billing.controlplane.doors import Call, Door
+from milo_billing.directory import reads as directory
+from milo_billing.kernel.errors import BadRequest, NotFound
+from milo_billing.usage import reads
+from milo_billing.usage.routes.ingest import READ
+from milo_billing.usage.rules import parse_event_id
+from milo_billing.usage.types import EventFilter, EventNotFound
+
+LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
+"""Events of one page: unless the client says so, and at most."""
+
+_KNOWN: Final = frozenset(
+    {"namespace", "account", "project", "meter", "from", "to", "resource", "limit", "continue"}
+)
+
+
+def routes(door: Door) -> list[Route]:
+    """The doors of raw events; both need READ."""
+
+    def list_events(request: Request) -> Response:
+        query = request.query_params
+        if unknown := sorted(set(query) - _KNOWN):
+            raise BadRequest(f"{unknown[0]!r} is not one of {', '.join(sorted(_KNOWN))}")
+        limit, after = _limit(query), _after(query)
+        first, end, resource = _day(query, "from"), _day(query, "to"), _resource(query)
+        with door.open(request, permission=READ) as call:
+            wanted = EventFilter(
+                accounts=_accounts(call, query),
+                projects=_projects(call, query),
+                meters=_meters(call, query),
+                first=first,
+                end=end,
+                resource=resource,
+            )
+            page = reads.list_events(call.tx, wanted=wanted, after=after, limit=limit, now=call.now)
+        return _json(page.body())
+
+    def show_event(request: Request) -> Response:
+        text: str = request.path_params["id"]
+        id = parse_event_id(text)
+        if id is None:
+            raise BadRequest(f"id: {text[:100]!r} is neither a UUID nor a ULID; lists of events show the id")
+        with door.open(request, permission=READ) as call:
+            found = reads.find_event(call.tx, id=id)
+        if found is None:
+            raise EventNotFound(f"there is no stored event {text}; it may wait in quarantine")
+        return _json(found.body())
+
+    return [
+        Route("/v1/usage/events", list_events, methods=["GET"]),
+        Route("/v1/usage/events/{id}", show_event, methods=["GET"]),
+    ]
+
+
+def _accounts(call: Call, query: QueryParams) -> tuple[int, ...] | None:
+    """Numbers of the accounts that bear the name, deleted ones too; None where none is named."""
+    namespace, slash, name = query.get("account", "").rpartition("/")
+    if not name:
+        if "namespace" not in query:
+            return None
+        namespace = query["namespace"]
+    elif not slash:
+        namespace = query.get("namespace", "")
+    found = accounts.find_account(call.tx, namespace=namespace, name=name)
+    if found is not None:
+        return (found.number,)
+    chosen = tuple(
+        one.number
+        for one in accounts.load_accounts(call.tx)
+        if namespace in ("", one.namespace) and name in ("", one.name)
+    )
+    if not chosen:
+        raise NotFound(f"no billing account {name!r} in {namespace or 'any namespace within reach'}")
+    return chosen
+
+
+def _projects(call: Call, query: QueryParams) -> tuple[int, ...] | None:
+    name = query.get("project")
+    if name is None:
+        return None
+    found = directory.find_project(call.tx, name=name, at=call.now)
+    if found is None:
+        raise NotFound(f"project {name!r} not found")
+    return (found.number,)
+
+
+def _meters(call: Call, query: QueryParams) -> tuple[int, ...] | None:
+    name = query.get("meter")
+    if name is None:
+        return None
+    found = catalog.find_meter(call.tx, meter_name=name)
+    if found is None:
+        raise NotFound(f"meter {name!r} not found")
+    return (found.number,)
+
+
+def _resource(query: QueryParams) -> dict[str, str]:
+    """`resource=uid=…`, repeatable: each part that is named must be so."""
+    found: dict[str, str] = {}
+    for text in query.getlist("resource"):
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise BadRequest(f"resource: {text!r} is no pair such as uid=1f0c… or kind=Instance")
+        found[key] = value
+    return found
+
+
+def _day(query: Mapping[str, str], name: str) -> date | None:
+    text = query.get(name)
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError as error:
+        raise BadRequest(f"{name}: {text!r} is not a day such as 2026-10-01") from error
+
+
+def _limit(query: Mapping[str, str]) -> int:
+    text = query.get("limit", str(LIMIT_DEFAULT))
+    if not (text.isdecimal() and text.isascii() and 1 <= int(text) <= LIMIT_MAX):
+        raise BadRequest(f"limit: {text!r} is not a whole number from 1 to {LIMIT_MAX}")
+    return int(text)
+
+
+def _after(query: Mapping[str, str]) -> UUID | None:
+    text = query.get("continue")
+    if not text:
+        return None
+    id = parse_event_id(text)
+    if id is None:
+        raise BadRequest(f"continue: {text[:100]!r} is not what a page gave")
+    return id
+
+
+def _json(value: Any) -> Response:
+    return Response(orjson.dumps(value), 200, media_type="application/json")
