@@ -45,6 +45,10 @@ from milo_billing.usage.types import (
 _COLUMNS: LiteralString = (
     "account, project, meter, dimensions, day, sum::numeric, count, min, max, last, last_at, last_id"
 )
+_EXTREMES: LiteralString = (
+    # a correction of a sum or a count has neither: there the least is above the greatest
+    "coalesce(min(min) filter (where min <= max), 0), coalesce(max(max) filter (where min <= max), 0)"
+)
 _FILTER: LiteralString = (
     "(%(accounts)s::int[] is null or account = any (%(accounts)s)) "
     "and (%(projects)s::int[] is null or project = any (%(projects)s)) "
@@ -76,7 +80,8 @@ def list_rollups(tx: Tx, *, account: int, first: date, end: date, limit: int) ->
     newest: LiteralString = "order by last_at desc, last_id desc"
     query: LiteralString = (
         "select u.*, coalesce(s.dimensions, '{}') from ("
-        "select account, project, meter, dimensions, day, sum(sum), sum(count)::bigint, min(min), max(max), "
+        "select account, project, meter, dimensions, day, sum(sum), sum(count)::bigint, "
+        f"{_EXTREMES}, "
         f"(array_agg(last {newest}))[1], max(last_at) from ({union}) parts "
         "group by account, project, meter, dimensions, day order by day, project, meter, dimensions limit %(limit)s"
         ") u left join usage.dimension_sets s on s.hash = u.dimensions order by day, project, meter, u.dimensions"
@@ -124,7 +129,7 @@ def list_totals(
     )
     query: LiteralString = (
         "select account, project, meter, case when %(by_day)s then day end as on_day, "
-        f"sum(sum), sum(count)::bigint, min(min), max(max) from ({union}) parts "
+        f"sum(sum), sum(count)::bigint, {_EXTREMES} from ({union}) parts "
         "group by account, project, meter, on_day order by account, project, meter, on_day limit %(limit)s"
     )
     values: dict[str, Any] = {
