@@ -24,7 +24,7 @@ def test_what_was_written_is_read_and_can_be_replaced_and_deleted(blobs: BlobSto
     blobs.delete(NAME)
     blobs.delete(NAME)
     with pytest.raises(BlobMissing), blobs.reading(NAME):
-        assert False, "nothing is there"
+        raise AssertionError("nothing is there")
 
 
 def test_a_failure_leaves_what_was_there_and_nothing_else(blobs: BlobStore, tmp_path: Path):
@@ -51,4 +51,4 @@ def test_what_a_killed_writer_left_behind_does_not_spoil_the_next(blobs: BlobSto
 @pytest.mark.parametrize("name", ["", "../x", "/x", "a//b", "A", "a/.hidden"])
 def test_names_stay_within_the_folder(blobs: BlobStore, name: str):
     with pytest.raises(ValueError, match="no name"), blobs.reading(name):
-        assert False, "nothing is there"
+        raise AssertionError("nothing is there")
