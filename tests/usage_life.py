@@ -20,6 +20,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import EVERYWHERE, Reach
 from milo_billing.kernel.ids import ulid_to_int
 from milo_billing.usage import operations, reads
+from milo_billing.usage.engine import sealing
 from milo_billing.usage.engine.archive import Archive, Archivist
 from milo_billing.usage.ports import BlobStore
 from milo_billing.usage.resources import UsageCorrection
@@ -85,12 +86,12 @@ class Life:
 
     def verify(self) -> list[str | None]:
         with self.usage.databases.app.transaction(reach=EVERYWHERE) as tx:
-            return [self.archive_reader.verify(tx, one) for one in reads.list_archived(tx)]
+            return [self.archive_reader.verify(tx, one) for one in sealing.list_archived(tx)]
 
     def state(self, day: date) -> str:
         """Where a day of id time stands."""
         with self.usage.databases.app.transaction(reach=EVERYWHERE) as tx:
-            return reads.list_days(tx, first=day, end=day + timedelta(days=1))[0].state
+            return sealing.list_days(tx, first=day, end=day + timedelta(days=1))[0].state
 
     def files(self) -> list[Path]:
         return sorted(path for path in self.folder.rglob("*") if path.is_file())

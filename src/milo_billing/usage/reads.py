@@ -20,10 +20,7 @@ from milo_billing.kernel.ids import id_ms
 from milo_billing.usage.types import (
     FUTURE_S_MAX,
     RETENTION_DAYS,
-    Archived,
     ChangeCause,
-    DayReport,
-    DayState,
     Discarded,
     EventFilter,
     EventPage,
@@ -228,40 +225,6 @@ def _import(row: tuple[Any, ...]) -> Import:
 
 
 # -- the life of raw events
-
-_ARCHIVED: LiteralString = (
-    "select day, name, bytes, sha256, events, first_day, last_day, written_at, expired_at from usage.archives"
-)
-
-
-def find_archived(tx: Tx, *, day: date) -> Archived | None:
-    """The file that this day of id time was written to; its partition may still stand."""
-    row = tx.execute(f"{_ARCHIVED} where day = %s", (day,)).fetchone()
-    return None if row is None else Archived(*row)
-
-
-def list_archived(tx: Tx, *, billing_day: date | None = None) -> tuple[Archived, ...]:
-    """Files of the archive in order of day; only those with usage of a billing day, where that is given."""
-    rows = tx.execute(
-        f"{_ARCHIVED} where %(day)s::date is null or %(day)s between first_day and last_day order by day",
-        {"day": billing_day},
-    )
-    return tuple(Archived(*row) for row in rows)
-
-
-def list_days(tx: Tx, *, first: date, end: date) -> tuple[DayReport, ...]:
-    """Where the days of id time in [first, end) stand, in order."""
-    rows = tx.execute(
-        "select d.day, d.sealed_at, d.dropped_at from usage.days d where d.day >= %s and d.day < %s order by d.day",
-        (first, end),
-    ).fetchall()
-    files = {archived.day: archived for archived in list_archived(tx)}
-    return tuple(_day_report(day, sealed, dropped, files.get(day)) for day, sealed, dropped in rows)
-
-
-def _day_report(day: date, sealed_at: Any, dropped_at: Any, archived: Archived | None) -> DayReport:
-    state: DayState = "open" if sealed_at is None else "sealed" if archived is None else "archived"
-    return DayReport(day, "dropped" if dropped_at is not None else state, archived)
 
 
 def count_events(tx: Tx, *, key: RowKey) -> int:

@@ -21,7 +21,6 @@ from milo_billing.usage.reads import QUARANTINE_FILTER, quarantine_parameters
 from milo_billing.usage.types import (
     ChunkResult,
     ImportChunk,
-    NewChange,
     QuarantineFilter,
     RejectedRow,
     Replay,
@@ -99,15 +98,6 @@ def read_versions(tx: Tx) -> dict[str, int]:
         prepare=True,
     )
     return {name: version for _, name, version in rows}
-
-
-def read_billed_versions(tx: Tx) -> dict[int, int]:
-    """The versions of what has been invoiced, by share of the accounts (accounts.reads.load_billed)."""
-    rows = tx.execute(
-        "select substr(name, 8)::int, version from controlplane.versions where name like 'billed/%'",
-        prepare=True,
-    )
-    return dict(rows.fetchall())
 
 
 def find_stored(tx: Tx, keys: Keys) -> dict[bytes, int]:
@@ -258,17 +248,6 @@ def add_tallies(tx: Tx, *, process: UUID, tallies: Mapping[tuple[int, date, str]
         ),
         prepare=True,
     )
-
-
-def insert_changes(tx: Tx, changes: Sequence[NewChange]) -> None:
-    """Append what reached days that had been invoiced."""
-    if changes:
-        with tx.cursor() as cursor:
-            cursor.executemany(
-                "insert into usage.changes (account, day, project, meter, dimensions, cause, events, quantity, "
-                "first_at, last_at, changed_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                [tuple(getattr(change, name) for name in NewChange.__slots__) for change in changes],
-            )
 
 
 # -- days and compaction

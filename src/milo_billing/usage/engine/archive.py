@@ -24,7 +24,6 @@ from milo_billing.catalog import reads as catalog
 from milo_billing.directory import reads as directory
 from milo_billing.infra.database import Database, Tx, connect
 from milo_billing.kernel.ids import id_ms
-from milo_billing.usage import reads
 from milo_billing.usage.engine import parquet, sealing
 from milo_billing.usage.engine.parquet import MeterTotal, Names
 from milo_billing.usage.ports import BlobMissing, BlobStore
@@ -80,7 +79,7 @@ class Archivist:
         told(day, "seal")
         with tx.transaction():
             sealing.seal(tx, day, now=now)
-        if reads.find_archived(tx, day=day) is None and sealing.is_attached(tx, day):
+        if sealing.find_archived(tx, day=day) is None and sealing.is_attached(tx, day):
             told(day, "write")
             self._write(tx, day, now=now)
         told(day, "drop")
@@ -138,7 +137,7 @@ class Archive:
 
     def find_event(self, tx: Tx, id: UUID) -> StoredEvent | None:
         """The event of that id, if its day lies in the archive. Raises ArchiveDamaged where the file has gone."""
-        archived = reads.find_archived(tx, day=id_day(id))
+        archived = sealing.find_archived(tx, day=id_day(id))
         if archived is None or archived.expired_at is not None:
             return None
         with self._open(archived) as path:
@@ -158,7 +157,7 @@ class Archive:
             )
         )
         found: list[StoredEvent] = []
-        for archived in reads.list_archived(tx, billing_day=key.day):
+        for archived in sealing.list_archived(tx, billing_day=key.day):
             if not sealing.is_attached(tx, archived.day):
                 with self._open(archived) as path:
                     found += parquet.read_row(path, key, but=voided)

@@ -5,7 +5,7 @@ change for the next invoice. Owns: the cache of what is billed, and what a group
 account as billed (accounts), what the next invoice does with a change (invoicing).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -17,7 +17,6 @@ from milo_billing.accounts import reads as account_reads
 from milo_billing.accounts.types import BILLING_SHARES, Billed
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.periods import local_day
-from milo_billing.usage import store
 from milo_billing.usage.engine.days import day_number, to_date
 from milo_billing.usage.engine.prepared import Rows
 from milo_billing.usage.engine.readings import to_instant
@@ -42,9 +41,8 @@ class BilledDays:
         """Know what is invoiced of these accounts; it stays so until `tx`, which holds the fence, ends."""
         shares: list[int] = np.unique(account_numbers % BILLING_SHARES).tolist()
         accounts.hold_billing_shared(tx, shares=shares)
-        versions = store.read_billed_versions(
-            tx
-        )  # a statement of its own: its snapshot is taken behind the locks
+        # a statement of its own: its snapshot is taken behind the locks
+        versions = _read_versions(tx)
         stale = {share: self._versions[share] for share in shares if versions[share] != self._versions[share]}
         if stale:
             self._note(account_reads.load_billed(tx, since=stale))
@@ -92,3 +90,23 @@ def _change(rows: Rows, now: datetime) -> NewChange:
         last_at=to_instant(int(rows.event_at.max())),
         changed_at=now,
     )
+
+
+def _read_versions(tx: Tx) -> dict[int, int]:
+    """The versions of what has been invoiced, by share of the accounts (accounts.reads.load_billed)."""
+    rows = tx.execute(
+        "select substr(name, 8)::int, version from controlplane.versions where name like 'billed/%'",
+        prepare=True,
+    )
+    return dict(rows.fetchall())
+
+
+def insert_changes(tx: Tx, changes: Sequence[NewChange]) -> None:
+    """Append what reached days that had been invoiced."""
+    if changes:
+        with tx.cursor() as cursor:
+            cursor.executemany(
+                "insert into usage.changes (account, day, project, meter, dimensions, cause, events, quantity, "
+                "first_at, last_at, changed_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                [tuple(getattr(change, name) for name in NewChange.__slots__) for change in changes],
+            )

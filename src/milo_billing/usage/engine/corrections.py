@@ -8,6 +8,7 @@ from milo_billing.accounts import reads as accounts
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.periods import local_day
 from milo_billing.usage import store
+from milo_billing.usage.engine.billed import insert_changes
 from milo_billing.usage.engine.recount import NO_ID, Figures
 from milo_billing.usage.types import NewChange, NewCorrection, StoredEvent
 
@@ -87,4 +88,4 @@ def note_change(tx: Tx, change: NewChange) -> None:
         return
     zone = accounts.get_account(tx, number=change.account).time_zone
     if change.day < local_day(until, zone=zone):
-        store.insert_changes(tx, [change])
+        insert_changes(tx, [change])

@@ -14,6 +14,7 @@ from milo_billing.accounts import operations as accounts
 from milo_billing.infra.database import Tx
 from milo_billing.usage.engine.days import day_number
 from milo_billing.usage.engine.parquet import MeterTotal
+from milo_billing.usage.types import Archived, DayReport, DayState
 
 RETENTION_LOCK: Final = 4212
 """Advisory lock: shared while somebody reads partitions and archive together, exclusive while a partition goes."""
@@ -122,6 +123,43 @@ def drop(tx: Tx, day: date, *, now: datetime) -> None:
 def hold_retention(tx: Tx) -> None:
     """Until the transaction ends no partition goes: what is not in usage.events is in the archive."""
     tx.execute("select pg_advisory_xact_lock_shared(%s)", (RETENTION_LOCK,))
+
+
+_ARCHIVED: LiteralString = (
+    "select day, name, bytes, sha256, events, first_day, last_day, written_at, expired_at from usage.archives"
+)
+
+
+def find_archived(tx: Tx, *, day: date) -> Archived | None:
+    """The file that this day of id time was written to; its partition may still stand."""
+    row = tx.execute(f"{_ARCHIVED} where day = %s", (day,)).fetchone()
+    return None if row is None else Archived(*row)
+
+
+def list_archived(tx: Tx, *, billing_day: date | None = None) -> tuple[Archived, ...]:
+    """Files of the archive in order of day; only those with usage of a billing day, where that is given."""
+    rows = tx.execute(
+        f"{_ARCHIVED} where %(day)s::date is null or %(day)s between first_day and last_day order by day",
+        {"day": billing_day},
+    )
+    return tuple(Archived(*row) for row in rows)
+
+
+def list_days(tx: Tx, *, first: date, end: date) -> tuple[DayReport, ...]:
+    """Where the days of id time in [first, end) stand, in order."""
+    rows = tx.execute(
+        "select d.day, d.sealed_at, d.dropped_at from usage.days d where d.day >= %s and d.day < %s order by d.day",
+        (first, end),
+    ).fetchall()
+    files = {archived.day: archived for archived in list_archived(tx)}
+    return tuple(_day_report(day, sealed, dropped, files.get(day)) for day, sealed, dropped in rows)
+
+
+def _day_report(
+    day: date, sealed_at: datetime | None, dropped_at: datetime | None, archived: Archived | None
+) -> DayReport:
+    state: DayState = "open" if sealed_at is None else "sealed" if archived is None else "archived"
+    return DayReport(day, "dropped" if dropped_at is not None else state, archived)
 
 
 def _table(day: date) -> sql.Identifier:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from milo_billing.infra.database import Tx
 from milo_billing.usage import store
-from milo_billing.usage.engine.billed import BilledDays, late_changes
+from milo_billing.usage.engine.billed import BilledDays, insert_changes, late_changes
 from milo_billing.usage.engine.days import DAY_US, to_date
 from milo_billing.usage.engine.groups import (
     ACCEPTED,
@@ -79,7 +79,7 @@ def store_rows(tx: Tx, prepared: Prepared, rows: Rows, *, billed: BilledDays, no
     store.insert_resources(tx, prepared.new_resources)
     if len(rows):
         billed.hold(tx, rows.account)
-        store.insert_changes(tx, late_changes(rows, billed, now=now))
+        insert_changes(tx, late_changes(rows, billed, now=now))
         store.copy_events(tx, pack_events(rows))
         store.copy_deltas(tx, pack_deltas(rows))
 

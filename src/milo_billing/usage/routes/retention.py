@@ -24,6 +24,7 @@ from milo_billing.directory import reads as directory
 from milo_billing.kernel.errors import BadRequest, Forbidden, NotFound
 from milo_billing.kernel.periods import billing_month, local_day, parse_month
 from milo_billing.usage import operations, reads
+from milo_billing.usage.engine import sealing
 from milo_billing.usage.engine.archive import Archive, Archivist
 from milo_billing.usage.routes.ingest import READ
 from milo_billing.usage.rules import format_instant, parse_event_id
@@ -67,7 +68,7 @@ def routes(door: Door, archive: Archive, archivist: Archivist) -> list[Route]:
         with door.open(request, permission=ARCHIVE) as call:
             _check_staff(call, ARCHIVE)
             return _json(
-                {"items": [_shown_day(day) for day in reads.list_days(call.tx, first=first, end=end)]}
+                {"items": [_shown_day(day) for day in sealing.list_days(call.tx, first=first, end=end)]}
             )
 
     async def run(request: Request) -> Response:
@@ -78,7 +79,7 @@ def routes(door: Door, archive: Archive, archivist: Archivist) -> list[Route]:
         day = _day(request.path_params["day"])
         with door.open(request, permission=ARCHIVE) as call:
             _check_staff(call, ARCHIVE)
-            archived = reads.find_archived(call.tx, day=day)
+            archived = sealing.find_archived(call.tx, day=day)
             if archived is None:
                 raise NotFound(f"no file of the archive is of {day}")
             return _json({"day": str(day), "problem": archive.verify(call.tx, archived)})
