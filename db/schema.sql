@@ -160,7 +160,10 @@ create table controlplane.versions (
     version bigint not null
 ) with (fillfactor = 50);
 insert into controlplane.versions values ('payers', 1), ('meters', 1), ('projects', 1), ('access', 1),
-    ('pruned_changes', 999);  -- resource versions start at 1000: the highest one no longer in controlplane.changes
+    ('pruned_changes', 999),  -- resource versions start at 1000: the highest one no longer in controlplane.changes
+    ('sealed_until', 0);      -- days of id time before this one (days since 1970) take no events any more
+-- of accounts.billed, a counter for each sixty-fourth of the accounts (number & 63)
+insert into controlplane.versions select 'billed/' || n, 0 from generate_series(0, 63) n;
 
 -- A slice that needs an object to stay holds it; delete and archive answer 409 and name the holders.
 create table controlplane.holds (
@@ -692,10 +695,14 @@ create trigger payer_intervals_guard before update or delete on accounts.payer_i
     for each row execute function accounts.guard_interval();
 
 -- Up to where an account has been invoiced, told downwards by invoicing, so that back-dating can be refused.
+-- `version` is of controlplane.versions 'billed/<account & 63>'. Who writes it holds the advisory lock (4214, account & 63)
+-- exclusively; whoever adds usage holds it shared, so that usage is either in the invoice or known to come after it.
 create table accounts.billed (
     account integer primary key references accounts.accounts (number),
-    billed_until timestamptz not null
+    billed_until timestamptz not null,
+    version bigint not null
 );
+create index billed_by_version on accounts.billed ((account & 63), version);
 
 alter table accounts.accounts enable row level security;
 create policy reach on accounts.accounts to milo_app, milo_job, milo_ingest
@@ -718,7 +725,7 @@ create policy reach on accounts.payment_methods to milo_app, milo_job
 
 grant select, insert, update on accounts.accounts, accounts.payer_intervals, accounts.billed to milo_app, milo_job;
 grant select, insert, update, delete on accounts.payment_methods, accounts.payment_method_classes to milo_app, milo_job;
-grant select on accounts.accounts, accounts.payer_intervals to milo_ingest;
+grant select on accounts.accounts, accounts.payer_intervals, accounts.billed to milo_ingest;
 
 -- -------------------------------------------------------------------------------------------------- usage
 -- Owned by milo_ingest: COPY does not work under row-level security, and partitions come and go while serving.
@@ -741,14 +748,40 @@ create table usage.events (
     value bigint not null,
     resource bigint not null,       -- usage.resources; 0 is none
     digest bigint not null,
+    distinct_key uuid,              -- of a UniqueCount meter: 128-bit hash of the text of what it counts
     primary key (id)
 ) partition by range (id);
 
--- The partitions there are: events of an id day without one, or with a sealed one, are ID_EXPIRED.
+-- The partitions there are: events of an id day without one, or with a sealed one, are ID_EXPIRED. A day is sealed, then
+-- written to the archive, then dropped; the row stays, so that the partition is not made again.
 create table usage.days (
     day date primary key,           -- UTC day of id time
     sealed_at timestamptz,
-    indexed boolean not null default false      -- its events can be found by (account, meter, id), for disputes
+    indexed boolean not null default false,     -- its events can be found by (account, meter, id), for disputes
+    dropped_at timestamptz,
+    check (dropped_at is null or sealed_at is not null)
+);
+
+-- A sealed partition has this as a trigger: what the archive holds is what was there.
+create function usage.refuse_sealed() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    raise exception 'the day of this event id is sealed: file a UsageCorrection' using errcode = 'restrict_violation';
+end $$;
+
+-- What a sealed day was written to, before its partition was dropped. `totals` says, by meter number, how many events and
+-- which sum the file holds, as counted from the partition. Days without an event have no file.
+create table usage.archives (
+    day date primary key references usage.days (day),
+    name text not null unique,      -- in the blob store
+    bytes bigint not null check (bytes > 0),
+    sha256 bytea not null check (length(sha256) = 32),
+    events bigint not null check (events > 0),
+    totals jsonb not null,          -- {"<meter>": {"events": "…", "sum": "…"}}
+    first_day date not null,        -- billing days in it, both included
+    last_day date not null,
+    written_at timestamptz not null,
+    expired_at timestamptz,         -- the file was deleted after its time
+    check (first_day <= last_day)
 );
 
 -- Ids that are neither ULID nor UUIDv7: 128-bit hash of (sender's organization, source, id) → the event's id.
@@ -876,6 +909,84 @@ create table usage.deltas (
     last_id uuid not null
 ) with (autovacuum_enabled = false);    -- the compactor vacuums it
 
+-- What a UniqueCount meter counted behind a row of the roll-up, exactly: each key once, with how many events had it,
+-- so that a void can take one away. The same way as the roll-ups: appended with the group, moved by the compactor.
+create table usage.distinct_keys (
+    account integer not null,
+    day date not null,
+    project integer not null,
+    meter integer not null,
+    dimensions bigint not null,
+    key uuid not null,
+    events bigint not null check (events > 0),
+    primary key (account, day, project, meter, dimensions, key)
+) with (fillfactor = 90);
+create table usage.distinct_key_deltas (
+    account integer not null,
+    day date not null,
+    project integer not null,
+    meter integer not null,
+    dimensions bigint not null,
+    key uuid not null,
+    events bigint not null check (events > 0)
+) with (autovacuum_enabled = false);    -- the compactor vacuums it
+
+-- Events that do not count any more, and why. The event itself stays where it is; these are its figures.
+create table usage.voids (
+    id uuid primary key,            -- of usage.events, wherever it lies now
+    account integer not null,
+    day date not null,
+    project integer not null,
+    meter integer not null,
+    dimensions bigint not null,
+    value bigint not null,
+    event_at timestamptz not null,
+    distinct_key uuid,
+    reason text not null check (reason <> ''),
+    voided_by text not null,
+    voided_at timestamptz not null
+);
+create index voids_of_row on usage.voids (account, day, project, meter, dimensions);
+
+-- Usage that staff declare, because its events cannot come in any more. Written once, by the UsageCorrection of this uid;
+-- the figures are those of a delta, which is written with it.
+create table usage.corrections (
+    uid uuid primary key,
+    account integer not null,
+    day date not null,
+    project integer not null,
+    meter integer not null,
+    dimensions bigint not null,
+    sum bigint not null,
+    count bigint not null,
+    min bigint not null,
+    max bigint not null,
+    last bigint not null,
+    last_at timestamptz not null,
+    reason text not null check (reason <> ''),
+    corrected_at timestamptz not null
+);
+create index corrections_of_row on usage.corrections (account, day, project, meter, dimensions);
+
+-- What reached days that had been invoiced already: what to look at when the next invoice settles the difference. Appended
+-- only; `events` and `quantity` are what was added to count and sum, `first_at` and `last_at` the times of the events.
+create table usage.changes (
+    id bigint generated always as identity primary key,
+    account integer not null,
+    day date not null,
+    project integer not null,
+    meter integer not null,
+    dimensions bigint not null,
+    cause text not null check (cause in ('late', 'void', 'correction')),
+    events bigint not null,
+    quantity numeric not null,
+    first_at timestamptz not null,
+    last_at timestamptz not null,
+    changed_at timestamptz not null,
+    check (first_at <= last_at)
+);
+create index changes_of_account on usage.changes (account, day);
+
 -- How many events had which fate, by the day of receipt and the sender's organization. One row a process, so that
 -- two gateways do not wait for each other.
 create table usage.tallies (
@@ -924,6 +1035,21 @@ create policy reach on usage.rollups for select to milo_app, milo_job
 alter table usage.deltas enable row level security;
 create policy reach on usage.deltas for select to milo_app, milo_job
     using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
+alter table usage.distinct_keys enable row level security;
+create policy reach on usage.distinct_keys for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
+alter table usage.distinct_key_deltas enable row level security;
+create policy reach on usage.distinct_key_deltas for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
+alter table usage.voids enable row level security;
+create policy reach on usage.voids for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
+alter table usage.corrections enable row level security;
+create policy reach on usage.corrections for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
+alter table usage.changes enable row level security;
+create policy reach on usage.changes for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
 alter table usage.quarantine enable row level security;
 create policy reach on usage.quarantine for select to milo_app, milo_job
     using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
@@ -949,8 +1075,9 @@ create policy reach on usage.import_chunks for select to milo_app, milo_job
     using (exists (select from usage.imports i where i.id = import));
 
 grant select on usage.events, usage.dimension_sets, usage.resources, usage.quarantine, usage.rollups, usage.deltas,
-    usage.tallies, usage.imports, usage.import_chunks, usage.discarded, usage.replays, usage.replayed,
-    usage.days to milo_app, milo_job;
+    usage.distinct_keys, usage.distinct_key_deltas, usage.tallies, usage.imports, usage.import_chunks,
+    usage.discarded, usage.replays, usage.replayed, usage.days to milo_app, milo_job;
+grant select on usage.voids, usage.corrections, usage.changes, usage.archives to milo_app, milo_job;
 grant insert, update on usage.imports to milo_app;
 grant insert on usage.discarded, usage.replays to milo_app;
 grant delete on usage.quarantine to milo_app;
@@ -958,6 +1085,11 @@ grant delete on usage.quarantine to milo_app;
 grant create on schema usage to milo_ingest;
 alter table usage.events owner to milo_ingest;
 alter table usage.days owner to milo_ingest;
+alter table usage.archives owner to milo_ingest;
+alter table usage.voids owner to milo_ingest;
+alter table usage.corrections owner to milo_ingest;
+alter table usage.changes owner to milo_ingest;
+alter function usage.refuse_sealed() owner to milo_ingest;
 alter table usage.foreign_ids owner to milo_ingest;
 alter table usage.dimension_sets owner to milo_ingest;
 alter table usage.resources owner to milo_ingest;
@@ -967,6 +1099,8 @@ alter table usage.replays owner to milo_ingest;
 alter table usage.replayed owner to milo_ingest;
 alter table usage.rollups owner to milo_ingest;
 alter table usage.deltas owner to milo_ingest;
+alter table usage.distinct_keys owner to milo_ingest;
+alter table usage.distinct_key_deltas owner to milo_ingest;
 alter table usage.tallies owner to milo_ingest;
 alter table usage.imports owner to milo_ingest;
 alter table usage.import_chunks owner to milo_ingest;

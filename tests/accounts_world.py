@@ -29,6 +29,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Databases, Tx
 from milo_billing.kernel.errors import Invalid
+from milo_billing.usage import resources as usage
 
 ACME = "organization-acme"
 START = datetime(2026, 10, 1, 12, 0, tzinfo=UTC)
@@ -232,6 +233,7 @@ def make_world(
         PaymentMethodClass(),
         PaymentMethod(),
         *(kind() for kind in catalog.KINDS),
+        *(kind() for kind in usage.KINDS),
     )
     engine = Engine(
         registry=Registry(kinds),

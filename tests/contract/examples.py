@@ -17,6 +17,8 @@ class Example:
     change: Manifest | None
     broken: Manifest
     broken_field: str
+    permanent: bool = False
+    """Whether nobody can delete it."""
 
 
 def manifest(api_version: str, kind: str, name: str, spec: Manifest, *, namespace: str = "") -> Manifest:
@@ -66,7 +68,41 @@ SKU = manifest(
     },
 )
 
+BINDING_OF_OLD = manifest(
+    BILLING,
+    "BillingAccountBinding",
+    "web-main",
+    {
+        "billingAccountRef": {"name": "main"},
+        "projectRef": {"name": "web"},
+        "effectiveFrom": "2026-01-01T00:00:00Z",
+    },
+    namespace=ACME,
+)
+
 EXAMPLES: dict[str, Example] = {
+    "usagecorrections": Example(
+        manifest=manifest(
+            BILLING,
+            "UsageCorrection",
+            "lost-spool",
+            {
+                "billingAccountRef": {"name": "main"},
+                "projectRef": {"name": "web"},
+                "meterName": "api.example.com/requests",
+                "day": "2026-02-01",
+                "quantity": "1200",
+                "dimensions": {"region": "eu"},
+                "reason": "Found on a gateway that was switched off",
+            },
+            namespace=ACME,
+        ),
+        needs=(ORGANIZATION, PROJECT, ACCOUNT, BINDING_OF_OLD, METER),
+        change=None,
+        broken={"spec": {"quantity": "12.5"}},
+        broken_field="spec.quantity",
+        permanent=True,
+    ),
     "organizations": Example(
         manifest=ORGANIZATION,
         needs=(),

@@ -159,6 +159,8 @@ def test_yaml_is_understood_and_spoken(cluster: Cluster, example: Example) -> No
 
 
 def test_a_finalizer_keeps_the_object_until_it_is_taken_away(cluster: Cluster, example: Example) -> None:
+    if example.permanent:
+        return
     cluster.created(merge_patch(example.manifest, {"metadata": {"finalizers": ["example.com/wait"]}}))
     path = cluster.path(example.manifest)
     deleting = cluster.http.request("DELETE", path, json={"propagationPolicy": "Background"}).json()
@@ -171,6 +173,11 @@ def test_a_finalizer_keeps_the_object_until_it_is_taken_away(cluster: Cluster, e
 def test_delete_answers_success_and_checks_preconditions(cluster: Cluster, example: Example) -> None:
     created = cluster.created(example.manifest)
     path = cluster.path(example.manifest)
+    if example.permanent:
+        for query in ({}, {"dryRun": "All"}):
+            assert cluster.http.delete(path, params=query).json()["reason"] == "Conflict"
+        assert cluster.http.get(path).json() == created
+        return
     wrong = {"preconditions": {"uid": "00000000-0000-0000-0000-000000000000"}}
     assert cluster.http.request("DELETE", path, json=wrong).status_code == 409
     answer = cluster.http.delete(path).json()
@@ -180,6 +187,8 @@ def test_delete_answers_success_and_checks_preconditions(cluster: Cluster, examp
 
 def test_a_dry_run_of_delete_deletes_nothing(cluster: Cluster, example: Example) -> None:
     """kubectl sends dryRun in the body; the parameter counts as well."""
+    if example.permanent:
+        return
     created = cluster.created(example.manifest)
     path = cluster.path(example.manifest)
     assert cluster.http.request("DELETE", path, json={"dryRun": ["All"]}).status_code == 200
@@ -194,6 +203,7 @@ def test_a_watch_sees_every_change_once_and_in_order(cluster: Cluster, example: 
     lines: list[dict[str, Any]] = []
     query = {"watch": "1", "resourceVersion": since, "timeoutSeconds": "20"}
     listening = threading.Event()
+    last = "MODIFIED" if example.permanent else "DELETED"
 
     def watch() -> None:
         with (
@@ -203,7 +213,7 @@ def test_a_watch_sees_every_change_once_and_in_order(cluster: Cluster, example: 
             listening.set()
             for line in answer.iter_lines():
                 lines.append(json.loads(line))
-                if lines[-1]["type"] == "DELETED":
+                if lines[-1]["type"] == last:
                     return
 
     watcher = threading.Thread(target=watch)
@@ -215,7 +225,9 @@ def test_a_watch_sees_every_change_once_and_in_order(cluster: Cluster, example: 
     watcher.join(timeout=20)
     name = example.manifest["metadata"]["name"]
     mine = [line for line in lines if line["object"]["metadata"]["name"] == name]
-    assert [line["type"] for line in mine] == ["ADDED", "MODIFIED", "DELETED"]
+    assert [line["type"] for line in mine] == ["ADDED", "MODIFIED", "DELETED"][
+        : 2 if example.permanent else 3
+    ]
     versions = [int(line["object"]["metadata"]["resourceVersion"]) for line in lines]
     assert versions == sorted(set(versions))
 

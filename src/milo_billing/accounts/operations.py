@@ -1,5 +1,6 @@
 """Verbs about who pays: the fence, how a payer begins and stops paying, what an account stands on."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from milo_billing.access import reads as access
 from milo_billing.access.types import Position
 from milo_billing.accounts import reads, store
 from milo_billing.accounts.rules import standing, timeline, tree, wording
-from milo_billing.accounts.types import PayerInterval, PaymentProfileType, Rebinding
+from milo_billing.accounts.types import BILLING_SHARES, PayerInterval, PaymentProfileType, Rebinding
 from milo_billing.controlplane.holds import hold, release
 from milo_billing.controlplane.projections import ProjectionDifference
 from milo_billing.directory import reads as directory
@@ -30,13 +31,32 @@ def hold_fence(tx: Tx, *, exclusive: bool) -> None:
     store.lock_fence(tx, exclusive=exclusive)
 
 
-def mark_billed(tx: Tx, *, account: int, until: datetime) -> None:
-    """Tell that the account has been invoiced up to `until`, so that no binding is backdated before it.
+def hold_billing(tx: Tx, *, account: int) -> None:
+    """Until the transaction ends nobody adds usage of this account, or of the others of its share.
 
-    Takes the fence shared, so that a binding being backdated meanwhile is either seen by the invoice or sees this.
-    Saying it again, or an earlier instant, changes nothing.
+    Whoever invoices holds it from before usage is read until it is marked as billed: usage is then either in what was
+    read, or finds the mark. Take it after the fence.
+    """
+    store.lock_billing(tx, share=account % BILLING_SHARES)
+
+
+def hold_billing_shared(tx: Tx, *, shares: Collection[int]) -> None:
+    """Until the transaction ends what is invoiced of the accounts in these shares (number modulo BILLING_SHARES) stays.
+
+    For whoever adds usage; take it after the fence, and for all shares at once.
+    """
+    store.lock_billing_shared(tx, shares=shares)
+
+
+def mark_billed(tx: Tx, *, account: int, until: datetime) -> None:
+    """Tell that the account has been invoiced up to `until`: usage that comes for a day before is marked as a change.
+
+    Takes the fence shared, so that a binding being backdated meanwhile is either seen by the invoice or sees this,
+    and the account's billing lock, which an invoice holds already. Saying it again, or an earlier instant, changes
+    nothing.
     """
     store.lock_fence(tx, exclusive=False)
+    store.lock_billing(tx, share=account % BILLING_SHARES)
     store.raise_billed(tx, account=account, until=until)
 
 

@@ -3,7 +3,7 @@
 Rows come out as frozen values; an open end is None. What a transaction reaches is decided by row-level security.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, LiteralString, cast
 from uuid import UUID
@@ -13,6 +13,7 @@ from milo_billing.accounts.types import (
     AccountNode,
     AccountNotFound,
     Address,
+    Billed,
     BillingProfile,
     Contact,
     PaidProject,
@@ -28,6 +29,7 @@ from milo_billing.controlplane.projections import KEEP, NONE, ProjectionDifferen
 from milo_billing.controlplane.store import SEALED
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
+from milo_billing.kernel.periods import Period
 
 _ACCOUNT: LiteralString = (
     "select number, uid, namespace, name, owner_org, currency, time_zone, phase, deleted_at "
@@ -61,6 +63,11 @@ def get_account(tx: Tx, *, number: int) -> Account:
     if row is None:
         raise AccountNotFound(f"there is no billing account number {number}")
     return Account(*row)
+
+
+def is_within_reach(tx: Tx, *, number: int) -> bool:
+    """Whether the transaction may see the account of that number, also a deleted one."""
+    return tx.execute("select from accounts.accounts where number = %s", (number,)).rowcount == 1
 
 
 def find_account(tx: Tx, *, namespace: str, name: str) -> Account | None:
@@ -111,6 +118,21 @@ def find_billed_until(tx: Tx, *, account: int) -> datetime | None:
     """Up to where the account has been invoiced; None where it never was."""
     row = tx.execute("select billed_until from accounts.billed where account = %s", (account,)).fetchone()
     return None if row is None else row[0]
+
+
+def load_billed(tx: Tx, *, since: Mapping[int, int]) -> tuple[Billed, ...]:
+    """Accounts of these shares that were invoiced further after those versions; for caches.
+
+    `since` leads from a share of the accounts to the version of `billed/<share>` that is known; 0 is none.
+    """
+    query: LiteralString = (
+        "select b.account, b.billed_until, a.time_zone, b.version "
+        "from unnest(%s::int[], %s::bigint[]) as s (share, known) "
+        "join accounts.billed b on (b.account & 63) = s.share and b.version > s.known "
+        "join accounts.accounts a on a.number = b.account"
+    )
+    found = tx.execute(query, (list(since), list(since.values())), prepare=True)
+    return tuple(Billed(*row) for row in found)
 
 
 def get_billing_profile(tx: Tx, vault: Vault, *, account: int) -> BillingProfile:
@@ -296,6 +318,15 @@ def list_methods_of_class(tx: Tx, *, uid: UUID, limit: int) -> tuple[str, ...]:
 
 
 # ------------------------------------------------------------------------------------------------ intervals
+
+
+def paid_within(tx: Tx, *, account: int, project: int, period: Period) -> bool:
+    """Whether the account paid for the project at some time in the period."""
+    query = (
+        "select from accounts.payer_intervals "
+        "where project = %s and account = %s and starts_at < %s and ends_at > %s limit 1"
+    )
+    return tx.execute(query, (project, account, period.end, period.start)).rowcount == 1
 
 
 def load_intervals(tx: Tx, *, since_version: int = 0) -> tuple[PayerInterval, ...]:

@@ -1,10 +1,12 @@
 """SQL that writes this slice's tables, and the locks that order a change of payer."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
 
 from milo_billing.accounts.types import (
+    BILLING_SHARES,
     AccountPhase,
     BillingMode,
     InvoiceFrequency,
@@ -25,6 +27,10 @@ TREE_LOCKS = 4204
 
 The database takes it too (accounts.guard_tree), with the same key.
 """
+
+BILLING_LOCKS = 4214
+"""Class of advisory locks, one for each sixty-fourth of the accounts: exclusive while one is invoiced, shared while
+usage is added. So few, because a group of events takes the locks of all its accounts."""
 
 METHOD_CLASSES = 4205
 """Advisory lock: two changes of which payment method class is the default come one after the other."""
@@ -52,6 +58,20 @@ def lock_tree(tx: Tx, *, owner_org: int, exclusive: bool) -> None:
         else "select pg_advisory_xact_lock_shared(%s::int, (%s::bigint %% 2147483647)::int)"
     )
     tx.execute(query, (TREE_LOCKS, owner_org))
+
+
+def lock_billing(tx: Tx, *, share: int) -> None:
+    """Hold the billing lock of a share of the accounts exclusively until the transaction ends."""
+    tx.execute("select pg_advisory_xact_lock(%s::int, %s::int)", (BILLING_LOCKS, share))
+
+
+def lock_billing_shared(tx: Tx, *, shares: Collection[int]) -> None:
+    """Hold billing locks shared until the transaction ends; taken in order, so that two holders never cross."""
+    tx.execute(
+        "select pg_advisory_xact_lock_shared(%s::int, share) from unnest(%s::int[]) as share",
+        (BILLING_LOCKS, sorted(shares)),
+        prepare=True,
+    )
 
 
 def lock_method_classes(tx: Tx) -> None:
@@ -173,12 +193,22 @@ def end_interval(tx: Tx, *, binding: UUID, ends_at: datetime) -> None:
 
 
 def raise_billed(tx: Tx, *, account: int, until: datetime) -> None:
-    """Note that the account has been invoiced up to `until`; an earlier instant than the standing one is ignored."""
-    tx.execute(
-        "insert into accounts.billed (account, billed_until) values (%s, %s) "
-        "on conflict (account) do update set billed_until = greatest(billed.billed_until, excluded.billed_until)",
-        (account, until),
-    )
+    """Note that the account has been invoiced up to `until`; an earlier instant than the standing one is ignored.
+
+    The caller holds the billing lock of the account's share, so that versions of one share commit in their order.
+    """
+    share = account % BILLING_SHARES
+    row = tx.execute(
+        "insert into accounts.billed as b (account, billed_until, version) "
+        "select %(account)s, %(until)s, version + 1 from controlplane.versions where name = %(name)s "
+        "on conflict (account) do update set billed_until = excluded.billed_until, version = excluded.version "
+        "where b.billed_until < excluded.billed_until returning version",
+        {"account": account, "until": until, "name": f"billed/{share}"},
+    ).fetchone()
+    if row is not None:
+        tx.execute(
+            "update controlplane.versions set version = %s where name = %s", (row[0], f"billed/{share}")
+        )
 
 
 def lock_object(tx: Tx, *, uid: UUID) -> bool:

@@ -5,7 +5,7 @@ The contract with usage, invoicing and everything above.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from milo_billing.kernel.errors import NotFound
@@ -19,6 +19,11 @@ MethodPhase: TypeAlias = Literal["Pending", "AwaitingConfirmation", "Active", "F
 MethodType: TypeAlias = Literal["Card", "BankAccount"]
 Rebinding: TypeAlias = Literal["supersede", "reject"]
 """What a second binding of a project does: it takes the place of the first, or is refused."""
+
+
+BILLING_SHARES: Final = 64
+"""Account number modulo this is the share whose billing lock orders usage against invoices.
+The database knows it too."""
 
 
 class AccountNotFound(NotFound):
@@ -38,6 +43,16 @@ class Account:
     time_zone: str
     phase: AccountPhase
     deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """Up to where an account has been invoiced. `version` is of controlplane.versions `billed/<share>`."""
+
+    account: int
+    until: datetime
+    time_zone: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from milo_billing.accounts.resources import kinds as accounts_resources
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
+from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
 from milo_billing.catalog import resources as catalog_resources
@@ -50,11 +51,14 @@ from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
 from milo_billing.usage import jobs as usage_jobs
+from milo_billing.usage import resources as usage_resources
+from milo_billing.usage.engine.archive import Archive, Archivist
 from milo_billing.usage.engine.pipeline import UsageEngine
 from milo_billing.usage.engine.replay import Replayer
 from milo_billing.usage.routes import events as event_routes
 from milo_billing.usage.routes import ingest as usage_routes
 from milo_billing.usage.routes import quarantine as quarantine_routes
+from milo_billing.usage.routes import retention as retention_routes
 
 if TYPE_CHECKING:
     from milo_billing.adapters.remote_directory import RemoteDirectory
@@ -79,6 +83,7 @@ def build_registry(
         access_resources,
         accounts_resources,
         catalog_resources,
+        usage_resources,
         invoicing_resources,
     )
     configured: dict[type[AnyKind], AnyKind] = {
@@ -135,6 +140,7 @@ def build_api(runtime: Runtime) -> Starlette:
     engine, door = declarative.engine, declarative.door
     feed = ChangeFeed(runtime.conninfo, engine.store, declarative.registry)
     runtime.checks["change feed"] = feed.problem
+    blobs = open_blobs(runtime)
     threads = CapacityLimiter(runtime.settings.api_connections_max)
     edge = Edge(
         api=ResourceApi(engine, door),
@@ -153,6 +159,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *usage_routes.read_routes(door),
         *quarantine_routes.routes(door),
         *event_routes.routes(door),
+        *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments()),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
@@ -169,6 +176,23 @@ def build_api(runtime: Runtime) -> Starlette:
             await asyncio.to_thread(feed.stop)
 
     return build_application(routes, lifespan=lifespan)
+
+
+def open_blobs(runtime: Runtime) -> FolderBlobs:
+    """Where archived days of usage lie."""
+    settings = runtime.settings
+    return FolderBlobs(settings.usage_archive_dir or settings.data_dir / "archive")
+
+
+def build_archivist(runtime: Runtime, blobs: FolderBlobs) -> Archivist:
+    """Who brings days of usage into the archive, by this server's settings."""
+    settings = runtime.settings
+    return Archivist(
+        runtime.databases.ingest,
+        blobs,
+        retention_days=settings.usage_retention_days,
+        kept_years=settings.usage_archive_years,
+    )
 
 
 def build_gateway(runtime: Runtime) -> Starlette:
@@ -221,6 +245,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
                 late_days_max=runtime.settings.late_days_max,
             ),
         ),
+        *usage_jobs.archive_tasks(build_archivist(runtime, open_blobs(runtime)), runtime.clock),
     )
 
 

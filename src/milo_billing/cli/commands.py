@@ -7,7 +7,7 @@ Exit codes: 0 done, 1 it did not work (said on standard error: what, where, what
 
 from cyclopts import App
 
-from milo_billing.cli import billing, objects, places
+from milo_billing.cli import billing, objects, places, retention
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.usage import usage
 
@@ -18,6 +18,7 @@ app = App(
 )
 
 objects.mount(app)
+retention.mount(usage)
 app.command(usage)
 app.command(invoices)
 billing.mount(app)

@@ -327,7 +327,7 @@ class BillingAccountRef(TypedDict):
     name: str
 
 
-class BillingAccountBindingSpecProjectRef(TypedDict):
+class ProjectRef(TypedDict):
     """A project of the same organization."""
 
     name: str
@@ -337,7 +337,7 @@ class BillingAccountBindingSpec(TypedDict):
     """What is wanted of a binding. Immutable."""
 
     billingAccountRef: BillingAccountRef
-    projectRef: BillingAccountBindingSpecProjectRef
+    projectRef: ProjectRef
     effectiveFrom: NotRequired[str]
 
 
@@ -719,6 +719,35 @@ class Sku(TypedDict):
     metadata: NotRequired[ObjectMeta]
     spec: SkuSpec
     status: NotRequired[SkuStatus]
+
+
+class UsageCorrectionSpec(TypedDict):
+    """What is added to the usage of one day. Immutable."""
+
+    billingAccountRef: BillingAccountRef
+    projectRef: ProjectRef
+    meterName: str
+    day: str
+    quantity: str
+    dimensions: NotRequired[dict[str, str]]
+    reason: str
+
+
+class UsageCorrectionStatus(TypedDict):
+    """What became of a correction."""
+
+    conditions: NotRequired[list[Condition]]
+    observedGeneration: NotRequired[int]
+
+
+class UsageCorrection(TypedDict):
+    """Usage that staff declare for a day whose events cannot come in any more."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: UsageCorrectionSpec
+    status: NotRequired[UsageCorrectionStatus]
 
 
 class ServiceSpecOwnerProducerProjectRef(TypedDict):

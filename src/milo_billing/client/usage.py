@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
+from urllib.parse import quote
 
 from milo_billing.client.http import JSON, ApiClient
 from milo_billing.client.timestamps import format_instant
@@ -87,3 +88,33 @@ def get_statistics(api: ApiClient) -> JSON:
     events}}`.
     """
     return api.json("GET", "/v1/usage/statistics")
+
+
+def void_event(api: ApiClient, id: str, *, reason: str) -> JSON:
+    """Take an event out of what is billed; again, the same answer: `{id, state: voided|discarded, reason, by, at}`."""
+    path = f"/v1/usage/events/{quote(id, safe='')}/void"
+    return api.repeat("POST", path, door="api", body={"reason": reason})
+
+
+def get_changes(api: ApiClient, **filters: str) -> list[JSON]:
+    """What reached an invoiced period afterwards; filters: namespace, account, period, cause."""
+    return cast("list[JSON]", api.json("GET", "/v1/usage/changes", params=filters).get("items") or [])
+
+
+def get_archive(api: ApiClient, **filters: str) -> list[JSON]:
+    """Days of raw events in order, each with its state and file; filters: from, to."""
+    return cast("list[JSON]", api.json("GET", "/v1/usage/archive", params=filters).get("items") or [])
+
+
+def run_archive(api: ApiClient, *, until: str | None, dry_run: bool) -> list[str]:
+    """Have a worker archive the days whose time is over; which ones those are."""
+    body = {"until": until, "dryRun": dry_run}
+    return cast(
+        "list[str]", api.repeat("POST", "/v1/usage/archive:run", door="api", body=body).get("due") or []
+    )
+
+
+def verify_archive(api: ApiClient, day: str) -> str | None:
+    """Have the file of a day read again; what is wrong with it, or None."""
+    answer = api.repeat("POST", f"/v1/usage/archive/{day}:verify", door="api", body={})
+    return cast("str | None", answer.get("problem"))

@@ -104,10 +104,19 @@ class Settings(BaseSettings):
     late_days_max: Annotated[int, Field(ge=0, le=45)] = 30
     """Usage older than this many days is quarantined as late."""
 
+    usage_retention_days: Annotated[int, Field(ge=1, le=3650)] = 45
+    """How many days raw events stay in the database, after their day and after the last receipt into it."""
+
+    usage_archive_dir: Path | None = None
+    """Where raw events go then; `archive` in the data folder where nothing is said. All processes must reach it."""
+
+    usage_archive_years: Annotated[int, Field(ge=1, le=100)] = 7
+    """How many years the archive of a day is kept."""
+
     postgres_fsync: bool = True
     """False only for tests: a crash of the machine would lose the database."""
 
-    @field_validator("data_dir", "bindir", "directory_token_file", "directory_ca_file")
+    @field_validator("data_dir", "bindir", "directory_token_file", "directory_ca_file", "usage_archive_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

@@ -96,6 +96,8 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     issuing.assert_closed(stretch[-1], now=now)
     # from here until commit no payer changes: a binding is not backdated into what is being invoiced
     accounts.hold_fence(tx, exclusive=False)
+    # and no usage comes in that the draft might miss without knowing that it came after an invoice
+    accounts.hold_billing(tx, account=account.number)
     drafted = draft(tx, account=account, stretch=stretch, now=now)
     if drafted.total_minor == 0 and not (profile is not None and profile.zero_invoices):
         return Skipped("nothing to charge")

@@ -1,7 +1,7 @@
-"""What workers do for usage: go on with replays, also those that a worker left behind, and index past days."""
+"""What workers do for usage: go on with replays, also those that a worker left behind; index and archive past days."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import EVERYWHERE, Database, connect
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.usage import operations, reads
+from milo_billing.usage.engine.archive import Archivist
 from milo_billing.usage.engine.replay import Replayer
 
 REPLAY_STALLED: Final = timedelta(minutes=2)
@@ -41,4 +42,20 @@ def tasks(
         Task(operations.REPLAY, replay),
         Periodic(Task("usage.resume_replays", resume_replays), cron="* * * * *"),
         Periodic(Task("usage.index_events", index_events), cron="17 * * * *"),
+    )
+
+
+def archive_tasks(archivist: Archivist, clock: Clock) -> tuple[Periodic | Task, ...]:
+    """Days whose time is over go to the archive: every hour, and when staff ask for it."""
+
+    def archive_days(timestamp: int) -> None:
+        del timestamp
+        archivist.archive(now=clock.now())
+
+    def archive_now(until: str | None) -> None:
+        archivist.archive(now=clock.now(), until=None if until is None else date.fromisoformat(until))
+
+    return (
+        Task(operations.ARCHIVE_NOW, archive_now),
+        Periodic(Task("usage.archive_days", archive_days), cron="41 * * * *"),
     )

@@ -7,15 +7,22 @@ from typing import Any, Final
 from uuid import UUID
 
 from milo_billing.access import operations as access
+from milo_billing.accounts import operations as accounts
+from milo_billing.accounts import reads as account_reads
+from milo_billing.accounts.types import BILLING_SHARES
 from milo_billing.controlplane.identity import Identity
 from milo_billing.infra import jobs
-from milo_billing.infra.database import Reach, Tx
+from milo_billing.infra.database import Reach, Tx, acting_as
 from milo_billing.usage import reads, rules, store
+from milo_billing.usage.engine import corrections, voids
+from milo_billing.usage.engine.archive import Archive
 from milo_billing.usage.engine.commit import DAYS_AHEAD
 from milo_billing.usage.types import (
     INDEXED_AFTER_DAYS,
     RETENTION_DAYS,
     ChunkResult,
+    Discarded,
+    EventNotFound,
     Import,
     ImportChunk,
     ImportChunkChanged,
@@ -24,13 +31,20 @@ from milo_billing.usage.types import (
     ImportIncomplete,
     ImportNotFound,
     ImportRowsChanged,
+    NewChange,
+    NewCorrection,
     QuarantineFilter,
     Replay,
     ReplayNotFound,
+    StoredEvent,
+    Void,
 )
 
 REPLAY: Final = "usage.replay"
 """The job that goes on with a replay; its argument `replay` is the replay's id."""
+
+ARCHIVE_NOW: Final = "usage.archive_now"
+"""The job that archives days whose time is over; its argument `until` is a day or None."""
 
 DISCARDED_AT_ONCE_MAX: Final = 10_000
 """Events that one transaction discards at most; the caller comes back for the rest."""
@@ -257,3 +271,110 @@ def get_replay(tx: Tx, *, id: UUID) -> Replay:
 
 def _audited(wanted: QuarantineFilter) -> dict[str, str]:
     return {name: str(value) for name, value in asdict(wanted).items() if value is not None}
+
+
+# -- what was used is put right
+
+
+def void_event(
+    tx: Tx,
+    *,
+    id: UUID,
+    reason: str,
+    archive: Archive,
+    identity: Identity,
+    audit_id: UUID,
+    now: datetime,
+) -> Void | Discarded:
+    """Take an event out of what is billed, wherever it lies; one that waits in quarantine is discarded there.
+
+    The event stays, the void stands beside it, and its row is put right in the same transaction. Voiding it again
+    answers the same, whatever reason is given then. Audited. `tx` reaches what the caller, who has the permission,
+    reaches. Raises EventNotFound; ArchiveDamaged where a file is needed and not to be had.
+    """
+    if (standing := reads.find_void(tx, id=id)) is not None:
+        return standing
+    if (given_up := _discard_if_quarantined(tx, id, reason, identity, audit_id, now)) is not None:
+        return given_up
+    event = _get_event(tx, id, archive)
+    accounts.hold_billing_shared(tx, shares=[event.key.account % BILLING_SHARES])
+    with acting_as(tx, "milo_ingest"):
+        done = voids.void(tx, event, archive=archive, reason=reason, by=identity.user, now=now)
+        if done:
+            corrections.note_change(tx, _voided(event, now))
+    voided = reads.find_void(tx, id=id)
+    assert voided is not None, "it was inserted above, or stood in the way"
+    if done:
+        access.record(
+            tx,
+            chain=account_reads.get_account(tx, number=event.key.account).owner_org,
+            at=now,
+            audit_id=audit_id,
+            actor=identity.user,
+            verb="void",
+            target=f"billing.miloapis.com/usageevents//{id}",
+            detail={"reason": reason, "value": str(event.value), **identity.audited},
+            target_uid=id,
+        )
+    return voided
+
+
+def _discard_if_quarantined(
+    tx: Tx, id: UUID, reason: str, identity: Identity, audit_id: UUID, now: datetime
+) -> Discarded | None:
+    """Discard the event if it waits in quarantine; what stands of it, if it was discarded before."""
+    waiting = reads.find_quarantined(tx, id=id)
+    if waiting is None:
+        return None
+    if waiting.discarded is None:
+        discard_quarantined(
+            tx,
+            ids=[id],
+            wanted=QuarantineFilter(),
+            reason=reason,
+            identity=identity,
+            audit_id=audit_id,
+            now=now,
+        )
+        waiting = reads.find_quarantined(tx, id=id)  # gone without a trace: a replay has just made it count
+    return None if waiting is None else waiting.discarded
+
+
+def _get_event(tx: Tx, id: UUID, archive: Archive) -> StoredEvent:
+    """The event from the database, or from the archive. Raises EventNotFound, also where it is out of reach."""
+    event = voids.find_stored(tx, id) or archive.find_event(tx, id)
+    if event is None or not account_reads.is_within_reach(tx, number=event.key.account):
+        raise EventNotFound(f"there is no event {id}")
+    return event
+
+
+def _voided(event: StoredEvent, now: datetime) -> NewChange:
+    key = event.key
+    return NewChange(
+        account=key.account,
+        day=key.day,
+        project=key.project,
+        meter=key.meter,
+        dimensions=key.dimensions,
+        cause="void",
+        events=-1,
+        quantity=-event.value,
+        first_at=event.event_at,
+        last_at=event.event_at,
+        changed_at=now,
+    )
+
+
+def correct(tx: Tx, correction: NewCorrection) -> None:
+    """Add a correction to the roll-up of its row, and mark the day as changed where it was invoiced; once for its uid.
+
+    The caller has checked it by `rules.correction_errors`. `tx` reaches everything that the correction names.
+    """
+    accounts.hold_billing_shared(tx, shares=[correction.key.account % BILLING_SHARES])
+    with acting_as(tx, "milo_ingest"):
+        corrections.apply(tx, correction)
+
+
+def defer_archiving(tx: Tx, *, until: date | None) -> None:
+    """Have a worker archive the days whose time is over, none after `until`. One that waits already is enough."""
+    jobs.defer(tx, ARCHIVE_NOW, once=ARCHIVE_NOW, until=None if until is None else until.isoformat())

@@ -20,6 +20,7 @@ from milo_billing.kernel.ids import id_ms
 from milo_billing.usage.types import (
     FUTURE_S_MAX,
     RETENTION_DAYS,
+    ChangeCause,
     Discarded,
     EventFilter,
     EventPage,
@@ -30,13 +31,20 @@ from milo_billing.usage.types import (
     QuarantineEntry,
     QuarantineFilter,
     Replay,
+    RowKey,
+    UsageChange,
     UsageEvent,
     UsageRow,
     UsageTotal,
+    Void,
 )
 
 _COLUMNS: LiteralString = (
     "account, project, meter, dimensions, day, sum::numeric, count, min, max, last, last_at, last_id"
+)
+_EXTREMES: LiteralString = (
+    # a correction of a sum or a count has neither: there the least is above the greatest
+    "coalesce(min(min) filter (where min <= max), 0), coalesce(max(max) filter (where min <= max), 0)"
 )
 _FILTER: LiteralString = (
     "(%(accounts)s::int[] is null or account = any (%(accounts)s)) "
@@ -69,7 +77,8 @@ def list_rollups(tx: Tx, *, account: int, first: date, end: date, limit: int) ->
     newest: LiteralString = "order by last_at desc, last_id desc"
     query: LiteralString = (
         "select u.*, coalesce(s.dimensions, '{}') from ("
-        "select account, project, meter, dimensions, day, sum(sum), sum(count)::bigint, min(min), max(max), "
+        "select account, project, meter, dimensions, day, sum(sum), sum(count)::bigint, "
+        f"{_EXTREMES}, "
         f"(array_agg(last {newest}))[1], max(last_at) from ({union}) parts "
         "group by account, project, meter, dimensions, day order by day, project, meter, dimensions limit %(limit)s"
         ") u left join usage.dimension_sets s on s.hash = u.dimensions order by day, project, meter, u.dimensions"
@@ -117,7 +126,7 @@ def list_totals(
     )
     query: LiteralString = (
         "select account, project, meter, case when %(by_day)s then day end as on_day, "
-        f"sum(sum), sum(count)::bigint, min(min), max(max) from ({union}) parts "
+        f"sum(sum), sum(count)::bigint, {_EXTREMES} from ({union}) parts "
         "group by account, project, meter, on_day order by account, project, meter, on_day limit %(limit)s"
     )
     values: dict[str, Any] = {
@@ -213,6 +222,62 @@ def _import(row: tuple[Any, ...]) -> Import:
         duplicate=int(row[9]),
         rejected=int(row[10]),
     )
+
+
+# -- the life of raw events
+
+
+def count_events(tx: Tx, *, key: RowKey) -> int:
+    """How many events are counted in a roll-up row, deltas included."""
+    where = "where account = %s and day = %s and project = %s and meter = %s and dimensions = %s"
+    values = (key.account, key.day, key.project, key.meter, key.dimensions)
+    row = tx.execute(
+        "select coalesce(sum(count), 0)::bigint from ("
+        f"select count from usage.rollups {where} union all select count from usage.deltas {where}) parts".encode(),
+        values * 2,
+    ).fetchone()
+    return 0 if row is None else row[0]
+
+
+def find_void(tx: Tx, *, id: UUID) -> Void | None:
+    """Who voided the event of this id, when and why; None for one that counts."""
+    row = tx.execute(
+        "select account, day, project, meter, dimensions, value, event_at, reason, voided_by, voided_at "
+        "from usage.voids where id = %s",
+        (id,),
+    ).fetchone()
+    return None if row is None else Void(id, RowKey(*row[:5]), *row[5:])
+
+
+def list_changes(
+    tx: Tx,
+    *,
+    account: int,
+    first: date,
+    end: date,
+    cause: ChangeCause | None = None,
+    after: int = 0,
+    limit: int,
+) -> tuple[UsageChange, ...]:
+    """What reached the billing days in [first, end) of an account after they were invoiced, by roll-up row and cause.
+
+    At most `limit` rows, by day, project, meter, dimensions and cause. `after` leaves out what was there before: the
+    `last_id` of a list that was settled. Whoever invoices holds the account's billing lock, and so misses none.
+    """
+    rows = tx.execute(
+        "select c.account, c.day, c.project, c.meter, c.dimensions, coalesce(s.dimensions, '{}'), c.cause, c.events, "
+        "c.quantity, c.first_at, c.last_at, c.first_changed_at, c.last_changed_at, c.last_id from ("
+        "select account, day, project, meter, dimensions, cause, sum(events)::bigint as events, "
+        "sum(quantity) as quantity, min(first_at) as first_at, max(last_at) as last_at, "
+        "min(changed_at) as first_changed_at, max(changed_at) as last_changed_at, max(id) as last_id "
+        "from usage.changes where account = %(account)s and day >= %(first)s and day < %(end)s and id > %(after)s "
+        "and (%(cause)s::text is null or cause = %(cause)s) group by account, day, project, meter, dimensions, cause "
+        "order by day, project, meter, dimensions, cause limit %(limit)s) c "
+        "left join usage.dimension_sets s on s.hash = c.dimensions "
+        "order by c.day, c.project, c.meter, c.dimensions, c.cause",
+        {"account": account, "first": first, "end": end, "after": after, "cause": cause, "limit": limit},
+    )
+    return tuple(UsageChange(RowKey(*row[:5]), row[5], row[6], row[7], int(row[8]), *row[9:]) for row in rows)
 
 
 # -- quarantine

@@ -5,12 +5,15 @@ Hashes here are part of the stored data: they must not change, nor depend on the
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
+from milo_billing.catalog.types import Aggregation
+from milo_billing.kernel.errors import FieldError
 from milo_billing.kernel.ids import ULID, ulid_to_int
+from milo_billing.kernel.quantity import is_int64
 
 
 def sender_organization(reach: frozenset[int] | Literal["*"]) -> int:
@@ -74,3 +77,33 @@ def parse_event_id(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def correction_errors(
+    *,
+    quantity: int,
+    dimensions: Collection[str],
+    aggregation: Aggregation | None,
+    declared: Collection[str],
+    counted: int,
+) -> Iterator[FieldError]:
+    """What stands against a correction: the bounds of a quantity, the meter's dimensions and aggregation.
+
+    `aggregation` is None where the meter is unknown, which is said elsewhere. `counted` is how many events the row has.
+    """
+    if not is_int64(quantity):
+        yield FieldError(
+            "spec.quantity", "FieldValueInvalid", f"Invalid value: {quantity} is no 64-bit integer"
+        )
+    if aggregation is None:
+        return
+    for name in sorted(set(dimensions) - set(declared)):
+        yield FieldError(
+            f"spec.dimensions[{name}]", "FieldValueInvalid", "Invalid value: the meter does not declare it"
+        )
+    if aggregation == "UniqueCount":
+        message = "Invalid value: what was counted by UniqueCount cannot be corrected by a quantity: void its events"
+        yield FieldError("spec.meterName", "FieldValueInvalid", message)
+    if aggregation == "Count" and counted + quantity < 0:
+        message = f"Invalid value: {quantity}: only {counted} events were counted on that day"
+        yield FieldError("spec.quantity", "FieldValueInvalid", message)

@@ -18,7 +18,13 @@ from psycopg.types.json import Jsonb
 
 from milo_billing.infra.database import Tx
 from milo_billing.usage.reads import QUARANTINE_FILTER, quarantine_parameters
-from milo_billing.usage.types import ChunkResult, ImportChunk, QuarantineFilter, RejectedRow, Replay
+from milo_billing.usage.types import (
+    ChunkResult,
+    ImportChunk,
+    QuarantineFilter,
+    RejectedRow,
+    Replay,
+)
 
 _DAYS_LOCK: Final = 4210
 _COMPACTION_LOCK: Final = 4211
@@ -87,7 +93,8 @@ psycopg.adapters.register_dumper(Keys, _KeysDumper)
 def read_versions(tx: Tx) -> dict[str, int]:
     """controlplane.versions, by name; also tells the planner to probe by index, whatever its statistics say."""
     rows = tx.execute(
-        "select set_config('enable_seqscan', 'off', true), name, version from controlplane.versions",
+        "select set_config('enable_seqscan', 'off', true), name, version from controlplane.versions "
+        "where name in ('payers', 'meters', 'projects', 'sealed_until')",
         prepare=True,
     )
     return {name: version for _, name, version in rows}
@@ -275,7 +282,10 @@ def ensure_days(tx: Tx, *, first: date, last: date, past: date) -> tuple[date, .
 
 def list_unindexed_days(tx: Tx, *, past: date) -> tuple[date, ...]:
     """Days before `past` whose events can be found by id only."""
-    rows = tx.execute("select day from usage.days where day < %s and not indexed order by day", (past,))
+    rows = tx.execute(
+        "select day from usage.days where day < %s and not indexed and dropped_at is null order by day",
+        (past,),
+    )
     return tuple(day for (day,) in rows)
 
 
@@ -317,15 +327,14 @@ def _index_statement(day: date, *, concurrently: bool) -> sql.Composed:
     )
 
 
-def find_open_days(tx: Tx) -> tuple[date, date] | None:
-    """The oldest and newest day of id time that still takes events; None before any partition was made."""
-    row = tx.execute("select min(day), max(day) from usage.days where sealed_at is null").fetchone()
-    return None if row is None or row[0] is None else (row[0], row[1])
-
-
 def _first_id(day: date) -> UUID:
     ms = (day - date(1970, 1, 1)).days * 86_400_000
     return UUID(int=ms << 80)
+
+
+def lock_compaction(tx: Tx) -> None:
+    """Until the transaction ends nobody else moves deltas into roll-ups, nor changes those; waits for who does."""
+    tx.execute("select pg_advisory_xact_lock(%s)", (_COMPACTION_LOCK,))
 
 
 def compact(tx: Tx) -> int:

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
+from milo_billing.catalog.types import Aggregation
 from milo_billing.kernel.errors import BadRequest, Conflict, NotFound
 from milo_billing.kernel.ids import int_to_ulid
 
@@ -44,6 +45,9 @@ EVENT_BYTES_MAX: Final = 64 * 1024
 
 CHUNK_ROWS_MAX: Final = 5_000
 """Rows a chunk of an import, at most."""
+
+ChangeCause: TypeAlias = Literal["late", "void", "correction"]
+"""What reached a day that had been invoiced: an event that came late, a void, a correction."""
 
 FUTURE_S_MAX: Final = 3_600
 """How far an event's time, or its id's, may lie ahead of the receipt, in seconds: clocks of senders differ."""
@@ -224,6 +228,116 @@ class ChunkResult:
 
 
 @dataclass(frozen=True, slots=True)
+class NewChange:
+    """What is added to one roll-up row of a day that has been invoiced: to its count and to its sum.
+
+    `first_at` and `last_at` are the times of the events; `dimensions` is the hash of the set.
+    """
+
+    account: int
+    day: date
+    project: int
+    meter: int
+    dimensions: int
+    cause: ChangeCause
+    events: int
+    quantity: int
+    first_at: datetime
+    last_at: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RowKey:
+    """What a roll-up row is about; `day` is a day of the account's zone, `dimensions` the hash of the set."""
+
+    account: int
+    day: date
+    project: int
+    meter: int
+    dimensions: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """The figures of a stored event, from the database or from the archive. `distinct_key` is of UniqueCount meters."""
+
+    id: UUID
+    event_at: datetime
+    received_at: datetime
+    key: RowKey
+    value: int
+    distinct_key: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A day of id time that lies in the archive: the file's name, size and sha256, and which billing days are in it."""
+
+    day: date
+    name: str
+    size_bytes: int
+    sha256: bytes
+    events: int
+    first_day: date
+    last_day: date
+    written_at: datetime
+    expired_at: datetime | None
+
+
+DayState: TypeAlias = Literal["open", "sealed", "archived", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class DayReport:
+    """Where a day of id time stands: it takes events, takes none any more, is archived as well, or lies there only.
+
+    `archived` is None until it is written, and for a day without events.
+    """
+
+    day: date
+    state: DayState
+    archived: Archived | None
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """An event that does not count any more; who said so, when and why."""
+
+    id: UUID
+    key: RowKey
+    value: int
+    event_at: datetime
+    reason: str
+    voided_by: str
+    voided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UsageChange:
+    """What reached one roll-up row of an invoiced day by one cause.
+
+    `events` and `quantity` were added to count and sum, negative where something was taken away. `first_at` and
+    `last_at` are the times of the events, the other two when they came. `last_id` grows with every change.
+    """
+
+    key: RowKey
+    dimensions: Mapping[str, str]
+    cause: ChangeCause
+    events: int
+    quantity: int
+    first_at: datetime
+    last_at: datetime
+    first_changed_at: datetime
+    last_changed_at: datetime
+    last_id: int
+
+
+class ArchiveDamaged(Conflict):
+    """A file of the archive is not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantineFilter:
     """Some of the quarantine; None stands for any. The period is of receipt, `received_to` is not in it."""
 
@@ -302,6 +416,23 @@ class Replay:
     duplicate: int
     updated_at: datetime
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewCorrection:
+    """Usage that is declared for a row, by staff. `labels` leads from the hash of the dimension set to its JSON.
+
+    `at` is the instant that it counts at: the end of the billing day. `quantity` may be negative.
+    """
+
+    uid: UUID
+    key: RowKey
+    aggregation: Aggregation
+    quantity: int
+    at: datetime
+    labels: Mapping[int, bytes]
+    reason: str
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from milo_billing.infra.database import EVERYWHERE, Database, Tx
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage import store
 from milo_billing.usage.engine import metrics
-from milo_billing.usage.engine.days import DAY_US, day_number, to_date
+from milo_billing.usage.engine.billed import BilledDays
+from milo_billing.usage.engine.days import DAY_US, to_date
 from milo_billing.usage.engine.groups import Group
 from milo_billing.usage.engine.knowledge import Versions, nothing, refreshed
 from milo_billing.usage.engine.prepare import Preparer
@@ -47,6 +48,7 @@ class Committer:
         self._preparer = Preparer(random_bits=random_bits)
         self._preparing = Lock()
         self._knowledge = nothing()
+        self._billed = BilledDays()
         self._first_open_day = 0
         self._days_made_on = -1
 
@@ -113,12 +115,16 @@ class Committer:
             accounts.hold_fence(tx, exclusive=False)
             metrics.FENCE_WAIT_SECONDS.observe(monotonic_s() - before)
             prepared = self._current(tx, prepared)
-            return prepared, write_group(tx, prepared, process=self._process)
+            return prepared, write_group(tx, prepared, process=self._process, billed=self._billed)
 
     def _current(self, tx: Tx, prepared: Prepared) -> Prepared:
         """The same group under what is true now; nothing of it can change before `tx` ends, being fenced."""
         found = store.read_versions(tx)
         versions = Versions(payers=found["payers"], meters=found["meters"], projects=found["projects"])
+        if prepared.limits.first_day < found["sealed_until"]:
+            # a day was sealed since: what has an id of it must not pass any more
+            self._first_open_day = found["sealed_until"]
+            prepared = self._prepared_again(prepared)
         used = prepared.knowledge.versions
         if (used.payers, used.meters) != (versions.payers, versions.meters):
             self._refresh(tx, versions, projects=False)
@@ -143,9 +149,6 @@ class Committer:
         first, last = to_date(today - RETENTION_DAYS), to_date(today + DAYS_AHEAD)
         with self._database.transaction(reach=EVERYWHERE) as tx:
             store.ensure_days(tx, first=first, last=last, past=to_date(today - INDEXED_AFTER_DAYS))
-            open_days = store.find_open_days(tx)
-        if open_days is not None:
-            self._first_open_day = day_number(open_days[0])
         self._days_made_on = today
 
     def _note(self, prepared: Prepared, decided: Decided) -> None:

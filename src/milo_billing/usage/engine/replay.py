@@ -24,6 +24,7 @@ from milo_billing.infra.database import EVERYWHERE, Database, Tx
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage import reads, store
 from milo_billing.usage.engine import metrics
+from milo_billing.usage.engine.billed import BilledDays
 from milo_billing.usage.engine.days import to_date
 from milo_billing.usage.engine.decode import Batch, decode_event
 from milo_billing.usage.engine.groups import Request, Sender, whole
@@ -72,6 +73,7 @@ class Replayer:
         self._late_days_max = late_days_max
         self._preparer = Preparer(random_bits=random_bits)
         self._knowledge = nothing()
+        self._billed = BilledDays()
 
     def run(self, id: UUID, *, now: Callable[[], datetime]) -> None:
         """Go on with a replay until it is finished; one that is finished, or is not there, needs nothing.
@@ -110,7 +112,7 @@ class Replayer:
                 store.finish_replay(tx, id=id, at=now)
                 return True
             events = store.lock_quarantined(tx, ids=chosen)
-            verdicts, prepared = self._decide(tx, replay, events)
+            verdicts, prepared = self._decide(tx, replay, events, now=now)
             self._write(tx, replay, verdicts, at=now)
             store.advance_replay(
                 tx,
@@ -130,7 +132,7 @@ class Replayer:
         return False
 
     def _decide(
-        self, tx: Tx, replay: Replay, events: Sequence[QuarantinedEvent]
+        self, tx: Tx, replay: Replay, events: Sequence[QuarantinedEvent], *, now: datetime
     ) -> tuple[_Verdicts, Prepared | None]:
         """What becomes of the events, and the events stored and rolled up that can be billed now."""
         verdicts = _Verdicts([], [], [])
@@ -157,7 +159,7 @@ class Replayer:
         prepared = self._prepare(tx, replay, chosen, batches)
         self._sort_out(prepared, chosen, verdicts)
         good = prepared.rows.take(prepared.rows.reason == GOOD)
-        store_rows(tx, prepared, good)
+        store_rows(tx, prepared, good, billed=self._billed, now=now)
         store.add_tallies(tx, process=self._process, tallies=_tally(good, chosen))
         return verdicts, prepared
 

@@ -6,7 +6,7 @@ Owns: which ids were here before, and the order of statements. Not: retries and 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from milo_billing.infra.database import Tx
 from milo_billing.usage import store
+from milo_billing.usage.engine.billed import BilledDays, insert_changes, late_changes
 from milo_billing.usage.engine.days import DAY_US, to_date
 from milo_billing.usage.engine.groups import (
     ACCEPTED,
@@ -27,6 +28,7 @@ from milo_billing.usage.engine.groups import (
 )
 from milo_billing.usage.engine.prepared import GOOD, REASONS, Prepared, Rejected, Rows
 from milo_billing.usage.engine.quarantine import quarantined
+from milo_billing.usage.engine.readings import to_instant
 from milo_billing.usage.engine.rows import array_elements, pack_deltas, pack_events, pack_foreign_ids
 from milo_billing.usage.types import ChunkResult, RejectedRow, RejectReason
 
@@ -46,8 +48,10 @@ class Decided:
     tallies: Tallies
 
 
-def write_group(tx: Tx, prepared: Prepared, *, process: UUID) -> Decided:
+def write_group(tx: Tx, prepared: Prepared, *, process: UUID, billed: BilledDays) -> Decided:
     """Store what is new of the group. Its knowledge must be current under the fence that `tx` holds.
+
+    What comes for a day that `billed` says is invoiced is stored all the same, and marked as a change.
 
     Raises UniqueViolation if another process has stored one of the ids since the probe: try again.
     """
@@ -58,7 +62,7 @@ def write_group(tx: Tx, prepared: Prepared, *, process: UUID) -> Decided:
     stored = fresh.take(fresh.reason == GOOD) if (fresh.reason != GOOD).any() else fresh
     if len(stored) < len(fresh):
         store.copy_quarantine(tx, quarantined(prepared, fresh.take(fresh.reason != GOOD)))
-    store_rows(tx, prepared, stored)
+    store_rows(tx, prepared, stored, billed=billed, now=_received(prepared))
     if fresh.foreign.any():
         store.copy_foreign_ids(tx, pack_foreign_ids(fresh.take(fresh.foreign)))
     _record_chunks(tx, prepared, decided)
@@ -66,11 +70,16 @@ def write_group(tx: Tx, prepared: Prepared, *, process: UUID) -> Decided:
     return decided
 
 
-def store_rows(tx: Tx, prepared: Prepared, rows: Rows) -> None:
-    """Store and roll up these rows of the group, all of them GOOD and new: whatever makes an event count is here."""
+def store_rows(tx: Tx, prepared: Prepared, rows: Rows, *, billed: BilledDays, now: datetime) -> None:
+    """Store and roll up these rows of the group, all of them GOOD and new: whatever makes an event count is here.
+
+    What comes for a day that `billed` says is invoiced is marked as a change made at `now`.
+    """
     store.insert_dimension_sets(tx, prepared.new_dimensions)
     store.insert_resources(tx, prepared.new_resources)
     if len(rows):
+        billed.hold(tx, rows.account)
+        insert_changes(tx, late_changes(rows, billed, now=now))
         store.copy_events(tx, pack_events(rows))
         store.copy_deltas(tx, pack_deltas(rows))
 
@@ -134,6 +143,11 @@ def _tally(prepared: Prepared, seen: Mask, fates: Fates, rejected: Sequence[Reje
             for unreadable in part.request.batch.rejected:
                 tallies[*scope, f"rejected:{unreadable.reason}"] += 1
     return tallies
+
+
+def _received(prepared: Prepared) -> datetime:
+    """When the last of the group's requests came in."""
+    return to_instant(max(part.request.received_us for part in prepared.group.parts))
 
 
 def _scope(part: Part) -> tuple[int, date]:
