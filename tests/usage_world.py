@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from milo_billing.catalog import resources as catalog
+from milo_billing.catalog.resources import kinds as catalog
 from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE, Databases, Reach
 from milo_billing.kernel.ids import ulid

@@ -503,9 +503,30 @@ create table catalog.meters (
     aggregation text not null,
     unit text not null,
     dimensions text[] not null,
-    deleted_at timestamptz
+    series_by text[] not null default '{}',         -- dimensions that split a project's usage into series
+    value_window text not null default 'Period' check (value_window in ('Period', 'Day')),
+    bands jsonb not null default '[]',              -- as in the spec
+    unique_key text,                                -- what UniqueCount counts: a label, or 'resource'
+    resource_types text[] not null default '{}',    -- none: any
+    deleted_at timestamptz,
+    check ((aggregation = 'UniqueCount') = (unique_key is not null)),
+    check (not unique_key = any (dimensions))
 );
 create unique index meters_name on catalog.meters (meter_name) where deleted_at is null;
+
+-- What usage may be measured on: a meter that names types takes events of these only, with these labels.
+create table catalog.resource_types (
+    number integer generated always as identity primary key,
+    uid uuid not null unique,
+    name text not null,
+    phase text not null,
+    api_group text not null,
+    kind text not null,
+    labels text[] not null,
+    deleted_at timestamptz
+);
+create unique index resource_types_name on catalog.resource_types (name) where deleted_at is null;
+create unique index resource_types_gvk on catalog.resource_types (api_group, kind) where deleted_at is null;
 
 create table catalog.skus (
     number integer generated always as identity primary key,
@@ -547,8 +568,9 @@ create policy reach on catalog.price_books to milo_app, milo_job
            or owner_org = any ((select controlplane.reach())::bigint[]))
     with check ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
 
-grant select, insert, update on catalog.meters, catalog.skus, catalog.price_books to milo_app, milo_job;
-grant select on catalog.meters to milo_ingest;
+grant select, insert, update on catalog.meters, catalog.resource_types, catalog.skus, catalog.price_books
+    to milo_app, milo_job;
+grant select on catalog.meters, catalog.resource_types to milo_ingest;
 
 -- ----------------------------------------------------------------------------------------------- accounts
 
@@ -727,6 +749,7 @@ create table usage.events (
     value bigint not null,
     resource bigint not null,       -- usage.resources; 0 is none
     digest bigint not null,
+    distinct_key uuid,              -- of a UniqueCount meter: 128-bit hash of the text of what it counts
     primary key (id)
 ) partition by range (id);
 
@@ -807,6 +830,28 @@ create table usage.deltas (
     last_id uuid not null
 ) with (autovacuum_enabled = false);    -- the compactor vacuums it
 
+-- What a UniqueCount meter counted behind a row of the roll-up, exactly: each key once, with how many events had it,
+-- so that a void can take one away. The same way as the roll-ups: appended with the group, moved by the compactor.
+create table usage.distinct_keys (
+    account integer not null,
+    day date not null,
+    project integer not null,
+    meter integer not null,
+    dimensions bigint not null,
+    key uuid not null,
+    events bigint not null check (events > 0),
+    primary key (account, day, project, meter, dimensions, key)
+) with (fillfactor = 90);
+create table usage.distinct_key_deltas (
+    account integer not null,
+    day date not null,
+    project integer not null,
+    meter integer not null,
+    dimensions bigint not null,
+    key uuid not null,
+    events bigint not null check (events > 0)
+) with (autovacuum_enabled = false);    -- the compactor vacuums it
+
 -- How many events had which fate, by the day of receipt and the sender's organization. One row a process, so that
 -- two gateways do not wait for each other.
 create table usage.tallies (
@@ -855,6 +900,12 @@ create policy reach on usage.rollups for select to milo_app, milo_job
 alter table usage.deltas enable row level security;
 create policy reach on usage.deltas for select to milo_app, milo_job
     using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
+alter table usage.distinct_keys enable row level security;
+create policy reach on usage.distinct_keys for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
+alter table usage.distinct_key_deltas enable row level security;
+create policy reach on usage.distinct_key_deltas for select to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
 alter table usage.quarantine enable row level security;
 create policy reach on usage.quarantine for select to milo_app, milo_job
     using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
@@ -869,7 +920,8 @@ create policy reach on usage.import_chunks for select to milo_app, milo_job
     using (exists (select from usage.imports i where i.id = import));
 
 grant select on usage.events, usage.dimension_sets, usage.resources, usage.quarantine, usage.rollups, usage.deltas,
-    usage.tallies, usage.imports, usage.import_chunks to milo_app, milo_job;
+    usage.distinct_keys, usage.distinct_key_deltas, usage.tallies, usage.imports, usage.import_chunks
+    to milo_app, milo_job;
 grant insert, update on usage.imports to milo_app;
 
 grant create on schema usage to milo_ingest;
@@ -881,6 +933,8 @@ alter table usage.resources owner to milo_ingest;
 alter table usage.quarantine owner to milo_ingest;
 alter table usage.rollups owner to milo_ingest;
 alter table usage.deltas owner to milo_ingest;
+alter table usage.distinct_keys owner to milo_ingest;
+alter table usage.distinct_key_deltas owner to milo_ingest;
 alter table usage.tallies owner to milo_ingest;
 alter table usage.imports owner to milo_ingest;
 alter table usage.import_chunks owner to milo_ingest;
@@ -987,7 +1041,7 @@ create table invoicing.line_shares (
     owner_org bigint not null,
     project integer,
     dimensions jsonb not null,
-    metered bigint not null,            -- in the meter's unit
+    metered numeric not null,           -- in the meter's unit; beyond int64 for sums, a fraction for averages and parts
     quantity numeric not null,          -- the same in the line's pricing_unit
     amount_minor bigint not null,
     primary key (invoice, line, share),

@@ -21,7 +21,7 @@ from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccou
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
 from milo_billing.adapters.typst_documents import TypstDocuments
-from milo_billing.catalog import resources as catalog_resources
+from milo_billing.catalog.resources import kinds as catalog_resources
 from milo_billing.controlplane import openapi
 from milo_billing.controlplane.api import ResourceApi
 from milo_billing.controlplane.collecting import collect_dependants
