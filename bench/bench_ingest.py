@@ -50,7 +50,10 @@ CONNECTIONS = 256
 LATE_DAYS_MAX = 30
 
 _PLATFORM = groups.Sender(owner_org=0, reach=EVERYWHERE)
-_TABLES = "usage.events, usage.foreign_ids, usage.quarantine, usage.rollups, usage.deltas, usage.tallies"
+_TABLES = (
+    "usage.events, usage.foreign_ids, usage.quarantine, usage.rollups, usage.deltas, usage.distinct_keys, "
+    "usage.distinct_key_deltas, usage.tallies"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,12 @@ BYTES = "web.example/bytes"
 JSON = dict[str, Any]
 
 
-def meter_spec(name: str, *dimensions: str, phase: str = "Published") -> JSON:
+def meter_spec(name: str, *dimensions: str, phase: str = "Published", **measurement: Any) -> JSON:
     """The spec of a MeterDefinition."""
     return {
         "meterName": name,
         "phase": phase,
-        "measurement": {"aggregation": "Sum", "unit": "1", "dimensions": list(dimensions)},
+        "measurement": {"aggregation": "Sum", "unit": "1", "dimensions": list(dimensions), **measurement},
     }
 
 

@@ -39,6 +39,24 @@ def canonical_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def distinct_key(text: bytes) -> bytes:
+    """128 bits that stand for what a UniqueCount meter counts: the text of a label, or a resource's identity."""
+    return hashlib.blake2b(text, digest_size=16, person=b"distinct key").digest()
+
+
+def resource_identity(resource: Mapping[str, object]) -> bytes | None:
+    """What makes a resource the same resource: its uid, else group, kind, namespace and name; None without a name.
+
+    Its labels are not part of it: they change while the resource stays what it is.
+    """
+    uid, name = resource.get("uid"), resource.get("name")
+    if isinstance(uid, str) and uid:
+        return uid.encode()
+    if not isinstance(name, str) or not name:
+        return None
+    return canonical_json([resource.get(part) or "" for part in ("group", "kind", "namespace", "name")])
+
+
 def import_identity(*, digest: bytes, mapping: Mapping[str, object]) -> bytes:
     """What makes an import the same import: sha256 over the file's digest and its mapping (domain.md §4)."""
     return hashlib.sha256(digest + canonical_json(mapping)).digest()

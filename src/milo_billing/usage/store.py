@@ -29,6 +29,8 @@ _COPY_END: Final = b"\xff\xff"
 EVENT_COLUMNS: Final = (
     "id, event_at, received_at, account, project, meter, day, dimensions, value, resource, digest"
 )
+KEYED_EVENT_COLUMNS: Final = f"{EVENT_COLUMNS}, distinct_key"
+DISTINCT_KEY_COLUMNS: Final = "account, day, project, meter, dimensions, key, events"
 DELTA_COLUMNS: Final = (
     "account, day, project, meter, dimensions, sum, count, min, max, last, last_at, last_id"
 )
@@ -170,6 +172,16 @@ def copy_events(tx: Tx, rows: bytes) -> None:
     copy_rows(tx, f"usage.events ({EVENT_COLUMNS})", rows)
 
 
+def copy_keyed_events(tx: Tx, rows: bytes) -> None:
+    """Append rows of KEYED_EVENT_COLUMNS. Raises UniqueViolation if one of the ids has come in meanwhile."""
+    copy_rows(tx, f"usage.events ({KEYED_EVENT_COLUMNS})", rows)
+
+
+def copy_distinct_keys(tx: Tx, rows: bytes) -> None:
+    """Append rows of DISTINCT_KEY_COLUMNS."""
+    copy_rows(tx, f"usage.distinct_key_deltas ({DISTINCT_KEY_COLUMNS})", rows)
+
+
 def copy_deltas(tx: Tx, rows: bytes) -> None:
     """Append rows of DELTA_COLUMNS."""
     copy_rows(tx, f"usage.deltas ({DELTA_COLUMNS})", rows)
@@ -264,8 +276,8 @@ def _first_id(day: date) -> UUID:
 def compact(tx: Tx) -> int:
     """Move the deltas into the roll-ups; returns how many deltas there were. None to move while another does it.
 
-    One statement: a reader sees a delta either in one place or in the other. Rows that are being written meanwhile
-    are not seen, and stay for the next time.
+    One statement for the roll-ups and one for distinct keys, in one transaction: a reader sees a delta either in one
+    place or in the other. Rows that are being written meanwhile are not seen, and stay for the next time.
     """
     locked = tx.execute("select pg_try_advisory_xact_lock(%s)", (_COMPACTION_LOCK,)).fetchone()
     if locked is None or not locked[0]:
@@ -290,6 +302,16 @@ def compact(tx: Tx) -> int:
         "returning 1) select count(*) from moved"
     )
     row = tx.execute(moved).fetchone()
+    moved_keys: LiteralString = (
+        "with moved as (delete from usage.distinct_key_deltas returning *) "
+        f"insert into usage.distinct_keys as k ({DISTINCT_KEY_COLUMNS}) "
+        "select account, day, project, meter, dimensions, key, sum(events)::bigint from moved "
+        "group by account, day, project, meter, dimensions, key "
+        "order by account, day, project, meter, dimensions, key "
+        "on conflict (account, day, project, meter, dimensions, key) do update "
+        "set events = k.events + excluded.events"
+    )
+    tx.execute(moved_keys)
     return 0 if row is None else row[0]
 
 
@@ -298,7 +320,8 @@ def vacuum_deltas(tx: Tx, *, shrink: bool) -> None:
 
     `tx` is in autocommit and outside a transaction.
     """
-    tx.execute("vacuum (truncate on) usage.deltas" if shrink else "vacuum (truncate off) usage.deltas")
+    tables = "usage.deltas, usage.distinct_key_deltas"
+    tx.execute(f"vacuum (truncate on) {tables}" if shrink else f"vacuum (truncate off) {tables}")
 
 
 # -- file imports

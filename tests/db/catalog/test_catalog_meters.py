@@ -74,7 +74,7 @@ def test_a_name_has_one_meaning_in_a_meter(world: World):
         'bands[0].dimension: Invalid value: "region": is a dimension of the meter; a band needs a name of its own',
         'bands[2].dimension: Invalid value: "size": is a dimension of the meter; a band needs a name of its own',
         'seriesBy[0]: Invalid value: "zone": is no dimension of the meter, which has region, region, size, size',
-        'uniqueKey: Invalid value: "size": is a dimension of the meter; what is counted is no part of the dimension set',
+        'uniqueKey: Invalid value: "size": is a dimension of the meter; what is counted stays out of the dimensions',
     ]
     assert refused(world, aggregation="UniqueCount") == [
         'uniqueKey: Required value: UniqueCount has to know what it counts: a label of events, or "resource"'

@@ -85,7 +85,7 @@ def label_errors(
             field, f"only UniqueCount counts keys, and the meter aggregates by {aggregation}"
         )
     elif unique_key is not None and unique_key in seen:
-        message = "is a dimension of the meter; what is counted is no part of the dimension set"
+        message = "is a dimension of the meter; what is counted stays out of the dimensions"
         yield wording.invalid(field, unique_key, message)
 
 

@@ -27,7 +27,14 @@ from milo_billing.usage.engine.groups import (
 )
 from milo_billing.usage.engine.prepared import GOOD, REASONS, Prepared, Rejected, Rows
 from milo_billing.usage.engine.quarantine import quarantined
-from milo_billing.usage.engine.rows import array_elements, pack_deltas, pack_events, pack_foreign_ids
+from milo_billing.usage.engine.rows import (
+    array_elements,
+    pack_deltas,
+    pack_distinct_keys,
+    pack_events,
+    pack_foreign_ids,
+    pack_keyed_events,
+)
 from milo_billing.usage.types import ChunkResult, RejectedRow, RejectReason
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -61,13 +68,23 @@ def write_group(tx: Tx, prepared: Prepared, *, process: UUID) -> Decided:
     if len(stored) < len(fresh):
         store.copy_quarantine(tx, quarantined(prepared, fresh.take(fresh.reason != GOOD)))
     if len(stored):
-        store.copy_events(tx, pack_events(stored))
-        store.copy_deltas(tx, pack_deltas(stored))
+        _store(tx, stored)
     if fresh.foreign.any():
         store.copy_foreign_ids(tx, pack_foreign_ids(fresh.take(fresh.foreign)))
     _record_chunks(tx, prepared, decided)
     store.add_tallies(tx, process=process, tallies=decided.tallies)
     return decided
+
+
+def _store(tx: Tx, stored: Rows) -> None:
+    """Events, their aggregates, and what the unique ones of them count."""
+    plain = stored
+    if stored.keyed.any():
+        plain, keyed = stored.take(~stored.keyed), stored.take(stored.keyed)
+        store.copy_keyed_events(tx, pack_keyed_events(keyed))
+        store.copy_distinct_keys(tx, pack_distinct_keys(keyed))
+    store.copy_events(tx, pack_events(plain))
+    store.copy_deltas(tx, pack_deltas(stored))
 
 
 def _seen_before(tx: Tx, rows: Rows) -> tuple[Mask, U64]:
