@@ -3,11 +3,12 @@
 Rows come out as frozen values; an open end is None. What a transaction reaches is decided by row-level security.
 """
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from datetime import date, datetime
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
+from milo_billing.accounts.rules.bound_days import bound_days
 from milo_billing.accounts.types import (
     Account,
     AccountNode,
@@ -28,9 +29,10 @@ from milo_billing.accounts.types import (
 from milo_billing.controlplane.store import SEALED
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
+from milo_billing.kernel.periods import Period, local_midnight
 
 _ACCOUNT: LiteralString = (
-    "select number, uid, namespace, name, owner_org, currency, time_zone, phase, deleted_at "
+    "select number, uid, namespace, name, owner_org, currency, time_zone, phase, deleted_at, invoice_day "
     "from accounts.accounts"
 )
 _NODE: LiteralString = (
@@ -311,6 +313,28 @@ def find_successor(tx: Tx, *, interval: PayerInterval) -> PayerInterval | None:
         f"{_INTERVAL} where project = %s and starts_at = %s", (interval.project, interval.ends_at)
     ).fetchone()
     return None if row is None else PayerInterval(*row)
+
+
+def count_bound_days(
+    tx: Tx, *, account: Account, first_day: date, end_day: date
+) -> Mapping[int, tuple[int, int]]:
+    """For each project that the account paid for on one of the days [first_day, end_day) of its zone: for how many of
+    them, and how many there are. `rules.bound_days` says whose the day of a change is.
+    """
+    start = local_midnight(first_day, zone=account.time_zone)
+    end = local_midnight(end_day, zone=account.time_zone)
+    found = tx.execute(
+        f"{_INTERVAL} where starts_at < %(end)s and ends_at > %(start)s and project in (select project from "
+        "accounts.payer_intervals where account = %(account)s and starts_at < %(end)s and ends_at > %(start)s) "
+        "order by project, starts_at",
+        {"account": account.number, "start": start, "end": end},
+    )
+    return bound_days(
+        [PayerInterval(*row) for row in found],
+        account=account.number,
+        period=Period(start, end),
+        zone=account.time_zone,
+    )
 
 
 def count_bound_projects(tx: Tx, *, account: int) -> int:

@@ -24,8 +24,8 @@ ADDITIVE: Final[frozenset[Aggregation]] = frozenset({"Sum", "Count"})
 class Figures:
     """What some events come to: a row of the roll-up, or several rows merged.
 
-    `last` is the value of the latest event, by event time, then id. All of it is None where there is no event
-    (corrections add to `sum` without one, and voids can take the only one away).
+    `last` is the value of the latest event, by event time, then id. Without events (corrections add to `sum` alone, and
+    voids can take the only event away) what `min`, `max` and `last` say does not count.
     """
 
     sum: int
@@ -50,6 +50,8 @@ def merged(parts: Iterable[Figures]) -> Figures:
     for part in parts:
         total += part.sum
         count += part.count
+        if part.count <= 0:
+            continue
         if part.min is not None and (low is None or part.min < low):
             low = part.min
         if part.max is not None and (high is None or part.max > high):

@@ -4,18 +4,27 @@ Every read of rolled-up usage is one statement over roll-ups UNION ALL deltas, s
 being ingested or compacted meanwhile: acknowledged usage is in it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Any, LiteralString
 from uuid import UUID
 
 from milo_billing.catalog import reads as catalog
 from milo_billing.infra.database import Tx
-from milo_billing.usage.types import Import, IngestStatistics, UsageRow, UsageTotal
+from milo_billing.kernel.aggregation import Figures
+from milo_billing.usage.types import Import, IngestStatistics, RowKey, UsageRow, UsageTotal
 
 _COLUMNS: LiteralString = (
     "account, project, meter, dimensions, day, sum::numeric, count, min, max, last, last_at, last_id"
 )
+_FIGURES: LiteralString = (
+    "sum(sum), sum(count)::bigint, min(min) filter (where count > 0), max(max) filter (where count > 0), "
+    "(array_agg(last order by last_at desc, last_id desc) filter (where count > 0))[1], "
+    "max(last_at) filter (where count > 0), "
+    "(array_agg(last_id order by last_at desc, last_id desc) filter (where count > 0))[1]"
+)
+"""Of rows that are grouped: what `_figures` makes Figures of."""
+
 _FILTER: LiteralString = (
     "(%(accounts)s::int[] is null or account = any (%(accounts)s)) "
     "and (%(projects)s::int[] is null or project = any (%(projects)s)) "
@@ -33,11 +42,9 @@ def list_rollups(tx: Tx, *, account: int, first: date, end: date, limit: int) ->
         f"select {_COLUMNS} from usage.rollups {of_account} "
         f"union all select {_COLUMNS} from usage.deltas {of_account}"
     )
-    newest: LiteralString = "order by last_at desc, last_id desc"
     query: LiteralString = (
-        "select u.*, coalesce(s.dimensions, '{}') from ("
-        "select account, project, meter, dimensions, day, sum(sum), sum(count)::bigint, min(min), max(max), "
-        f"(array_agg(last {newest}))[1], max(last_at) from ({union}) parts "
+        f"select u.*, coalesce(s.dimensions, '{{}}') from ("
+        f"select account, project, meter, dimensions, day, {_FIGURES} from ({union}) parts "
         "group by account, project, meter, dimensions, day order by day, project, meter, dimensions limit %(limit)s"
         ") u left join usage.dimension_sets s on s.hash = u.dimensions order by day, project, meter, u.dimensions"
     )
@@ -49,18 +56,34 @@ def list_rollups(tx: Tx, *, account: int, first: date, end: date, limit: int) ->
             project=row[1],
             meter=row[2],
             meter_name=names.get(row[2], ""),
-            dimensions=row[11],
+            dimensions=row[12],
             dimensions_hash=row[3],
             day=row[4],
-            sum=int(row[5]),
-            count=row[6],
-            min=row[7],
-            max=row[8],
-            last=row[9],
-            last_at=row[10],
+            figures=_figures(row[5:12]),
         )
         for row in rows
     )
+
+
+def count_distinct_keys(tx: Tx, *, account: int, cells: Sequence[Sequence[RowKey]]) -> tuple[int, ...]:
+    """For each cell, a union of rows of the account's roll-up, how many distinct keys their events had, exactly."""
+    rows = [(number, *key) for number, cell in enumerate(cells) for key in cell]
+    if not rows:
+        return (0,) * len(cells)
+    columns: LiteralString = "day, project, meter, dimensions"
+    query: LiteralString = (
+        "with cells as (select * from unnest(%b::int[], %b::date[], %b::int[], %b::int[], %b::bigint[]) "
+        f"as c (cell, {columns})), keys as ("
+        f"select cell, key from cells join usage.distinct_keys using ({columns}) where account = %s "
+        f"union select cell, key from cells join usage.distinct_key_deltas using ({columns}) where account = %s) "
+        "select cell, count(*) from keys group by cell"
+    )
+    found: dict[int, int] = dict(
+        tx.execute(
+            query, (*(list(column) for column in zip(*rows, strict=True)), account, account)
+        ).fetchall()
+    )
+    return tuple(found.get(number, 0) for number in range(len(cells)))
 
 
 def list_totals(
@@ -112,6 +135,11 @@ def list_totals(
         )
         for row in rows
     )
+
+
+def _figures(row: Sequence[Any]) -> Figures:
+    total, count, low, high, last, last_at, last_id = row
+    return Figures(int(total), count, low, high, last, last_at, last_id)
 
 
 def _meter_names(tx: Tx) -> dict[int, str]:

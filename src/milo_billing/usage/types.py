@@ -5,10 +5,11 @@ Values only. The words follow `docs/glossary.md`; the reason codes are part of t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Final, Literal, TypeAlias
+from datetime import date
+from typing import Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
+from milo_billing.kernel.aggregation import Figures
 from milo_billing.kernel.errors import BadRequest, Conflict, NotFound
 
 RejectReason: TypeAlias = Literal[
@@ -105,12 +106,20 @@ class Acknowledged:
         return self.accepted + self.quarantined + self.duplicate
 
 
+class RowKey(NamedTuple):
+    """A row of an account's roll-up: billing day, project, meter, and the hash of the dimension set."""
+
+    day: date
+    project: int
+    meter: int
+    dimensions: int
+
+
 @dataclass(frozen=True, slots=True)
 class UsageRow:
     """Rolled-up usage of one (account, project, meter, dimension set, billing day).
 
-    `day` is a day of the account's zone. `sum` may exceed int64. `last` is the value of the latest event by event
-    time, then id; `last_at` its time.
+    `day` is a day of the account's zone. `figures.sum` may exceed int64.
     """
 
     account: int
@@ -120,12 +129,12 @@ class UsageRow:
     dimensions: Mapping[str, str]
     dimensions_hash: int
     day: date
-    sum: int
-    count: int
-    min: int
-    max: int
-    last: int
-    last_at: datetime
+    figures: Figures
+
+    @property
+    def key(self) -> RowKey:
+        """Which row it is, among those of its account."""
+        return RowKey(self.day, self.project, self.meter, self.dimensions_hash)
 
 
 @dataclass(frozen=True, slots=True)
