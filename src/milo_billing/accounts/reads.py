@@ -5,6 +5,8 @@ Rows come out as frozen values; an open end is None. What a transaction reaches 
 
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
@@ -316,25 +318,48 @@ def find_successor(tx: Tx, *, interval: PayerInterval) -> PayerInterval | None:
 
 
 def count_bound_days(
-    tx: Tx, *, account: Account, first_day: date, end_day: date
-) -> Mapping[int, tuple[int, int]]:
-    """For each project that the account paid for on one of the days [first_day, end_day) of its zone: for how many of
-    them, and how many there are. `rules.bound_days` says whose the day of a change is.
+    tx: Tx, *, windows: Collection[tuple[Account, date, date]]
+) -> Mapping[tuple[int, date], Mapping[int, tuple[int, int]]]:
+    """For each window, an account and the days [first, end) of its zone: for each project that it paid for on one of
+    them, on how many it did, and how many days there are. `rules.bound_days` says whose the day of a change is.
+
+    By account number and first day. All windows are read at once.
     """
-    start = local_midnight(first_day, zone=account.time_zone)
-    end = local_midnight(end_day, zone=account.time_zone)
+    periods = {
+        (account.number, first): (
+            account,
+            Period(
+                local_midnight(first, zone=account.time_zone), local_midnight(end, zone=account.time_zone)
+            ),
+        )
+        for account, first, end in windows
+    }
+    if not periods:
+        return {}
     found = tx.execute(
         f"{_INTERVAL} where starts_at < %(end)s and ends_at > %(start)s and project in (select project from "
-        "accounts.payer_intervals where account = %(account)s and starts_at < %(end)s and ends_at > %(start)s) "
+        "accounts.payer_intervals where account = any (%(accounts)s) and starts_at < %(end)s and ends_at > %(start)s) "
         "order by project, starts_at",
-        {"account": account.number, "start": start, "end": end},
+        {
+            "accounts": sorted({number for number, _ in periods}),
+            "start": min(period.start for _, period in periods.values()),
+            "end": max(period.end for _, period in periods.values()),
+        },
     )
-    return bound_days(
-        [PayerInterval(*row) for row in found],
-        account=account.number,
-        period=Period(start, end),
-        zone=account.time_zone,
-    )
+    by_account: dict[int, list[list[PayerInterval]]] = {}
+    for _, of_project in groupby((PayerInterval(*row) for row in found), key=attrgetter("project")):
+        payers = list(of_project)
+        for number in {each.account for each in payers}:
+            by_account.setdefault(number, []).append(payers)
+    return {
+        key: bound_days(
+            chain.from_iterable(by_account.get(account.number, ())),
+            account=account.number,
+            period=period,
+            zone=account.time_zone,
+        )
+        for key, (account, period) in periods.items()
+    }
 
 
 def count_bound_projects(tx: Tx, *, account: int) -> int:

@@ -40,6 +40,11 @@ def load_meters(tx: Tx) -> tuple[Meter, ...]:
     return tuple(_meter(row) for row in found)
 
 
+def list_meters_ever(tx: Tx) -> tuple[Meter, ...]:
+    """Every meter there ever was, by number: usage of a deleted one can still be read."""
+    return tuple(_meter(row) for row in tx.execute(f"{_METER} order by number"))
+
+
 def find_meter(tx: Tx, *, meter_name: str) -> Meter | None:
     """The living meter of that name."""
     row = tx.execute(f"{_METER} where meter_name = %s and deleted_at is null", (meter_name,)).fetchone()

@@ -68,7 +68,8 @@ def _bound_days(
     meters = (card.meters.get(sku.meter_name) for sku in card.skus.values())
     if not any(meter is not None and is_prorated(meter.aggregation, meter.window) for meter in meters):
         return {}
-    return accounts.count_bound_days(tx, account=payer, first_day=first_day, end_day=end_day)
+    window = payer, first_day, end_day
+    return accounts.count_bound_days(tx, windows=[window])[payer.number, first_day]
 
 
 def _days(period: Period, *, zone: str) -> tuple[date, date]:

@@ -1,12 +1,19 @@
-"""Pure decisions of the usage slice: in whose name a sender acts; what makes an id, an import or a label the same.
+"""Pure decisions of the usage slice: in whose name a sender acts; what makes an id, an import or a label the same; what
+usage comes to.
 
 Hashes here are part of the stored data: they must not change, nor depend on the process.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from datetime import date
+from fractions import Fraction
+from typing import Any, Literal
+
+from milo_billing.catalog.types import Meter
+from milo_billing.kernel.aggregation import is_prorated, merged, value
+from milo_billing.usage.types import Grouping, UsageCell, UsageTotal
 
 
 def sender_organization(reach: frozenset[int] | Literal["*"]) -> int:
@@ -73,3 +80,44 @@ def import_row_id(*, row: int, meter: str) -> str:
 def import_source(import_id: str) -> str:
     """The CloudEvents source of an import's rows."""
     return f"urn:milo-billing:import:{import_id}"
+
+
+def total_up(
+    cells: Iterable[UsageCell],
+    grouping: Grouping,
+    *,
+    meters: Mapping[int, Meter],
+    bound: Mapping[tuple[int, date], Mapping[int, tuple[int, int]]],
+) -> tuple[UsageTotal, ...]:
+    """The totals of these cells, in their order: values by the meter's aggregation, added up over series and windows.
+
+    `bound` prorates values of whole periods, by account and the period's first day, as bills do; a project that it does
+    not name was the account's throughout. By day nothing is prorated.
+    """
+    groups: dict[tuple[Any, ...], list[UsageCell]] = {}
+    for cell in cells:
+        project = cell.project if grouping.project else None
+        day = cell.window if grouping.day else None
+        groups.setdefault((cell.account, project, cell.meter, cell.shown, day), []).append(cell)
+    totals: list[UsageTotal] = []
+    for (account, project, number, shown, day), found in groups.items():
+        meter = meters[number]
+        prorated = not grouping.day and is_prorated(meter.aggregation, meter.window)
+        quantity: int | Fraction = 0
+        for cell in found:
+            worth = value(meter.aggregation, cell.figures, distinct=cell.distinct)
+            if prorated:
+                worth *= Fraction(*bound.get((account, cell.window), {}).get(cell.project, (1, 1)))
+            quantity += worth
+        totals.append(
+            UsageTotal(
+                account=account,
+                project=project,
+                meter=meter,
+                day=day,
+                dimensions=dict(zip(grouping.dimensions, shown, strict=True)),
+                quantity=quantity,
+                figures=merged(cell.figures for cell in found),
+            )
+        )
+    return tuple(totals)

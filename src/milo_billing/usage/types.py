@@ -6,9 +6,11 @@ Values only. The words follow `docs/glossary.md`; the reason codes are part of t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from fractions import Fraction
 from typing import Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
+from milo_billing.catalog.types import Meter
 from milo_billing.kernel.aggregation import Figures
 from milo_billing.kernel.errors import BadRequest, Conflict, NotFound
 
@@ -41,6 +43,9 @@ BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 
 CHUNK_ROWS_MAX: Final = 5_000
 """Rows a chunk of an import, at most."""
+
+QUANTITY_PLACES_MAX: Final = 12
+"""Decimals of a quantity that has no end, where it is shown."""
 
 FUTURE_S_MAX: Final = 3_600
 """How far an event's time, or its id's, may lie ahead of the receipt, in seconds: clocks of senders differ."""
@@ -138,18 +143,48 @@ class UsageRow:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageTotal:
-    """Usage of a project and a meter, over all dimension sets; `day` is None where days are summed up."""
+class Grouping:
+    """What totals of usage are told apart by, beside account and meter."""
+
+    project: bool = True
+    day: bool = False
+    dimensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCell:
+    """One series in one window, as far as it belongs to one total: what a value is taken of.
+
+    `shown` are the values of the dimensions that totals are told apart by, `split` those of the meter's `seriesBy`.
+    `window` is its first day: a billing day, or the day on which a rating period begins.
+    """
 
     account: int
     project: int
     meter: int
-    meter_name: str
+    shown: tuple[str | None, ...]
+    split: tuple[str | None, ...]
+    window: date
+    figures: Figures
+    distinct: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTotal:
+    """Usage of a meter by what was asked for. `quantity` is by the meter's own aggregation, in its unit, exact: over a
+    rating period what is billed. By day it is the value of the day alone.
+
+    `project` and `day` are None where they are summed up; a dimension is None where events did not have it. `figures`
+    are of all the events.
+    """
+
+    account: int
+    project: int | None
+    meter: Meter
     day: date | None
-    sum: int
-    count: int
-    min: int
-    max: int
+    dimensions: Mapping[str, str | None]
+    quantity: int | Fraction
+    figures: Figures
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,3 +65,10 @@ def test_days_are_of_the_accounts_zone():
 def test_projects_are_told_apart_and_those_of_others_are_left_out():
     mixed = [interval(1, at(1)), interval(2, at(1), project=2), interval(1, at(31), project=3)]
     assert bound_days(mixed, account=1, period=OCTOBER, zone="Etc/UTC") == {1: (31, 31), 3: (1, 31)}
+
+
+def test_what_lies_outside_of_the_period_does_not_matter():
+    before = interval(1, datetime(2026, 9, 1, tzinfo=UTC), at(1))
+    after = interval(1, datetime(2026, 11, 1, tzinfo=UTC))
+    assert october(1, before) is None
+    assert october(1, before, interval(2, at(1), datetime(2026, 11, 1, tzinfo=UTC)), after) is None
