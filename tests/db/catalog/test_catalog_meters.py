@@ -169,13 +169,13 @@ def test_bands_take_only_what_belongs_to_them(world: World):
 
 def test_a_sku_sells_bands_by_their_names(world: World):
     world.create(MeterDefinition, "bytes", meter_spec(bands=[PEAK]))
-    sold = {
-        "meter": {"meterName": "storage.example/bytes", "match": {"hours": ["peak"]}},
-        "pricingUnit": "GBy",
-    }
-    world.create(Sku, "peak", sold)
-    wrong = {**sold, "meter": {**sold["meter"], "match": {"hours": ["night", "peak"]}}}
-    assert world.refusals(Sku, "night", wrong) == [
+
+    def sold(*hours: str) -> dict[str, Any]:
+        match = {"hours": list(hours)}
+        return {"meter": {"meterName": "storage.example/bytes", "match": match}, "pricingUnit": "GBy"}
+
+    world.create(Sku, "peak", sold("peak"))
+    assert world.refusals(Sku, "night", sold("night", "peak")) == [
         'spec.meter.match.hours: Invalid value: "night": is no band; there are off-peak, peak'
     ]
 
