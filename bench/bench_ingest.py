@@ -22,7 +22,7 @@ import uvloop
 from demo.server import Running, start_server
 
 from bench.figures import Figure
-from bench.load import Load, declare_provider, generate
+from bench.load import Load, declare_provider, generate, with_users
 from milo_billing.client.connection import Connection
 from milo_billing.infra.clock import SystemClock, new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE, Database, Tx, connect
@@ -50,7 +50,10 @@ CONNECTIONS = 256
 LATE_DAYS_MAX = 30
 
 _PLATFORM = groups.Sender(owner_org=0, reach=EVERYWHERE)
-_TABLES = "usage.events, usage.foreign_ids, usage.quarantine, usage.rollups, usage.deltas, usage.tallies"
+_TABLES = (
+    "usage.events, usage.foreign_ids, usage.quarantine, usage.rollups, usage.deltas, usage.distinct_keys, "
+    "usage.distinct_key_deltas, usage.tallies"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,9 @@ class Bench:
                 self._send_http,
             ),
             Run("foreign_ids", None, foreign, EVENTS, self._send),
+            Run(
+                "unique_count", None, list(with_users(load("local", EVENTS, 5_000, 0.0))), EVENTS, self._send
+            ),
         ]
 
     # -- the ceiling

@@ -14,10 +14,11 @@ from decimal import Decimal
 from fractions import Fraction
 
 from bench.figures import Figure
-from milo_billing.catalog.types import Book, Price, Sku, Tier
+from milo_billing.catalog.types import Book, Meter, Price, Sku, Tier
+from milo_billing.kernel.aggregation import Figures
 from milo_billing.pricing.rules.charges import charge, prepare
 from milo_billing.pricing.rules.lines import rate
-from milo_billing.pricing.types import RateCard, UsageQuantity
+from milo_billing.pricing.types import Cell, RateCard, UsageQuantity
 
 NAME = "pricing"
 SKUS = 200
@@ -35,12 +36,18 @@ def run() -> Sequence[Figure]:
     # metered in units and priced by the thousand, over all four tiers
     quantities = [randomness.randrange(1, 200_000_000) * PER_THOUSAND for _ in range(QUANTITIES)]
     charged_s = _seconds(lambda: [charge(price, quantity) for quantity in quantities])
-    rated_s = _seconds(lambda: rate(usage, card, first_day=FIRST_DAY, end_day=END_DAY))
+    rated_s = _seconds(
+        lambda: rate(usage, card, first_day=FIRST_DAY, end_day=END_DAY, bound={}, distinct=_no_keys)
+    )
     return (
         Figure("pricing/graduated_lines", QUANTITIES / charged_s, "lines/s", bar=100_000, sense=">="),
         Figure("pricing/rated_lines", SKUS / rated_s, "lines/s"),
         Figure("pricing/rated_rollups", len(usage) / rated_s, "rows/s"),
     )
+
+
+def _no_keys(cells: Sequence[Cell]) -> Sequence[int]:
+    raise AssertionError(f"no meter here counts distinct keys: {cells}")
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -58,7 +65,11 @@ def _card() -> RateCard:
     names = [f"sku-{number}" for number in range(SKUS)]
     skus = {name: _sku(number, name) for number, name in enumerate(names)}
     book = Book(1, "list", "list", date(2026, 1, 1), "USD", tuple(map(_price, names)))
-    return RateCard("USD", (book,), skus, {sku.meter_name: "Sum" for sku in skus.values()})
+    meters = {
+        sku.meter_name: Meter(sku.number, sku.meter_name, "Published", "Sum", "{request}", ("region",))
+        for sku in skus.values()
+    }
+    return RateCard("USD", (book,), skus, meters)
 
 
 def _sku(number: int, name: str) -> Sku:
@@ -97,7 +108,7 @@ def _usage(randomness: random.Random) -> list[UsageQuantity]:
     days = [FIRST_DAY + timedelta(days=number) for number in range((END_DAY - FIRST_DAY).days)]
     return [
         UsageQuantity(
-            project, f"meter-{number}", (("region", "eu"),), day, randomness.randrange(5_000_000), 10
+            project, f"meter-{number}", (("region", "eu"),), day, Figures(randomness.randrange(5_000_000), 10)
         )
         for number in range(SKUS)
         for project in (1, 2)

@@ -6,7 +6,8 @@ of one node out of 2,500, as its agent sends; a *wide* one any project, the wors
 """
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -74,6 +75,9 @@ def declare_provider(owner_tx: Tx, *, now: datetime, projects: int = 100_000) ->
         "insert into catalog.meters (uid, meter_name, phase, aggregation, unit, dimensions) "
         f"select gen_random_uuid(), 'compute.example/meter-' || g, 'Published', 'Sum', '1', "
         f"array['region', 'tier'] from generate_series(0, {METERS - 1}) g",
+        "insert into catalog.meters (uid, meter_name, phase, aggregation, unit, dimensions, unique_key) "
+        "select gen_random_uuid(), 'compute.example/unique-' || g, 'Published', 'UniqueCount', '1', "
+        f"array['region', 'tier'], 'user' from generate_series(0, {METERS - 1}) g",
     ):
         owner_tx.execute(statement.encode(), values)
     owner_tx.commit()
@@ -103,6 +107,16 @@ def generate(load: Load, *, now_ms: int) -> Iterator[bytes]:
         del recent[:-RECENT_MAX]
         ms += load.events // 20
         yield f"[{','.join(events)}]".encode()
+
+
+def with_users(bodies: Iterable[bytes], *, users: int = 1_000_000, seed: int = 1) -> Iterator[bytes]:
+    """The same events for meters that count users, each with one of so many."""
+    rng = random.Random(f"{seed} users")
+    for body in bodies:
+        counted = body.replace(b'"compute.example/meter-', b'"compute.example/unique-')
+        yield re.sub(
+            rb'"dimensions":{', lambda _: b'"dimensions":{"user":"u-%d",' % rng.randrange(users), counted
+        )
 
 
 def _event(rng: random.Random, project: int, ms: int) -> str:

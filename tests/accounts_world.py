@@ -14,7 +14,7 @@ from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.resources.payment_methods import PaymentMethod, PaymentMethodClass
 from milo_billing.accounts.types import Rebinding
-from milo_billing.catalog import resources as catalog
+from milo_billing.catalog.resources import kinds as catalog
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.identity import EVERYWHERE, Authorizer, Identity, Reach

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from milo_billing.catalog import resources as catalog
+from milo_billing.catalog.resources import kinds as catalog
 from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE, Databases, Reach
 from milo_billing.kernel.ids import ulid
@@ -31,12 +31,12 @@ BYTES = "web.example/bytes"
 JSON = dict[str, Any]
 
 
-def meter_spec(name: str, *dimensions: str, phase: str = "Published") -> JSON:
+def meter_spec(name: str, *dimensions: str, phase: str = "Published", **measurement: Any) -> JSON:
     """The spec of a MeterDefinition."""
     return {
         "meterName": name,
         "phase": phase,
-        "measurement": {"aggregation": "Sum", "unit": "1", "dimensions": list(dimensions)},
+        "measurement": {"aggregation": "Sum", "unit": "1", "dimensions": list(dimensions), **measurement},
     }
 
 

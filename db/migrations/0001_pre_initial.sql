@@ -522,9 +522,30 @@ create table catalog.meters (
     aggregation text not null,
     unit text not null,
     dimensions text[] not null,
-    deleted_at timestamptz
+    series_by text[] not null default '{}',         -- dimensions that split a project's usage into series
+    value_window text not null default 'Period' check (value_window in ('Period', 'Day')),
+    bands jsonb not null default '[]',              -- as in the spec
+    unique_key text,                                -- what UniqueCount counts: a label, or 'resource'
+    resource_types text[] not null default '{}',    -- none: any
+    deleted_at timestamptz,
+    check ((aggregation = 'UniqueCount') = (unique_key is not null)),
+    check (not unique_key = any (dimensions))
 );
 create unique index meters_name on catalog.meters (meter_name) where deleted_at is null;
+
+-- What usage may be measured on: a meter that names types takes events of these only, with these labels.
+create table catalog.resource_types (
+    number integer generated always as identity primary key,
+    uid uuid not null unique,
+    name text not null,
+    phase text not null,
+    api_group text not null,
+    kind text not null,
+    labels text[] not null,
+    deleted_at timestamptz
+);
+create unique index resource_types_name on catalog.resource_types (name) where deleted_at is null;
+create unique index resource_types_gvk on catalog.resource_types (api_group, kind) where deleted_at is null;
 
 create table catalog.skus (
     number integer generated always as identity primary key,
@@ -566,8 +587,9 @@ create policy reach on catalog.price_books to milo_app, milo_job
            or owner_org = any ((select controlplane.reach())::bigint[]))
     with check ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
 
-grant select, insert, update on catalog.meters, catalog.skus, catalog.price_books to milo_app, milo_job;
-grant select on catalog.meters to milo_ingest;
+grant select, insert, update on catalog.meters, catalog.resource_types, catalog.skus, catalog.price_books
+    to milo_app, milo_job;
+grant select on catalog.meters, catalog.resource_types to milo_ingest;
 
 -- ----------------------------------------------------------------------------------------------- accounts
 
@@ -1209,7 +1231,7 @@ create table invoicing.line_shares (
     owner_org bigint not null,
     project integer,
     dimensions jsonb not null,
-    metered bigint not null,            -- in the meter's unit
+    metered numeric not null,           -- in the meter's unit; beyond int64 for sums, a fraction for averages and parts
     quantity numeric not null,          -- the same in the line's pricing_unit
     amount_minor bigint not null,
     primary key (invoice, line, share),

@@ -190,6 +190,22 @@ EXAMPLES: dict[str, Example] = {
         broken={"spec": {"displayName": 7}},
         broken_field="spec.displayName",
     ),
+    "monitoredresourcetypes": Example(
+        manifest=manifest(
+            BILLING,
+            "MonitoredResourceType",
+            "instance",
+            {
+                "resourceTypeName": "compute.example.com/Instance",
+                "gvk": {"group": "compute.example.com", "kind": "Instance"},
+                "labels": ["zone"],
+            },
+        ),
+        needs=(),
+        change={"spec": {"labels": ["zone", "rack"]}},
+        broken={"spec": {"gvk": {"kind": ""}}},
+        broken_field="spec.gvk.kind",
+    ),
     "meterdefinitions": Example(
         manifest=METER,
         needs=(),

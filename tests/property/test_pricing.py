@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milo_billing.catalog.types import Price, Tier
+from milo_billing.kernel.aggregation import Figures
 from milo_billing.kernel.money import settle
 from milo_billing.ledger.rules import receivable_entries
 from milo_billing.ledger.types import AccountName, ServicePeriod, revenue
@@ -52,8 +53,7 @@ usage_rows = st.lists(
         meter_name=st.just("requests"),
         dimensions=st.sampled_from([(), (("region", "a"),), (("region", "b"),)]),
         day=st.integers(0, 30).map(lambda days: FIRST_DAY + timedelta(days=days)),
-        sum=st.integers(-1000, 10**6),
-        count=st.integers(1, 50),
+        figures=st.builds(Figures, st.integers(-1000, 10**6), st.integers(1, 50)),
     ),
     max_size=30,
 )
@@ -127,7 +127,7 @@ def test_no_usage_is_lost_or_priced_twice_whatever_the_price_does(
     ]
     rating = rate_october(rows, card(versions))
     assert sum(line.metered for line in rating.lines) + sum(row.sum for row in rating.unpriced) == sum(
-        row.sum for row in rows
+        row.figures.sum for row in rows
     )
     days = [(line.first_day, line.end_day) for line in rating.lines]
     assert all(earlier[1] <= later[0] for earlier, later in pairwise(days))
@@ -145,7 +145,7 @@ def test_conversion_and_price_are_exact_up_to_the_one_rounding(
     exact = metered * factor * Fraction(unit_price)
     if exact * 100 < 2**63 - 1:
         rating = rate_october(
-            [UsageQuantity(1, "requests", (), FIRST_DAY, metered, 1)],
+            [UsageQuantity(1, "requests", (), FIRST_DAY, Figures(metered, 1))],
             card([book(per_unit(str(unit_price)))], [sold]),
         )
         assert rating.lines[0].amount == settle(exact, "USD")

@@ -15,9 +15,9 @@ from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE, Databases
 from milo_billing.kernel.ids import ulid_to_int
-from milo_billing.usage import routes
 from milo_billing.usage.engine.pipeline import UsageEngine
 from milo_billing.usage.engine.readings import to_us
+from milo_billing.usage.routes import ingest as routes
 from milo_billing.usage.routes.ingest import INGEST
 from tests.serving import serving
 from tests.usage_world import CPU, UsageWorld, make_usage_world

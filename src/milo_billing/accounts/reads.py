@@ -4,10 +4,13 @@ Rows come out as frozen values; an open end is None. What a transaction reaches 
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import date, datetime
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
+from milo_billing.accounts.rules.bound_days import bound_days
 from milo_billing.accounts.types import (
     Account,
     AccountNode,
@@ -29,10 +32,10 @@ from milo_billing.controlplane.projections import KEEP, NONE, ProjectionDifferen
 from milo_billing.controlplane.store import SEALED
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
-from milo_billing.kernel.periods import Period
+from milo_billing.kernel.periods import Period, local_midnight
 
 _ACCOUNT: LiteralString = (
-    "select number, uid, namespace, name, owner_org, currency, time_zone, phase, deleted_at "
+    "select number, uid, namespace, name, owner_org, currency, time_zone, phase, deleted_at, invoice_day "
     "from accounts.accounts"
 )
 _NODE: LiteralString = (
@@ -355,6 +358,51 @@ def find_successor(tx: Tx, *, interval: PayerInterval) -> PayerInterval | None:
         f"{_INTERVAL} where project = %s and starts_at = %s", (interval.project, interval.ends_at)
     ).fetchone()
     return None if row is None else PayerInterval(*row)
+
+
+def count_bound_days(
+    tx: Tx, *, windows: Collection[tuple[Account, date, date]]
+) -> Mapping[tuple[int, date], Mapping[int, tuple[int, int]]]:
+    """For each window, an account and the days [first, end) of its zone: for each project that it paid for on one of
+    them, on how many it did, and how many days there are. `rules.bound_days` says whose the day of a change is.
+
+    By account number and first day. All windows are read at once.
+    """
+    periods = {
+        (account.number, first): (
+            account,
+            Period(
+                local_midnight(first, zone=account.time_zone), local_midnight(end, zone=account.time_zone)
+            ),
+        )
+        for account, first, end in windows
+    }
+    if not periods:
+        return {}
+    found = tx.execute(
+        f"{_INTERVAL} where starts_at < %(end)s and ends_at > %(start)s and project in (select project from "
+        "accounts.payer_intervals where account = any (%(accounts)s) and starts_at < %(end)s and ends_at > %(start)s) "
+        "order by project, starts_at",
+        {
+            "accounts": sorted({number for number, _ in periods}),
+            "start": min(period.start for _, period in periods.values()),
+            "end": max(period.end for _, period in periods.values()),
+        },
+    )
+    by_account: dict[int, list[list[PayerInterval]]] = {}
+    for _, of_project in groupby((PayerInterval(*row) for row in found), key=attrgetter("project")):
+        payers = list(of_project)
+        for number in {each.account for each in payers}:
+            by_account.setdefault(number, []).append(payers)
+    return {
+        key: bound_days(
+            chain.from_iterable(by_account.get(account.number, ())),
+            account=account.number,
+            period=period,
+            zone=account.time_zone,
+        )
+        for key, (account, period) in periods.items()
+    }
 
 
 def count_bound_projects(tx: Tx, *, account: int) -> int:

@@ -43,6 +43,8 @@ class Account:
     time_zone: str
     phase: AccountPhase
     deleted_at: datetime | None
+    invoice_day: int
+    """1..28: rating periods begin on it."""
 
 
 @dataclass(frozen=True, slots=True)

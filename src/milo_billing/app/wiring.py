@@ -25,7 +25,7 @@ from milo_billing.accounts.types import Rebinding
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
-from milo_billing.catalog import resources as catalog_resources
+from milo_billing.catalog.resources import kinds as catalog_resources
 from milo_billing.controlplane import openapi
 from milo_billing.controlplane.api import ResourceApi
 from milo_billing.controlplane.bulk_door import BulkDoor

@@ -9,11 +9,18 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from milo_billing.catalog.rules.books import parse_price
-from milo_billing.catalog.types import Book, BookHead, Meter, QuantityRounding, Sku
+from milo_billing.catalog.rules.measurement import parse_bands
+from milo_billing.catalog.types import Book, BookHead, Meter, QuantityRounding, ResourceType, Sku
 from milo_billing.controlplane.projections import ProjectionDifference, compare_rows
 from milo_billing.infra.database import Tx
 
-_METER: LiteralString = "select number, meter_name, phase, aggregation, unit, dimensions from catalog.meters"
+_METER: LiteralString = (
+    "select number, meter_name, phase, aggregation, unit, dimensions, series_by, value_window, bands, unique_key, "
+    "resource_types from catalog.meters"
+)
+_RESOURCE_TYPE: LiteralString = (
+    "select number, name, phase, api_group, kind, labels from catalog.resource_types"
+)
 _SKU: LiteralString = (
     "select number, name, meter_name, match, pricing_unit, unit_factor, body from catalog.skus"
 )
@@ -34,6 +41,11 @@ def load_meters(tx: Tx) -> tuple[Meter, ...]:
     return tuple(_meter(row) for row in found)
 
 
+def list_meters_ever(tx: Tx) -> tuple[Meter, ...]:
+    """Every meter there ever was, by number: usage of a deleted one can still be read."""
+    return tuple(_meter(row) for row in tx.execute(f"{_METER} order by number"))
+
+
 def find_meter(tx: Tx, *, meter_name: str) -> Meter | None:
     """The living meter of that name."""
     row = tx.execute(f"{_METER} where meter_name = %s and deleted_at is null", (meter_name,)).fetchone()
@@ -44,6 +56,45 @@ def has_meter_namesake(tx: Tx, *, meter_name: str, uid: UUID) -> bool:
     """Whether another living MeterDefinition than the one of that uid has the name."""
     query = "select from catalog.meters where meter_name = %s and uid <> %s and deleted_at is null"
     return tx.execute(query, (meter_name, uid)).fetchone() is not None
+
+
+def find_meter_with_resource_type(tx: Tx, *, name: str) -> str | None:
+    """The name of a living meter that names the resource type and is not a draft, the first by name."""
+    row = tx.execute(
+        "select meter_name from catalog.meters where %s = any (resource_types) and phase <> 'Draft' "
+        "and deleted_at is null order by meter_name limit 1",
+        (name,),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+# ------------------------------------------------------------------------------------------- resource types
+
+
+def load_resource_types(tx: Tx) -> tuple[ResourceType, ...]:
+    """Every living resource type, by number: for caches, which compare controlplane.versions 'meters'."""
+    found = tx.execute(f"{_RESOURCE_TYPE} where deleted_at is null order by number")
+    return tuple(_resource_type(row) for row in found)
+
+
+def list_resource_types(tx: Tx, *, names: Collection[str]) -> tuple[ResourceType, ...]:
+    """The living resource types of these names, by name; one that does not exist is missing."""
+    found = tx.execute(
+        f"{_RESOURCE_TYPE} where name = any(%s) and deleted_at is null order by name", (list(names),)
+    )
+    return tuple(_resource_type(row) for row in found)
+
+
+def find_resource_type_namesake(
+    tx: Tx, *, name: str, group: str, kind: str, uid: UUID
+) -> ResourceType | None:
+    """Another living resource type than the one of that uid, that has the name or the (group, kind)."""
+    row = tx.execute(
+        f"{_RESOURCE_TYPE} where (name = %s or (api_group, kind) = (%s, %s)) and uid <> %s and deleted_at is null "
+        "order by number limit 1",
+        (name, group, kind, uid),
+    ).fetchone()
+    return None if row is None else _resource_type(row)
 
 
 # ----------------------------------------------------------------------------------------------------- Skus
@@ -131,8 +182,27 @@ def list_book_heads(tx: Tx, *, book_name: str, currency: str, but: UUID) -> tupl
 
 
 def _meter(row: tuple[Any, ...]) -> Meter:
-    number, meter_name, phase, aggregation, unit, dimensions = row
-    return Meter(number, meter_name, phase, aggregation, unit, tuple(dimensions))
+    number, meter_name, phase, aggregation, unit, dimensions, series_by, window, bands, unique_key, types = (
+        row
+    )
+    return Meter(
+        number=number,
+        meter_name=meter_name,
+        phase=phase,
+        aggregation=aggregation,
+        unit=unit,
+        dimensions=tuple(dimensions),
+        series_by=tuple(series_by),
+        window=window,
+        bands=tuple(parse_bands(body) for body in bands),
+        unique_key=unique_key,
+        resource_types=tuple(types),
+    )
+
+
+def _resource_type(row: tuple[Any, ...]) -> ResourceType:
+    number, name, phase, group, kind, labels = row
+    return ResourceType(number, name, phase, group, kind, tuple(labels))
 
 
 def _sku(row: tuple[Any, ...]) -> Sku:

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from milo_billing.catalog.types import Aggregation, BookPhase, BookRole, MeterPhase
+from milo_billing.catalog.types import BookPhase, BookRole, MeterPhase
 from milo_billing.infra.database import Tx
+from milo_billing.kernel.aggregation import Aggregation, Window
 
 
 def raise_meters_version(tx: Tx) -> None:
@@ -26,13 +27,51 @@ def put_meter(
     aggregation: Aggregation,
     unit: str,
     dimensions: Sequence[str],
+    series_by: Sequence[str],
+    window: Window,
+    bands: Sequence[Mapping[str, Any]],
+    unique_key: str | None,
+    resource_types: Sequence[str],
     deleted_at: datetime | None,
 ) -> None:
     tx.execute(
-        "insert into catalog.meters (uid, meter_name, phase, aggregation, unit, dimensions, deleted_at) "
+        "insert into catalog.meters (uid, meter_name, phase, aggregation, unit, dimensions, series_by, value_window, "
+        "bands, unique_key, resource_types, deleted_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+        "on conflict (uid) do update set phase = excluded.phase, dimensions = excluded.dimensions, "
+        "resource_types = excluded.resource_types, deleted_at = excluded.deleted_at",
+        (
+            uid,
+            meter_name,
+            phase,
+            aggregation,
+            unit,
+            list(dimensions),
+            list(series_by),
+            window,
+            Jsonb(list(bands)),
+            unique_key,
+            list(resource_types),
+            deleted_at,
+        ),
+    )
+
+
+def put_resource_type(
+    tx: Tx,
+    *,
+    uid: UUID,
+    name: str,
+    phase: MeterPhase,
+    group: str,
+    kind: str,
+    labels: Sequence[str],
+    deleted_at: datetime | None,
+) -> None:
+    tx.execute(
+        "insert into catalog.resource_types (uid, name, phase, api_group, kind, labels, deleted_at) "
         "values (%s, %s, %s, %s, %s, %s, %s) on conflict (uid) do update set phase = excluded.phase, "
-        "dimensions = excluded.dimensions, deleted_at = excluded.deleted_at",
-        (uid, meter_name, phase, aggregation, unit, list(dimensions), deleted_at),
+        "labels = excluded.labels, deleted_at = excluded.deleted_at",
+        (uid, name, phase, group, kind, list(labels), deleted_at),
     )
 
 
@@ -115,6 +154,17 @@ def hold_meter(tx: Tx, *, meter_name: str) -> None:
 def lock_meter(tx: Tx, *, uid: UUID) -> None:
     """Wait for whatever is being made that relies on the meter; it is seen afterwards."""
     tx.execute("select from catalog.meters where uid = %s for update", (uid,))
+
+
+def hold_resource_types(tx: Tx, *, names: Sequence[str]) -> None:
+    """Keep these resource types as they are until the transaction ends: a meter that names them is being published."""
+    query = "select from catalog.resource_types where name = any(%s) and deleted_at is null order by number for share"
+    tx.execute(query, (list(names),))
+
+
+def lock_resource_type(tx: Tx, *, uid: UUID) -> None:
+    """Wait for whatever meter is being published that names the resource type; it is seen afterwards."""
+    tx.execute("select from catalog.resource_types where uid = %s for update", (uid,))
 
 
 def hold_skus(tx: Tx, *, names: Sequence[str]) -> None:

@@ -8,20 +8,56 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
+from milo_billing.kernel.aggregation import Aggregation, Window
 from milo_billing.kernel.errors import MiloError
 
-Aggregation: TypeAlias = Literal["Sum", "Max", "Min", "Count", "UniqueCount", "Latest", "Average"]
 MeterPhase: TypeAlias = Literal["Draft", "Published", "Deprecated", "Retired"]
 BookPhase: TypeAlias = Literal["Draft", "Published", "Retired"]
 BookRole: TypeAlias = Literal["List", "Negotiated", "Partner"]
 PriceModel: TypeAlias = Literal["PerUnit", "Graduated"]
 
 
+RESOURCE_KEY: Final = "resource"
+"""The `uniqueKey` of a meter that counts what events were measured on, instead of the values of a label."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOfDayBands:
+    """Puts an event into a band by the wall clock of a zone, at the instant by which its payer is found.
+
+    Band `names[i]` begins at `starts[i]`, in minutes after midnight and in ascending order from 0, and ends where the
+    next one begins: a start belongs to its band. An hour that a clock change repeats is twice in the same band.
+    """
+
+    dimension: str
+    time_zone: str
+    starts: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueBands:
+    """Puts an event into a band by its value. Band `names[i]` goes up to and includes `bounds[i]`, like a tier; the
+    last name is of what lies above all bounds.
+    """
+
+    dimension: str
+    bounds: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+Bands: TypeAlias = TimeOfDayBands | ValueBands
+
+
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """What is measured. `number` is never reused; `meter_name` can be, once the meter has been deleted."""
+    """What is measured. `number` is never reused; `meter_name` can be, once the meter has been deleted.
+
+    A series is a project, split further by the values of `series_by`. `unique_key` is what UniqueCount counts: a label
+    that events carry beside the dimensions, or RESOURCE_KEY. `resource_types` are names; none admits any resource.
+    """
 
     number: int
     meter_name: str
@@ -29,6 +65,28 @@ class Meter:
     aggregation: Aggregation
     unit: str
     dimensions: tuple[str, ...]
+    series_by: tuple[str, ...] = ()
+    window: Window = "Period"
+    bands: tuple[Bands, ...] = ()
+    unique_key: str | None = None
+    resource_types: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What usage of the meter is told apart by: its dimensions, then those that its bands decide."""
+        return (*self.dimensions, *(bands.dimension for bands in self.bands))
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceType:
+    """A type of resource that events may say they were measured on, known by (`group`, `kind`), and its labels."""
+
+    number: int
+    name: str
+    phase: MeterPhase
+    group: str
+    kind: str
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,10 @@ def import_(
 
 
 @usage.command(
-    help_epilogue="Example:\n\n  milo-billing usage show --project chat --group-by meter --group-by day"
+    help_epilogue="Examples:\n\n"
+    "  milo-billing usage show --project chat --from 2026-10-01 --to 2026-11-01\n\n"
+    "  milo-billing usage show --meter llm.acme.example/tokens --group-by project --group-by dimension:model\n\n"
+    "  milo-billing usage show --account main --group-by day"
 )
 def show(
     *,
@@ -177,7 +180,9 @@ def show(
     group_by: Annotated[list[str] | None, Parameter(negative=())] = None,
     target: Target = DEFAULT,
 ) -> None:
-    """Show what was used, rolled up.
+    """Show what was used, by the aggregation of each meter: over a billing month, what is billed.
+
+    The quantity is in the meter's unit. Sum, count, min and max are of the values of the events.
 
     Parameters
     ----------
@@ -194,7 +199,7 @@ def show(
     to
         Day after the last, YYYY-MM-DD.
     group_by
-        project, meter or day; repeatable.
+        project, meter, day or dimension:NAME; repeatable. Account and meter are always told apart.
     """
     filters = {
         "namespace": namespace,
@@ -210,10 +215,22 @@ def show(
     if target.json:
         write_json({"items": items})
     elif items:
-        columns = list(items[0])
-        write_table(columns, [[item.get(column) for column in columns] for item in items])
+        flat = [_flattened(item) for item in items]
+        write_table(list(flat[0]), [list(item.values()) for item in flat])
     else:
         sys.stderr.write("No usage found.\n")
+
+
+def _flattened(item: dict[str, Any]) -> dict[str, Any]:
+    """The item with a column for each dimension; empty where events did not have it."""
+    dimensions: dict[str, str | None] = item.get("dimensions") or {}
+    flat: dict[str, Any] = {}
+    for column, shown in item.items():
+        if column == "dimensions":
+            flat |= {f"dimension:{name}": value or "" for name, value in dimensions.items()}
+        else:
+            flat[column] = shown
+    return flat
 
 
 @usage.command(help_epilogue="Example:\n\n  milo-billing usage statistics")

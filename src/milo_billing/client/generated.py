@@ -473,11 +473,35 @@ class IssuerProfile(TypedDict):
     status: NotRequired[IssuerProfileStatus]
 
 
+MeterDefinitionSpecMeasurementBandRange = TypedDict(
+    "MeterDefinitionSpecMeasurementBandRange",
+    {
+        "name": str,
+        "from": NotRequired[str],
+        "to": NotRequired[str],
+        "upTo": NotRequired[str],
+    },
+)
+
+
+class MeterDefinitionSpecMeasurementBand(TypedDict):
+    """A dimension that is decided when an event comes in, by its time of day or its value."""
+
+    dimension: str
+    by: Literal["TimeOfDay", "Value"]
+    timeZone: NotRequired[str]
+    ranges: list[MeterDefinitionSpecMeasurementBandRange]
+
+
 class MeterDefinitionSpecMeasurement(TypedDict):
     """How the signal is captured. Immutable, but for further dimensions."""
 
     aggregation: Literal["Sum", "Max", "Min", "Count", "UniqueCount", "Latest", "Average"]
     unit: str
+    seriesBy: NotRequired[list[str]]
+    window: NotRequired[Literal["Period", "Day"]]
+    bands: NotRequired[list[MeterDefinitionSpecMeasurementBand]]
+    uniqueKey: NotRequired[str]
     dimensions: NotRequired[list[str]]
 
 
@@ -516,6 +540,42 @@ class MeterDefinition(TypedDict):
     metadata: NotRequired[ObjectMeta]
     spec: MeterDefinitionSpec
     status: NotRequired[MeterDefinitionStatus]
+
+
+class MonitoredResourceTypeSpecGvk(TypedDict):
+    """Group and kind of the resource. Immutable."""
+
+    group: NotRequired[str]
+    kind: str
+
+
+class MonitoredResourceTypeSpec(TypedDict):
+    """What is wanted of a resource type."""
+
+    resourceTypeName: str
+    phase: NotRequired[Literal["Draft", "Published", "Deprecated", "Retired"]]
+    displayName: NotRequired[str]
+    description: NotRequired[str]
+    gvk: MonitoredResourceTypeSpecGvk
+    labels: NotRequired[list[str]]
+
+
+class MonitoredResourceTypeStatus(TypedDict):
+    """What is true of an entry of the catalog."""
+
+    publishedAt: NotRequired[str]
+    conditions: NotRequired[list[Condition]]
+    observedGeneration: NotRequired[int]
+
+
+class MonitoredResourceType(TypedDict):
+    """A type of resource that usage is measured on, and the labels that usage may give it."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: MonitoredResourceTypeSpec
+    status: NotRequired[MonitoredResourceTypeStatus]
 
 
 class PaymentMethodSpecPaymentMethodClassRef(TypedDict):

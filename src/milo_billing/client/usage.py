@@ -76,8 +76,8 @@ def send_events(api: ApiClient, events: Sequence[Mapping[str, Any]]) -> Sent:
 
 
 def get_usage(api: ApiClient, **filters: str) -> list[JSON]:
-    """Rolled-up usage; filters as the server names them: namespace, account, project, meter, from, to,
-    groupBy.
+    """Usage by the aggregation of each meter; filters as the server names them: namespace, account, project, meter,
+    from, to, groupBy (project, meter, day, dimension:NAME).
     """
     answer = api.json("GET", "/v1/usage", params=filters)
     return cast("list[JSON]", answer.get("items") or [])

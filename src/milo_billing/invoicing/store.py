@@ -156,7 +156,7 @@ def _insert_shares(tx: Tx, invoice: Invoice, *, lines: Sequence[DraftLine]) -> N
     ]
     tx.execute(
         "insert into invoicing.line_shares select %s, s.line, s.share, %s, s.project, s.dimensions, s.metered, "
-        "s.quantity, s.amount_minor from unnest(%s::int[], %s::int[], %s::int[], %s::text[]::jsonb[], %s::bigint[], "
+        "s.quantity, s.amount_minor from unnest(%s::int[], %s::int[], %s::int[], %s::text[]::jsonb[], %s::numeric[], "
         "%s::numeric[], %s::bigint[]) as s (line, share, project, dimensions, metered, quantity, amount_minor)",
         (
             invoice.uid,

@@ -59,12 +59,13 @@ class Part:
 class DraftShare:
     """What one project used of a line with one set of dimensions. `project` None is the account's own share.
 
-    `metered` is in the meter's unit, `quantity` the same in the line's pricing unit.
+    `metered` is in the meter's unit, `quantity` the same in the line's pricing unit; both as people read them, since
+    averages and parts of a period may be fractions without an end.
     """
 
     project: int | None
     dimensions: Dimensions
-    metered: int
+    metered: Decimal
     quantity: Decimal
     amount_minor: int
 

@@ -1,1 +1,1 @@
-"""Money, quantity, period, ids, error bases. Standard library only."""
+"""Money, quantity, aggregation, period, ids, error bases. Standard library only."""

@@ -115,8 +115,12 @@ def billing_month(year: int, month: int, *, zone: str, invoice_day: int = 1) -> 
     if not 1 <= invoice_day <= INVOICE_DAY_MAX:
         raise ValueError(f"invoice day {invoice_day} is not within 1..{INVOICE_DAY_MAX}")
     start = date(year, month, invoice_day)
-    end = date(year + month // 12, month % 12 + 1, invoice_day)
-    return Period(local_midnight(start, zone=zone), local_midnight(end, zone=zone))
+    return Period(local_midnight(start, zone=zone), local_midnight(next_month(start), zone=zone))
+
+
+def next_month(day: date) -> date:
+    """The same day of the following month, which has it: days go up to INVOICE_DAY_MAX."""
+    return date(day.year + day.month // 12, day.month % 12 + 1, day.day)
 
 
 def days(period: Period, *, zone: str) -> tuple[date, ...]:

@@ -1,11 +1,13 @@
 """Rate an account's period: read the roll-ups and the price books, then decide purely (rules.lines)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 
 from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.infra.database import Tx
+from milo_billing.kernel.aggregation import is_prorated
 from milo_billing.kernel.money import Currency
 from milo_billing.kernel.periods import Period, local_day, local_midnight
 from milo_billing.pricing.rules.lines import rate
@@ -29,7 +31,14 @@ def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> Rate
     first_day, end_day = _days(period, zone=payer.time_zone)
     card = read_rate_card(tx, currency=payer.currency, first_day=first_day, end_day=end_day)
     used = _read_usage(tx, account=account, first_day=first_day, end_day=end_day)
-    rating = rate(used, card, first_day=first_day, end_day=end_day)
+    rating = rate(
+        used,
+        card,
+        first_day=first_day,
+        end_day=end_day,
+        bound=_bound_days(tx, payer, card, first_day=first_day, end_day=end_day),
+        distinct=lambda cells: usage.count_distinct_keys(tx, account=account, cells=cells),
+    )
     return RatedUsage(
         account=account,
         period=period,
@@ -48,8 +57,19 @@ def read_rate_card(tx: Tx, *, currency: Currency, first_day: date, end_day: date
         currency=currency,
         books=books,
         skus={sku.name: sku for sku in catalog.list_skus(tx, names=names)},
-        aggregations={meter.meter_name: meter.aggregation for meter in catalog.load_meters(tx)},
+        meters={meter.meter_name: meter for meter in catalog.load_meters(tx)},
     )
+
+
+def _bound_days(
+    tx: Tx, payer: Account, card: RateCard, *, first_day: date, end_day: date
+) -> Mapping[int, tuple[int, int]]:
+    """For how many days of the period the account pays for its projects; asked only where a value depends on it."""
+    meters = (card.meters.get(sku.meter_name) for sku in card.skus.values())
+    if not any(meter is not None and is_prorated(meter.aggregation, meter.window) for meter in meters):
+        return {}
+    window = payer, first_day, end_day
+    return accounts.count_bound_days(tx, windows=[window])[payer.number, first_day]
 
 
 def _days(period: Period, *, zone: str) -> tuple[date, date]:
@@ -85,6 +105,6 @@ def _quantity(row: UsageRow) -> UsageQuantity:
         meter_name=row.meter_name,
         dimensions=tuple(sorted(row.dimensions.items())),
         day=row.day,
-        sum=row.sum,
-        count=row.count,
+        figures=row.figures,
+        row=row.key,
     )

@@ -5,20 +5,31 @@ quantities that are charged are exact fractions in the Sku's pricing unit; amoun
 `currency`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias
 
-from milo_billing.catalog.types import Aggregation, Book, Price, Sku
+from milo_billing.catalog.types import Book, Meter, Price, Sku
+from milo_billing.kernel.aggregation import Figures
 from milo_billing.kernel.errors import Conflict
 from milo_billing.kernel.money import Currency, Money
 from milo_billing.kernel.periods import Period
+from milo_billing.usage.types import AccountRow
 
 Dimensions: TypeAlias = tuple[tuple[str, str], ...]
 """A dimension set in one spelling: (key, value) pairs sorted by key."""
+
+Metered: TypeAlias = int | Fraction
+"""A quantity in the meter's unit, exact: whole for sums, counts and extremes of whole periods, else a fraction."""
+
+Cell: TypeAlias = tuple[AccountRow, ...]
+"""Rows of the roll-up whose distinct keys are counted together."""
+
+CountDistinct: TypeAlias = Callable[[Sequence[Cell]], Sequence[int]]
+"""How many distinct keys the events of each cell had. Keys are too many to be read, so they are asked for."""
 
 PartKind: TypeAlias = Literal["Usage", "FlatFee", "Maximum", "Minimum"]
 
@@ -31,15 +42,15 @@ class UnableToRate(Conflict):
 class UsageQuantity:
     """What one project used of one meter, with one dimension set, on one billing day: a row of the roll-up.
 
-    `sum` is in the meter's unit, `count` in events.
+    `row` says which one, for meters whose distinct keys are counted over rows.
     """
 
     project: int
     meter_name: str
     dimensions: Dimensions
     day: date
-    sum: int
-    count: int
+    figures: Figures
+    row: AccountRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +58,13 @@ class RateCard:
     """Everything prices are read from: the versions of one price book that touch a rating period.
 
     `books` are in order of `effective_from`, all in one currency; the first may have begun long before the
-    period. `skus` has every Sku they price, by name; `aggregations` says how each meter counts, by meter
-    name.
+    period. `skus` has every Sku they price, by name; `meters` says how usage adds up, by meter name.
     """
 
     currency: Currency
     books: tuple[Book, ...]
     skus: Mapping[str, Sku]
-    aggregations: Mapping[str, Aggregation]
+    meters: Mapping[str, Meter]
 
 
 class SubLine(NamedTuple):
@@ -76,7 +86,7 @@ class DimensionShare:
     """The part of a project's share that falls to one dimension set."""
 
     dimensions: Dimensions
-    metered: int
+    metered: Metered
     events: int
     amount_minor: int
 
@@ -86,7 +96,7 @@ class ProjectShare:
     """The part of a line that falls to one project; its dimension shares sum to it."""
 
     project: int
-    metered: int
+    metered: Metered
     events: int
     amount_minor: int
     dimensions: tuple[DimensionShare, ...]
@@ -96,7 +106,8 @@ class ProjectShare:
 class RatedLine:
     """What one account owes for one Sku over the days `[first_day, end_day)`, at one price.
 
-    `quantity` is what was metered, converted and rounded, in `sku.pricing_unit`; `included` of it is free.
+    `metered` is the sum over series and windows; `quantity` is that, converted and rounded, in `sku.pricing_unit`;
+    `included` of it is free.
     The amount is the sum of the parts, and of the shares with `own_minor`: what no project's usage accounts
     for.
     """
@@ -107,7 +118,7 @@ class RatedLine:
     currency: Currency
     first_day: date
     end_day: date
-    metered: int
+    metered: Metered
     events: int
     quantity: Fraction
     included: Fraction

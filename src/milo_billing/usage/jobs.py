@@ -8,7 +8,8 @@ from uuid import UUID
 from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import EVERYWHERE, Database, connect
 from milo_billing.infra.jobs import Periodic, Task
-from milo_billing.usage import operations, reads
+from milo_billing.usage import operations
+from milo_billing.usage.engine import replay_rows
 from milo_billing.usage.engine.archive import Archivist
 from milo_billing.usage.engine.replay import Replayer
 
@@ -30,7 +31,7 @@ def tasks(
         del timestamp
         with database.transaction(reach=EVERYWHERE) as tx:
             before = clock.now() - REPLAY_STALLED
-            for id in reads.list_stalled_replays(tx, before=before, limit=_RESUMED_AT_ONCE_MAX):
+            for id in replay_rows.list_stalled_replays(tx, before=before, limit=_RESUMED_AT_ONCE_MAX):
                 operations.resume_replay(tx, id=id)
 
     def index_events(timestamp: int) -> None:

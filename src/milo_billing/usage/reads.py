@@ -4,26 +4,34 @@ Every read of rolled-up usage is one statement over roll-ups UNION ALL deltas, s
 being ingested or compacted meanwhile: acknowledged usage is in it.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
+import orjson
 from psycopg.types.json import Jsonb
 
 from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
+from milo_billing.catalog.types import Meter
 from milo_billing.directory import reads as directory
 from milo_billing.infra.database import Tx
+from milo_billing.kernel.aggregation import Figures, is_prorated
 from milo_billing.kernel.ids import id_ms
+from milo_billing.kernel.periods import next_month
+from milo_billing.usage.rules import total_up
 from milo_billing.usage.types import (
     FUTURE_S_MAX,
     RETENTION_DAYS,
+    AccountRow,
     ChangeCause,
     Discarded,
     EventFilter,
     EventPage,
+    Grouping,
     Import,
     IngestStatistics,
     QuarantineDepth,
@@ -32,6 +40,7 @@ from milo_billing.usage.types import (
     QuarantineFilter,
     Replay,
     RowKey,
+    UsageCell,
     UsageChange,
     UsageEvent,
     UsageRow,
@@ -40,17 +49,17 @@ from milo_billing.usage.types import (
 )
 
 _COLUMNS: LiteralString = (
-    "account, project, meter, dimensions, day, sum::numeric, count, min, max, last, last_at, last_id"
+    "account, project, meter, dimensions, day, sum::numeric as sum, count, min, max, last, last_at, last_id"
 )
-_EXTREMES: LiteralString = (
-    # a correction of a sum or a count has neither: there the least is above the greatest
-    "coalesce(min(min) filter (where min <= max), 0), coalesce(max(max) filter (where min <= max), 0)"
+_FIGURES: LiteralString = (
+    # a correction of a sum or a count has no event: there the least is above the greatest, and nothing is the last
+    "sum(sum) as sum, sum(count)::bigint as count, min(min) filter (where min <= max) as min, "
+    "max(max) filter (where min <= max) as max, "
+    "(array_agg(last order by last_at desc, last_id desc) filter (where min <= max))[1] as last, "
+    "max(last_at) filter (where min <= max) as last_at, "
+    "(array_agg(last_id order by last_at desc, last_id desc) filter (where min <= max))[1] as last_id"
 )
-_FILTER: LiteralString = (
-    "(%(accounts)s::int[] is null or account = any (%(accounts)s)) "
-    "and (%(projects)s::int[] is null or project = any (%(projects)s)) "
-    "and (%(meter)s::int is null or meter = %(meter)s) and day >= %(first)s and day < %(end)s"
-)
+"""Of rows that are grouped: what `_figures` makes Figures of."""
 
 QUARANTINE_FILTER: LiteralString = (
     "(%(reason)s::text is null or reason = %(reason)s) and (%(meter)s::text is null or meter = %(meter)s) "
@@ -74,12 +83,9 @@ def list_rollups(tx: Tx, *, account: int, first: date, end: date, limit: int) ->
         f"select {_COLUMNS} from usage.rollups {of_account} "
         f"union all select {_COLUMNS} from usage.deltas {of_account}"
     )
-    newest: LiteralString = "order by last_at desc, last_id desc"
     query: LiteralString = (
-        "select u.*, coalesce(s.dimensions, '{}') from ("
-        "select account, project, meter, dimensions, day, sum(sum), sum(count)::bigint, "
-        f"{_EXTREMES}, "
-        f"(array_agg(last {newest}))[1], max(last_at) from ({union}) parts "
+        f"select u.*, coalesce(s.dimensions, '{{}}') from ("
+        f"select account, project, meter, dimensions, day, {_FIGURES} from ({union}) parts "
         "group by account, project, meter, dimensions, day order by day, project, meter, dimensions limit %(limit)s"
         ") u left join usage.dimension_sets s on s.hash = u.dimensions order by day, project, meter, u.dimensions"
     )
@@ -91,69 +97,149 @@ def list_rollups(tx: Tx, *, account: int, first: date, end: date, limit: int) ->
             project=row[1],
             meter=row[2],
             meter_name=names.get(row[2], ""),
-            dimensions=row[11],
+            dimensions=row[12],
             dimensions_hash=row[3],
             day=row[4],
-            sum=int(row[5]),
-            count=row[6],
-            min=row[7],
-            max=row[8],
-            last=row[9],
-            last_at=row[10],
+            figures=_figures(row[5:12]),
         )
         for row in rows
     )
+
+
+def count_distinct_keys(tx: Tx, *, account: int, cells: Sequence[Sequence[AccountRow]]) -> tuple[int, ...]:
+    """For each cell, a union of rows of the account's roll-up, how many distinct keys their events had, exactly."""
+    rows = [(number, *key) for number, cell in enumerate(cells) for key in cell]
+    if not rows:
+        return (0,) * len(cells)
+    columns: LiteralString = "day, project, meter, dimensions"
+    query: LiteralString = (
+        "with cells as (select * from unnest(%b::int[], %b::date[], %b::int[], %b::int[], %b::bigint[]) "
+        f"as c (cell, {columns})), keys as ("
+        f"select cell, key from cells join usage.distinct_keys using ({columns}) where account = %s "
+        f"union select cell, key from cells join usage.distinct_key_deltas using ({columns}) where account = %s) "
+        "select cell, count(*) from keys group by cell"
+    )
+    found: dict[int, int] = dict(
+        tx.execute(
+            query, (*(list(column) for column in zip(*rows, strict=True)), account, account)
+        ).fetchall()
+    )
+    return tuple(found.get(number, 0) for number in range(len(cells)))
 
 
 def list_totals(
     tx: Tx,
     *,
-    accounts: Collection[int] | None,
+    accounts: Collection[Account],
     projects: Collection[int] | None,
     meter: int | None,
     first: date,
     end: date,
-    by_day: bool,
+    grouping: Grouping,
     limit: int,
-) -> tuple[UsageTotal, ...]:
-    """Usage summed up by account, project and meter, and by day where asked, over billing days in [first, end).
+) -> tuple[UsageTotal, ...] | None:
+    """What the accounts used on billing days in [first, end), by the aggregation of each meter, as it is billed.
 
-    None for `accounts`, `projects` or `meter` means all of them within reach. At most `limit` rows.
+    A value of a whole period is taken over each rating period of the account, as far as it lies in [first, end). None
+    for `projects` or `meter` means all of them. None comes back where more than `limit` series and windows are asked
+    for: then fewer days, or one account or project, are the way.
     """
-    union: LiteralString = (
-        f"select {_COLUMNS} from usage.rollups where {_FILTER} "
-        f"union all select {_COLUMNS} from usage.deltas where {_FILTER}"
-    )
-    query: LiteralString = (
-        "select account, project, meter, case when %(by_day)s then day end as on_day, "
-        f"sum(sum), sum(count)::bigint, {_EXTREMES} from ({union}) parts "
-        "group by account, project, meter, on_day order by account, project, meter, on_day limit %(limit)s"
-    )
+    meters = {each.number: each for each in catalog.list_meters_ever(tx)}
+    chosen = [each for each in meters.values() if meter in (None, each.number)]
+    payers = {account.number: account for account in accounts}
     values: dict[str, Any] = {
-        "accounts": None if accounts is None else list(accounts),
+        "accounts": list(payers),
+        "invoice_days": [account.invoice_day for account in payers.values()],
+        "meters": [each.number for each in chosen],
+        "daily": [grouping.day or each.window == "Day" for each in chosen],
+        "split": [orjson.dumps(each.series_by).decode() for each in chosen],
+        "shown": orjson.dumps(grouping.dimensions).decode(),
         "projects": None if projects is None else list(projects),
-        "meter": meter,
         "first": first,
         "end": end,
-        "by_day": by_day,
-        "limit": limit,
+        "limit": limit + 1,
     }
-    rows = tx.execute(query, values).fetchall()
-    names = _meter_names(tx)
-    return tuple(
-        UsageTotal(
-            account=row[0],
-            project=row[1],
-            meter=row[2],
-            meter_name=names.get(row[2], ""),
-            day=row[3],
-            sum=int(row[4]),
-            count=row[5],
-            min=row[6],
-            max=row[7],
-        )
-        for row in rows
-    )
+    cells = tx.execute(_CELLS, values).fetchall()
+    if len(cells) > limit:
+        return None
+    counted = [each.number for each in chosen if each.aggregation == "UniqueCount"]
+    distinct: dict[tuple[Any, ...], int] = {}
+    if counted:
+        found = tx.execute(_DISTINCT, {**values, "counted": counted})
+        distinct = {_cell_key(row[:6]): row[6] for row in found}
+    keyed = [(_cell_key(row[:6]), _figures(row[6:])) for row in cells]
+    totals = [UsageCell(*key, figures, distinct.get(key, 0)) for key, figures in keyed]
+    prorated = () if grouping.day else totals
+    bound = _bound_days(tx, prorated, meters=meters, payers=payers)
+    return total_up(totals, grouping, meters=meters, bound=bound)
+
+
+# One row a cell: an account, project, meter, the dimensions asked for, those that make series, and the window. Labels
+# are picked once for each dimension set, after the rows of a set have been added up.
+_CHOSEN: LiteralString = (
+    "payers as (select * from unnest(%(accounts)s::int[], %(invoice_days)s::int[]) as a (account, invoice_day)), "
+    "measures as (select meter, daily, split::jsonb as split from unnest(%(meters)s::int[], %(daily)s::bool[], "
+    "%(split)s::text[]) as m (meter, daily, split))"
+)
+_WINDOW: LiteralString = (
+    "case when daily then day else "
+    "date_trunc('month', (day - (invoice_day - 1))::timestamp)::date + (invoice_day - 1) end"
+)
+_WITHIN: LiteralString = (
+    "join payers using (account) join measures using (meter) "
+    "where day >= %(first)s and day < %(end)s and (%(projects)s::int[] is null or project = any (%(projects)s))"
+)
+_LABELS: LiteralString = (
+    "labels as (select p.meter, p.dimensions, "
+    "(select coalesce(jsonb_agg(s.dimensions -> name order by place), '[]') "
+    "from jsonb_array_elements_text(%(shown)s::jsonb) with ordinality as w (name, place)) as shown, "
+    "(select coalesce(jsonb_agg(s.dimensions -> name order by place), '[]') "
+    "from jsonb_array_elements_text(m.split) with ordinality as w (name, place)) as split "
+    "from (select distinct meter, dimensions from parts) p join measures m using (meter) "
+    "left join usage.dimension_sets s on s.hash = p.dimensions)"
+)
+_BY_CELL: LiteralString = "account, project, meter, shown, split, starts"
+_CELLS: LiteralString = (
+    f"with {_CHOSEN}, parts as materialized ("
+    f"select account, project, meter, dimensions, {_WINDOW} as starts, {_FIGURES} from ("
+    f"select {_COLUMNS} from usage.rollups union all select {_COLUMNS} from usage.deltas) used {_WITHIN} "
+    f"group by account, project, meter, dimensions, starts), {_LABELS} "
+    f"select {_BY_CELL}, {_FIGURES} from parts join labels using (meter, dimensions) "
+    f"group by {_BY_CELL} order by {_BY_CELL} limit %(limit)s"
+)
+_DISTINCT: LiteralString = (
+    f"with {_CHOSEN}, parts as materialized ("
+    f"select distinct account, project, meter, dimensions, {_WINDOW} as starts, key from ("
+    "select account, project, meter, dimensions, day, key from usage.distinct_keys "
+    "union all select account, project, meter, dimensions, day, key from usage.distinct_key_deltas) used "
+    f"{_WITHIN} and meter = any (%(counted)s)), {_LABELS} "
+    f"select {_BY_CELL}, count(distinct key) from parts join labels using (meter, dimensions) group by {_BY_CELL}"
+)
+
+
+def _cell_key(
+    row: Sequence[Any],
+) -> tuple[int, int, int, tuple[str | None, ...], tuple[str | None, ...], date]:
+    account, project, meter, shown, split, starts = row
+    return account, project, meter, tuple(shown), tuple(split), starts
+
+
+def _bound_days(
+    tx: Tx, cells: Iterable[UsageCell], *, meters: Mapping[int, Meter], payers: Mapping[int, Account]
+) -> Mapping[tuple[int, date], Mapping[int, tuple[int, int]]]:
+    """What values of whole periods are prorated by, where there are any."""
+    prorated = {
+        (cell.account, cell.window)
+        for cell in cells
+        if is_prorated(meters[cell.meter].aggregation, meters[cell.meter].window)
+    }
+    windows = [(payers[number], first, next_month(first)) for number, first in prorated]
+    return accounts.count_bound_days(tx, windows=windows)
+
+
+def _figures(row: Sequence[Any]) -> Figures:
+    total, count, low, high, last, last_at, last_id = row
+    return Figures(int(total), count, low, high, last, last_at, last_id)
 
 
 def _meter_names(tx: Tx) -> dict[int, str]:
@@ -344,25 +430,6 @@ def count_quarantined(tx: Tx, *, wanted: QuarantineFilter) -> int:
     return 0 if row is None else row[0]
 
 
-def measure_quarantine(tx: Tx) -> dict[str, tuple[int, float]]:
-    """By reason, how many events wait, and for how many seconds the first of them has; by the database's clock."""
-    rows = tx.execute(
-        "select reason, count(*), greatest(0, extract(epoch from now() - min(received_at)))::float8 "
-        "from usage.quarantine group by reason"
-    )
-    return {reason: (events, oldest_s) for reason, events, oldest_s in rows}
-
-
-def measure_replays(tx: Tx) -> tuple[int, float]:
-    """How many replays run, and for how many seconds the slowest of them has not come further; 0 without any."""
-    row = tx.execute(
-        "select count(*), greatest(0, coalesce(extract(epoch from now() - min(updated_at)), 0))::float8 "
-        "from usage.replays where state = 'running'"
-    ).fetchone()
-    assert row is not None, "an aggregate has one row"
-    return row[0], row[1]
-
-
 _REPLAY: LiteralString = (
     "select id, organizations, reason, meter, project, received_from, received_to, accept_late, opened_by, opened_at, "
     "state, cursor, total, replayed, kept, duplicate, updated_at, finished_at from usage.replays"
@@ -379,21 +446,6 @@ def list_replays(tx: Tx, *, limit: int) -> tuple[Replay, ...]:
     """The replays that were opened last, the newest first."""
     rows = tx.execute(f"{_REPLAY} order by opened_at desc, id limit %s", (limit,))
     return tuple(map(_replay, rows))
-
-
-def lock_replay(tx: Tx, *, id: UUID) -> Replay | None:
-    """The same as find_replay; nobody else goes on with it until the transaction ends."""
-    row = tx.execute(f"{_REPLAY} where id = %s for update", (id,)).fetchone()
-    return None if row is None else _replay(row)
-
-
-def list_stalled_replays(tx: Tx, *, before: datetime, limit: int) -> tuple[UUID, ...]:
-    """Replays that run but have not come further since `before`."""
-    rows = tx.execute(
-        "select id from usage.replays where state = 'running' and updated_at < %s order by updated_at limit %s",
-        (before, limit),
-    )
-    return tuple(id for (id,) in rows)
 
 
 def _replay(row: tuple[Any, ...]) -> Replay:

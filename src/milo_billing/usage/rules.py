@@ -1,19 +1,23 @@
-"""Pure decisions of the usage slice: in whose name a sender acts; what makes an id, an import or a label the same.
+"""Pure decisions of the usage slice: in whose name a sender acts; what makes an id, an import or a label the same; what
+usage comes to.
 
 Hashes here are part of the stored data: they must not change, nor depend on the process.
 """
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
-from typing import Literal
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from fractions import Fraction
+from typing import Any, Literal
 from uuid import UUID
 
-from milo_billing.catalog.types import Aggregation
+from milo_billing.catalog.types import Aggregation, Meter
+from milo_billing.kernel.aggregation import is_prorated, merged, value
 from milo_billing.kernel.errors import FieldError
 from milo_billing.kernel.ids import ULID, ulid_to_int
 from milo_billing.kernel.quantity import is_int64
+from milo_billing.usage.types import Grouping, UsageCell, UsageTotal
 
 
 def sender_organization(reach: frozenset[int] | Literal["*"]) -> int:
@@ -44,6 +48,24 @@ def text_hash(text: bytes) -> int:
 def canonical_json(value: object) -> bytes:
     """One spelling of a JSON value: sorted keys, no blanks, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def distinct_key(text: bytes) -> bytes:
+    """128 bits that stand for what a UniqueCount meter counts: the text of a label, or a resource's identity."""
+    return hashlib.blake2b(text, digest_size=16, person=b"distinct key").digest()
+
+
+def resource_identity(resource: Mapping[str, object]) -> bytes | None:
+    """What makes a resource the same resource: its uid, else group, kind, namespace and name; None without a name.
+
+    Its labels are not part of it: they change while the resource stays what it is.
+    """
+    uid, name = resource.get("uid"), resource.get("name")
+    if isinstance(uid, str) and uid:
+        return uid.encode()
+    if not isinstance(name, str) or not name:
+        return None
+    return canonical_json([resource.get(part) or "" for part in ("group", "kind", "namespace", "name")])
 
 
 def import_identity(*, digest: bytes, mapping: Mapping[str, object]) -> bytes:
@@ -107,3 +129,44 @@ def correction_errors(
     if aggregation == "Count" and counted + quantity < 0:
         message = f"Invalid value: {quantity}: only {counted} events were counted on that day"
         yield FieldError("spec.quantity", "FieldValueInvalid", message)
+
+
+def total_up(
+    cells: Iterable[UsageCell],
+    grouping: Grouping,
+    *,
+    meters: Mapping[int, Meter],
+    bound: Mapping[tuple[int, date], Mapping[int, tuple[int, int]]],
+) -> tuple[UsageTotal, ...]:
+    """The totals of these cells, in their order: values by the meter's aggregation, added up over series and windows.
+
+    `bound` prorates values of whole periods, by account and the period's first day, as bills do; a project that it does
+    not name was the account's throughout. By day nothing is prorated.
+    """
+    groups: dict[tuple[Any, ...], list[UsageCell]] = {}
+    for cell in cells:
+        project = cell.project if grouping.project else None
+        day = cell.window if grouping.day else None
+        groups.setdefault((cell.account, project, cell.meter, cell.shown, day), []).append(cell)
+    totals: list[UsageTotal] = []
+    for (account, project, number, shown, day), found in groups.items():
+        meter = meters[number]
+        prorated = not grouping.day and is_prorated(meter.aggregation, meter.window)
+        quantity: int | Fraction = 0
+        for cell in found:
+            worth = value(meter.aggregation, cell.figures, distinct=cell.distinct)
+            if prorated:
+                worth *= Fraction(*bound.get((account, cell.window), {}).get(cell.project, (1, 1)))
+            quantity += worth
+        totals.append(
+            UsageTotal(
+                account=account,
+                project=project,
+                meter=meter,
+                day=day,
+                dimensions=dict(zip(grouping.dimensions, shown, strict=True)),
+                quantity=quantity,
+                figures=merged(cell.figures for cell in found),
+            )
+        )
+    return tuple(totals)

@@ -37,6 +37,8 @@ _COPY_END: Final = b"\xff\xff"
 EVENT_COLUMNS: Final = (
     "id, event_at, received_at, account, project, meter, day, dimensions, value, resource, digest"
 )
+KEYED_EVENT_COLUMNS: Final = f"{EVENT_COLUMNS}, distinct_key"
+DISTINCT_KEY_COLUMNS: Final = "account, day, project, meter, dimensions, key, events"
 DELTA_COLUMNS: Final = (
     "account, day, project, meter, dimensions, sum, count, min, max, last, last_at, last_id"
 )
@@ -197,6 +199,16 @@ def copy_events(tx: Tx, rows: bytes) -> None:
     copy_rows(tx, f"usage.events ({EVENT_COLUMNS})", rows)
 
 
+def copy_keyed_events(tx: Tx, rows: bytes) -> None:
+    """Append rows of KEYED_EVENT_COLUMNS. Raises UniqueViolation if one of the ids has come in meanwhile."""
+    copy_rows(tx, f"usage.events ({KEYED_EVENT_COLUMNS})", rows)
+
+
+def copy_distinct_keys(tx: Tx, rows: bytes) -> None:
+    """Append rows of DISTINCT_KEY_COLUMNS."""
+    copy_rows(tx, f"usage.distinct_key_deltas ({DISTINCT_KEY_COLUMNS})", rows)
+
+
 def copy_deltas(tx: Tx, rows: bytes) -> None:
     """Append rows of DELTA_COLUMNS."""
     copy_rows(tx, f"usage.deltas ({DELTA_COLUMNS})", rows)
@@ -340,8 +352,8 @@ def lock_compaction(tx: Tx) -> None:
 def compact(tx: Tx) -> int:
     """Move the deltas into the roll-ups; returns how many deltas there were. None to move while another does it.
 
-    One statement: a reader sees a delta either in one place or in the other. Rows that are being written meanwhile
-    are not seen, and stay for the next time.
+    One statement for the roll-ups and one for distinct keys, in one transaction: a reader sees a delta either in one
+    place or in the other. Rows that are being written meanwhile are not seen, and stay for the next time.
     """
     locked = tx.execute("select pg_try_advisory_xact_lock(%s)", (_COMPACTION_LOCK,)).fetchone()
     if locked is None or not locked[0]:
@@ -366,6 +378,16 @@ def compact(tx: Tx) -> int:
         "returning 1) select count(*) from moved"
     )
     row = tx.execute(moved).fetchone()
+    moved_keys: LiteralString = (
+        "with moved as (delete from usage.distinct_key_deltas returning *) "
+        f"insert into usage.distinct_keys as k ({DISTINCT_KEY_COLUMNS}) "
+        "select account, day, project, meter, dimensions, key, sum(events)::bigint from moved "
+        "group by account, day, project, meter, dimensions, key "
+        "order by account, day, project, meter, dimensions, key "
+        "on conflict (account, day, project, meter, dimensions, key) do update "
+        "set events = k.events + excluded.events"
+    )
+    tx.execute(moved_keys)
     return 0 if row is None else row[0]
 
 
@@ -374,7 +396,8 @@ def vacuum_deltas(tx: Tx, *, shrink: bool) -> None:
 
     `tx` is in autocommit and outside a transaction.
     """
-    tx.execute("vacuum (truncate on) usage.deltas" if shrink else "vacuum (truncate off) usage.deltas")
+    tables = "usage.deltas, usage.distinct_key_deltas"
+    tx.execute(f"vacuum (truncate on) {tables}" if shrink else f"vacuum (truncate off) {tables}")
 
 
 # -- file imports
@@ -501,83 +524,4 @@ def insert_replay(tx: Tx, replay: Replay) -> None:
             replay.updated_at,
             replay.finished_at,
         ),
-    )
-
-
-def list_replayable(tx: Tx, replay: Replay, *, limit: int) -> list[tuple[UUID, int]]:
-    """The next events of the replay in order of id, each with its size in bytes; nothing is locked."""
-    return tx.execute(
-        "select id, octet_length(event) from usage.quarantine where id > %(cursor)s and received_at <= %(opened_at)s "
-        "and (%(organizations)s::bigint[] is null or owner_org = any (%(organizations)s)) "
-        f"and {QUARANTINE_FILTER} order by id limit %(limit)s",
-        {
-            **quarantine_parameters(replay.filter),
-            "cursor": replay.cursor,
-            "opened_at": replay.opened_at,
-            "organizations": None if replay.organizations is None else list(replay.organizations),
-            "limit": limit,
-        },
-    ).fetchall()
-
-
-def lock_quarantined(tx: Tx, *, ids: Sequence[UUID]) -> list[QuarantinedEvent]:
-    """Those of the events that are still quarantined, by id; nobody else moves them until the transaction ends."""
-    rows = tx.execute(
-        "select id, owner_org, reason, detail, coalesce(meter, ''), coalesce(project, ''), event_at, received_at, "
-        "digest, event from usage.quarantine where id = any (%s) order by id for update",
-        (list(ids),),
-    )
-    return [QuarantinedEvent(*row[:9], event=bytes(row[9])) for row in rows]
-
-
-def lock_open_days(tx: Tx, *, days: Sequence[date]) -> frozenset[date]:
-    """Those of the days of id time that take events; none of them is sealed until the transaction ends."""
-    rows = tx.execute(
-        "select day from usage.days where day = any (%s) and sealed_at is null order by day for share",
-        (list(days),),
-    )
-    return frozenset(day for (day,) in rows)
-
-
-def delete_quarantined(tx: Tx, *, ids: Sequence[UUID]) -> None:
-    """Take events out of quarantine, which the same transaction has stored, or found stored."""
-    tx.execute("delete from usage.quarantine where id = any (%s)", (list(ids),))
-
-
-def update_quarantined(tx: Tx, rows: Sequence[tuple[UUID, int, str, str]]) -> None:
-    """Say anew whose the events are and why they wait: (id, organization, reason, detail)."""
-    tx.execute(
-        "update usage.quarantine q set owner_org = t.owner_org, reason = t.reason, detail = t.detail "
-        "from unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[]) as t (id, owner_org, reason, detail) "
-        "where q.id = t.id",
-        tuple([row[i] for row in rows] for i in range(4)),
-    )
-
-
-def insert_replayed(tx: Tx, rows: Sequence[tuple[UUID, int, str]], *, replay: UUID, at: datetime) -> None:
-    """Note when events began to count: (id, account, former reason)."""
-    tx.execute(
-        "insert into usage.replayed (id, account, replay, reason, replayed_at) "
-        "select t.id, t.account, %s, t.reason, %s "
-        "from unnest(%s::uuid[], %s::int[], %s::text[]) as t (id, account, reason)",
-        (replay, at, *([row[i] for row in rows] for i in range(3))),
-    )
-
-
-def advance_replay(
-    tx: Tx, *, id: UUID, cursor: UUID, replayed: int, kept: int, duplicate: int, at: datetime
-) -> None:
-    """The replay has come to `cursor`, with so many more of each."""
-    tx.execute(
-        "update usage.replays set cursor = %s, replayed = replayed + %s, kept = kept + %s, duplicate = duplicate + %s, "
-        "updated_at = %s where id = %s",
-        (cursor, replayed, kept, duplicate, at, id),
-    )
-
-
-def finish_replay(tx: Tx, *, id: UUID, at: datetime) -> None:
-    """The replay has nothing more before it."""
-    tx.execute(
-        "update usage.replays set state = 'finished', finished_at = %s, updated_at = %s where id = %s",
-        (at, at, id),
     )

@@ -6,10 +6,12 @@ Values only. The words follow `docs/glossary.md`; the reason codes are part of t
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any, Final, Literal, TypeAlias
+from fractions import Fraction
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
-from milo_billing.catalog.types import Aggregation
+from milo_billing.catalog.types import Aggregation, Meter
+from milo_billing.kernel.aggregation import Figures
 from milo_billing.kernel.errors import BadRequest, Conflict, NotFound
 from milo_billing.kernel.ids import int_to_ulid
 
@@ -48,6 +50,8 @@ CHUNK_ROWS_MAX: Final = 5_000
 
 ChangeCause: TypeAlias = Literal["late", "void", "correction"]
 """What reached a day that had been invoiced: an event that came late, a void, a correction."""
+QUANTITY_PLACES_MAX: Final = 12
+"""Decimals of a quantity that has no end, where it is shown."""
 
 FUTURE_S_MAX: Final = 3_600
 """How far an event's time, or its id's, may lie ahead of the receipt, in seconds: clocks of senders differ."""
@@ -126,12 +130,20 @@ class Acknowledged:
         return self.accepted + self.quarantined + self.duplicate
 
 
+class AccountRow(NamedTuple):
+    """A row among those of an account's roll-up: billing day, project, meter, and the hash of the dimension set."""
+
+    day: date
+    project: int
+    meter: int
+    dimensions: int
+
+
 @dataclass(frozen=True, slots=True)
 class UsageRow:
     """Rolled-up usage of one (account, project, meter, dimension set, billing day).
 
-    `day` is a day of the account's zone. `sum` may exceed int64. `last` is the value of the latest event by event
-    time, then id; `last_at` its time.
+    `day` is a day of the account's zone. `figures.sum` may exceed int64.
     """
 
     account: int
@@ -141,27 +153,57 @@ class UsageRow:
     dimensions: Mapping[str, str]
     dimensions_hash: int
     day: date
-    sum: int
-    count: int
-    min: int
-    max: int
-    last: int
-    last_at: datetime
+    figures: Figures
+
+    @property
+    def key(self) -> AccountRow:
+        """Which row it is, among those of its account."""
+        return AccountRow(self.day, self.project, self.meter, self.dimensions_hash)
 
 
 @dataclass(frozen=True, slots=True)
-class UsageTotal:
-    """Usage of a project and a meter, over all dimension sets; `day` is None where days are summed up."""
+class Grouping:
+    """What totals of usage are told apart by, beside account and meter."""
+
+    project: bool = True
+    day: bool = False
+    dimensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCell:
+    """One series in one window, as far as it belongs to one total: what a value is taken of.
+
+    `shown` are the values of the dimensions that totals are told apart by, `split` those of the meter's `seriesBy`.
+    `window` is its first day: a billing day, or the day on which a rating period begins.
+    """
 
     account: int
     project: int
     meter: int
-    meter_name: str
+    shown: tuple[str | None, ...]
+    split: tuple[str | None, ...]
+    window: date
+    figures: Figures
+    distinct: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTotal:
+    """Usage of a meter by what was asked for. `quantity` is by the meter's own aggregation, in its unit, exact: over a
+    rating period what is billed. By day it is the value of the day alone.
+
+    `project` and `day` are None where they are summed up; a dimension is None where events did not have it. `figures`
+    are of all the events.
+    """
+
+    account: int
+    project: int | None
+    meter: Meter
     day: date | None
-    sum: int
-    count: int
-    min: int
-    max: int
+    dimensions: Mapping[str, str | None]
+    quantity: int | Fraction
+    figures: Figures
 
 
 @dataclass(frozen=True, slots=True)

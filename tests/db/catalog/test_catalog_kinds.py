@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from milo_billing.catalog import reads
-from milo_billing.catalog.resources import MeterDefinition, PriceBook, Service, Sku
+from milo_billing.catalog.resources.kinds import MeterDefinition, PriceBook, Service, Sku
 from milo_billing.catalog.types import Meter, QuantityRounding
 from milo_billing.directory import reads as directory
 from milo_billing.infra.database import EVERYWHERE
@@ -192,13 +192,6 @@ def test_what_is_wrong_with_a_sku_is_told_at_once(catalog: World):
         'spec.pricingUnit: Invalid value: "GBy": a quantity in "{token}" cannot be converted to "GBy": one measures '
         "a plain number, the other bit",
     ]
-
-
-def test_only_what_pricing_can_charge_for_is_sold(world: World):
-    measurement = {"aggregation": "Max", "unit": "By"}
-    world.create(MeterDefinition, "peak", {"meterName": "peak", "measurement": measurement})
-    (error,) = world.refusals(Sku, "peak", sku_spec("peak", unit="GBy"))
-    assert error.endswith("the meter aggregates by Max; what can be charged for is Sum and Count")
 
 
 def test_a_sku_is_immutable_once_it_stands_in_a_published_book(catalog: World):

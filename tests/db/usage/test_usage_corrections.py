@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from milo_billing.accounts import operations as accounts
-from milo_billing.catalog import resources as catalog
+from milo_billing.catalog.resources import kinds as catalog
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.kernel.errors import Conflict, Invalid
 from milo_billing.kernel.ids import ulid

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from milo_billing.catalog import resources as catalog
+from milo_billing.catalog.resources import kinds as catalog
 from milo_billing.kernel.ids import ulid, uuid7
 from milo_billing.kernel.quantity import INT64_MAX, INT64_MIN
 from milo_billing.usage import store

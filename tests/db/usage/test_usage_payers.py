@@ -5,7 +5,7 @@ from threading import Event, Thread
 
 from milo_billing.accounts import operations as accounts
 from milo_billing.accounts import reads as account_reads
-from milo_billing.catalog import resources as catalog
+from milo_billing.catalog.resources import kinds as catalog
 from milo_billing.directory import resources as directory
 from milo_billing.usage.rules import sender_organization
 from tests.usage_world import CPU, HOUR, UsageWorld, meter_spec

@@ -9,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 
-from milo_billing.catalog import resources as catalog
+from milo_billing.catalog.resources import kinds as catalog
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import new_uid, random_bits

@@ -246,13 +246,18 @@ def test_usage_is_read_by_project_meter_and_day(usage: UsageWorld, api: httpx.Cl
     usage.ingest([usage.event(value="5"), usage.event(value="7"), usage.event(meter=BYTES, value="9" * 19)])
     main = {"namespace": "organization-acme", "account": "main"}
     answer = api.get("/v1/usage", params={"project": "web"}).json()
-    assert answer["items"] == [
-        {**main, "project": "web", "meter": CPU, "sum": "12", "count": 2, "min": "5", "max": "7"},
-    ]
+    figures = {
+        "aggregation": "Sum",
+        "quantity": "12",
+        "unit": "1",
+        "sum": "12",
+        "count": 2,
+        "min": "5",
+        "max": "7",
+    }
+    assert answer["items"] == [{**main, "project": "web", "meter": CPU, **figures}]
     by_day = api.get("/v1/usage", params={"meter": CPU, "groupBy": "day", "account": "main"}).json()
-    assert by_day["items"] == [
-        {**main, "meter": CPU, "day": "2026-10-01", "sum": "12", "count": 2, "min": "5", "max": "7"}
-    ]
+    assert by_day["items"] == [{**main, "meter": CPU, "day": "2026-10-01", **figures}]
     later = {"from": "2026-10-02", "to": "2026-10-03"}
     assert api.get("/v1/usage", params=later).json() == {"items": []}
     assert api.get("/v1/usage", params={"project": "nobody"}).status_code == 404

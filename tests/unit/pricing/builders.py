@@ -1,14 +1,16 @@
 """Short ways to say a price, a Sku, a book and some usage; what a test does not assert has a default here."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
-from milo_billing.catalog.types import Aggregation, Book, Price, QuantityRounding, Sku, Tier
+from milo_billing.catalog.types import Book, Meter, Price, QuantityRounding, Sku, Tier
+from milo_billing.kernel.aggregation import Aggregation, Figures
 from milo_billing.kernel.money import Money, settle
 from milo_billing.pricing.rules.lines import rate
-from milo_billing.pricing.types import RateCard, RatedLine, Rating, UsageQuantity
+from milo_billing.pricing.types import Cell, CountDistinct, RateCard, RatedLine, Rating, UsageQuantity
 
 FIRST_DAY, END_DAY = date(2026, 10, 1), date(2026, 11, 1)
 
@@ -85,6 +87,11 @@ def book(*prices: Price, number: int = 1, since: date = date(2026, 1, 1), curren
     return Book(number, f"list-{number}", "list", since, currency, prices)
 
 
+def meter(name: str = "requests", aggregation: Aggregation = "Sum", **measurement: Any) -> Meter:
+    key = "user" if aggregation == "UniqueCount" else None
+    return Meter(1, name, "Published", aggregation, "1", (), unique_key=key, **measurement)
+
+
 def card(
     books: Iterable[Book], skus: Iterable[Sku] = (), aggregations: Mapping[str, Aggregation] | None = None
 ) -> RateCard:
@@ -94,7 +101,10 @@ def card(
         currency=books[0].currency,
         books=books,
         skus=known,
-        aggregations=aggregations or {one.meter_name: "Sum" for one in known.values()},
+        meters={
+            one.meter_name: meter(one.meter_name, (aggregations or {}).get(one.meter_name, "Sum"))
+            for one in known.values()
+        },
     )
 
 
@@ -107,11 +117,21 @@ def usage(
     events: int = 1,
     **dimensions: str,
 ) -> UsageQuantity:
-    return UsageQuantity(project, meter, tuple(sorted(dimensions.items())), day, units, events)
+    return UsageQuantity(project, meter, tuple(sorted(dimensions.items())), day, Figures(units, events))
 
 
-def rate_october(usage: Iterable[UsageQuantity], card: RateCard) -> Rating:
-    return rate(usage, card, first_day=FIRST_DAY, end_day=END_DAY)
+def nothing_distinct(cells: Sequence[Cell]) -> Sequence[int]:
+    raise AssertionError(f"no meter of this test counts distinct keys: {cells}")
+
+
+def rate_october(
+    usage: Iterable[UsageQuantity],
+    card: RateCard,
+    *,
+    bound: Mapping[int, tuple[int, int]] | None = None,
+    distinct: CountDistinct = nothing_distinct,
+) -> Rating:
+    return rate(usage, card, first_day=FIRST_DAY, end_day=END_DAY, bound=bound or {}, distinct=distinct)
 
 
 def rate_units(

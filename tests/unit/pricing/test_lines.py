@@ -1,5 +1,6 @@
 """What usage costs: one line a Sku and price, the order inside a line, and who bears it."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -234,9 +235,10 @@ def test_a_count_meter_charges_events_whatever_their_values() -> None:
     assert (line.metered, line.events, line.amount) == (3, 3, usd("3"))
 
 
-def test_a_meter_that_cannot_be_priced_says_so() -> None:
-    with pytest.raises(UnableToRate, match="meter requests aggregates by Max"):
-        rate_october([usage(1)], card([book(per_unit("1"))], aggregations={"requests": "Max"}))
+def test_usage_of_a_meter_that_is_not_defined_cannot_be_priced() -> None:
+    undefined = replace(card([book(per_unit("1"))]), meters={})
+    with pytest.raises(UnableToRate, match="meter requests has usage and a price, but no definition"):
+        rate_october([usage(1)], undefined)
 
 
 def test_an_amount_beyond_64_bits_is_refused() -> None:

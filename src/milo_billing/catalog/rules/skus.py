@@ -6,9 +6,6 @@ from milo_billing.catalog.rules import lifecycle, units, wording
 from milo_billing.catalog.types import IncompatibleUnits, Meter, UnknownUnit
 from milo_billing.kernel.errors import FieldError
 
-PRICED_AGGREGATIONS = ("Sum", "Count")
-"""What pricing can charge for."""
-
 
 def unit_errors(coded: Sequence[tuple[str, str]]) -> Iterator[FieldError]:
     """An error for each unit code, given as (path below spec, code), that UCUM does not have."""
@@ -22,16 +19,19 @@ def unit_errors(coded: Sequence[tuple[str, str]]) -> Iterator[FieldError]:
 def sku_errors(
     meter: Meter, *, match: Mapping[str, Sequence[str]], pricing_unit: str
 ) -> Iterator[FieldError]:
-    """What stands against selling usage of the meter so: how it adds up, its dimensions, its unit."""
-    if meter.aggregation not in PRICED_AGGREGATIONS:
-        can = " and ".join(PRICED_AGGREGATIONS)
-        message = f"the meter aggregates by {meter.aggregation}; what can be charged for is {can}"
-        yield wording.invalid("spec.meter.meterName", meter.meter_name, message)
+    """What stands against selling usage of the meter so: its dimensions and bands, its unit."""
     for dimension, values in sorted(match.items()):
         path = f"spec.meter.match.{dimension}"
-        if dimension not in meter.dimensions:
-            declared = ", ".join(meter.dimensions) or "none"
+        if dimension not in meter.labels:
+            declared = ", ".join(meter.labels) or "none"
             yield wording.invalid(path, dimension, f"meter {meter.meter_name} declares {declared}")
+        for bands in meter.bands:
+            if bands.dimension == dimension:
+                unknown = [value for value in values if value not in bands.names]
+                names = ", ".join(dict.fromkeys(bands.names))
+                yield from (
+                    wording.invalid(path, value, f"is no band; there are {names}") for value in unknown
+                )
         if not values:
             yield wording.required(path, "at least one value; leave the dimension out to match them all")
         yield from lifecycle.repeated(f"meter.match.{dimension}", values)

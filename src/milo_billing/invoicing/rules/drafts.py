@@ -99,7 +99,7 @@ def _shares(line: RatedLine) -> tuple[DraftShare, ...]:
         DraftShare(
             project=share.project,
             dimensions=part.dimensions,
-            metered=part.metered,
+            metered=shown_decimal(Fraction(part.metered), places_max=QUANTITY_PLACES_MAX),
             quantity=shown_decimal(part.metered * factor, places_max=QUANTITY_PLACES_MAX),
             amount_minor=part.amount_minor,
         )
@@ -108,5 +108,5 @@ def _shares(line: RatedLine) -> tuple[DraftShare, ...]:
     ]
     if line.own_minor:
         none = shown_decimal(Fraction(0), places_max=QUANTITY_PLACES_MAX)
-        shares.append(DraftShare(None, (), 0, none, line.own_minor))
+        shares.append(DraftShare(None, (), none, none, line.own_minor))
     return tuple(shares)

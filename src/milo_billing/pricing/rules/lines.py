@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import TypeAlias
 
-from milo_billing.catalog.types import Aggregation, Sku
+from milo_billing.catalog.types import Meter, Sku
+from milo_billing.kernel.aggregation import ADDITIVE
 from milo_billing.kernel.quantity import is_int64
 from milo_billing.pricing.rules.charges import charge, charges_at_zero, prepare
 from milo_billing.pricing.rules.quantities import charged_quantity
 from milo_billing.pricing.rules.segments import Segment, price_segments
+from milo_billing.pricing.rules.series import Tally, tally_series
 from milo_billing.pricing.rules.splits import split_line
 from milo_billing.pricing.types import (
+    CountDistinct,
     Dimensions,
     RateCard,
     RatedLine,
@@ -20,53 +22,83 @@ from milo_billing.pricing.types import (
     UsageQuantity,
 )
 
-Tally: TypeAlias = dict[tuple[int, Dimensions], tuple[int, int]]
-"""(project, dimension set) → (metered, events)."""
 
-
-def rate(usage: Iterable[UsageQuantity], card: RateCard, *, first_day: date, end_day: date) -> Rating:
+def rate(
+    usage: Iterable[UsageQuantity],
+    card: RateCard,
+    *,
+    first_day: date,
+    end_day: date,
+    bound: Mapping[int, tuple[int, int]],
+    distinct: CountDistinct,
+) -> Rating:
     """Every line that the account owes for its usage on the days `[first_day, end_day)`.
 
     A Sku has a line if it was used, or if its price charges at zero. Usage that no Sku matches on its day
-    comes back as unpriced. Raises UnableToRate where usage matches two Skus of one book, where a meter counts
-    in a way that cannot be priced, and where an amount does not fit in 64 bits.
+    comes back as unpriced. `bound` says for how many of the days the account pays for a project (all, where it is
+    missing), `distinct` counts keys. Raises UnableToRate where usage matches two Skus of one book, where a meter is
+    not defined, and where an amount does not fit in 64 bits.
     """
     segments = price_segments(card, first_day=first_day, end_day=end_day)
-    used, unpriced = _assign(usage, segments, aggregations=card.aggregations)
+    used, unpriced = _assign(usage, segments, meters=card.meters)
+    tallies = {
+        segment: _tally(rows, card.meters[segment.sku.meter_name], bound=bound, distinct=distinct)
+        for segment, rows in used.items()
+    }
     lines = tuple(
-        _line(segment, used.get(segment, {}), card=card)
+        _line(segment, tallies.get(segment, {}), card=card)
         for segment in segments
-        if segment in used or charges_at_zero(segment.price)
+        if segment in tallies or charges_at_zero(segment.price)
     )
     return Rating(card.currency, lines, unpriced)
 
 
+def _tally(
+    rows: Tally | list[UsageQuantity],
+    meter: Meter,
+    *,
+    bound: Mapping[int, tuple[int, int]],
+    distinct: CountDistinct,
+) -> Tally:
+    return rows if isinstance(rows, dict) else tally_series(rows, meter=meter, bound=bound, distinct=distinct)
+
+
 def _assign(
-    usage: Iterable[UsageQuantity], segments: Sequence[Segment], *, aggregations: Mapping[str, Aggregation]
-) -> tuple[dict[Segment, Tally], tuple[Unpriced, ...]]:
-    """Usage summed per segment, project and dimension set; and what has no price, per meter, project and set."""
+    usage: Iterable[UsageQuantity], segments: Sequence[Segment], *, meters: Mapping[str, Meter]
+) -> tuple[dict[Segment, Tally | list[UsageQuantity]], tuple[Unpriced, ...]]:
+    """Usage per segment, and what has no price, per meter, project and dimension set.
+
+    Additive usage is summed up as it comes, by project and dimension set; of other usage the rows are kept.
+    """
     by_meter: dict[str, list[Segment]] = {}
     for segment in segments:
         by_meter.setdefault(segment.sku.meter_name, []).append(segment)
     matching: dict[tuple[str, Dimensions], list[Segment]] = {}
-    used: dict[Segment, Tally] = {}
+    added: dict[Segment, Tally] = {}
+    kept: dict[Segment, list[UsageQuantity]] = {}
     unpriced: dict[tuple[str, int, Dimensions], tuple[int, int]] = {}
     for row in usage:
-        meter, dimensions = row.meter_name, row.dimensions
-        candidates = matching.get((meter, dimensions))
+        meter_name, dimensions, figures = row.meter_name, row.dimensions, row.figures
+        candidates = matching.get((meter_name, dimensions))
         if candidates is None:
-            candidates = [one for one in by_meter.get(meter, ()) if matches(one.sku, dict(dimensions))]
-            matching[meter, dimensions] = candidates
+            candidates = [one for one in by_meter.get(meter_name, ()) if matches(one.sku, dict(dimensions))]
+            matching[meter_name, dimensions] = candidates
         segment = _holding(candidates, row)
         if segment is None:
-            total, count = unpriced.get((meter, row.project, dimensions), (0, 0))
-            unpriced[meter, row.project, dimensions] = (total + row.sum, count + row.count)
+            total, count = unpriced.get((meter_name, row.project, dimensions), (0, 0))
+            unpriced[meter_name, row.project, dimensions] = (total + figures.sum, count + figures.count)
+            continue
+        meter = meters.get(meter_name)
+        if meter is None:
+            raise UnableToRate(f"meter {meter_name} has usage and a price, but no definition")
+        if meter.aggregation in ADDITIVE:
+            tally = added.setdefault(segment, {})
+            metered, events = tally.get((row.project, dimensions), (0, 0))
+            more = figures.sum if meter.aggregation == "Sum" else figures.count
+            tally[row.project, dimensions] = (metered + more, events + figures.count)
         else:
-            tally = used.setdefault(segment, {})
-            total, count = tally.get((row.project, dimensions), (0, 0))
-            metered = _metered(row, aggregations.get(meter))
-            tally[row.project, dimensions] = (total + metered, count + row.count)
-    return used, tuple(Unpriced(*key, *totals) for key, totals in sorted(unpriced.items()))
+            kept.setdefault(segment, []).append(row)
+    return added | kept, tuple(Unpriced(*key, *totals) for key, totals in sorted(unpriced.items()))
 
 
 def matches(sku: Sku, dimensions: Mapping[str, str]) -> bool:
@@ -88,22 +120,8 @@ def _holding(candidates: Sequence[Segment], row: UsageQuantity) -> Segment | Non
     return first
 
 
-def _metered(row: UsageQuantity, aggregation: Aggregation | None) -> int:
-    match aggregation:
-        case "Sum":
-            return row.sum
-        case "Count":
-            return row.count
-        case None:
-            raise UnableToRate(f"meter {row.meter_name} has usage and a price, but no definition")
-        case _:
-            raise UnableToRate(
-                f"meter {row.meter_name} aggregates by {aggregation}, which cannot be priced: only Sum and Count can"
-            )
-
-
 def _line(segment: Segment, tally: Tally, *, card: RateCard) -> RatedLine:
-    metered = sum(total for total, _ in tally.values())
+    metered = sum((total for total, _ in tally.values()), 0)
     prepared = prepare(segment.price, currency=card.currency)
     quantity = charged_quantity(metered, sku=segment.sku)
     parts = charge(prepared, quantity)

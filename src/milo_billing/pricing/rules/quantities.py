@@ -4,9 +4,10 @@ from fractions import Fraction
 
 from milo_billing.catalog.types import QuantityRounding, Sku
 from milo_billing.kernel.money import half_up
+from milo_billing.pricing.types import Metered
 
 
-def charged_quantity(metered: int, *, sku: Sku) -> Fraction:
+def charged_quantity(metered: Metered, *, sku: Sku) -> Fraction:
     """The quantity in the Sku's pricing unit, exact unless the Sku rounds.
 
     It is the aggregate that is rounded, never one event. Corrections can take a period below nothing; what is

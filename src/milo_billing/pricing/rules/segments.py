@@ -8,7 +8,8 @@ with until the end.
 from dataclasses import dataclass
 from datetime import date
 
-from milo_billing.catalog.types import Aggregation, Book, Price, Sku
+from milo_billing.catalog.types import Book, Price, Sku
+from milo_billing.kernel.aggregation import ADDITIVE, Aggregation
 from milo_billing.pricing.types import RateCard, UnableToRate
 
 
@@ -38,9 +39,9 @@ def price_segments(card: RateCard, *, first_day: date, end_day: date) -> tuple[S
             raise UnableToRate(
                 f"the price book {changes[-1][1].book_name} prices Sku {name}, which does not exist"
             )
-        segments += _sku_segments(
-            sku, versions, aggregation=card.aggregations.get(sku.meter_name), end_day=end_day
-        )
+        meter = card.meters.get(sku.meter_name)
+        aggregation = None if meter is None else meter.aggregation
+        segments += _sku_segments(sku, versions, aggregation=aggregation, end_day=end_day)
     return tuple(segments)
 
 
@@ -86,5 +87,5 @@ def changes_on_the_day(price: Price, *, aggregation: Aggregation | None) -> bool
         and not price.included_quantity
         and price.minimum is None
         and price.maximum is None
-        and aggregation in ("Sum", "Count")
+        and aggregation in ADDITIVE
     )

@@ -10,15 +10,15 @@ from operator import itemgetter
 from typing import TypeAlias, TypeVar
 
 from milo_billing.kernel.money import allocate
-from milo_billing.pricing.types import Dimensions, DimensionShare, ProjectShare
+from milo_billing.pricing.types import Dimensions, DimensionShare, Metered, ProjectShare
 
-Metered: TypeAlias = Mapping[tuple[int, Dimensions], tuple[int, int]]
+Used: TypeAlias = Mapping[tuple[int, Dimensions], tuple[Metered, int]]
 """(project, dimension set) → (metered, events)."""
 
 K = TypeVar("K", int, Dimensions)
 
 
-def split_line(amount_minor: int, metered: Metered) -> tuple[tuple[ProjectShare, ...], int]:
+def split_line(amount_minor: int, metered: Used) -> tuple[tuple[ProjectShare, ...], int]:
     """The projects' shares by project number, and what is the account's own because no project used anything.
 
     A project whose corrections outweigh its usage has weight zero, not less.
@@ -34,7 +34,9 @@ def split_line(amount_minor: int, metered: Metered) -> tuple[tuple[ProjectShare,
     return shares, amount_minor - sum(amounts.values())
 
 
-def _project_share(project: int, rows: list[tuple[Dimensions, int, int]], amount_minor: int) -> ProjectShare:
+def _project_share(
+    project: int, rows: list[tuple[Dimensions, Metered, int]], amount_minor: int
+) -> ProjectShare:
     amounts = _allocate_used(amount_minor, [(dimensions, metered) for dimensions, metered, _ in rows])
     return ProjectShare(
         project=project,
@@ -48,7 +50,7 @@ def _project_share(project: int, rows: list[tuple[Dimensions, int, int]], amount
     )
 
 
-def _allocate_used(amount_minor: int, used: Iterable[tuple[K, int]]) -> dict[K, int]:
+def _allocate_used(amount_minor: int, used: Iterable[tuple[K, Metered]]) -> dict[K, int]:
     """Allocate in proportion to usage; nobody gets anything where nobody used anything."""
     weights = [(key, max(metered, 0)) for key, metered in used]
     if not any(weight for _, weight in weights):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account, PayerInterval
 from milo_billing.catalog import reads as catalog
-from milo_billing.catalog.types import Meter
+from milo_billing.catalog.types import Bands, Meter, ResourceType
 from milo_billing.directory import reads as directory
 from milo_billing.directory.types import ProjectEntry
 from milo_billing.infra.database import Tx
@@ -45,12 +45,23 @@ NOTHING_KNOWN: Final = Versions(0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Meters:
-    """Slot 0 is "unknown"; `slot_of` leads from the meter's name to its slot."""
+    """Slot 0 is "unknown"; `slot_of` leads from the meter's name to its slot.
+
+    `unique_key` is what a meter counts (None: nothing distinct), `bands` decide further dimensions, and `resources`
+    lead from the (group, kind) that a meter may be measured on to its labels (None: any). The masks say where these
+    have to be looked at: in most groups nowhere.
+    """
 
     slot_of: Mapping[str, int]
     numbers: I32
     hashes: U64
     dimensions: tuple[frozenset[str], ...]
+    unique_key: tuple[str | None, ...]
+    bands: tuple[tuple[Bands, ...], ...]
+    resources: tuple[Mapping[tuple[str, str], frozenset[str]] | None, ...]
+    keyed: Mask
+    banded: Mask
+    typed: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +115,14 @@ class Knowledge:
 
 def nothing() -> Knowledge:
     """Before the first read: no version in the database is so low, so that the first group reads everything."""
-    return Knowledge(NOTHING_KNOWN, _meters(()), _projects(()), _payers((), None), _accounts((), None))
+    return Knowledge(NOTHING_KNOWN, _meters((), ()), _projects(()), _payers((), None), _accounts((), None))
 
 
 def refreshed(tx: Tx, known: Knowledge, versions: Versions, *, projects: bool) -> Knowledge:
     """What is true at `versions`, reading only what differs; projects only if asked, since that reads them all."""
     fresh = replace(known, versions=versions._replace(projects=known.versions.projects))
     if versions.meters != known.versions.meters:
-        fresh = replace(fresh, meters=_meters(catalog.load_meters(tx)))
+        fresh = replace(fresh, meters=_meters(catalog.load_meters(tx), catalog.load_resource_types(tx)))
     if versions.payers != known.versions.payers:
         since = known.versions.payers
         fresh = replace(
@@ -124,14 +135,31 @@ def refreshed(tx: Tx, known: Knowledge, versions: Versions, *, projects: bool) -
     return fresh
 
 
-def _meters(found: Iterable[Meter]) -> Meters:
+def _meters(found: Iterable[Meter], types: Iterable[ResourceType]) -> Meters:
     metered = [meter for meter in found if meter.phase in METERED_PHASES]
+    known = {each.name: each for each in types}
+    resources = (None, *(_admitted(meter, known) for meter in metered))
     return Meters(
         slot_of={meter.meter_name: slot for slot, meter in enumerate(metered, 1)},
         numbers=np.array([0, *(meter.number for meter in metered)], np.int32),
         hashes=np.array([0, *(text_hash(meter.meter_name.encode()) for meter in metered)], np.uint64),
         dimensions=(frozenset(), *(frozenset(meter.dimensions) for meter in metered)),
+        unique_key=(None, *(meter.unique_key for meter in metered)),
+        bands=((), *(meter.bands for meter in metered)),
+        resources=resources,
+        keyed=np.array([False, *(meter.unique_key is not None for meter in metered)], np.bool_),
+        banded=np.array([False, *(bool(meter.bands) for meter in metered)], np.bool_),
+        typed=np.array([each is not None for each in resources], np.bool_),
     )
+
+
+def _admitted(
+    meter: Meter, known: Mapping[str, ResourceType]
+) -> Mapping[tuple[str, str], frozenset[str]] | None:
+    if not meter.resource_types:
+        return None
+    types = [known[name] for name in meter.resource_types if name in known]
+    return {(each.group, each.kind): frozenset(each.labels) for each in types}
 
 
 def _projects(found: Iterable[ProjectEntry]) -> Projects:

@@ -4,7 +4,8 @@ The same labels come again and again, so the bytes as sent lead to the hash of t
 Owns: canonical form, bounds, what is known to be stored. Not: which dimensions a meter declares (knowledge).
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Final, TypeAlias, cast
 
@@ -13,7 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from milo_billing.usage.rules import text_hash
+from milo_billing.usage.rules import distinct_key, resource_identity, text_hash
 
 I64: TypeAlias = NDArray[np.int64]
 U64: TypeAlias = NDArray[np.uint64]
@@ -35,8 +36,8 @@ _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 _decode_object = msgspec.json.Decoder(dict[str, object] | None).decode
 
 
-def canonical_dimensions(raw: bytes) -> bytes:
-    """One spelling of a dimension set. Raises ValueError if it is no object of texts, or over the bounds."""
+def read_labels(raw: bytes) -> dict[str, str]:
+    """The labels of a dimension set. Raises ValueError if they are no object of texts, or over the bounds."""
     labels = {} if raw == b"null" else _decode_labels(raw)
     if len(labels) > DIMENSIONS_MAX:
         raise ValueError(f"{len(labels)} dimensions, at most {DIMENSIONS_MAX} are allowed")
@@ -45,7 +46,12 @@ def canonical_dimensions(raw: bytes) -> bytes:
             raise ValueError(
                 f"dimension {name!r} is over {DIMENSION_CHARACTERS_MAX} characters, or holds a NUL"
             )
-    return orjson.dumps(labels, option=orjson.OPT_SORT_KEYS)
+    return labels
+
+
+def canonical_dimensions(raw: bytes) -> bytes:
+    """One spelling of a dimension set. Raises ValueError as `read_labels` does."""
+    return orjson.dumps(read_labels(raw), option=orjson.OPT_SORT_KEYS)
 
 
 def canonical_resource(raw: bytes) -> bytes:
@@ -53,6 +59,52 @@ def canonical_resource(raw: bytes) -> bytes:
     if len(raw) > RESOURCE_BYTES_MAX:
         raise ValueError(f"the resource is over {RESOURCE_BYTES_MAX} bytes")
     return orjson.dumps(_decode_object(raw), option=orjson.OPT_SORT_KEYS)
+
+
+def split_labels(raw: bytes, name: str) -> tuple[bytes, bytes, bytes | None]:
+    """Canonical JSON of the whole dimension set, of the set without that label, and the label's text if it is there.
+
+    Raises ValueError as `read_labels` does.
+    """
+    labels = read_labels(raw)
+    whole = orjson.dumps(labels, option=orjson.OPT_SORT_KEYS)
+    taken = labels.pop(name, None)
+    if taken is None:
+        return whole, whole, None
+    return whole, orjson.dumps(labels, option=orjson.OPT_SORT_KEYS), taken.encode()
+
+
+def with_labels(raw: bytes, more: Mapping[str, str]) -> bytes:
+    """Canonical JSON of a valid dimension set with further labels in it."""
+    labels = {} if raw == b"null" else _decode_labels(raw)
+    return orjson.dumps({**labels, **more}, option=orjson.OPT_SORT_KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What meters look at in a resource. `labels` None is no map of texts; `key` None is nothing to tell it by."""
+
+    group: str
+    kind: str
+    labels: frozenset[str] | None
+    key: bytes | None
+
+
+def read_resource(raw: bytes) -> Resource:
+    """The resource behind valid bytes."""
+    found: dict[str, object] = _decode_object(raw) or {}
+    labels = found.get("labels")
+    identity = resource_identity(found)
+    named: frozenset[str] | None = frozenset()
+    if labels is not None:
+        texts = cast("dict[object, object]", labels) if isinstance(labels, dict) else {0: 0}
+        named = frozenset(map(str, texts)) if all(isinstance(text, str) for text in texts.values()) else None
+    return Resource(
+        group=str(found.get("group") or ""),
+        kind=str(found.get("kind") or ""),
+        labels=named,
+        key=None if identity is None else distinct_key(identity),
+    )
 
 
 class LabelCache:
@@ -72,6 +124,7 @@ class LabelCache:
         self._fresh.clear()  # labels that stand in quarantined events only are never stored
         self._slot_of: dict[bytes, int] = {}
         self._names: list[frozenset[str]] = []
+        self._resources: dict[int, Resource] = {}
         self._count = 0
         self._hashes: U64 = np.zeros(_ROOM_AT_FIRST, np.uint64)
         self._offered: Mask = np.ones(_ROOM_AT_FIRST, np.bool_)
@@ -86,6 +139,17 @@ class LabelCache:
         for i in missed:
             found[i] = self._slot_of.get(raws[i]) or self._add(raws[i])
         return np.where(found > 0, found - 1, INVALID)
+
+    def more_slots(self, raws: Sequence[bytes]) -> list[int]:
+        """Slots of further labels of the same group, all valid; the slots that it has already hold."""
+        return [(self._slot_of.get(raw) or self._add(raw)) - 1 for raw in raws]
+
+    def resource(self, slot: int, raw: bytes) -> Resource:
+        """What meters look at in the resource in this slot; read once a slot, and only for meters that look."""
+        found = self._resources.get(slot)
+        if found is None:
+            found = self._resources[slot] = read_resource(raw)
+        return found
 
     def _add(self, raw: bytes) -> int:
         try:

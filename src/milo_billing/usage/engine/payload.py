@@ -11,15 +11,18 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from milo_billing.catalog.types import RESOURCE_KEY
 from milo_billing.usage.engine.decode import Event
-from milo_billing.usage.engine.labels import LabelCache
+from milo_billing.usage.engine.knowledge import Meters
+from milo_billing.usage.engine.labels import INVALID, LabelCache, split_labels
 from milo_billing.usage.engine.readings import parse_values
 from milo_billing.usage.engine.screen import Screened
-from milo_billing.usage.rules import text_hash
+from milo_billing.usage.rules import distinct_key, text_hash
 
 I64: TypeAlias = NDArray[np.int64]
 U64: TypeAlias = NDArray[np.uint64]
 Mask: TypeAlias = NDArray[np.bool_]
+Keys: TypeAlias = NDArray[np.bytes_]
 
 _MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 _HALF: Final = np.uint64(32)
@@ -28,40 +31,92 @@ _NO_RESOURCE: Final = np.uint64(text_hash(b"null"))
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """`data` of each event. Slots are those of the caches (labels.INVALID where the labels cannot be used)."""
+    """`data` of each event. Slots are those of the caches (labels.INVALID where the labels cannot be used).
+
+    `dimensions` are the labels that usage is told apart by: of a meter that counts a label, without that one.
+    `sent_hashes` are of the labels as they were sent. `keyed` events count towards the distinct key in `key`.
+    """
 
     value: I64
     integer: Mask
-    dimensions: Sequence[bytes]
+    dimensions: list[bytes]
     dimension_slots: I64
-    dimension_hashes: U64
+    sent_hashes: U64
+    keyed: Mask
+    key: Keys
     resources: Sequence[bytes]
     resource_slots: I64
     resource_hashes: U64
     has_resource: Mask
 
 
-def read_payload(events: Sequence[Event], *, dimensions: LabelCache, resources: LabelCache) -> Payload:
-    """Read `data` of all events."""
+def read_payload(
+    events: Sequence[Event], *, meters: Meters, slots: I64, dimensions: LabelCache, resources: LabelCache
+) -> Payload:
+    """Read `data` of all events; `slots` are those of their meters."""
     data = [event.data for event in events]
     value, integer = parse_values([item.value for item in data])
     dimension_raws = [bytes(item.dimensions) for item in data]
     resource_raws = [bytes(item.resource) for item in data]
+    keyed = np.zeros(len(data), np.bool_)
+    key = np.zeros(len(data), "S16")
+    whole = _take_keys(dimension_raws, meters, slots, keyed, key) if meters.keyed[slots].any() else {}
     dimension_slots = dimensions.slots(dimension_raws)
+    sent_hashes = dimensions.hashes(dimension_slots, dimension_raws)
+    for i, hash in whole.items():
+        sent_hashes[i] = hash
     resource_slots = resources.slots(resource_raws)
     resource_hashes = resources.hashes(resource_slots, resource_raws)
-    resource_hashes = resources.hashes(resource_slots, resource_raws)
-    return Payload(
+    has_resource = resource_hashes != _NO_RESOURCE
+    payload = Payload(
         value=value,
         integer=integer,
         dimensions=dimension_raws,
         dimension_slots=dimension_slots,
-        dimension_hashes=dimensions.hashes(dimension_slots, dimension_raws),
+        sent_hashes=sent_hashes,
+        keyed=keyed,
+        key=key,
         resources=resource_raws,
         resource_slots=resource_slots,
         resource_hashes=resource_hashes,
-        has_resource=resource_hashes != _NO_RESOURCE,
+        has_resource=has_resource,
     )
+    if meters.keyed[slots].any():
+        _take_resources(payload, meters, slots, resources)
+    return payload
+
+
+def _take_keys(raws: list[bytes], meters: Meters, slots: I64, keyed: Mask, key: Keys) -> dict[int, int]:
+    """Take out of the labels what their meters count; the hashes of the whole labels, by event.
+
+    Such labels seldom come again: they are read one by one, and only what is left of them is worth caching.
+    """
+    whole: dict[int, int] = {}
+    places: list[int] = np.flatnonzero(meters.keyed[slots]).tolist()
+    for i in places:
+        name = meters.unique_key[int(slots[i])]
+        if name is None or name == RESOURCE_KEY:
+            continue
+        try:
+            sent, left, text = split_labels(raws[i], name)
+        except (ValueError, TypeError, UnicodeDecodeError):
+            continue  # the labels are INVALID as they are, and quarantined as such
+        if text is not None:
+            whole[i] = text_hash(sent)
+            raws[i] = left
+            keyed[i], key[i] = True, distinct_key(text)
+    return whole
+
+
+def _take_resources(payload: Payload, meters: Meters, slots: I64, resources: LabelCache) -> None:
+    """The resources of meters that count them, as keys."""
+    counts = np.array([name == RESOURCE_KEY for name in meters.unique_key], np.bool_)[slots]
+    readable = counts & payload.has_resource & (payload.resource_slots != INVALID)
+    places: list[int] = np.flatnonzero(readable).tolist()
+    for i in places:
+        found = resources.resource(int(payload.resource_slots[i]), payload.resources[i])
+        if found.key is not None:
+            payload.keyed[i], payload.key[i] = True, found.key
 
 
 def digests(
@@ -87,7 +142,7 @@ def digests(
         subject_hashes,
         times,
         values,
-        payload.dimension_hashes,
+        payload.sent_hashes,
         payload.resource_hashes,
     ):
         digest = (digest ^ part) * _MULTIPLIER

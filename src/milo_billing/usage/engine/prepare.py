@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from milo_billing.kernel.ids import uuid7
 from milo_billing.usage.engine import identifiers
 from milo_billing.usage.engine.attribution import Attributed, attribute
+from milo_billing.usage.engine.bands import band_codes, band_labels
 from milo_billing.usage.engine.days import DAY_US, BillingDays
 from milo_billing.usage.engine.groups import Group
 from milo_billing.usage.engine.knowledge import Knowledge
-from milo_billing.usage.engine.labels import INVALID, dimension_cache, resource_cache
+from milo_billing.usage.engine.labels import INVALID, dimension_cache, resource_cache, with_labels
 from milo_billing.usage.engine.payload import Payload, digests, read_payload, text_hashes
 from milo_billing.usage.engine.prepared import (
     ATTRIBUTION_FAILURE,
@@ -67,8 +68,16 @@ class Preparer:
         `stored_under` are the ids that the events of the group have here already, all different: of a replay.
         """
         screened, fates, rejected = screen(group, limits)
-        payload = read_payload(screened.events, dimensions=self.dimensions, resources=self.resources)
-        rows = self._rows(group, screened, payload, knowledge, limits, stored_under)
+        types = [event.type for event in screened.events]
+        meters = np.fromiter(map(knowledge.meters.slot_of.get, types, repeat(0)), np.int64, len(types))
+        payload = read_payload(
+            screened.events,
+            meters=knowledge.meters,
+            slots=meters,
+            dimensions=self.dimensions,
+            resources=self.resources,
+        )
+        rows, dimension_slots = self._rows(group, screened, payload, knowledge, limits, meters, stored_under)
         first, followers = once_each(rows)
         rows = rows.take(first)
         self._name_foreign(rows)
@@ -81,9 +90,7 @@ class Preparer:
             rejected=rejected,
             rows=rows,
             followers=followers,
-            new_dimensions=self.dimensions.unstored(
-                payload.dimension_slots, payload.dimensions, among=stored
-            ),
+            new_dimensions=self.dimensions.unstored(dimension_slots, payload.dimensions, among=stored),
             new_resources=self.resources.unstored(
                 payload.resource_slots, payload.resources, among=stored[payload.has_resource[stored]]
             ),
@@ -96,13 +103,15 @@ class Preparer:
         payload: Payload,
         knowledge: Knowledge,
         limits: Limits,
+        meters: I64,
         stored_under: Keys | None,
-    ) -> Rows:
-        """One row an event that is not rejected, in the group's order; foreign ones have no id yet."""
+    ) -> tuple[Rows, I64]:
+        """One row an event that is not rejected, in the group's order, and the slot of its dimension set; foreign ones
+        have no id yet.
+        """
         n = len(screened.events)
         types = [event.type for event in screened.events]
         subjects = [event.subject for event in screened.events]
-        meters = np.fromiter(map(knowledge.meters.slot_of.get, types, repeat(0)), np.int64, n)
         projects = np.fromiter(map(knowledge.projects.slot_of.get, subjects, repeat(0)), np.int64, n)
         instant = np.minimum(screened.event_at, screened.received_at)
         senders = [part.request.sender for part in group.parts]
@@ -111,12 +120,13 @@ class Preparer:
         reason = self._reasons(group, screened, payload, knowledge, limits, meters, found)
         reason[list(faulty)] = MALFORMED_DATA
         day = self._days(knowledge, found, reason == GOOD)
+        slots = self._banded(knowledge, meters, payload, found, reason == GOOD)
         if stored_under is None:
             foreign = screened.ids.kind == identifiers.FOREIGN
             key = _keys(group, screened, foreign)
         else:
             foreign, key = np.zeros(n, np.bool_), stored_under[screened.number]
-        return Rows(
+        rows = Rows(
             key=key,
             foreign=foreign,
             id=key,
@@ -128,7 +138,7 @@ class Preparer:
             project=found.project,
             meter=knowledge.meters.numbers[meters],
             day=day,
-            dimensions=payload.dimension_hashes,
+            dimensions=self.dimensions.hashes(slots, payload.dimensions),
             value=payload.value,
             resource=np.where(payload.has_resource, payload.resource_hashes, np.uint64(0)),
             digest=digests(
@@ -138,11 +148,14 @@ class Preparer:
                 subject_hashes=text_hashes(knowledge.projects.hashes, projects, subjects),
                 faulty=faulty,
             ),
-            series=pack_series(found.interval, meters, payload.dimension_slots, day),
+            series=pack_series(found.interval, meters, slots, day),
+            keyed=payload.keyed,
+            distinct=payload.key,
             owner=found.owner,
             timed=screened.timed,
             late=screened.event_at < screened.made_at - LATE_REPORT_US,
         )
+        return rows, slots
 
     def _reasons(
         self,
@@ -162,6 +175,8 @@ class Preparer:
         reason[(screened.event_at < oldest) & ~accept_late] = TOO_LATE
         reason[~payload.integer] = INVALID_VALUE
         reason[~self._declared(knowledge, meters, payload.dimension_slots)] = INVALID_DIMENSIONS
+        reason[knowledge.meters.keyed[meters] & ~payload.keyed] = INVALID_DIMENSIONS
+        reason[~self._measurable(knowledge, meters, payload)] = INVALID_DIMENSIONS
         reason[meters == 0] = UNKNOWN_METER
         reason[~screened.timed | (payload.resource_slots == INVALID)] = MALFORMED_DATA
         return reason
@@ -177,6 +192,57 @@ class Preparer:
             if slot - 1 != INVALID:
                 verdicts[pair] = self.dimensions.names(slot - 1) <= knowledge.meters.dimensions[meter]
         return verdicts[pairs]
+
+    def _measurable(self, knowledge: Knowledge, meters: I64, payload: Payload) -> Mask:
+        """Whether the meter is measured on resources of this type with these labels; once for each that occurs."""
+        good = np.ones(len(meters), np.bool_)
+        looked_at = (
+            knowledge.meters.typed[meters] & payload.has_resource & (payload.resource_slots != INVALID)
+        )
+        where = np.flatnonzero(looked_at)
+        if not len(where):
+            return good
+        pairs, first, place = np.unique(
+            pack_series(meters[where], payload.resource_slots[where]), return_index=True, return_inverse=True
+        )
+        verdicts = np.zeros(len(pairs), np.bool_)
+        occurring: list[int] = where[first].tolist()
+        for verdict, i in enumerate(occurring):
+            allowed = knowledge.meters.resources[int(meters[i])]
+            resource = self.resources.resource(int(payload.resource_slots[i]), payload.resources[i])
+            labels = None if allowed is None else allowed.get((resource.group, resource.kind))
+            verdicts[verdict] = (
+                labels is not None and resource.labels is not None and resource.labels <= labels
+            )
+        good[where] = verdicts[place]
+        return good
+
+    def _banded(
+        self, knowledge: Knowledge, meters: I64, payload: Payload, found: Attributed, good: Mask
+    ) -> I64:
+        """The slots of the dimension sets that good events are rolled up under, bands included.
+
+        What `payload.dimensions` holds of such an event becomes the set with its bands.
+        """
+        slots = payload.dimension_slots
+        looked_at = good & knowledge.meters.banded[meters]
+        if not looked_at.any():
+            return slots
+        slots = slots.copy()
+        present: list[int] = np.unique(meters[looked_at]).tolist()
+        for meter in present:
+            where = np.flatnonzero(looked_at & (meters == meter))
+            bands = knowledge.meters.bands[meter]
+            codes = band_codes(bands, values=payload.value[where], instants=found.instant[where])
+            _, first, place = np.unique(
+                pack_series(slots[where], codes), return_index=True, return_inverse=True
+            )
+            labels = band_labels(bands)
+            sets = [with_labels(payload.dimensions[where[i]], labels[codes[i]]) for i in first.tolist()]
+            slots[where] = np.array(self.dimensions.more_slots(sets), np.int64)[place]
+            for i, chosen in zip(where.tolist(), place.tolist(), strict=True):
+                payload.dimensions[i] = sets[chosen]
+        return slots
 
     def _days(self, knowledge: Knowledge, found: Attributed, good: Mask) -> I64:
         """Billing days of the attribution instants, of good rows."""

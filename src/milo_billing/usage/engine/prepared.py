@@ -51,7 +51,8 @@ class Rows:
     `key` is the native id, or the hash of a foreign one; `id` is what the event is stored under. `number` is the
     event's place in the group. `reason` is GOOD or why the event is quarantined; then account, project, meter and day
     may be 0. `owner` is the organization that a quarantined event belongs to. `series` is the same number for rows of
-    one roll-up, within this group only. `timed` tells a time that could be read, `late` one that was reported late.
+    one roll-up, within this group only; a `keyed` event counts towards the key in `distinct`. `timed` tells a time that
+    could be read, `late` one that was reported late.
     """
 
     key: Keys
@@ -70,6 +71,8 @@ class Rows:
     resource: U64
     digest: U64
     series: I64
+    keyed: Mask
+    distinct: Keys
     owner: I64
     timed: Mask
     late: Mask

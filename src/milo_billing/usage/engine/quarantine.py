@@ -3,8 +3,9 @@
 from typing import Final
 from uuid import UUID
 
+from milo_billing.catalog.types import RESOURCE_KEY
 from milo_billing.usage.engine.decode import Event
-from milo_billing.usage.engine.labels import canonical_dimensions, canonical_resource
+from milo_billing.usage.engine.labels import canonical_resource, read_labels, read_resource
 from milo_billing.usage.engine.prepared import (
     ATTRIBUTION_FAILURE,
     INVALID_DIMENSIONS,
@@ -70,12 +71,27 @@ def _detail(prepared: Prepared, event: Event, reason: int) -> str:
 
 def _dimensions_detail(prepared: Prepared, event: Event) -> str:
     try:
-        canonical_dimensions(bytes(event.data.dimensions))
+        labels = read_labels(bytes(event.data.dimensions))
     except (ValueError, TypeError) as error:
         return f"data.dimensions: {error}"
-    slot = prepared.knowledge.meters.slot_of[event.type]
-    declared = ", ".join(sorted(prepared.knowledge.meters.dimensions[slot])) or "none"
-    return f"data.dimensions has names that the meter does not declare; declared: {declared}"
+    meters = prepared.knowledge.meters
+    slot = meters.slot_of[event.type]
+    key, dimensions = meters.unique_key[slot], meters.dimensions[slot]
+    if labels.keys() - dimensions - {key}:
+        declared = ", ".join(sorted(dimensions)) or "none"
+        return f"data.dimensions has names that the meter does not declare; declared: {declared}"
+    resource = read_resource(bytes(event.data.resource))
+    if key == RESOURCE_KEY and resource.key is None:
+        return "the meter counts resources, and data.resource has neither uid nor name"
+    if key is not None and key != RESOURCE_KEY and key not in labels:
+        return f"the meter counts {key}, which data.dimensions does not have"
+    allowed = meters.resources[slot] or {}
+    labels_of = allowed.get((resource.group, resource.kind))
+    if labels_of is None:
+        admitted = ", ".join(sorted(f"{group}/{kind}" for group, kind in allowed)) or "none"
+        return f"data.resource is a {resource.group}/{resource.kind}; the meter is measured on {admitted}"
+    declared = ", ".join(sorted(labels_of)) or "none"
+    return f"data.resource.labels has names that its type does not declare, or no texts; declared: {declared}"
 
 
 def _malformed_detail(event: Event) -> str:

@@ -23,7 +23,7 @@ from milo_billing.accounts import operations as accounts
 from milo_billing.infra.database import EVERYWHERE, Database, Tx
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage import reads, store
-from milo_billing.usage.engine import metrics
+from milo_billing.usage.engine import metrics, replay_rows
 from milo_billing.usage.engine.billed import BilledDays
 from milo_billing.usage.engine.days import to_date
 from milo_billing.usage.engine.decode import Batch, decode_event
@@ -104,17 +104,17 @@ class Replayer:
     def replay_group(self, id: UUID, *, size: int, now: datetime) -> bool:
         """Replay the next `size` events at most, in one transaction; True once there is nothing left to do."""
         with self._database.transaction(reach=EVERYWHERE) as tx:
-            replay = reads.lock_replay(tx, id=id)
+            replay = replay_rows.lock_replay(tx, id=id)
             if replay is None or replay.state == "finished":
                 return True
-            chosen = _within_bytes(store.list_replayable(tx, replay, limit=size))
+            chosen = _within_bytes(replay_rows.list_replayable(tx, replay, limit=size))
             if not chosen:
-                store.finish_replay(tx, id=id, at=now)
+                replay_rows.finish_replay(tx, id=id, at=now)
                 return True
-            events = store.lock_quarantined(tx, ids=chosen)
+            events = replay_rows.lock_quarantined(tx, ids=chosen)
             verdicts, prepared = self._decide(tx, replay, events, now=now)
             self._write(tx, replay, verdicts, at=now)
-            store.advance_replay(
+            replay_rows.advance_replay(
                 tx,
                 id=id,
                 cursor=chosen[-1],
@@ -137,7 +137,7 @@ class Replayer:
         """What becomes of the events, and the events stored and rolled up that can be billed now."""
         verdicts = _Verdicts([], [], [])
         accounts.hold_fence(tx, exclusive=False)
-        open_days = store.lock_open_days(tx, days=sorted({_id_day(event.id) for event in events}))
+        open_days = replay_rows.lock_open_days(tx, days=sorted({_id_day(event.id) for event in events}))
         stored = _stored_ids(tx, events)
         chosen: list[QuarantinedEvent] = []
         batches: list[Batch] = []
@@ -206,26 +206,28 @@ class Replayer:
     def _write(self, tx: Tx, replay: Replay, verdicts: _Verdicts, *, at: datetime) -> None:
         gone = [id for id, _, _ in verdicts.moved] + verdicts.duplicate
         if gone:
-            store.delete_quarantined(tx, ids=gone)
+            replay_rows.delete_quarantined(tx, ids=gone)
         if verdicts.moved:
-            store.insert_replayed(tx, verdicts.moved, replay=replay.id, at=at)
+            replay_rows.insert_replayed(tx, verdicts.moved, replay=replay.id, at=at)
         if verdicts.kept:
-            store.update_quarantined(tx, verdicts.kept)
+            replay_rows.update_quarantined(tx, verdicts.kept)
 
     def _leave(self, id: UUID, error: Exception, *, now: datetime) -> None:
         """The next event of the replay cannot be stored: say so in its detail, and go on behind it."""
         _log.error("event_cannot_be_replayed", replay=str(id), error=repr(error))
         detail = f"the event cannot be stored: {type(error).__name__}"
         with self._database.transaction(reach=EVERYWHERE) as tx:
-            replay = reads.lock_replay(tx, id=id)
-            if replay is None or not (chosen := store.list_replayable(tx, replay, limit=1)):
+            replay = replay_rows.lock_replay(tx, id=id)
+            if replay is None or not (chosen := replay_rows.list_replayable(tx, replay, limit=1)):
                 return
             (place, _), *_ = chosen
-            events = store.lock_quarantined(tx, ids=[place])
-            store.update_quarantined(
+            events = replay_rows.lock_quarantined(tx, ids=[place])
+            replay_rows.update_quarantined(
                 tx, [(event.id, event.owner_org, event.reason, detail) for event in events]
             )
-            store.advance_replay(tx, id=id, cursor=place, replayed=0, kept=len(events), duplicate=0, at=now)
+            replay_rows.advance_replay(
+                tx, id=id, cursor=place, replayed=0, kept=len(events), duplicate=0, at=now
+            )
 
 
 def _within_bytes(found: Sequence[tuple[UUID, int]]) -> list[UUID]:

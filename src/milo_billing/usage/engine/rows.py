@@ -51,6 +51,8 @@ _DELTA: Final = (
     ("last_at", _INT8),
     ("last_id", _UUID),
 )
+_KEYED_EVENT: Final = (*_EVENT, ("distinct_key", _UUID))
+_DISTINCT_KEY: Final = (*_DELTA[:5], ("key", _UUID), ("events", _INT8))
 _FOREIGN: Final = (("hash", _UUID), ("event", _UUID), ("digest", _INT8))
 _ELEMENT: Final = np.dtype([("length", _INT4), ("id", _UUID)])
 
@@ -74,7 +76,9 @@ class _Format:
 
 
 _EVENTS: Final = _Format(_EVENT)
+_KEYED_EVENTS: Final = _Format(_KEYED_EVENT)
 _DELTAS: Final = _Format(_DELTA)
+_DISTINCT_KEYS: Final = _Format(_DISTINCT_KEY)
 _FOREIGN_IDS: Final = _Format(_FOREIGN)
 
 
@@ -88,7 +92,18 @@ def array_elements(keys: NDArray[np.bytes_]) -> bytes:
 
 def pack_events(rows: Rows) -> bytes:
     """Rows of store.EVENT_COLUMNS."""
-    records = _EVENTS.records(len(rows))
+    return _event_records(rows, _EVENTS).tobytes()
+
+
+def pack_keyed_events(rows: Rows) -> bytes:
+    """Rows of store.KEYED_EVENT_COLUMNS, of events that count towards a distinct key."""
+    records = _event_records(rows, _KEYED_EVENTS)
+    records["distinct_key"] = rows.distinct.view(_UUID)
+    return records.tobytes()
+
+
+def _event_records(rows: Rows, form: _Format) -> Records:
+    records = form.records(len(rows))
     records["id"] = rows.id.view(_UUID)
     records["event_at"] = rows.event_at - _POSTGRES_EPOCH_US
     records["received_at"] = rows.received_at - _POSTGRES_EPOCH_US
@@ -100,7 +115,7 @@ def pack_events(rows: Rows) -> bytes:
     records["value"] = rows.value
     records["resource"] = rows.resource.view(np.int64)
     records["digest"] = rows.digest.view(np.int64)
-    return records.tobytes()
+    return records
 
 
 def pack_foreign_ids(rows: Rows) -> bytes:
@@ -143,4 +158,24 @@ def pack_deltas(rows: Rows) -> bytes:
     records["last"] = values[last]
     records["last_at"] = rows.event_at[newest] - _POSTGRES_EPOCH_US
     records["last_id"] = rows.id[newest].view(_UUID)
+    return records.tobytes()
+
+
+def pack_distinct_keys(rows: Rows) -> bytes:
+    """How many of these rows, all keyed, count towards each key of each series, of store.DISTINCT_KEY_COLUMNS."""
+    high, low = halves(rows.distinct)
+    order = np.lexsort((low, high, rows.series))
+    high, low, series = high[order], low[order], rows.series[order]
+    starts = np.ones(len(order), np.bool_)
+    starts[1:] = (series[1:] != series[:-1]) | (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+    first = np.flatnonzero(starts)
+    chosen = order[first]
+    records = _DISTINCT_KEYS.records(len(first))
+    records["account"] = rows.account[chosen]
+    records["day"] = rows.day[chosen] - _POSTGRES_EPOCH_DAYS
+    records["project"] = rows.project[chosen]
+    records["meter"] = rows.meter[chosen]
+    records["dimensions"] = rows.dimensions[chosen].view(np.int64)
+    records["key"] = rows.distinct[chosen].view(_UUID)
+    records["events"] = np.diff(np.append(first, len(order)))
     return records.tobytes()

@@ -29,7 +29,14 @@ from milo_billing.usage.engine.groups import (
 from milo_billing.usage.engine.prepared import GOOD, REASONS, Prepared, Rejected, Rows
 from milo_billing.usage.engine.quarantine import quarantined
 from milo_billing.usage.engine.readings import to_instant
-from milo_billing.usage.engine.rows import array_elements, pack_deltas, pack_events, pack_foreign_ids
+from milo_billing.usage.engine.rows import (
+    array_elements,
+    pack_deltas,
+    pack_distinct_keys,
+    pack_events,
+    pack_foreign_ids,
+    pack_keyed_events,
+)
 from milo_billing.usage.types import ChunkResult, RejectedRow, RejectReason
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -77,11 +84,17 @@ def store_rows(tx: Tx, prepared: Prepared, rows: Rows, *, billed: BilledDays, no
     """
     store.insert_dimension_sets(tx, prepared.new_dimensions)
     store.insert_resources(tx, prepared.new_resources)
-    if len(rows):
-        billed.hold(tx, rows.account)
-        insert_changes(tx, late_changes(rows, billed, now=now))
-        store.copy_events(tx, pack_events(rows))
-        store.copy_deltas(tx, pack_deltas(rows))
+    if not len(rows):
+        return
+    billed.hold(tx, rows.account)
+    insert_changes(tx, late_changes(rows, billed, now=now))
+    plain = rows
+    if rows.keyed.any():
+        plain, keyed = rows.take(~rows.keyed), rows.take(rows.keyed)
+        store.copy_keyed_events(tx, pack_keyed_events(keyed))
+        store.copy_distinct_keys(tx, pack_distinct_keys(keyed))
+    store.copy_events(tx, pack_events(plain))
+    store.copy_deltas(tx, pack_deltas(rows))
 
 
 def _seen_before(tx: Tx, rows: Rows) -> tuple[Mask, U64]:

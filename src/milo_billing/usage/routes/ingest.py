@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Future
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,12 +22,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.controlplane.doors import Call, Door
 from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import monotonic_s, new_uid
 from milo_billing.kernel.bodies import check_value
 from milo_billing.kernel.errors import BadRequest, Forbidden, NotFound, TooLarge, Unavailable
+from milo_billing.kernel.quantity import shown_decimal
 from milo_billing.usage import operations, reads, rules
 from milo_billing.usage.engine import decode, groups
 from milo_billing.usage.engine.decode import Batch
@@ -36,8 +39,10 @@ from milo_billing.usage.engine.readings import to_us
 from milo_billing.usage.routes.bodies import Room, Visit, read_body
 from milo_billing.usage.types import (
     CHUNK_ROWS_MAX,
+    QUANTITY_PLACES_MAX,
     Acknowledged,
     ChunkResult,
+    Grouping,
     Import,
     ImportChunk,
     ImportNotFound,
@@ -63,6 +68,7 @@ _INLINE_BYTES_MAX: Final = 64 * 1024
 _USAGE_ROWS_MAX: Final = 100_000
 CHUNK_NUMBER_MAX: Final = 2**31 - 1
 _GROUPS: Final = frozenset({"project", "meter", "day"})
+_DIMENSION: Final = "dimension:"
 
 
 # -- who sends
@@ -378,35 +384,39 @@ def read_routes(door: Door) -> list[Route]:
     ]
 
 
-def _grouping(request: Request) -> frozenset[str]:
-    """What to keep apart. Meters always are: their quantities have no unit in common."""
+def _grouping(request: Request) -> Grouping:
+    """What to keep apart. Accounts and meters always are: their quantities have no unit in common."""
     text = request.query_params.get("groupBy", "project,meter")
-    wanted = frozenset(part for part in text.split(",") if part)
-    if unknown := sorted(wanted - _GROUPS):
-        raise BadRequest(f"groupBy: {unknown[0]!r} is not one of {', '.join(sorted(_GROUPS))}")
-    return wanted | {"meter"}
+    wanted = list(dict.fromkeys(part for part in text.split(",") if part))
+    dimensions = [part.removeprefix(_DIMENSION) for part in wanted if part.startswith(_DIMENSION)]
+    if unknown := sorted(set(wanted) - _GROUPS - {f"{_DIMENSION}{name}" for name in dimensions}):
+        groups = ", ".join(sorted(_GROUPS))
+        raise BadRequest(f"groupBy: {unknown[0]!r} is not one of {groups}, or {_DIMENSION}<name>")
+    return Grouping(project="project" in wanted, day="day" in wanted, dimensions=tuple(dimensions))
 
 
-def _list_usage(call: Call, request: Request, grouping: frozenset[str]) -> list[dict[str, Any]]:
+def _list_usage(call: Call, request: Request, grouping: Grouping) -> list[dict[str, Any]]:
     wanted = request.query_params
     first, end = _days(request, call.now)
-    projects = _project_numbers(call, wanted.get("project"))
     meter = catalog.find_meter(call.tx, meter_name=wanted["meter"]) if "meter" in wanted else None
     if "meter" in wanted and meter is None:
         raise NotFound(f"meter {wanted['meter']!r} not found")
+    payers = _payers(call, wanted.get("namespace"), wanted.get("account"))
     totals = reads.list_totals(
         call.tx,
-        accounts=_account_numbers(call, wanted.get("namespace"), wanted.get("account")),
-        projects=projects,
+        accounts=payers,
+        projects=_project_numbers(call, wanted.get("project")),
         meter=None if meter is None else meter.number,
         first=first,
         end=end,
-        by_day="day" in grouping,
+        grouping=grouping,
         limit=_USAGE_ROWS_MAX,
     )
-    if len(totals) == _USAGE_ROWS_MAX:
-        raise TooLarge(f"more than {_USAGE_ROWS_MAX} rows: ask for fewer days, or for one account or project")
-    return _shown_usage(call, totals, grouping)
+    if totals is None:
+        raise TooLarge(
+            f"more than {_USAGE_ROWS_MAX} series and windows: ask for fewer days, or for one account or project"
+        )
+    return _shown_usage(call, totals, grouping, payers=payers)
 
 
 def _days(request: Request, now: datetime) -> tuple[date, date]:
@@ -422,15 +432,13 @@ def _days(request: Request, now: datetime) -> tuple[date, date]:
     return found[0], found[1]
 
 
-def _account_numbers(call: Call, namespace: str | None, name: str | None) -> list[int] | None:
-    if namespace is None and name is None:
-        return None
+def _payers(call: Call, namespace: str | None, name: str | None) -> list[Account]:
     chosen = [
-        account.number
+        account
         for account in accounts.load_accounts(call.tx)
         if namespace in (None, account.namespace) and name in (None, account.name)
     ]
-    if not chosen:
+    if not chosen and (namespace, name) != (None, None):
         raise NotFound(f"no billing account {name or ''!r} in {namespace or 'any namespace within reach'}")
     return chosen
 
@@ -445,29 +453,30 @@ def _project_numbers(call: Call, name: str | None) -> list[int] | None:
 
 
 def _shown_usage(
-    call: Call, totals: tuple[UsageTotal, ...], grouping: frozenset[str]
+    call: Call, totals: tuple[UsageTotal, ...], grouping: Grouping, *, payers: list[Account]
 ) -> list[dict[str, Any]]:
-    names = {account.number: account for account in accounts.load_accounts(call.tx)}
-    numbers = {total.project for total in totals}
+    """Quantities as texts, since they go beyond 64 bits and JSON numbers would lose digits in many readers."""
+    names = {account.number: account for account in payers}
+    numbers = {total.project for total in totals if total.project is not None}
     projects = {project.number: project.name for project in directory.list_projects(call.tx, numbers=numbers)}
-    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+    items: list[dict[str, Any]] = []
     for total in totals:
-        account = names[total.account]
+        account, figures = names[total.account], total.figures
         shown: dict[str, Any] = {"namespace": account.namespace, "account": account.name}
-        if "project" in grouping:
+        if total.project is not None:
             shown["project"] = projects.get(total.project, "")
-        shown["meter"] = total.meter_name
+        shown["meter"] = total.meter.meter_name
+        if grouping.dimensions:
+            shown["dimensions"] = total.dimensions
         if total.day is not None:
             shown["day"] = total.day.isoformat()
-        key = tuple(shown.values())
-        entry = merged.setdefault(key, {**shown, "sum": 0, "count": 0, "min": total.min, "max": total.max})
-        entry["sum"] += total.sum
-        entry["count"] += total.count
-        entry["min"], entry["max"] = min(entry["min"], total.min), max(entry["max"], total.max)
-    for entry in merged.values():
-        # int64 and more: JSON numbers would lose digits in many readers
-        entry |= {name: str(entry[name]) for name in ("sum", "min", "max")}
-    return list(merged.values())
+        shown["aggregation"] = total.meter.aggregation
+        shown["quantity"] = f"{shown_decimal(Fraction(total.quantity), places_max=QUANTITY_PLACES_MAX):f}"
+        shown["unit"] = total.meter.unit
+        shown |= {"sum": str(figures.sum), "count": figures.count}
+        shown |= {"min": str(figures.min or 0), "max": str(figures.max or 0)}
+        items.append(shown)
+    return items
 
 
 def _json(value: object, status: int = 200) -> Response:
