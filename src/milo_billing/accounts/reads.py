@@ -108,13 +108,14 @@ def find_payable(tx: Tx, *, namespace: str, name: str) -> tuple[Account, bool, d
     """The living account of that name, whether it is being deleted, and up to where it has been invoiced."""
     row = tx.execute(
         "select a.number, a.uid, a.namespace, a.name, a.owner_org, a.currency, a.time_zone, a.phase, a.deleted_at, "
+        "a.invoice_day, "
         "coalesce((select o.deletion_requested_at is not null from controlplane.objects o where o.uid = a.uid), "
         "false), "
         "(select b.billed_until from accounts.billed b where b.account = a.number) "
         "from accounts.accounts a where a.namespace = %s and a.name = %s and a.deleted_at is null",
         (namespace, name),
     ).fetchone()
-    return None if row is None else (Account(*row[:9]), row[9], row[10])
+    return None if row is None else (Account(*row[:10]), row[10], row[11])
 
 
 def find_billed_until(tx: Tx, *, account: int) -> datetime | None:

@@ -9,8 +9,12 @@ from typing import Final
 from milo_billing.access.routes import CREATE_TOKEN, READ_AUDIT, REVOKE_TOKENS
 from milo_billing.accounts.routes import LIMIT_MAX
 from milo_billing.accounts.routes import READ as READ_ACCOUNTS
+from milo_billing.app.usage_endpoints import USAGE
+from milo_billing.controlplane.bulk_door import PATH as BULK_PATH
 from milo_billing.controlplane.endpoints import (
+    ANY,
     TEXT,
+    TIME,
     Body,
     Endpoint,
     Follow,
@@ -26,25 +30,44 @@ from milo_billing.invoicing.routes import GET as READ_INVOICES
 from milo_billing.invoicing.routes import INVOICE_PATH
 from milo_billing.invoicing.routes import RUN as RUN_INVOICES
 from milo_billing.usage.routes.ingest import BATCHED, INGEST, JSON, STRUCTURED
-from milo_billing.usage.routes.ingest import READ as READ_USAGE
 
 DOCUMENT = "v1"
 """Where the document is, below /openapi/v3."""
 
-_TIME: Json = {"type": "string", "format": "date-time"}
-_DAY: Json = {"type": "string", "format": "date"}
-_ANY: Json = {"type": "object"}
-_NULLABLE_TIME: Json = {**_TIME, "nullable": True}
+_NULLABLE_TIME: Json = {**TIME, "nullable": True}
 _ACCOUNT: Json = fields({"namespace": TEXT, "name": TEXT})
 _LIMIT: Final = Parameter("limit", "Entries of one page.", number(minimum=1, maximum=LIMIT_MAX))
-_AT: Final = Parameter("at", "The instant that is asked about; now where none is said.", _TIME)
+_AT: Final = Parameter("at", "The instant that is asked about; now where none is said.", TIME)
 _CONTINUE: Final = Parameter("continue", "What the page before said.")
+_FLAG: Json = {"type": "string", "enum": ["true", "false"]}
 _PAYER: Json = {
     "account": {**_ACCOUNT, "nullable": True},
     "since": _NULLABLE_TIME,
     "until": _NULLABLE_TIME,
 }
 _TOKEN = "/apis/iam.miloapis.com/v1alpha1/namespaces/{namespace}/serviceaccounts/{name}/token"
+
+_OBJECTS: Final = (
+    Endpoint(
+        id="applyObjects",
+        method="post",
+        path=BULK_PATH,
+        about="Apply many objects, one a line; a line of JSON an object, then the totals.",
+        permission="patch and create of each kind",
+        parameters=(
+            Parameter("fieldManager", "In whose name; required."),
+            Parameter("force", "Take over what others have applied.", _FLAG),
+            Parameter(
+                "onError", "What the first object that fails does.", {**TEXT, "enum": ["stop", "continue"]}
+            ),
+            Parameter("show", "Whether each line has the object as it stands.", _FLAG),
+            Parameter("fieldValidation", "As in kubectl.", {**TEXT, "enum": ["Strict", "Warn", "Ignore"]}),
+        ),
+        body=Body(TEXT, ("application/x-ndjson",)),
+        media_type="application/x-ndjson",
+        answer=TEXT,
+    ),
+)
 
 _ACCESS: Final = (
     Endpoint(
@@ -55,7 +78,7 @@ _ACCESS: Final = (
         permission=CREATE_TOKEN,
         body=Body(closed(fields({}, {"expirationSeconds": number(minimum=1)})), required=False),
         code=201,
-        answer=fields({"token": TEXT, "expiresAt": _TIME}),
+        answer=fields({"token": TEXT, "expiresAt": TIME}),
     ),
     Endpoint(
         id="revokeServiceAccountTokens",
@@ -72,7 +95,7 @@ _ACCESS: Final = (
         about="Recompute the audit chains, or one of them.",
         permission=READ_AUDIT,
         parameters=(Parameter("chain", "The number of an organization.", number()),),
-        answer=fields({"ok": {"type": "boolean"}, "chains": many(_ANY)}),
+        answer=fields({"ok": {"type": "boolean"}, "chains": many(ANY)}),
     ),
     Endpoint(
         id="listAuditRecords",
@@ -84,7 +107,7 @@ _ACCESS: Final = (
             Parameter("after", "What `next` of the page before said."),
             Parameter("limit", "Records of one page.", number(minimum=1)),
         ),
-        answer=fields({"items": many(_ANY), "next": {**TEXT, "nullable": True}}),
+        answer=fields({"items": many(ANY), "next": {**TEXT, "nullable": True}}),
     ),
 )
 
@@ -96,7 +119,7 @@ _ACCOUNTS: Final = (
         about="Who pays for a project at an instant.",
         permission=READ_ACCOUNTS,
         parameters=(_AT,),
-        answer=fields({"project": TEXT, "at": _TIME, **_PAYER}),
+        answer=fields({"project": TEXT, "at": TIME, **_PAYER}),
     ),
     Endpoint(
         id="listPayers",
@@ -115,7 +138,7 @@ _ACCOUNTS: Final = (
         about="The projects that an account pays for at an instant.",
         permission=READ_ACCOUNTS,
         parameters=(_AT, _LIMIT, _CONTINUE),
-        answer=fields({"account": _ACCOUNT, "at": _TIME, "items": many(_ANY), "continue": TEXT}),
+        answer=fields({"account": _ACCOUNT, "at": TIME, "items": many(ANY), "continue": TEXT}),
         follows=(Follow("listPayers", {"path.project": "$response.body#/items/0/project"}),),
     ),
     Endpoint(
@@ -130,35 +153,10 @@ _ACCOUNTS: Final = (
                 "account": _ACCOUNT,
                 "invoicedAccount": _ACCOUNT,
                 "ancestors": many(_ACCOUNT),
-                "items": many(_ANY),
+                "items": many(ANY),
                 "continue": TEXT,
             }
         ),
-    ),
-)
-
-_USAGE: Final = (
-    Endpoint(
-        id="showUsage",
-        method="get",
-        path="/v1/usage",
-        about="Usage by account and meter, and by project or day as asked. Sums are decimal strings.",
-        permission=READ_USAGE,
-        parameters=(
-            Parameter("from", "The first billing day; that of this month where none is said.", _DAY),
-            Parameter("to", "The day after the last one.", _DAY),
-            Parameter("groupBy", "Of project, meter and day, separated by commas."),
-            *(Parameter(name, f"Only this {name}.") for name in ("project", "meter", "namespace", "account")),
-        ),
-        answer=fields({"items": many(_ANY)}),
-    ),
-    Endpoint(
-        id="showUsageStatistics",
-        method="get",
-        path="/v1/usage/statistics",
-        about="What became of the events that came in.",
-        permission=READ_USAGE,
-        answer=_ANY,
     ),
 )
 
@@ -190,7 +188,20 @@ _INVOICING: Final = (
             Parameter("limit", "Lines of one page.", number(minimum=1)),
             Parameter("continue", "What the page before said.", number(maximum=2**31 - 1)),
         ),
-        answer=fields({"metadata": _ANY, "items": many(_ANY)}),
+        answer=fields({"metadata": ANY, "items": many(ANY)}),
+    ),
+    Endpoint(
+        id="listInvoiceLineEvents",
+        method="get",
+        path=f"{INVOICE_PATH}/lines/{{line}}/events",
+        about="The events that make up a line of usage; needs usage.read too.",
+        permission=READ_INVOICES,
+        parameters=(
+            Parameter("limit", "Events of one page.", number(minimum=1, maximum=1000)),
+            Parameter("continue", "What the page before said."),
+            Parameter("later", "Those that began to count after the issue.", _FLAG),
+        ),
+        answer=fields({"items": many(ANY)}),
     ),
     Endpoint(
         id="showInvoicePdf",
@@ -215,12 +226,12 @@ _EVENT: Json = fields(
         "subject": {**TEXT, "minLength": 1, "description": "`projects/<name>`."},
         "data": fields(
             {"value": {"oneOf": [TEXT, {"type": "number"}]}},
-            {"dimensions": {"type": "object", "additionalProperties": TEXT}, "resource": _ANY},
+            {"dimensions": {"type": "object", "additionalProperties": TEXT}, "resource": ANY},
         ),
     },
-    {"source": TEXT, "time": _TIME, "datacontenttype": TEXT},
+    {"source": TEXT, "time": TIME, "datacontenttype": TEXT},
 )
-_ACCEPTED: Json = fields({"accepted": number()}, {"rejected": many(_ANY)})
+_ACCEPTED: Json = fields({"accepted": number()}, {"rejected": many(ANY)})
 _IMPORT: Json = fields(
     {
         "id": {**TEXT, "format": "uuid"},
@@ -266,7 +277,7 @@ INGEST_ENDPOINTS: Final = (
                             "pattern": "^[0-9a-f]{64}$",
                             "description": "SHA-256 of the file.",
                         },
-                        "mapping": _ANY,
+                        "mapping": ANY,
                         "rows": number(),
                     },
                     {"acceptLate": {"type": "boolean"}},
@@ -295,7 +306,7 @@ INGEST_ENDPOINTS: Final = (
                                     {
                                         "row": number(),
                                         **dict.fromkeys(("project", "meter"), TEXT),
-                                        "time": _TIME,
+                                        "time": TIME,
                                         "value": TEXT,
                                     },
                                     {"dimensions": {"type": "object", "additionalProperties": TEXT}},
@@ -307,7 +318,7 @@ INGEST_ENDPOINTS: Final = (
             )
         ),
         answer=fields(
-            {**{name: number() for name in ("accepted", "quarantined", "duplicate")}, "rejected": many(_ANY)}
+            {**{name: number() for name in ("accepted", "quarantined", "duplicate")}, "rejected": many(ANY)}
         ),
         follows=(Follow("completeImport", {"path.id": "$request.path.id"}),),
     ),
@@ -321,7 +332,7 @@ INGEST_ENDPOINTS: Final = (
     ),
 )
 
-API_ENDPOINTS: Final = (*_ACCESS, *_ACCOUNTS, *_USAGE, *_INVOICING)
+API_ENDPOINTS: Final = (*_OBJECTS, *_ACCESS, *_ACCOUNTS, *USAGE, *_INVOICING)
 
 
 def api_document() -> Json:

@@ -15,12 +15,14 @@ from milo_billing.controlplane.projections import ProjectionDifference, compare_
 from milo_billing.directory import reads as directory
 from milo_billing.infra.database import EVERYWHERE, Tx, connect, reach_text
 from milo_billing.invoicing import reads as invoicing
+from milo_billing.usage import operations as usage
 
 _SLICES: Final[tuple[Callable[[Tx], tuple[ProjectionDifference, ...]], ...]] = (
     directory.compare_projections,
     access.compare_projections,
     accounts.compare_projections,
     catalog.compare_projections,
+    usage.compare_projections,
     invoicing.compare_projections,
 )
 

@@ -236,8 +236,16 @@ def _book(row: tuple[Any, ...]) -> Book:
 _DECLARED: LiteralString = """
 select 'catalog.meters', uid::text, 'meter definition ' || name, jsonb_build_object(
     'meter', spec ->> 'meterName', 'phase', spec ->> 'phase', 'aggregation', spec #>> '{measurement,aggregation}',
-    'unit', spec #>> '{measurement,unit}', 'dimensions', coalesce(spec #> '{measurement,dimensions}', '[]'))
+    'unit', spec #>> '{measurement,unit}', 'dimensions', coalesce(spec #> '{measurement,dimensions}', '[]'),
+    'series', coalesce(spec #> '{measurement,seriesBy}', '[]'), 'window', spec #>> '{measurement,window}',
+    'bands', coalesce(spec #> '{measurement,bands}', '[]'), 'key', spec #>> '{measurement,uniqueKey}',
+    'types', coalesce(spec -> 'monitoredResourceTypes', '[]'))
 from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'meterdefinitions'
+union all
+select 'catalog.resource_types', uid::text, 'resource type ' || name, jsonb_build_object(
+    'name', spec ->> 'resourceTypeName', 'phase', spec ->> 'phase', 'group', coalesce(spec #>> '{gvk,group}', ''),
+    'kind', spec #>> '{gvk,kind}', 'labels', coalesce(spec -> 'labels', '[]'))
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'monitoredresourcetypes'
 union all
 select 'catalog.skus', uid::text, 'Sku ' || name, jsonb_build_object(
     'name', name, 'charge', spec ->> 'chargeType', 'meter', spec #>> '{meter,meterName}',
@@ -255,8 +263,13 @@ from controlplane.objects where api_group = 'billing.miloapis.com' and resource 
 _PROJECTED: LiteralString = """
 select 'catalog.meters', m.uid::text, 'meter ' || m.meter_name, jsonb_build_object(
     'meter', m.meter_name, 'phase', m.phase, 'aggregation', m.aggregation, 'unit', m.unit,
-    'dimensions', to_jsonb(m.dimensions))
+    'dimensions', to_jsonb(m.dimensions), 'series', to_jsonb(m.series_by), 'window', m.value_window, 'bands', m.bands,
+    'key', m.unique_key, 'types', to_jsonb(m.resource_types))
 from catalog.meters m where m.deleted_at is null
+union all
+select 'catalog.resource_types', t.uid::text, 'resource type ' || t.name, jsonb_build_object(
+    'name', t.name, 'phase', t.phase, 'group', t.api_group, 'kind', t.kind, 'labels', to_jsonb(t.labels))
+from catalog.resource_types t where t.deleted_at is null
 union all
 select 'catalog.skus', s.uid::text, 'Sku ' || s.name, jsonb_build_object(
     'name', s.name, 'charge', s.charge_type, 'meter', s.meter_name, 'match', s.match, 'unit', s.pricing_unit,
@@ -271,5 +284,5 @@ from catalog.price_books b where b.deleted_at is null
 
 
 def compare_projections(tx: Tx) -> tuple[ProjectionDifference, ...]:
-    """Where meters, Skus and price books differ from their objects. Needs to reach everything; empty is right."""
+    """Where the catalog differs from its objects. Needs to reach everything; empty is right."""
     return compare_rows(tx, expected=_DECLARED, found=_PROJECTED)

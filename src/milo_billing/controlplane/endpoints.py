@@ -12,6 +12,9 @@ from typing import Literal
 from milo_billing.controlplane.kinds import Json
 
 TEXT: Json = {"type": "string"}
+TIME: Json = {"type": "string", "format": "date-time"}
+DAY: Json = {"type": "string", "format": "date"}
+ANY: Json = {"type": "object"}
 STATUS = "Status"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 from milo_billing.access import operations as access
@@ -11,6 +11,7 @@ from milo_billing.accounts import operations as accounts
 from milo_billing.accounts import reads as account_reads
 from milo_billing.accounts.types import BILLING_SHARES
 from milo_billing.controlplane.identity import Identity
+from milo_billing.controlplane.projections import KEEP, ProjectionDifference, compare_rows
 from milo_billing.infra import jobs
 from milo_billing.infra.database import Reach, Tx, acting_as
 from milo_billing.usage import reads, rules, store
@@ -378,3 +379,26 @@ def correct(tx: Tx, correction: NewCorrection) -> None:
 def defer_archiving(tx: Tx, *, until: date | None) -> None:
     """Have a worker archive the days whose time is over, none after `until`. One that waits already is enough."""
     jobs.defer(tx, ARCHIVE_NOW, once=ARCHIVE_NOW, until=None if until is None else until.isoformat())
+
+
+# -- projections
+
+_DECLARED: LiteralString = """
+select 'usage.corrections', uid::text, 'usage correction ' || namespace || '/' || name, jsonb_build_object(
+    'account', spec #>> '{billingAccountRef,name}', 'project', spec #>> '{projectRef,name}',
+    'meter', spec ->> 'meterName', 'day', spec ->> 'day', 'quantity', (spec ->> 'quantity')::numeric,
+    'reason', spec ->> 'reason')
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'usagecorrections'
+"""
+_PROJECTED: LiteralString = """
+select 'usage.corrections', c.uid::text, 'usage correction ' || c.uid, jsonb_build_object(
+    'account', a.name, 'project', p.name, 'meter', m.meter_name, 'day', c.day::text,
+    'quantity', case m.aggregation when 'Count' then c.count else c.sum end::numeric, 'reason', c.reason)
+from usage.corrections c join accounts.accounts a on a.number = c.account
+join directory.projects p on p.number = c.project join catalog.meters m on m.number = c.meter
+"""
+
+
+def compare_projections(tx: Tx) -> tuple[ProjectionDifference, ...]:
+    """Where corrections differ from their objects. Needs to reach everything; empty is right."""
+    return compare_rows(tx, expected=_DECLARED, found=_PROJECTED, remedy=KEEP)
