@@ -119,6 +119,6 @@ class Prepared:
     new_resources: dict[int, bytes]
 
     @property
-    def unattributed(self) -> bool:
-        """Whether some event found no payer, which a newer list of projects may change."""
-        return bool((self.rows.reason == ATTRIBUTION_FAILURE).any())
+    def sets_aside(self) -> bool:
+        """Whether some event is quarantined: a newer list of projects may find its payer, or whose it is."""
+        return bool((self.rows.reason != GOOD).any())
