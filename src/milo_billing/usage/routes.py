@@ -201,10 +201,11 @@ async def _read(request: Request) -> bytes:
         return body
     if encoding != "gzip":
         raise BadRequest(f"content-encoding {encoding!r} is not known here: send gzip, or none")
-    return await run_in_threadpool(_decompress, body)
+    return await run_in_threadpool(decompress, body)
 
 
-def _decompress(body: bytes) -> bytes:
+def decompress(body: bytes) -> bytes:
+    """A gzip body, up to BODY_BYTES_MAX. Raises BadRequest if it is none, TooLarge beyond the bound."""
     stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         plain = stream.decompress(body, BODY_BYTES_MAX + 1)
@@ -243,7 +244,7 @@ class _ChunkBody(msgspec.Struct, forbid_unknown_fields=True):
 def _parse(kind: type[Any], body: bytes) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except decode.UNREADABLE as error:
         raise BadRequest(f"the body is not what it should be: {error}") from error
 
 

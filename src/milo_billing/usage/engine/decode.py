@@ -19,6 +19,9 @@ from milo_billing.usage.types import EVENTS_MAX, Rejection, RejectReason, Unread
 ID_SHOWN_MAX: Final = 100
 """Characters of a sender's id that an answer repeats."""
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for JSON that is none, or is nested more deeply than anybody means."""
+
 _SPOTTED_WITHIN: Final = 32 * 1024
 _NO_LABELS: Final = msgspec.Raw(b"{}")
 _NO_RESOURCE: Final = msgspec.Raw(b"null")
@@ -103,7 +106,7 @@ class Batch:
         text = self.body[start:end].rstrip(b", \t\r\n") if 0 <= start < end else b""
         try:
             read = _decode_one(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return None
         return text if msgspec.json.encode(read) == msgspec.json.encode(self.events[index]) else None
 
@@ -127,7 +130,7 @@ def decode_event(body: bytes) -> Batch:
         if _is_json(event.datacontenttype):
             batch.events.append(event)
             return batch
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         _assert_json(body)
     batch.positions = []
     _diagnose(batch, 0, body)
@@ -138,7 +141,7 @@ def decode_batch(body: bytes) -> Batch:
     """A JSON array of events. Raises UnreadableEvents if it is none, TooLarge with more than EVENTS_MAX events."""
     try:
         events = _decode_many(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return _decode_singly(body)
     if len(events) > EVENTS_MAX:
         raise _too_many(len(events))
@@ -173,7 +176,7 @@ def encode_batch(events: list[dict[str, object]]) -> bytes:
 def _decode_singly(body: bytes) -> Batch:
     try:
         originals = _decode_raw(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UnreadableEvents(f"the body is not a JSON array of CloudEvents: {error}") from error
     if len(originals) > EVENTS_MAX:
         raise _too_many(len(originals))
@@ -181,7 +184,7 @@ def _decode_singly(body: bytes) -> Batch:
     for position, original in enumerate(originals):
         try:
             event = _decode_one(original)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             _diagnose(batch, position, bytes(original))
             continue
         if _is_json(event.datacontenttype):
@@ -198,7 +201,7 @@ def _too_many(count: int) -> TooLarge:
 def _assert_json(body: bytes) -> None:
     try:
         msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UnreadableEvents(f"the body is not JSON: {error}") from error
 
 
@@ -219,7 +222,7 @@ def _diagnose(batch: Batch, position: int, original: bytes) -> None:
     """Say what is wrong with an event that the typed decode refused: rejected, or kept with a fault."""
     try:
         value: Any = msgspec.json.decode(original)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         detail = f"the event is not valid JSON: {error}"
         batch.rejected.append(Rejection(position, "", "MISSING_REQUIRED_FIELD", detail))
         return

@@ -4,7 +4,7 @@ from typing import Final
 from uuid import UUID
 
 from milo_billing.usage.engine.decode import Event
-from milo_billing.usage.engine.labels import canonical_dimensions, canonical_resource
+from milo_billing.usage.engine.labels import UNUSABLE, canonical_dimensions, canonical_resource
 from milo_billing.usage.engine.prepared import (
     ATTRIBUTION_FAILURE,
     INVALID_DIMENSIONS,
@@ -71,7 +71,7 @@ def _detail(prepared: Prepared, event: Event, reason: int) -> str:
 def _dimensions_detail(prepared: Prepared, event: Event) -> str:
     try:
         canonical_dimensions(bytes(event.data.dimensions))
-    except (ValueError, TypeError) as error:
+    except UNUSABLE as error:
         return f"data.dimensions: {error}"
     slot = prepared.knowledge.meters.slot_of[event.type]
     declared = ", ".join(sorted(prepared.knowledge.meters.dimensions[slot])) or "none"
@@ -81,6 +81,6 @@ def _dimensions_detail(prepared: Prepared, event: Event) -> str:
 def _malformed_detail(event: Event) -> str:
     try:
         canonical_resource(bytes(event.data.resource))
-    except (ValueError, TypeError) as error:
+    except UNUSABLE as error:
         return f"data.resource: {error}"
     return f"time {event.time!r} is not an RFC 3339 time"
