@@ -21,7 +21,7 @@ from atheris.import_hook import instrument_imports
 
 with instrument_imports(include=["milo_billing.usage"]):
     from milo_billing.usage import routes
-    from milo_billing.usage.engine import decode, groups
+    from milo_billing.usage.engine import decode, groups, labels
     from milo_billing.usage.engine.commit import Committer
     from milo_billing.usage.engine.prepare import Preparer
     from milo_billing.usage.engine.prepared import GOOD, Limits
@@ -47,6 +47,8 @@ WARM_INPUTS: Final = 20_000
 LOOK_INPUTS: Final = 2_000
 GROUP_INPUTS: Final = 100
 LATE_DAYS_MAX: Final = 30
+LIMITS: Final = {"CACHED_MAX": 5_000, "CACHED_BYTES_MAX": 4 * 1024 * 1024, "STORED_MAX": 20_000}
+"""Lower than in a server, so that caches fill and begin anew within minutes; what grows then is no cache."""
 
 _HEADERS: Final = {
     "ce-id": "b-1",
@@ -202,6 +204,8 @@ def main() -> None:
     """Fuzz the database named by the first argument; the rest is for libFuzzer. Ends the process."""
     structlog.configure(processors=[_drop])
     logging.disable()
+    for name, value in LIMITS.items():
+        setattr(labels, name, value)
     conninfo, *options = sys.argv[1:]
     fuzzer = Fuzzer(Database(conninfo, role="milo_ingest", pool_max=1))
     atheris.Setup([sys.argv[0], *options], fuzzer.take, custom_mutator=mutated)

@@ -32,7 +32,7 @@ def test_a_body_that_ends_early_is_answered_as_the_clients_mistake(capsys: pytes
     async def send(message: Message) -> None:
         said.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
+    scope: Message = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
     application = build_application([Route("/", take, methods=["POST"])])
     asyncio.run(application(scope, receive, send))
     assert said[0]["status"] == 400

@@ -25,7 +25,7 @@ RESOURCE_BYTES_MAX: Final = 4_096
 CACHED_MAX: Final = 200_000
 """Spellings that a cache holds; then it starts anew."""
 
-CACHED_BYTES_MAX: Final = 32 * 1024 * 1024
+CACHED_BYTES_MAX: Final = 64 * 1024 * 1024
 """Bytes of spellings and of canonical labels that a cache holds: whoever sends long names or blanks fills no memory."""
 
 STORED_MAX: Final = 500_000
