@@ -20,7 +20,8 @@ INPUT_BYTES_MAX = 8_192
 HANG_S_MAX = 120
 """A backstop: within it the harness itself measures each input in its own time."""
 
-END_S_MAX = 300
+REPEATED_SHARE = 5
+"""One part in so many of the time goes to the look at memory."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,8 @@ class Result:
     @property
     def done(self) -> str:
         """How many inputs it tried."""
-        return next(
-            (line for line in self.said.splitlines() if line.startswith("Done ")), "it did not finish"
-        )
+        done = [line for line in self.said.splitlines() if line.startswith("Done ")]
+        return "; ".join(done) or "it did not finish"
 
 
 def fuzz(*, seconds: int, kept: Path, inputs: tuple[Path, ...] = ()) -> Result:
@@ -48,18 +48,26 @@ def fuzz(*, seconds: int, kept: Path, inputs: tuple[Path, ...] = ()) -> Result:
         databases.close()
         found = Path(folder) / "corpus"
         found.mkdir()
-        places = [str(path) for path in inputs or (found, CORPUS)]
-        command = [sys.executable, "-m", "tests.fuzz.fuzzer", conninfo, *places]
-        command += [f"-max_total_time={seconds}", f"-max_len={INPUT_BYTES_MAX}", f"-timeout={HANG_S_MAX}"]
-        command += ["-rss_limit_mb=0", "-print_final_stats=1", f"-artifact_prefix={kept}/"]
-        ended = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds + END_S_MAX,
-            check=False,
-        )
+        options = [
+            f"-max_len={INPUT_BYTES_MAX}",
+            f"-timeout={HANG_S_MAX}",
+            "-rss_limit_mb=0",
+            "-print_final_stats=1",
+        ]
+        options.append(f"-artifact_prefix={kept}/")
+        if inputs:
+            return _run(conninfo, *map(str, inputs), *options)
+        repeated_s = seconds // REPEATED_SHARE
+        guided = _run(conninfo, str(found), str(CORPUS), f"-max_total_time={seconds - repeated_s}", *options)
+        if not guided.sound:
+            return guided
+        repeated = _run(conninfo, "--repeat", str(repeated_s), str(found), str(CORPUS))
+        return Result(repeated.sound, f"{guided.done}\n{repeated.said}")
+
+
+def _run(conninfo: str, *options: str) -> Result:
+    command = [sys.executable, "-m", "tests.fuzz.fuzzer", conninfo, *options]
+    ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     return Result(ended.returncode == 0, ended.stderr[-8_000:] + ended.stdout[-4_000:])
 
 

@@ -93,8 +93,6 @@ class Fuzzer:
             self._waiting.append(self._request(batch))
             if len(self._waiting) >= GROUP_INPUTS:
                 self._commit()
-        if self._inputs % LOOK_INPUTS == 0:
-            self._look_at_memory()
 
     def _request(self, batch: decode.Batch) -> groups.Request:
         return groups.Request(batch, _PLATFORM, self._now_us)
@@ -150,7 +148,8 @@ class Fuzzer:
         assert row is not None and row[0] == len(ids), f"{row} of {len(ids)} good events are stored"
         assert all(request.acknowledged().accepted == 3 for request in good)
 
-    def _look_at_memory(self) -> None:
+    def look_at_memory(self) -> None:
+        """Raise if it has grown since the caches were full."""
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
         if self._inputs <= WARM_INPUTS:
             self._base = resident
@@ -200,14 +199,34 @@ def mutated(data: bytes, size_max: int, seed: int) -> bytes:
     return (door + body)[:size_max]
 
 
+def repeat(fuzzer: Fuzzer, *, seconds: int, folders: list[Path]) -> None:
+    """Take mutations of what was collected without guidance, and look at memory.
+
+    Guided by coverage the process grows whatever it runs: atheris keeps what arrays are compared with.
+    """
+    chance, until = random.Random(seconds), time.monotonic() + seconds
+    collected = [path.read_bytes() for folder in folders for path in sorted(folder.iterdir())]
+    done = 0
+    while time.monotonic() < until:
+        data = chance.choice(collected)
+        fuzzer.take(data[:1] + mutate(data[1:], chance))
+        done += 1
+        if done % LOOK_INPUTS == 0:
+            fuzzer.look_at_memory()
+    print(f"Done {done} more without guidance, in {seconds} s")
+
+
 def main() -> None:
-    """Fuzz the database named by the first argument; the rest is for libFuzzer. Ends the process."""
+    """Fuzz the database named by the first argument: `--repeat SECONDS FOLDER…`, or options of libFuzzer."""
     structlog.configure(processors=[_drop])
     logging.disable()
     for name, value in LIMITS.items():
         setattr(labels, name, value)
     conninfo, *options = sys.argv[1:]
     fuzzer = Fuzzer(Database(conninfo, role="milo_ingest", pool_max=1))
+    if options[0] == "--repeat":
+        repeat(fuzzer, seconds=int(options[1]), folders=[Path(name) for name in options[2:]])
+        return
     atheris.Setup([sys.argv[0], *options], fuzzer.take, custom_mutator=mutated)
     atheris.Fuzz()
 
