@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     _remove_folders_of_killed_runs()
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_base()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=base_folder()))
     folder.chmod(0o711)  # our own: PostgreSQL's user passes through it
     os.environ[RUN_FOLDER] = str(folder)  # the workers inherit it
 
@@ -82,7 +82,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             )
 
 
-def _base() -> Path:
+def base_folder() -> Path:
     """In memory where there is room: making a database there is twenty times as fast."""
     memory = Path("/dev/shm")
     roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > MEMORY_BYTES_MIN
@@ -90,7 +90,10 @@ def _base() -> Path:
 
 
 def _remove_folders_of_killed_runs() -> None:
-    places = {_base(), Path(tempfile.gettempdir())}  # a run before this one may have found no room in memory
+    places = {
+        base_folder(),
+        Path(tempfile.gettempdir()),
+    }  # a run before this one may have found no room in memory
     for folder in (found for place in places for found in place.glob(f"{PREFIX}*-*")):
         pid = folder.name.removeprefix(PREFIX).split("-")[0]
         if not pid.isdecimal() or folder.stat().st_uid != os.geteuid():
@@ -155,7 +158,8 @@ class TestServer:
         self.execute(f"drop database if exists {database} with (force)")
 
 
-def _make_template(server: TestServer) -> None:
+def make_template(server: TestServer) -> None:
+    """Have the template database that `clone` copies."""
     with psycopg.connect(server.conninfo(LOGIN), autocommit=True) as tx:
         if tx.execute("select from pg_database where datname = %s", (TEMPLATE,)).fetchone() is not None:
             return
@@ -175,7 +179,7 @@ def postgres() -> TestServer:
     with _alone(folder):
         server = TestServer(start(folder, around=surroundings(), fsync=False))
         _started.append(server.server)
-        _make_template(server)
+        make_template(server)
     return server
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from milo_billing.app.projections import compare_everything, compare_projections
 from tests.contract.conftest import Cluster
-from tests.contract.examples import ACME, EXAMPLES, IAM, Manifest, manifest
+from tests.contract.examples import ACME, EXAMPLES, IAM, manifest
 
 PROGRAM = manifest(
     IAM,

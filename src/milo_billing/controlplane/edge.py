@@ -15,6 +15,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
@@ -33,7 +34,7 @@ from milo_billing.controlplane.specifications import Specifications
 from milo_billing.controlplane.statuses import Failure, Status, status_of
 from milo_billing.controlplane.watching import Watching
 from milo_billing.infra.clock import new_uid
-from milo_billing.kernel.errors import MiloError, TooLarge, Unavailable
+from milo_billing.kernel.errors import BadRequest, MiloError, TooLarge, Unavailable
 
 BODY_BYTES_MAX = 3 * 1024 * 1024
 """As the API server: the largest object is 1.5 MiB, a patch may be twice that."""
@@ -125,6 +126,11 @@ def _answer_defect(request: HttpRequest, error: Exception) -> Response:
     _log.error("request_failed", audit_id=str(audit_id), path=request.url.path, exc_info=error)
     message = f"Internal error occurred: see the server's log under audit id {audit_id}"
     return failure(Status(500, "InternalError", message))
+
+
+def _answer_gone(*_: object) -> Response:
+    """The client went away before its body was whole: it hears this only if it closed its sending side alone."""
+    return failure(status_of(BadRequest("the connection was closed before the body was whole")))
 
 
 def _answer_http(_: HttpRequest, error: Exception) -> Response:
@@ -307,6 +313,7 @@ def build_application(routes: Sequence[BaseRoute], **more: Any) -> Starlette:
             MiloError: _answer_expected,
             psycopg.OperationalError: _answer_database_away,
             HTTPException: _answer_http,
+            ClientDisconnect: _answer_gone,
             Exception: _answer_defect,
         },
         **more,

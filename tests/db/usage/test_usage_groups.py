@@ -216,6 +216,14 @@ def test_an_event_that_cannot_be_stored_is_found_and_the_others_are_stored(usage
     assert list(usage.rolled_up().values()) == [(sum(range(20)) - 13, 19, 0, 19, 19)]
 
 
+def test_a_quarantined_event_belongs_to_its_project_however_new_that_is(usage: UsageWorld):
+    usage.ingest([usage.event("rivals", value="1.5")])  # now the projects are known
+    usage.world.project("newer", organization="rival")
+    usage.ingest([usage.event("newer", value="1.5")])
+    owners = usage.rows("select distinct owner_org from usage.quarantine")
+    assert owners == [(usage.organization("rival"),)]
+
+
 def test_empty_requests_and_requests_of_nothing_but_unreadable_events_are_answered(usage: UsageWorld):
     (empty, unreadable, good) = usage.ingest([], [5, {}], [usage.event()])
     assert (empty.taken, empty.rejected) == (0, ())

@@ -16,6 +16,7 @@ from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE, Reach
 from milo_billing.usage import store
 from milo_billing.usage.engine import replay as replaying
+from milo_billing.usage.engine import replay_rows
 from milo_billing.usage.engine.replay import Replayer
 from milo_billing.usage.routes import quarantine
 from milo_billing.usage.routes.ingest import ACCEPT_LATE
@@ -273,7 +274,14 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-KILLED_AT = ("lock_quarantined", "copy_events", "copy_deltas", "delete_quarantined", "advance_replay")
+KILLED_AT = {
+    "lock_quarantined": replay_rows,
+    "copy_events": store,
+    "copy_deltas": store,
+    "delete_quarantined": replay_rows,
+    "advance_replay": replay_rows,
+}
+"""The step after which the process ends, and the module in which it is."""
 
 
 @pytest.mark.parametrize("step", KILLED_AT)
@@ -286,14 +294,14 @@ def test_a_replay_killed_at_any_step_goes_on_and_counts_nothing_twice(
     id = open_replay(api)
     worker = replayer(usage)
     assert not worker.replay_group(id, size=10, now=usage.now)
-    done: Callable[..., Any] = getattr(store, step)
+    done: Callable[..., Any] = getattr(KILLED_AT[step], step)
 
     def killed(*given: Any, **named: Any) -> None:
         done(*given, **named)
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(store, step, killed)
+        patched.setattr(KILLED_AT[step], step, killed)
         with pytest.raises(Killed):
             worker.run(id, now=lambda: usage.now)
     assert usage.value("select count(*) from usage.events") == 10

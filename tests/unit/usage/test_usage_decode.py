@@ -117,3 +117,19 @@ def test_originals_are_found_byte_for_byte_wherever_their_ids_stand():
     assert decode_batch(encode(GOOD, {**GOOD, "id": "other"})).original(1) == msgspec.json.encode(
         {**GOOD, "id": "other"}
     )
+
+
+DEEP = b"[" * 5_000 + b"]" * 5_000
+
+
+def test_nesting_beyond_all_sense_is_unreadable_like_other_nonsense():
+    event = msgspec.json.encode(GOOD)
+    deep = event[:-1] + b',"extension":' + DEEP + b"}"
+    for body in (DEEP, b"[" + DEEP + b"]", b"[" + event + b"," + deep + b"]"):
+        with pytest.raises(UnreadableEvents):
+            decode_batch(body)
+    for body in (deep, b'{"data":' + DEEP + b"}"):
+        with pytest.raises(UnreadableEvents):
+            decode_event(body)
+    with pytest.raises(UnreadableEvents):
+        decode_binary({"ce-id": "1"}, DEEP)

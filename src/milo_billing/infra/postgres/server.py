@@ -107,7 +107,7 @@ class PostgresServer:
                 os.kill(self.pid, how)
             except ProcessLookupError:
                 break
-            if self._wait_gone():
+            if self.wait_gone():
                 break
         else:
             raise UnableToStartPostgres(f"PostgreSQL (pid {self.pid}) does not stop")
@@ -118,7 +118,8 @@ class PostgresServer:
         ):  # made again at the next start; not empty after SIGQUIT, which is no harm
             self.socket_dir.rmdir()
 
-    def _wait_gone(self) -> bool:
+    def wait_gone(self) -> bool:
+        """Wait until it has ended; False if it does not within the limit."""
         until = monotonic_s() + STOP_LIMIT_S
         while self.alive():
             if monotonic_s() > until:

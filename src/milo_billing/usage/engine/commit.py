@@ -129,7 +129,7 @@ class Committer:
         if (used.payers, used.meters) != (versions.payers, versions.meters):
             self._refresh(tx, versions, projects=False)
             prepared = self._prepared_again(prepared)
-        if prepared.unattributed and prepared.knowledge.versions.projects != versions.projects:
+        if prepared.sets_aside and prepared.knowledge.versions.projects != versions.projects:
             # a name that was unknown may be known by now; a known one leads to a number that never changes
             self._refresh(tx, versions, projects=True)
             prepared = self._prepared_again(prepared)

@@ -24,6 +24,8 @@ EVENT_BYTES_USUAL: Final = 2 * 1024
 
 VALUES_MAX: Final = 1_000_000
 """Values (commas) a request, at most: looking at sixteen megabytes of `5,5,5` would take half a gigabyte."""
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for JSON that is none, or is nested more deeply than anybody means."""
 
 _SPOTTED_WITHIN: Final = 32 * 1024
 _NO_LABELS: Final = msgspec.Raw(b"{}")
@@ -52,9 +54,6 @@ class Event(msgspec.Struct, gc=False):
     data: EventData
     datacontenttype: str | None = None
 
-
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What reading JSON may raise; the last for what is nested a thousand times."""
 
 _decode_one = msgspec.json.Decoder(Event).decode
 _decode_many = msgspec.json.Decoder(list[Event]).decode
@@ -112,7 +111,7 @@ class Batch:
         text = self.body[start:end].rstrip(b", \t\r\n") if 0 <= start < end else b""
         try:
             read = _decode_one(text)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         return text if msgspec.json.encode(read) == msgspec.json.encode(self.events[index]) else None
 
@@ -138,7 +137,7 @@ def decode_event(body: bytes) -> Batch:
         if _is_json(event.datacontenttype):
             batch.events.append(event)
             return batch
-    except _UNREADABLE:
+    except UNREADABLE:
         _assert_json(body)
     batch.positions = []
     _diagnose(batch, 0, body)
@@ -155,7 +154,7 @@ def decode_batch(body: bytes) -> Batch:
         raise TooLarge(f"more than {VALUES_MAX} values in one request: send fewer events")
     try:
         events = _decode_many(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         return _decode_singly(body)
     if len(events) > EVENTS_MAX:
         raise _too_many(len(events))
@@ -192,7 +191,7 @@ def encode_batch(events: list[dict[str, object]]) -> bytes:
 def _decode_singly(body: bytes) -> Batch:
     try:
         originals = _decode_raw(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UnreadableEvents(f"the body is not a JSON array of CloudEvents: {error}") from error
     if len(originals) > EVENTS_MAX:
         raise _too_many(len(originals))
@@ -201,7 +200,7 @@ def _decode_singly(body: bytes) -> Batch:
     for position, original in enumerate(originals):
         try:
             event = _decode_one(original)
-        except _UNREADABLE:
+        except UNREADABLE:
             _diagnose(batch, position, bytes(original))
             continue
         if _is_json(event.datacontenttype):
@@ -228,7 +227,7 @@ def _too_many(count: int) -> TooLarge:
 def _assert_json(body: bytes) -> None:
     try:
         msgspec.json.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UnreadableEvents(f"the body is not JSON: {error}") from error
 
 
@@ -249,7 +248,7 @@ def _diagnose(batch: Batch, position: int, original: bytes) -> None:
     """Say what is wrong with an event that the typed decode refused: rejected, or kept with a fault."""
     try:
         value: Any = msgspec.json.decode(original)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         detail = f"the event is not valid JSON: {error}"
         batch.rejected.append(Rejection(position, "", "MISSING_REQUIRED_FIELD", detail))
         return

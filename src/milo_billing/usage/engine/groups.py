@@ -60,6 +60,14 @@ class Request:
         self.fates = np.full(len(self.batch.events), UNDECIDED, np.int8)
         self.rejected = list(self.batch.rejected)
 
+    @property
+    def durable(self) -> bool:
+        """Whether the fates of all events are known to be durable, whatever became of the group afterwards.
+
+        Never of a request without readable events: nothing shows that its refusals were counted.
+        """
+        return len(self.fates) > 0 and not bool((self.fates == UNDECIDED).any())
+
     def reject(self, index: int, reason: RejectReason, detail: str) -> None:
         """Note that event `index` of the batch was refused."""
         shown = self.batch.events[index].id[:ID_SHOWN_MAX]

@@ -26,10 +26,16 @@ RESOURCE_BYTES_MAX: Final = 4_096
 CACHED_MAX: Final = 200_000
 """Spellings that a cache holds; then it starts anew."""
 
+CACHED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bytes of spellings and of canonical labels that a cache holds: whoever sends long names or blanks fills no memory."""
+
 STORED_MAX: Final = 500_000
 """Hashes that are remembered as stored; then they are offered to the database again, which ignores them."""
 
 INVALID: Final = -1
+UNUSABLE: Final = (ValueError, TypeError, RecursionError)
+"""What reading labels raises that are none; msgspec's and Unicode's errors are ValueErrors."""
+
 _ROOM_AT_FIRST: Final = 1_024
 
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
@@ -120,7 +126,13 @@ class LabelCache:
         self._fresh: dict[int, bytes] = {}
         self._clear()
 
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes of the spellings that are held, and of their canonical labels."""
+        return self._bytes
+
     def _clear(self) -> None:
+        self._bytes = 0
         self._fresh.clear()  # labels that stand in quarantined events only are never stored
         self._slot_of: dict[bytes, int] = {}
         self._names: list[frozenset[str]] = []
@@ -131,7 +143,7 @@ class LabelCache:
 
     def slots(self, raws: Sequence[bytes]) -> I64:
         """A slot for each; INVALID where the bytes are not what they should be."""
-        if self._count > CACHED_MAX:
+        if self._count > CACHED_MAX or self._bytes > CACHED_BYTES_MAX:
             self._clear()
         # slots count from 1 in the dictionary, so that 0 says "not there"
         found = np.fromiter(map(self._slot_of.get, raws, repeat(0)), np.int64, len(raws))
@@ -154,7 +166,7 @@ class LabelCache:
     def _add(self, raw: bytes) -> int:
         try:
             canonical = self._canonical(raw)
-        except (ValueError, TypeError, UnicodeDecodeError):  # msgspec's errors are ValueErrors
+        except UNUSABLE:
             return INVALID
         hash = text_hash(canonical)
         if hash not in self._stored:
@@ -167,6 +179,7 @@ class LabelCache:
         self._hashes[self._count] = hash
         self._count += 1
         self._slot_of[raw] = self._count
+        self._bytes += len(raw) + len(canonical)
         return self._count
 
     def hashes(self, slots: I64, raws: Sequence[bytes]) -> U64:

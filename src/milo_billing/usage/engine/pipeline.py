@@ -22,7 +22,7 @@ from milo_billing.usage.engine import metrics
 from milo_billing.usage.engine.commit import Committer
 from milo_billing.usage.engine.compact import Compactor
 from milo_billing.usage.engine.depths import DepthMeter
-from milo_billing.usage.engine.groups import UNDECIDED, Group, Request
+from milo_billing.usage.engine.groups import Group, Request
 from milo_billing.usage.engine.line import Line
 from milo_billing.usage.engine.prepared import Prepared
 from milo_billing.usage.types import Acknowledged
@@ -155,7 +155,7 @@ class UsageEngine:
             _log.exception("group_failed")
         self._trouble = (monotonic_s(), str(failure)) if isinstance(failure, Unavailable) else None
         for part in group.parts:
-            if failure is not None and (part.request.fates == UNDECIDED).any():
+            if failure is not None and not part.request.durable:
                 part.request.fail(failure)
             else:
                 part.request.answer()

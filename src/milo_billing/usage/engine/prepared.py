@@ -122,11 +122,6 @@ class Prepared:
     new_resources: dict[int, bytes]
 
     @property
-    def unattributed(self) -> bool:
-        """Whether the project of some event was not found, which a newer list of projects may change.
-
-        Also where another reason keeps the event from being billed: the project says whose the quarantined event is.
-        """
-        return bool(((self.rows.reason != GOOD) & (self.rows.project == 0)).any()) or bool(
-            (self.rows.reason == ATTRIBUTION_FAILURE).any()
-        )
+    def sets_aside(self) -> bool:
+        """Whether some event is quarantined: a newer list of projects may find its payer, or whose it is."""
+        return bool((self.rows.reason != GOOD).any())

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from milo_billing.catalog.types import RESOURCE_KEY
 from milo_billing.usage.engine.decode import Event
-from milo_billing.usage.engine.labels import canonical_resource, read_labels, read_resource
+from milo_billing.usage.engine.labels import UNUSABLE, canonical_resource, read_labels, read_resource
 from milo_billing.usage.engine.prepared import (
     ATTRIBUTION_FAILURE,
     INVALID_DIMENSIONS,
@@ -72,7 +72,7 @@ def _detail(prepared: Prepared, event: Event, reason: int) -> str:
 def _dimensions_detail(prepared: Prepared, event: Event) -> str:
     try:
         labels = read_labels(bytes(event.data.dimensions))
-    except (ValueError, TypeError) as error:
+    except UNUSABLE as error:
         return f"data.dimensions: {error}"
     meters = prepared.knowledge.meters
     slot = meters.slot_of[event.type]
@@ -97,6 +97,6 @@ def _dimensions_detail(prepared: Prepared, event: Event) -> str:
 def _malformed_detail(event: Event) -> str:
     try:
         canonical_resource(bytes(event.data.resource))
-    except (ValueError, TypeError) as error:
+    except UNUSABLE as error:
         return f"data.resource: {error}"
     return f"time {event.time!r} is not an RFC 3339 time"

@@ -91,7 +91,7 @@ async def read_body(request: Request, visit: Visit) -> bytes:
             body = await _read(request, visit)
     except TimeoutError as error:
         raise HTTPException(408, f"the body did not arrive within {READ_S_MAX:.0f} s") from error
-    return body if encoding != "gzip" else await run_in_threadpool(_decompress, body, visit)
+    return body if encoding != "gzip" else await run_in_threadpool(decompress, body, visit)
 
 
 async def _read(request: Request, visit: Visit) -> bytes:
@@ -106,7 +106,8 @@ async def _read(request: Request, visit: Visit) -> bytes:
     return b"".join(parts)
 
 
-def _decompress(body: bytes, visit: Visit) -> bytes:
+def decompress(body: bytes, visit: Visit) -> bytes:
+    """A gzip body, plain. Raises BadRequest if it is none, TooLarge beyond BODY_BYTES_MAX, TooMany."""
     stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     parts: list[bytes] = []
     size = 0

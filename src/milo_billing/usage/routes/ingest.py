@@ -234,7 +234,7 @@ class _ChunkBody(msgspec.Struct, forbid_unknown_fields=True):
 def _parse(kind: type[Any], body: bytes) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except decode.UNREADABLE as error:
         raise BadRequest(f"the body is not what it should be: {error}") from error
 
 

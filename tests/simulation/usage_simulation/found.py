@@ -1,0 +1,104 @@
+"""What the database holds, in the words of the auditor."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, LiteralString
+from uuid import UUID
+
+import orjson
+
+from milo_billing.infra.database import Tx
+from tests.simulation.usage_simulation.judging import Aside, Billed, Key, aside_text, billed_text
+from tests.simulation.usage_simulation.rollups import RollUp, RollUps, add
+
+_NAMES: LiteralString = (
+    "join accounts.accounts a on a.number = u.account join directory.projects p on p.number = u.project "
+    "join catalog.meters m on m.number = u.meter join usage.dimension_sets d on d.hash = u.dimensions"
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows as texts by id (`Billed.said`), roll-ups with deltas, ids of foreign events, counts of fates."""
+
+    billed: Mapping[UUID, str]
+    aside: Mapping[UUID, str]
+    rollups: RollUps
+    foreign: frozenset[UUID]
+    tallies: Mapping[tuple[str, date, str], int]
+
+    def holds(self, key: Key, verdict: Billed | Aside) -> bool:
+        """Whether a row says exactly this."""
+        rows = self.billed if isinstance(verdict, Billed) else self.aside
+        return rows.get(key) == verdict.said if isinstance(key, UUID) else verdict.said in rows.values()
+
+
+def read(tx: Tx) -> Found:
+    """Everything that usage has stored. `tx` sees everything."""
+    organizations: dict[int, str] = dict(
+        tx.execute("select number, name from directory.organizations where number > 0").fetchall()
+    )
+    foreign = frozenset(id for (id,) in tx.execute("select event from usage.foreign_ids"))
+    return Found(
+        billed=_billed(tx),
+        aside=_aside(tx, organizations),
+        rollups=_rollups(tx),
+        foreign=foreign,
+        tallies=_tallies(tx, organizations),
+    )
+
+
+def _billed(tx: Tx) -> dict[UUID, str]:
+    query: LiteralString = (
+        "select u.id, a.name, p.name, p.created_at, m.meter_name, u.day, d.dimensions, u.value, u.event_at, "
+        "u.received_at, r.resource from usage.events u left join usage.resources r on r.hash = u.resource "
+    )
+    return {
+        row[0]: billed_text(
+            row[1],
+            (row[2], row[3]),
+            row[4],
+            row[5],
+            _sorted(row[6]),
+            row[7],
+            row[8],
+            row[9],
+            None if row[10] is None else _sorted(orjson.loads(row[10])),
+        )
+        for row in tx.execute(query + _NAMES)
+    }
+
+
+def _aside(tx: Tx, organizations: Mapping[int, str]) -> dict[UUID, str]:
+    query = "select id, reason, owner_org, meter, project, event_at, received_at, event from usage.quarantine"
+    return {
+        row[0]: aside_text(row[1], organizations.get(row[2], ""), *row[3:7], bytes(row[7]))
+        for row in tx.execute(query)
+    }
+
+
+def _rollups(tx: Tx) -> RollUps:
+    figures: LiteralString = "sum, count, min, max, last, last_at, last_id"
+    columns: LiteralString = f"account, day, project, meter, dimensions, {figures}"
+    query: LiteralString = (
+        f"select a.name, p.name, p.created_at, m.meter_name, u.day, d.dimensions, {figures} from "
+        f"(select {columns} from usage.rollups union all select {columns} from usage.deltas) u {_NAMES}"
+    )
+    found: RollUps = {}
+    for row in tx.execute(query):
+        series = (row[0], (row[1], row[2]), row[3], row[4], _sorted(row[5]))
+        add(found, series, RollUp(int(row[6]), *row[7:]))
+    return found
+
+
+def _tallies(tx: Tx, organizations: Mapping[int, str]) -> dict[tuple[str, date, str], int]:
+    found: Counter[tuple[str, date, str]] = Counter()
+    for owner, day, fate, events in tx.execute("select owner_org, day, fate, events from usage.tallies"):
+        found[organizations.get(owner, ""), day, fate] += events
+    return found
+
+
+def _sorted(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

@@ -1,0 +1,198 @@
+"""A provider that is declared through the engine, and changes while usage comes in; everything it is told is logged."""
+
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from milo_billing.accounts.resources.accounts import BillingAccount
+from milo_billing.accounts.resources.bindings import BillingAccountBinding
+from milo_billing.catalog.resources.meters import MeterDefinition
+from milo_billing.controlplane.rows import Row
+from milo_billing.directory.resources import Project
+from milo_billing.infra.database import EVERYWHERE, Databases
+from tests.accounts_world import ACME, World, binding_spec, make_world
+from tests.simulation.usage_simulation.declared import (
+    AccountDeclared,
+    Bound,
+    Log,
+    MeterDeclared,
+    ProjectDeclared,
+    ProjectGone,
+    Unbound,
+)
+from tests.usage_world import meter_spec
+
+LONG_BEFORE = datetime.fromisoformat("2026-08-20T09:00:00Z")
+BEGINS = datetime.fromisoformat("2026-10-30T21:00:00Z")
+"""Two days before New York puts its clocks back, so that a billing day of 25 hours lies in it."""
+
+ZONES = {
+    "utc": "Etc/UTC",
+    "york": "America/New_York",
+    "nepal": "Asia/Kathmandu",
+    "chatham": "Pacific/Chatham",
+    "gone": "Etc/UTC",
+    "rich": "Asia/Tokyo",
+}
+PAYERS = ("utc", "york", "nepal", "chatham")
+METERS = {
+    "sim.example/cpu": ("Published", ("region", "tier")),
+    "sim.example/bytes": ("Published", ("status",)),
+    "sim.example/old": ("Deprecated", ()),
+    "sim.example/retired": ("Retired", ()),
+    "sim.example/draft": ("Draft", ("region",)),
+}
+PHASES = ("Draft", "Published", "Deprecated", "Retired")
+PROJECTS = ("web", "api", "batch", "edge")
+UNBOUND, RIVALS, ENDED = "free", "rivals", "former"
+RIVALS_ACCOUNT = "rich"
+_BACKDATE = "billing.miloapis.com/billingaccountbindings.backdate"
+_ARCHIVE = "billing.miloapis.com/billingaccounts.archive"
+
+
+class Provider:
+    """Acme's projects are paid for by accounts in four zones; `log` has what the API said."""
+
+    def __init__(self, databases: Databases, folder: Path) -> None:
+        self.world: World = make_world(databases, folder)
+        self.log = Log()
+        self._bindings: dict[str, str] = {}
+        self._names = 0
+        self.world.grants.granted |= {_BACKDATE: EVERYWHERE, _ARCHIVE: EVERYWHERE}
+
+    @property
+    def now(self) -> datetime:
+        """What the doors' clock says."""
+        return self.world.clock.now()
+
+    def tick(self, chance: random.Random) -> datetime:
+        """Let a moment pass: no two things happen at the same instant, as a clock that goes on has it."""
+        return self.world.clock.forward(microseconds=1 + chance.randrange(900_000))
+
+    def declare(self) -> None:
+        """What stands when usage begins."""
+        self.world.clock.instant = LONG_BEFORE
+        for name, zone in ZONES.items():
+            spec = {"currencyCode": "USD", "paymentProfile": {"type": "BankTransfer"}, "timeZone": zone}
+            self.world.create(BillingAccount, name, spec, namespace=_namespace(name))
+            self.log.add(AccountDeclared(name, zone))
+        for name, (phase, dimensions) in METERS.items():
+            self._publish(name, phase, dimensions)
+        for name in (*PROJECTS, UNBOUND, RIVALS, ENDED):
+            self.project(name, organization="rival" if name == RIVALS else "acme")
+        for name, account in zip(PROJECTS, PAYERS, strict=True):
+            self.world.clock.forward(seconds=1)
+            self.bind(name, account)
+        self.bind(RIVALS, RIVALS_ACCOUNT)
+        self.bind(ENDED, "gone")
+        self.world.clock.forward(days=5)
+        self.unbind(ENDED)
+        self.world.clock.instant = BEGINS
+        self.world.act(BillingAccount, "gone", "archive")
+        self.log.add(AccountDeclared("gone", ZONES["gone"], archived=True))
+
+    def _publish(self, name: str, phase: str, dimensions: tuple[str, ...]) -> None:
+        kind = _object_name(name)
+        self.world.create(MeterDefinition, kind, meter_spec(name, *dimensions, phase="Draft"))
+        for step in PHASES[1 : PHASES.index(phase) + 1]:
+            self.world.patch(MeterDefinition, kind, {"phase": step})
+        self.log.add(MeterDeclared(name, phase, frozenset(dimensions)))
+
+    def project(self, name: str, *, organization: str = "acme") -> None:
+        """A new project, perhaps of a name that was used before."""
+        self.world.project(name, organization=organization)
+        self.log.add(ProjectDeclared(name, organization, self.now))
+
+    def bind(self, project: str, account: str, *, since: datetime | None = None) -> None:
+        """Let the account pay from now on, or from `since` where nobody has paid before."""
+        self._names += 1
+        name = f"{project}-{self._names}"
+        spec = {} if since is None else {"effectiveFrom": _text(since)}
+        wanted = binding_spec(project, account, **spec)
+        row = self.world.create(BillingAccountBinding, name, wanted, namespace=_namespace(account))
+        self._bindings[project] = name
+        self.log.add(Bound(project, account, _answered(row, "establishedAt")))
+
+    def unbind(self, project: str) -> None:
+        """Nobody pays any more."""
+        row = self.world.unbind(self._bindings.pop(project))
+        self.log.add(Unbound(project, _answered(row, "endedAt")))
+
+    def change_payers(self, chance: random.Random) -> str:
+        """One change that takes the fence; returns what it was."""
+        now = self.log.after(len(self.log))
+        living = [
+            name
+            for name in (*PROJECTS, UNBOUND)
+            if _lives(now.lives.get(name, [])) and now.lives[name][-1].organization == "acme"
+        ]
+        bound = [name for name in living if name in self._bindings]
+        free = [name for name in living if name not in self._bindings]
+        if free and chance.random() < 0.5:
+            name = chance.choice(free)
+            first = not now.lives[name][-1].payers and len(now.lives[name]) == 1
+            since = self.now - timedelta(hours=chance.randrange(1, 72)) if first else None
+            self.bind(name, chance.choice(PAYERS), since=since)
+            return f"bound {name}"
+        if not bound:
+            return "nothing to rebind"
+        name = chance.choice(bound)
+        if chance.random() < 0.2:
+            self.unbind(name)
+            return f"unbound {name}"
+        self.bind(name, chance.choice(PAYERS))
+        return f"rebound {name}"
+
+    def change_things(self, chance: random.Random) -> str:
+        """One change that needs no fence: a meter, or a project that comes or goes; returns what it was."""
+        now = self.log.after(len(self.log))
+        if chance.random() < 0.5:
+            return self._change_meter(chance, list(now.meters.values()))
+        name = chance.choice((*PROJECTS, UNBOUND, "late-comer"))
+        if not _lives(now.lives.get(name, [])):
+            self.project(
+                name, organization=chance.choice(("acme", "acme", "rival")) if name == "api" else "acme"
+            )
+            return f"created {name}"
+        if name in self._bindings:
+            return f"{name} is paid for and stays"
+        self.world.delete(Project, name)
+        self.log.add(ProjectGone(name, self.now))
+        return f"deleted {name}"
+
+    def _change_meter(self, chance: random.Random, meters: list[MeterDeclared]) -> str:
+        meter = chance.choice(meters)
+        if chance.random() < 0.5 and meter.phase != "Retired" and meter.name != "sim.example/cpu":
+            phase = PHASES[PHASES.index(meter.phase) + 1]
+            self.world.patch(MeterDefinition, _object_name(meter.name), {"phase": phase})
+            self.log.add(MeterDeclared(meter.name, phase, meter.dimensions))
+            return f"{meter.name} became {phase}"
+        added = f"added-{len(meter.dimensions)}"
+        if added in meter.dimensions or meter.phase == "Retired":
+            return f"{meter.name} stays"
+        dimensions = sorted({*meter.dimensions, added})
+        changed: dict[str, Any] = {"measurement": {"dimensions": dimensions}}
+        self.world.patch(MeterDefinition, _object_name(meter.name), changed)
+        self.log.add(MeterDeclared(meter.name, meter.phase, frozenset(dimensions)))
+        return f"{meter.name} declares {added}"
+
+
+def _lives(lives: list[Any]) -> bool:
+    return bool(lives) and lives[-1].deleted_at is None
+
+
+def _namespace(account: str) -> str:
+    return "organization-rival" if account == RIVALS_ACCOUNT else ACME
+
+
+def _object_name(meter: str) -> str:
+    return meter.rpartition("/")[2]
+
+
+def _text(instant: datetime) -> str:
+    return instant.isoformat().replace("+00:00", "Z")
+
+
+def _answered(row: Row, edge: str) -> datetime:
+    return datetime.fromisoformat(row.status["billingResponsibility"][edge])

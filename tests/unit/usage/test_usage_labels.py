@@ -1,0 +1,28 @@
+"""Caches of labels: what is known costs no parsing, and whatever is sent, they stay small."""
+
+from milo_billing.usage.engine import labels
+
+
+def test_spellings_of_the_same_labels_lead_to_one_hash():
+    cache = labels.dimension_cache()
+    raws = [b'{"a":"1","b":"2"}', b'{ "b": "2", "a": "1" }', b"{}", b"null", b"[]"]
+    slots = cache.slots(raws)
+    hashes = cache.hashes(slots, raws).tolist()
+    assert (hashes[0], hashes[2]) == (hashes[1], hashes[3])
+    assert slots.tolist()[4] == labels.INVALID
+
+
+def test_labels_nested_beyond_all_sense_are_no_labels():
+    deep = b'{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+    for cache in (labels.dimension_cache(), labels.resource_cache()):
+        assert cache.slots([deep, b"{}"]).tolist() == [labels.INVALID, 0]
+
+
+def test_a_cache_starts_anew_before_long_spellings_fill_the_memory():
+    cache = labels.dimension_cache()
+    kept: list[int] = []
+    for n in range(80):
+        cache.slots([b'{"%s":"%d"}' % (b"x" * 1_000_000, n), b'{%s"n":"%d"}' % (b" " * 1_000_000, n)])
+        kept.append(cache.cached_bytes)
+    assert max(kept) <= labels.CACHED_BYTES_MAX + 3_000_000
+    assert kept != sorted(kept)
