@@ -110,6 +110,7 @@ class _Working:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing here believes what a client says of its address
             ssl_certfile=str(certificates.leaf),
             ssl_keyfile=str(certificates.leaf_key),
             timeout_graceful_shutdown=self.runtime.settings.shutdown_grace_s,

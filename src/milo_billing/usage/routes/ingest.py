@@ -9,6 +9,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
@@ -20,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account
@@ -122,14 +124,6 @@ def routes(door: Door, engine: UsageEngine) -> list[Route]:
     senders = _Senders(door)
     room = Room()
 
-    async def ingest_event(request: Request) -> Response:
-        with room.visit() as visit:
-            return await _ingest(door, engine, senders, request, visit, many=False)
-
-    async def ingest_batch(request: Request) -> Response:
-        with room.visit() as visit:
-            return await _ingest(door, engine, senders, request, visit, many=True)
-
     async def open_import(request: Request) -> Response:
         with room.visit() as visit:
             wanted = _parse(_ImportBody, await read_body(request, visit))
@@ -145,12 +139,34 @@ def routes(door: Door, engine: UsageEngine) -> list[Route]:
 
     one = "/v1/usage/imports/{id}"
     return [
-        Route("/v1/usage/events", ingest_event, methods=["POST"]),
-        Route("/v1/usage/events:batchIngest", ingest_batch, methods=["POST"]),
+        Route("/v1/usage/events", _Ingest(door, engine, senders, room, many=False), methods=["POST"]),
+        Route(
+            "/v1/usage/events:batchIngest", _Ingest(door, engine, senders, room, many=True), methods=["POST"]
+        ),
         Route("/v1/usage/imports", open_import, methods=["POST"]),
         Route(one + "/chunks/{number}", send_chunk, methods=["POST"]),
         Route(one + "/complete", complete_import, methods=["POST"]),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ingest:
+    """One of the two doors of events, as an ASGI application.
+
+    With a hundred events a request, the way to the handler costs more than the handler; so it is kept short.
+    """
+
+    door: Door
+    engine: UsageEngine
+    senders: _Senders
+    room: Room
+    many: bool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        with self.room.visit() as visit:
+            answer = await _ingest(self.door, self.engine, self.senders, request, visit, many=self.many)
+        await answer(scope, receive, send)
 
 
 async def _ingest(
