@@ -198,11 +198,11 @@ EXAMPLES: dict[str, Example] = {
             {
                 "resourceTypeName": "compute.example.com/Instance",
                 "gvk": {"group": "compute.example.com", "kind": "Instance"},
-                "labels": ["zone"],
+                "labels": [{"name": "zone", "description": "Where it runs"}],
             },
         ),
         needs=(),
-        change={"spec": {"labels": ["zone", "rack"]}},
+        change={"spec": {"labels": [{"name": "zone"}, {"name": "rack"}]}},
         broken={"spec": {"gvk": {"kind": ""}}},
         broken_field="spec.gvk.kind",
     ),

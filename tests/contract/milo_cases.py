@@ -477,11 +477,67 @@ METER = manifest(
         "monitoredResourceTypes": ["instance"],
     },
 )
+INSTANCE = manifest(
+    BILLING,
+    "MonitoredResourceType",
+    "instance",
+    {
+        "resourceTypeName": "instance",
+        "displayName": "Compute",
+        "phase": "Published",
+        "gvk": {"group": "compute.example", "kind": "Instance"},
+        "labels": [{"name": "project_id"}, {"name": "zone"}],
+    },
+)
+PUBLISHED_TYPE = Shows({"monitoredresourcetypes/instance": {"spec": {"phase": "Published"}}})
+RESOURCE_TYPES = Case(
+    "a published resource type may only grow, and its phases go forward",
+    None,
+    None,
+    (
+        create(
+            "a published type",
+            INSTANCE,
+            PUBLISHED_TYPE,
+        ),
+        merge("another name", INSTANCE, {"resourceTypeName": "other"}, Refused("resourceTypeName")),
+        merge("another group", INSTANCE, {"gvk": {"group": "other.example"}}, Refused("gvk.group")),
+        merge("another kind", INSTANCE, {"gvk": {"kind": "ChangedKind"}}, Refused("gvk.kind is immutable")),
+        merge("a label less", INSTANCE, {"labels": [{"name": "project_id"}]}, Refused("labels")),
+        merge(
+            "other words, a label more",
+            INSTANCE,
+            {
+                "displayName": "Machines",
+                "labels": [{"name": "project_id"}, {"name": "zone"}, {"name": "region"}],
+            },
+            Shows({"monitoredresourcetypes/instance": {"spec": {"displayName": "Machines"}}}),
+        ),
+        merge("back to a draft", INSTANCE, {"phase": "Draft"}, Refused("invalid phase transition")),
+        merge(
+            "deprecated",
+            INSTANCE,
+            {"phase": "Deprecated"},
+            Shows({"monitoredresourcetypes/instance": {"spec": {"phase": "Deprecated"}}}),
+        ),
+        merge(
+            "retired",
+            INSTANCE,
+            {"phase": "Retired"},
+            Shows({"monitoredresourcetypes/instance": {"spec": {"phase": "Retired"}}}),
+        ),
+    ),
+)
 METERS = Case(
     "a published meter may only grow",
     None,
     None,
     (
+        create(
+            "what it is measured on",
+            INSTANCE,
+            PUBLISHED_TYPE,
+        ),
         create(
             "a published meter",
             METER,
@@ -510,14 +566,13 @@ METERS = Case(
     ),
 )
 
-CASES = (CURRENT_LIFE, EARLIER_LIFE, SUPERSEDING, REJECTING, CLASSES, METHODS, METERS)
+CASES = (CURRENT_LIFE, EARLIER_LIFE, SUPERSEDING, REJECTING, CLASSES, METHODS, METERS, RESOURCE_TYPES)
 
 NOT_PLAYED: dict[str, str] = {
     "billing-arrangement-lifecycle": "arrangements are spoken of as commitments and agreements here; not served yet",
     "billingentitlement-lifecycle": "entitlements are not served yet",
     "gateway-ingestion": "kills pods of Vector and NATS; what is acknowledged survives: tests/simulation",
     "invoice-lifecycle": "clients write invoices there; here they are written by the service only: tests/db/invoicing",
-    "monitored-resource-type-lifecycle": "monitored resource types are not served yet",
     "offer-lifecycle": "offers are not served yet",
     "ownership-webhook": "who may write a meter is a permission here, not a label",
     "usage-consumer": "looks into a NATS stream; attribution and its four outcomes: tests/db/usage",

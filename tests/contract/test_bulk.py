@@ -77,7 +77,9 @@ def every_example() -> list[Manifest]:
         if not kind.system:
             example = EXAMPLES[kind.plural]
             for one in (*example.needs, example.manifest):
-                found.setdefault(f"{one['kind']} {one['metadata']}", one)
+                key = f"{one['kind']} {one['metadata']}"
+                if len(str(one)) > len(str(found.get(key, ""))):  # of two spellings the one that says more
+                    found[key] = one
     return list(found.values())
 
 

@@ -16,6 +16,7 @@ from tests.flow.conftest import temporary_server
 from tests.kubectl import KUBECTL_VERSIONS, kubectl
 
 ROOT = Path(__file__).parents[2]
+NEWEST = KUBECTL_VERSIONS[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=KUBECTL_VERSIONS)
+@pytest.fixture
 def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
     """What the user's second terminal has: the commands on PATH, and a server that was started in the first."""
     programs = tmp_path / "programs"
@@ -94,6 +95,12 @@ def follow(document: str, *, folder: Path, environment: dict[str, str]) -> subpr
     return done
 
 
+@pytest.mark.parametrize(
+    "environment",
+    # what kubectl can do is compared version by version in tests/contract; here it is what we wrote that is tested
+    [v if v == NEWEST else pytest.param(v, marks=pytest.mark.long) for v in KUBECTL_VERSIONS],
+    indirect=True,
+)
 def test_the_tour_and_then_the_tutorial_work_word_for_word(folder: Path, environment: dict[str, str]):
     tour = follow("README.md", folder=folder, environment=environment)
     assert (folder / "tour-invoice.pdf").read_bytes().startswith(b"%PDF-")
@@ -115,7 +122,7 @@ def one_day() -> None:
 
 
 @pytest.mark.usefixtures("one_day")
-@pytest.mark.parametrize("environment", ["1.33"], indirect=True)
+@pytest.mark.parametrize("environment", [NEWEST], indirect=True)
 def test_a_newcomer_follows_the_way_from_a_meter_to_a_bill(folder: Path, environment: dict[str, str]):
     done = follow("docs/tutorial-metering.md", folder=folder, environment=environment)
     shown = re.findall(r"fabrikam-files +files.example/(\w+) +\w+ +(\d+) ", done.stdout)

@@ -214,6 +214,7 @@ def test_a_flood_on_a_stopped_writer_is_told_to_come_back_and_memory_stays_bound
         assert [row["count"] for row in get_usage(api, project="lonely-app")] == [2_000]
 
 
+@pytest.mark.long
 def test_while_the_database_is_away_senders_get_503_and_then_are_served_again(
     lonely: Running, open_folder: Path
 ):

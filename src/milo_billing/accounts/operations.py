@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import LiteralString
 from uuid import UUID
 
 from milo_billing.access import reads as access
@@ -10,7 +11,7 @@ from milo_billing.accounts import reads, store
 from milo_billing.accounts.rules import standing, timeline, tree, wording
 from milo_billing.accounts.types import BILLING_SHARES, PayerInterval, PaymentProfileType, Rebinding
 from milo_billing.controlplane.holds import hold, release
-from milo_billing.controlplane.projections import ProjectionDifference
+from milo_billing.controlplane.projections import KEEP, NONE, ProjectionDifference, compare_rows
 from milo_billing.directory import reads as directory
 from milo_billing.directory.types import ProjectEntry
 from milo_billing.infra.clock import Clock
@@ -235,4 +236,136 @@ def compare_projections(tx: Tx) -> tuple[ProjectionDifference, ...]:
             for record in records
             if record.target_uid is not None and record.target.startswith(_BINDINGS)
         }
-    return (*reads.compare_intervals(tx, audited=audited), *reads.compare_accounts(tx))
+    return (*_compare_intervals(tx, audited=audited), *_compare_accounts(tx))
+
+
+# The newest that is known of each binding: what stands, or what it was when it went. One that went while it was active
+# may have been logged without its end; then it must have one.
+_INTERVALS_REBUILT: LiteralString = """
+with bindings as (
+    select uid, namespace, name, owner_org, spec, status, false as gone from controlplane.objects
+    where api_group = 'billing.miloapis.com' and resource = 'billingaccountbindings'
+    union all
+    select uid, namespace, name, owner_org, object -> 'spec', object -> 'status', true from controlplane.changes
+    where api_group = 'billing.miloapis.com' and resource = 'billingaccountbindings' and change = 'DELETED'
+), expected as (
+    select b.uid, b.namespace, b.name, b.owner_org, b.spec #>> '{billingAccountRef,name}' as account,
+           b.spec #>> '{projectRef,name}' as project,
+           (b.status #>> '{billingResponsibility,establishedAt}')::timestamptz as starts_at,
+           coalesce((b.status #>> '{billingResponsibility,endedAt}')::timestamptz,
+                    case when not b.gone then 'infinity'::timestamptz end) as ends_at,
+           b.gone, b.status ->> 'phase' as phase
+    from bindings b
+), found as (
+    select i.binding as uid, a.namespace, i.binding_name as name, i.owner_org, a.name as account,
+           i.project_name as project, i.starts_at, i.ends_at, i.project as project_number
+    from accounts.payer_intervals i join accounts.accounts a on a.number = i.account
+)
+select coalesce(e.uid, f.uid), coalesce(e.name, f.name),
+       case when e.uid is not null then e.namespace || '/' || e.account || ' pays for ' || e.project || ' in ['
+            || e.starts_at || ', ' || coalesce(coalesce(e.ends_at, nullif(f.ends_at, 'infinity'))::text, 'its deletion')
+            || ')' || case when e.gone then '' else ', ' || e.phase end end,
+       case when f.uid is not null then f.namespace || '/' || f.account || ' pays for ' || f.project || ' in ['
+            || f.starts_at || ', ' || f.ends_at || ')' || case when coalesce(e.gone, true) then ''
+            when f.ends_at = 'infinity' then ', Active' else ', Superseded' end end,
+       f.ends_at <> 'infinity',
+       e.phase = 'Superseded' and not exists (
+           select from accounts.payer_intervals n where n.project = f.project_number and n.starts_at = f.ends_at),
+       (e.namespace, e.name, e.owner_org) is distinct from (f.namespace, f.name, f.owner_org)
+from expected e full join found f on f.uid = e.uid
+order by 2, 1
+"""
+
+_DECLARED: LiteralString = """
+select 'accounts.accounts', uid::text, 'billing account ' || namespace || '/' || name, jsonb_build_object(
+    'namespace', namespace, 'name', name, 'owner_org', owner_org, 'currency', spec ->> 'currencyCode',
+    'zone', spec ->> 'timeZone', 'phase', status ->> 'phase',
+    'parent', spec #>> '{parentRef,name}', 'mode', spec ->> 'billingMode',
+    'day', (spec #>> '{paymentTerms,invoiceDayOfMonth}')::int,
+    'frequency', spec #>> '{paymentTerms,invoiceFrequency}', 'profile', spec #>> '{paymentProfile,type}',
+    'method', spec #>> '{paymentProfile,paymentMethodRef,name}',
+    'projects', (status ->> 'linkedProjectsCount')::int)
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'billingaccounts'
+union all
+select 'accounts.payment_methods', uid::text, 'payment method ' || namespace || '/' || name, jsonb_build_object(
+    'namespace', namespace, 'name', name, 'owner_org', owner_org, 'class', status ->> 'className',
+    'phase', status ->> 'phase', 'type', status #>> '{details,type}', 'failure', status ->> 'failureReason')
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'paymentmethods'
+union all
+select 'accounts.payment_method_classes', uid::text, 'payment method class ' || name, jsonb_build_object(
+    'name', name, 'provider', spec ->> 'provider', 'default', (spec ->> 'isDefault')::boolean)
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'paymentmethodclasses'
+"""
+
+_PROJECTED: LiteralString = """
+select 'accounts.accounts', a.uid::text, 'billing account ' || a.namespace || '/' || a.name, jsonb_build_object(
+    'namespace', a.namespace, 'name', a.name, 'owner_org', a.owner_org, 'currency', a.currency,
+    'zone', a.time_zone, 'phase', a.phase, 'parent', p.name, 'mode', a.billing_mode, 'day', a.invoice_day,
+    'frequency', a.invoice_frequency, 'profile', a.profile_type, 'method', a.payment_method,
+    'projects', (select count(*) from accounts.payer_intervals i
+                 where i.account = a.number and i.ends_at = 'infinity'))
+from accounts.accounts a left join accounts.accounts p on p.number = a.parent where a.deleted_at is null
+union all
+select 'accounts.payment_methods', m.uid::text, 'payment method ' || m.namespace || '/' || m.name, jsonb_build_object(
+    'namespace', m.namespace, 'name', m.name, 'owner_org', m.owner_org, 'class', c.name, 'phase', m.phase,
+    'type', m.type, 'failure', m.failure_reason)
+from accounts.payment_methods m join accounts.payment_method_classes c on c.uid = m.class
+union all
+select 'accounts.payment_method_classes', uid::text, 'payment method class ' || name,
+    jsonb_build_object('name', name, 'provider', provider, 'default', is_default)
+from accounts.payment_method_classes
+"""
+
+# A project with a payer cannot go, so its living object is the one that is held.
+_HOLDS_WANTED: LiteralString = """
+select 'controlplane.holds', o.uid || ' ' || i.binding_name, 'project ' || i.project_name,
+    jsonb_build_object('held for', i.binding_name)
+from accounts.payer_intervals i left join controlplane.objects o
+    on o.api_group = 'resourcemanager.miloapis.com' and o.resource = 'projects' and o.name = i.project_name
+where i.ends_at = 'infinity'
+"""
+
+_HOLDS_FOUND: LiteralString = """
+select 'controlplane.holds', h.uid || ' ' || split_part(h.reason, '"', 2), 'project ' || o.name,
+    jsonb_build_object('held for', split_part(h.reason, '"', 2))
+from controlplane.holds h join controlplane.objects o on o.uid = h.uid
+where h.slice = 'accounts' and o.resource = 'projects'
+"""
+
+
+def _compare_intervals(tx: Tx, *, audited: Collection[UUID]) -> tuple[ProjectionDifference, ...]:
+    """Where the time lines differ from what bindings say, those that went included.
+
+    `audited`: every binding that the audit chains know of. Of one whose last change is no longer in the change log they
+    alone know that it was, and its interval must have ended.
+    """
+    differences: list[ProjectionDifference] = []
+    unseen = set(audited)
+    for uid, name, expected, found, ended, torn, renamed in tx.execute(_INTERVALS_REBUILT):
+        unseen.discard(uid)
+        what = f"{name} ({uid})"
+        if expected is None and ended and uid in audited:
+            continue
+        if expected != found or (expected is not None and renamed):
+            differences.append(_interval(what, expected or NONE, found or NONE))
+        elif torn:
+            differences.append(_interval(what, "its successor begins where it ends", found))
+    differences += [_interval(str(uid), "an interval", NONE) for uid in sorted(unseen)]
+    return tuple(differences)
+
+
+def _interval(what: str, expected: str, found: str) -> ProjectionDifference:
+    return ProjectionDifference("accounts.payer_intervals", f"binding {what}", expected, found, KEEP)
+
+
+def _compare_accounts(tx: Tx) -> tuple[ProjectionDifference, ...]:
+    """Where accounts, payment methods, their classes and counts differ from the objects, and holds from the payers."""
+    return (
+        *compare_rows(tx, expected=_DECLARED, found=_PROJECTED),
+        *compare_rows(tx, expected=_HOLDS_WANTED, found=_HOLDS_FOUND, remedy=_HOLDS_REMEDY),
+    )
+
+
+_HOLDS_REMEDY = (
+    "bind the project again: the hold goes and comes with the binding that makes somebody pay for it"
+)

@@ -244,7 +244,7 @@ from controlplane.objects where api_group = 'billing.miloapis.com' and resource 
 union all
 select 'catalog.resource_types', uid::text, 'resource type ' || name, jsonb_build_object(
     'name', spec ->> 'resourceTypeName', 'phase', spec ->> 'phase', 'group', coalesce(spec #>> '{gvk,group}', ''),
-    'kind', spec #>> '{gvk,kind}', 'labels', coalesce(spec -> 'labels', '[]'))
+    'kind', spec #>> '{gvk,kind}', 'labels', jsonb_path_query_array(spec, '$.labels[*].name'))
 from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'monitoredresourcetypes'
 union all
 select 'catalog.skus', uid::text, 'Sku ' || name, jsonb_build_object(

@@ -549,6 +549,13 @@ class MonitoredResourceTypeSpecGvk(TypedDict):
     kind: str
 
 
+class MonitoredResourceTypeSpecLabel(TypedDict):
+    """One label that usage may give the resource."""
+
+    name: str
+    description: NotRequired[str]
+
+
 class MonitoredResourceTypeSpec(TypedDict):
     """What is wanted of a resource type."""
 
@@ -557,7 +564,7 @@ class MonitoredResourceTypeSpec(TypedDict):
     displayName: NotRequired[str]
     description: NotRequired[str]
     gvk: MonitoredResourceTypeSpecGvk
-    labels: NotRequired[list[str]]
+    labels: NotRequired[list[MonitoredResourceTypeSpecLabel]]
 
 
 class MonitoredResourceTypeStatus(TypedDict):

@@ -25,7 +25,7 @@ INSTANCE = {
     "resourceTypeName": "compute.example/Instance",
     "phase": "Published",
     "gvk": {"group": "compute.example", "kind": "Instance"},
-    "labels": ["zone"],
+    "labels": [{"name": "zone"}],
 }
 
 
@@ -194,13 +194,18 @@ def test_a_resource_type_is_projected(world: World):
 
 def test_a_resource_type_gains_labels_and_changes_nothing_else(world: World):
     world.create(MonitoredResourceType, "instance", INSTANCE)
-    world.patch(MonitoredResourceType, "instance", {"labels": ["zone", "rack"]})
-    change = {"gvk": {"kind": "Node"}, "labels": ["rack"], "resourceTypeName": "x", "phase": "Retired"}
+    world.patch(MonitoredResourceType, "instance", {"labels": [{"name": "zone"}, {"name": "rack"}]})
+    change = {
+        "gvk": {"kind": "Node"},
+        "labels": [{"name": "rack"}],
+        "resourceTypeName": "x",
+        "phase": "Retired",
+    }
     assert world.changes_refused(MonitoredResourceType, "instance", change) == [
         'spec.phase: Forbidden: invalid phase transition from "Published" to "Retired"; allowed forward '
         "transitions are Draft→Published, Published→Deprecated, Deprecated→Retired",
         "spec.resourceTypeName: Forbidden: resourceTypeName is immutable",
-        "spec.gvk: Forbidden: gvk is immutable",
+        "spec.gvk.kind: Forbidden: gvk.kind is immutable",
         'spec.labels: Forbidden: labels is additive only; removing "zone" is not allowed',
     ]
 

@@ -163,7 +163,7 @@ INSTANCE = {
     "resourceTypeName": "compute.example/Instance",
     "phase": "Published",
     "gvk": {"group": "compute.example", "kind": "Instance"},
-    "labels": ["zone"],
+    "labels": [{"name": "zone"}],
 }
 
 
@@ -204,7 +204,7 @@ def test_a_label_that_a_resource_type_gains_is_taken_at_once(usage: UsageWorld):
     declare(usage, CALLS, types=("compute.example/Instance",))
     resource = {"group": "compute.example", "kind": "Instance", "labels": {"rack": "7"}}
     usage.ingest([usage.event(meter=CALLS, resource=resource)])
-    usage.world.patch(MonitoredResourceType, "instance", {"labels": ["zone", "rack"]})
+    usage.world.patch(MonitoredResourceType, "instance", {"labels": [{"name": "zone"}, {"name": "rack"}]})
     usage.ingest([usage.event(meter=CALLS, resource=resource)])
     assert (usage.quarantined(), usage.value("select count(*) from usage.events")) == (
         ["invalid_dimensions"],

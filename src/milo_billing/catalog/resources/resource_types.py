@@ -27,6 +27,13 @@ class GroupKind(Fields):
     kind: Annotated[str, StringConstraints(min_length=1, max_length=63)]
 
 
+class ResourceLabel(Fields):
+    """One label that usage may give the resource."""
+
+    name: Dimension = Field(description="As in data.resource.labels of events.")
+    description: str = Field(default="", max_length=512)
+
+
 class MonitoredResourceTypeSpec(Fields):
     """What is wanted of a resource type."""
 
@@ -39,8 +46,8 @@ class MonitoredResourceTypeSpec(Fields):
     display_name: str = Field(default="", max_length=128)
     description: str = Field(default="", max_length=1024)
     gvk: GroupKind = Field(description="Group and kind of the resource. Immutable.")
-    labels: list[Dimension] = Field(
-        default_factory=list[str],
+    labels: list[ResourceLabel] = Field(
+        default_factory=list[ResourceLabel],
         max_length=LABELS_MAX,
         description="What events may say of it in data.resource.labels. More may be added, none removed.",
     )
@@ -75,15 +82,19 @@ class MonitoredResourceType(Kind[MonitoredResourceTypeSpec, CatalogStatus]):
         new, old = admission.object.spec, None if admission.old is None else admission.old.spec
         before = None if old is None else old.phase
         yield from lifecycle.phase_errors(lifecycle.METER_PHASES, before=before, after=new.phase)
-        yield from lifecycle.repeated("labels", new.labels)
+        names = [label.name for label in new.labels]
+        yield from lifecycle.repeated("labels", names)
         if old is not None:
             yield from lifecycle.unchanged(
                 [
                     ("resourceTypeName", old.resource_type_name, new.resource_type_name),
-                    ("gvk", old.gvk, new.gvk),
+                    ("gvk.group", old.gvk.group, new.gvk.group),
+                    ("gvk.kind", old.gvk.kind, new.gvk.kind),
                 ]
             )
-            yield from lifecycle.only_added("labels", before=old.labels, after=new.labels)
+            yield from lifecycle.only_added(
+                "labels", before=[label.name for label in old.labels], after=names
+            )
             return
         namesake = reads.find_resource_type_namesake(
             admission.tx,
@@ -125,7 +136,7 @@ class MonitoredResourceType(Kind[MonitoredResourceTypeSpec, CatalogStatus]):
             phase=spec.phase,
             group=spec.gvk.group,
             kind=spec.gvk.kind,
-            labels=spec.labels,
+            labels=[label.name for label in spec.labels],
             deleted_at=now if object.deleted else None,
         )
         store.raise_meters_version(tx)
