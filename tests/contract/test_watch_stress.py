@@ -198,6 +198,7 @@ def _data_folder() -> Generator[Path]:
         shutil.rmtree(folder)
 
 
+@pytest.mark.long
 def test_watchers_resume_after_a_restart_where_they_were() -> None:
     with _data_folder() as folder:
 

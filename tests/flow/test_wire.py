@@ -167,6 +167,7 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.long
 def test_a_flood_on_a_stopped_writer_is_told_to_come_back_and_memory_stays_bounded(
     lonely: Running, open_folder: Path
 ):

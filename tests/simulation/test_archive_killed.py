@@ -51,6 +51,7 @@ def start(life: Life) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.long
 def test_every_event_is_archived_once_whatever_was_killed(life: Life):
     chance = random.Random(SEED)
     usage = life.usage
