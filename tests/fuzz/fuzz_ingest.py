@@ -56,17 +56,19 @@ def fuzz(*, seconds: int, kept: Path, inputs: tuple[Path, ...] = ()) -> Result:
         ]
         options.append(f"-artifact_prefix={kept}/")
         if inputs:
-            return _run(conninfo, *map(str, inputs), *options)
+            return _run("fuzzer", conninfo, *map(str, inputs), *options)
         repeated_s = seconds // REPEATED_SHARE
-        guided = _run(conninfo, str(found), str(CORPUS), f"-max_total_time={seconds - repeated_s}", *options)
+        guided = _run(
+            "fuzzer", conninfo, str(found), str(CORPUS), f"-max_total_time={seconds - repeated_s}", *options
+        )
         if not guided.sound:
             return guided
-        repeated = _run(conninfo, "--repeat", str(repeated_s), str(found), str(CORPUS))
+        repeated = _run("repeated", conninfo, str(repeated_s), str(found), str(CORPUS))
         return Result(repeated.sound, f"{guided.done}\n{repeated.said}")
 
 
-def _run(conninfo: str, *options: str) -> Result:
-    command = [sys.executable, "-m", "tests.fuzz.fuzzer", conninfo, *options]
+def _run(module: str, conninfo: str, *options: str) -> Result:
+    command = [sys.executable, "-m", f"tests.fuzz.{module}", conninfo, *options]
     ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     return Result(ended.returncode == 0, ended.stderr[-8_000:] + ended.stdout[-4_000:])
 

@@ -222,6 +222,7 @@ def _sku(row: tuple[Any, ...]) -> Sku:
         display_name=body.get("displayName", name),
         invoice_group=body.get("invoiceGroup", ""),
         service=body.get("serviceRef", {}).get("name", ""),
+        labels=body.get("labels", {}),
     )
 
 

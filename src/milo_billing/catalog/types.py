@@ -4,7 +4,7 @@ The contract with pricing, usage and invoicing. Money stays `Decimal` here: noth
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -103,7 +103,8 @@ class Sku:
 
     `match` constrains dimensions: usage belongs to the Sku if, for every dimension named, its value is one of
     those listed. `unit_factor` is exact: quantity in `pricing_unit` = metered value × `unit_factor`.
-    `quantity_rounding` None keeps the exact quantity. `service` names the Service, empty where there is none.
+    `quantity_rounding` None keeps the exact quantity. `service` names the Service, empty where there is none. `labels`
+    are what selectors of prices, discounts, commitments and budgets see.
     """
 
     number: int
@@ -117,6 +118,7 @@ class Sku:
     display_name: str
     invoice_group: str
     service: str
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
