@@ -21,7 +21,8 @@ from milo_billing.controlplane.endpoints import (
 )
 from milo_billing.controlplane.kinds import Json
 from milo_billing.usage.routes.ingest import READ
-from milo_billing.usage.routes.quarantine import DISCARD, GET, LIMIT_MAX, LIST, REPLAY
+from milo_billing.usage.routes.quarantine import DISCARD, GET, LIST, REPLAY
+from milo_billing.usage.routes.reading import LIMIT_MAX
 from milo_billing.usage.routes.retention import ARCHIVE, VOID
 
 _LIMIT: Final = Parameter("limit", "Entries of one page.", number(minimum=1, maximum=LIMIT_MAX))

@@ -42,7 +42,7 @@ from milo_billing.invoicing.types import (
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.ledger import operations as ledger
 from milo_billing.pricing import operations as pricing
-from milo_billing.usage import reads as usage
+from milo_billing.usage import operations as usage
 from milo_billing.usage.types import EventFilter, EventPage
 
 LINES_MAX: Final = 10_000

@@ -16,6 +16,7 @@ from milo_billing.infra import jobs
 from milo_billing.infra.database import Reach, Tx, acting_as
 from milo_billing.usage import reads, rules, store
 from milo_billing.usage.engine import corrections, voids
+from milo_billing.usage.engine import events as raw_events
 from milo_billing.usage.engine.archive import Archive
 from milo_billing.usage.engine.commit import DAYS_AHEAD
 from milo_billing.usage.types import (
@@ -23,7 +24,9 @@ from milo_billing.usage.types import (
     RETENTION_DAYS,
     ChunkResult,
     Discarded,
+    EventFilter,
     EventNotFound,
+    EventPage,
     Import,
     ImportChunk,
     ImportChunkChanged,
@@ -272,6 +275,14 @@ def get_replay(tx: Tx, *, id: UUID) -> Replay:
 
 def _audited(wanted: QuarantineFilter) -> dict[str, str]:
     return {name: str(value) for name, value in asdict(wanted).items() if value is not None}
+
+
+# -- disputes
+
+
+def list_events(tx: Tx, *, wanted: EventFilter, after: UUID | None, limit: int, now: datetime) -> EventPage:
+    """Raw events that match, by id, those behind `after`, at most `limit`: see engine.events."""
+    return raw_events.list_events(tx, wanted=wanted, after=after, limit=limit, now=now)
 
 
 # -- what was used is put right

@@ -15,7 +15,8 @@ from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import EVERYWHERE, Tx, connect, reach_text
 from milo_billing.kernel.ids import ulid
-from milo_billing.usage import operations, reads
+from milo_billing.usage import operations
+from milo_billing.usage.engine import events as raw_events
 from milo_billing.usage.routes import events
 from milo_billing.usage.routes.ingest import READ
 from milo_billing.usage.types import EventFilter
@@ -174,7 +175,7 @@ def test_an_organization_finds_its_own_events_only(usage: UsageWorld, api: httpx
 def explained(usage: UsageWorld, wanted: EventFilter, *, day: date) -> str:
     """The plan of one day's statement, as a door would run it."""
     low = UUID(ulid_of(day))
-    query, values = reads.event_query(
+    query, values = raw_events.event_query(
         wanted, after=low, below=UUID(ulid_of(day + timedelta(days=1))), limit=101
     )
     with usage.databases.app.transaction(reach=EVERYWHERE) as tx:
@@ -210,7 +211,7 @@ def test_what_a_page_looks_through_is_bounded(
     usage.ingest([usage.event(value="1")])
     usage.world.clock.forward(hours=30)
     usage.ingest([usage.event(value="2")])
-    monkeypatch.setattr(reads, "SLICES_MAX", 4)
+    monkeypatch.setattr(raw_events, "SLICES_MAX", 4)
     first = api.get(PATH).json()
     assert first["items"] == []
     assert "continue" in first["metadata"]

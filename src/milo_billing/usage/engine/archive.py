@@ -23,10 +23,10 @@ from milo_billing.accounts import reads as accounts
 from milo_billing.catalog import reads as catalog
 from milo_billing.directory import reads as directory
 from milo_billing.infra.database import Database, Tx, connect
-from milo_billing.kernel.ids import id_ms
 from milo_billing.usage.engine import parquet, sealing
 from milo_billing.usage.engine.parquet import MeterTotal, Names
 from milo_billing.usage.ports import BlobMissing, BlobStore
+from milo_billing.usage.rules import id_day
 from milo_billing.usage.types import Archived, ArchiveDamaged, RowKey, StoredEvent
 
 ARCHIVE_LOCK: Final = 4213
@@ -194,12 +194,6 @@ class Archive:
                 yield path
         except BlobMissing as error:
             raise ArchiveDamaged(f"{error}: restore the file of {archived.day} from a backup") from error
-
-
-def id_day(id: UUID) -> date:
-    """The UTC day of an event id: the partition or file that it lies in. Raises EventNotFound for no day at all."""
-    days = id_ms(id.int) // 86_400_000
-    return date.fromordinal(min(date(1970, 1, 1).toordinal() + days, date.max.toordinal()))
 
 
 def _row_groups(tx: Tx, lookups: Tx, day: date) -> Iterator[tuple[parquet.Records, Names]]:
