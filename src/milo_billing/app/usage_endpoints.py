@@ -68,7 +68,8 @@ _EVENTS: Final = (
         id="listUsageEvents",
         method="get",
         path="/v1/usage/events",
-        about="Raw events that count, in order of id; a page may be short and still have one behind it.",
+        about="Raw events in order of id, archived ones too; a page may be short and still have one behind it. "
+        "`voided` says why one does not count; `metadata.unreadDays` which archived days could not be read, and why.",
         permission=READ,
         parameters=(
             *(Parameter(name, f"Only this {name}.") for name in ("namespace", "account", "project", "meter")),
@@ -78,14 +79,14 @@ _EVENTS: Final = (
             _LIMIT,
             _CONTINUE,
         ),
-        answer=_ITEMS,
+        answer=_PAGE,
         follows=(Follow("showUsageEvent", {"path.id": "$response.body#/items/0/id"}),),
     ),
     Endpoint(
         id="showUsageEvent",
         method="get",
         path="/v1/usage/events/{id}",
-        about="One raw event, by its ULID or UUID.",
+        about="One raw event, by its ULID or UUID, also an archived one.",
         permission=READ,
         answer=ANY,
     ),

@@ -19,6 +19,7 @@ from milo_billing.usage.engine import corrections, voids
 from milo_billing.usage.engine import events as raw_events
 from milo_billing.usage.engine.archive import Archive
 from milo_billing.usage.engine.commit import DAYS_AHEAD
+from milo_billing.usage.ports import BlobStore
 from milo_billing.usage.types import (
     INDEXED_AFTER_DAYS,
     RETENTION_DAYS,
@@ -280,9 +281,17 @@ def _audited(wanted: QuarantineFilter) -> dict[str, str]:
 # -- disputes
 
 
-def list_events(tx: Tx, *, wanted: EventFilter, after: UUID | None, limit: int, now: datetime) -> EventPage:
-    """Raw events that match, by id, those behind `after`, at most `limit`: see engine.events."""
-    return raw_events.list_events(tx, wanted=wanted, after=after, limit=limit, now=now)
+def list_events(
+    tx: Tx, *, wanted: EventFilter, after: UUID | None, limit: int, blobs: BlobStore, now: datetime
+) -> EventPage:
+    """Raw events that match, by id, those behind `after`, at most `limit`, wherever they lie.
+
+    What a page costs is bounded, so it may be short, or empty, though more follow. Archived days that cannot be read
+    are named in it. Before it, `tx` has not looked at events: it waits for an archivist who waits for those who have.
+    """
+    return raw_events.list_events(
+        tx, wanted=wanted, after=after, limit=limit, archive=Archive(blobs), now=now
+    )
 
 
 # -- what was used is put right

@@ -37,6 +37,7 @@ from milo_billing.usage.types import (
     UsageRow,
     UsageTotal,
     Void,
+    Voided,
 )
 
 _COLUMNS: LiteralString = (
@@ -324,6 +325,14 @@ def find_void(tx: Tx, *, id: UUID) -> Void | None:
         (id,),
     ).fetchone()
     return None if row is None else Void(id, RowKey(*row[:5]), *row[5:])
+
+
+def find_voided(tx: Tx, *, ids: Sequence[UUID]) -> dict[UUID, Voided]:
+    """Those of the events that were voided, with who did it, when and why."""
+    rows = tx.execute(
+        "select id, voided_at, reason, voided_by from usage.voids where id = any (%s)", (list(ids),)
+    )
+    return {row[0]: Voided(*row[1:]) for row in rows}
 
 
 def list_changes(

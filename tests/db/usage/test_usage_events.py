@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import pytest
 
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
+from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import new_uid
@@ -28,12 +30,12 @@ PATH = "/v1/usage/events"
 
 
 @pytest.fixture
-def api(usage: UsageWorld) -> Iterator[httpx.Client]:
+def api(usage: UsageWorld, tmp_path: Path) -> Iterator[httpx.Client]:
     """A client who may read all usage."""
     usage.world.grants.granted[READ] = EVERYWHERE
     door = Door(usage.databases.app, usage.world.grants, usage.world.clock)
     with (
-        serving(build_application([*events.routes(door)])) as url,
+        serving(build_application([*events.routes(door, FolderBlobs(tmp_path / "archive"))])) as url,
         httpx.Client(base_url=url, timeout=30) as client,
     ):
         client.headers["Authorization"] = "Bearer ann"

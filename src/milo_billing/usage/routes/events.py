@@ -16,6 +16,8 @@ from milo_billing.directory import reads as directory
 from milo_billing.kernel.errors import BadRequest, NotFound
 from milo_billing.usage import operations
 from milo_billing.usage.engine import events
+from milo_billing.usage.engine.archive import Archive
+from milo_billing.usage.ports import BlobStore
 from milo_billing.usage.routes.ingest import READ
 from milo_billing.usage.routes.reading import json_answer, parse_continue, parse_day, parse_limit
 from milo_billing.usage.rules import parse_event_id
@@ -26,7 +28,7 @@ _KNOWN: Final = frozenset(
 )
 
 
-def routes(door: Door) -> list[Route]:
+def routes(door: Door, blobs: BlobStore) -> list[Route]:
     """The doors of raw events; both need READ."""
 
     def list_events(request: Request) -> Response:
@@ -44,7 +46,9 @@ def routes(door: Door) -> list[Route]:
                 end=end,
                 resource=resource,
             )
-            page = operations.list_events(call.tx, wanted=wanted, after=after, limit=limit, now=call.now)
+            page = operations.list_events(
+                call.tx, wanted=wanted, after=after, limit=limit, blobs=blobs, now=call.now
+            )
         return json_answer(page.body())
 
     def show_event(request: Request) -> Response:
@@ -53,7 +57,7 @@ def routes(door: Door) -> list[Route]:
         if id is None:
             raise BadRequest(f"id: {text[:100]!r} is neither a UUID nor a ULID; lists of events show the id")
         with door.open(request, permission=READ) as call:
-            found = events.find_event(call.tx, id=id)
+            found = events.find_event(call.tx, id=id, archive=Archive(blobs))
         if found is None:
             raise EventNotFound(f"there is no stored event {text}; it may wait in quarantine")
         return json_answer(found.body())
