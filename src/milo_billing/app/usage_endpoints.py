@@ -99,6 +99,16 @@ _EVENTS: Final = (
         body=Body(closed(fields({"reason": TEXT}))),
         answer=ANY,
     ),
+    Endpoint(
+        id="voidSentUsageEvent",
+        method="post",
+        path="/v1/usage/events:void",
+        about="Take an event out of what is billed, by what its sender knows: an id that is neither ULID nor UUIDv7 "
+        "with its source, and the sender's organization where several have sent the same.",
+        permission=VOID,
+        body=Body(closed(fields({"id": TEXT, "reason": TEXT}, {"source": TEXT, "organization": TEXT}))),
+        answer=ANY,
+    ),
 )
 
 _QUARANTINE: Final = (

@@ -97,6 +97,10 @@ class EventNotFound(NotFound):
     """No event has this id, or none within reach."""
 
 
+class EventAmbiguous(Conflict):
+    """Several senders have sent an event of this source and id."""
+
+
 class ReplayNotFound(NotFound):
     """No replay has this id, or none within reach."""
 

@@ -1,10 +1,14 @@
 """What happens to usage after it was taken: voids, changes of invoiced periods, the archive. At the API.
 
-`POST /v1/usage/events/{id}/void`, `GET /v1/usage/changes`, `GET /v1/usage/archive`, `POST …/archive:run`,
-`POST …/archive/{day}:verify`. Voids and the archive are the provider's: nobody writes his own bill.
+`POST /v1/usage/events/{id}/void`, `POST …/events:void`, `GET /v1/usage/changes`, `GET /v1/usage/archive`,
+`POST …/archive:run`, `POST …/archive/{day}:verify`. Voids and the archive are the provider's: nobody writes his own
+bill.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Final, cast, get_args
+from uuid import UUID
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -24,6 +28,7 @@ from milo_billing.kernel.periods import billing_month, local_day, parse_month
 from milo_billing.usage import operations, reads
 from milo_billing.usage.engine import sealing
 from milo_billing.usage.engine.archive import Archive, Archivist
+from milo_billing.usage.engine.identifiers import is_native
 from milo_billing.usage.routes.ingest import READ
 from milo_billing.usage.routes.reading import json_answer, parse_body, parse_day
 from milo_billing.usage.rules import format_instant, parse_event_id
@@ -43,6 +48,13 @@ class _Void(msgspec.Struct, forbid_unknown_fields=True):
     reason: str
 
 
+class _VoidSent(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+    reason: str
+    source: str | None = None
+    organization: str | None = None
+
+
 class _Run(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     until: str | None = None
     dry_run: bool = False
@@ -55,6 +67,12 @@ def routes(door: Door, archive: Archive, archivist: Archivist) -> list[Route]:
         asked = parse_body(_Void, await read_body(request, bytes_max=BODY_BYTES_MAX))
         return json_answer(
             await run_in_threadpool(lambda: repeated(lambda: _void(door, archive, request, asked.reason)))
+        )
+
+    async def void_sent(request: Request) -> Response:
+        asked = parse_body(_VoidSent, await read_body(request, bytes_max=BODY_BYTES_MAX))
+        return json_answer(
+            await run_in_threadpool(lambda: repeated(lambda: _void_sent(door, archive, request, asked)))
         )
 
     def list_changes(request: Request) -> Response:
@@ -87,6 +105,7 @@ def routes(door: Door, archive: Archive, archivist: Archivist) -> list[Route]:
     base = "/v1/usage/archive"
     return [
         Route("/v1/usage/events/{id}/void", void, methods=["POST"]),
+        Route("/v1/usage/events:void", void_sent, methods=["POST"]),
         Route("/v1/usage/changes", list_changes, methods=["GET"]),
         Route(base, list_days, methods=["GET"]),
         Route(f"{base}:run", run, methods=["POST"]),
@@ -102,26 +121,52 @@ def _void(door: Door, archive: Archive, request: Request, reason: str) -> dict[s
     id = parse_event_id(text)
     if id is None:
         raise EventNotFound(
-            f"{text[:100]!r} is neither a ULID nor a UUID; other ids are voided by the id they are stored under"
+            f"{text[:100]!r} is neither a ULID nor a UUID: POST /v1/usage/events:void takes others, with their source"
         )
-    reason = reason.strip()
-    if not 1 <= len(reason) <= REASON_CHARACTERS_MAX:
+    with _voiding(door, request, reason) as call:
+        return _voided(call, archive, id, reason.strip())
+
+
+def _void_sent(door: Door, archive: Archive, request: Request, asked: _VoidSent) -> dict[str, Any]:
+    """By what the sender knows: an id that is a ULID or UUIDv7 alone, any other with its source."""
+    with _voiding(door, request, asked.reason) as call:
+        if is_native(asked.id):
+            id = parse_event_id(asked.id)
+            assert id is not None, "a ULID or a UUIDv7 is one of both"
+        elif asked.source is None:
+            raise BadRequest(
+                f"source: {asked.id[:100]!r} is neither a ULID nor a UUIDv7, so its source is needed"
+            )
+        else:
+            id = operations.find_sent(
+                call.tx, source=asked.source, id=asked.id, organization=asked.organization
+            )
+        return _voided(call, archive, id, asked.reason.strip())
+
+
+@contextmanager
+def _voiding(door: Door, request: Request, reason: str) -> Generator[Call]:
+    if not 1 <= len(reason.strip()) <= REASON_CHARACTERS_MAX:
         raise BadRequest(
             f"reason: say in 1 to {REASON_CHARACTERS_MAX} characters why the event does not count"
         )
     with door.open(request, permission=VOID) as call:
         _check_staff(call, VOID)
-        voided = operations.void_event(
-            call.tx,
-            id=id,
-            reason=reason,
-            archive=archive,
-            identity=call.identity,
-            audit_id=call.audit_id,
-            now=call.now,
-        )
-        if isinstance(voided, Void):
-            return _shown_void(call, voided)
+        yield call
+
+
+def _voided(call: Call, archive: Archive, id: UUID, reason: str) -> dict[str, Any]:
+    voided = operations.void_event(
+        call.tx,
+        id=id,
+        reason=reason,
+        archive=archive,
+        identity=call.identity,
+        audit_id=call.audit_id,
+        now=call.now,
+    )
+    if isinstance(voided, Void):
+        return _shown_void(call, voided)
     return {
         "id": str(id),
         "state": "discarded",
