@@ -194,14 +194,15 @@ _INVOICING: Final = (
         id="listInvoiceLineEvents",
         method="get",
         path=f"{INVOICE_PATH}/lines/{{line}}/events",
-        about="The events that make up a line of usage; needs usage.read too.",
+        about="The events that make up a line of usage, archived ones too; needs usage.read as well. "
+        "`metadata.unreadDays` says which archived days could not be read, and why.",
         permission=READ_INVOICES,
         parameters=(
             Parameter("limit", "Events of one page.", number(minimum=1, maximum=1000)),
             Parameter("continue", "What the page before said."),
             Parameter("later", "Those that began to count after the issue.", _FLAG),
         ),
-        answer=fields({"items": many(ANY)}),
+        answer=fields({"metadata": ANY, "items": many(ANY)}),
     ),
     Endpoint(
         id="showInvoicePdf",

@@ -158,9 +158,9 @@ def build_api(runtime: Runtime) -> Starlette:
         *accounts_routes.routes(door),
         *usage_routes.read_routes(door),
         *quarantine_routes.routes(door),
-        *event_routes.routes(door),
+        *event_routes.routes(door, blobs),
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
-        *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments()),
+        *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]

@@ -5,6 +5,7 @@ next one sees `sealed_until`. A trigger on the partition says the same to everyb
 ingest goes on. Not: the file that a day becomes (parquet), the order of steps (archive).
 """
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, LiteralString, cast
 
@@ -28,6 +29,16 @@ _PARTITION: LiteralString = (
     "select i.inhdetachpending from pg_inherits i join pg_class c on c.oid = i.inhrelid "
     "where i.inhparent = 'usage.events'::regclass and c.relname = %s"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class DayPlace:
+    """Where the events of a day lie: in a partition of usage.events if `attached`, else in its file, if it had any."""
+
+    day: date
+    indexed: bool
+    attached: bool
+    archived: Archived | None
 
 
 def partition_name(day: date) -> str:
@@ -143,6 +154,22 @@ def list_archived(tx: Tx, *, billing_day: date | None = None) -> tuple[Archived,
         {"day": billing_day},
     )
     return tuple(Archived(*row) for row in rows)
+
+
+def list_places(tx: Tx, *, first: date) -> tuple[DayPlace, ...]:
+    """Where the events of the days of id time from `first` on lie, in order. The caller holds retention."""
+    rows = tx.execute(
+        "select d.day, d.indexed, coalesce(not i.inhdetachpending, false), a.day, a.name, a.bytes, a.sha256, a.events, "
+        "a.first_day, a.last_day, a.written_at, a.expired_at from usage.days d "
+        "left join pg_class c on c.relname = 'events_' || to_char(d.day, 'YYYYMMDD') "
+        "and c.relnamespace = 'usage'::regnamespace "
+        "left join pg_inherits i on i.inhrelid = c.oid and i.inhparent = 'usage.events'::regclass "
+        "left join usage.archives a on a.day = d.day where d.day >= %s order by d.day",
+        (first,),
+    )
+    return tuple(
+        DayPlace(row[0], row[1], row[2], None if row[3] is None else Archived(*row[3:])) for row in rows
+    )
 
 
 def list_days(tx: Tx, *, first: date, end: date) -> tuple[DayReport, ...]:

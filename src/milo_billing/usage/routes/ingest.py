@@ -16,7 +16,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -39,6 +38,7 @@ from milo_billing.usage.engine.groups import Sender
 from milo_billing.usage.engine.pipeline import ACKNOWLEDGEMENT_S_MAX, UsageEngine
 from milo_billing.usage.engine.readings import to_us
 from milo_billing.usage.routes.bodies import Room, Visit, read_body
+from milo_billing.usage.routes.reading import JSON, json_answer, parse_body, parse_day
 from milo_billing.usage.types import (
     CHUNK_ROWS_MAX,
     QUANTITY_PLACES_MAX,
@@ -58,7 +58,6 @@ READ: Final = "billing.miloapis.com/usage.read"
 
 STRUCTURED: Final = "application/cloudevents+json"
 BATCHED: Final = "application/cloudevents-batch+json"
-JSON: Final = "application/json"
 
 SENDER_REMEMBERED_S: Final = 2.0
 """How long a revoked token may still send."""
@@ -126,16 +125,16 @@ def routes(door: Door, engine: UsageEngine) -> list[Route]:
 
     async def open_import(request: Request) -> Response:
         with room.visit() as visit:
-            wanted = _parse(_ImportBody, await read_body(request, visit))
-        return _json(await run_in_threadpool(_open_import, door, request, wanted))
+            wanted = parse_body(_ImportBody, await read_body(request, visit))
+        return json_answer(await run_in_threadpool(_open_import, door, request, wanted))
 
     async def send_chunk(request: Request) -> Response:
         with room.visit() as visit:
             body = await read_body(request, visit)
-            return _json(_shown_chunk(await _send_chunk(door, engine, request, body)))
+            return json_answer(_shown_chunk(await _send_chunk(door, engine, request, body)))
 
     async def complete_import(request: Request) -> Response:
-        return _json(await run_in_threadpool(_complete_import, door, request))
+        return json_answer(await run_in_threadpool(_complete_import, door, request))
 
     one = "/v1/usage/imports/{id}"
     return [
@@ -179,7 +178,7 @@ async def _ingest(
     many = many or content_type == BATCHED
     if not binary and content_type not in (STRUCTURED, BATCHED, JSON):
         known = f"{JSON}, {STRUCTURED} or {BATCHED}"
-        return _json(
+        return json_answer(
             {"code": "UNSUPPORTED_MEDIA_TYPE", "message": f"send {known}, not {content_type!r}"}, 415
         )
     body = await read_body(request, visit)
@@ -190,7 +189,7 @@ async def _ingest(
         else:
             batch = await run_in_threadpool(_decode, body, headers, many=many)
     except UnreadableEvents as error:
-        return _json({"code": "MALFORMED_JSON", "message": str(error)}, 400)
+        return json_answer({"code": "MALFORMED_JSON", "message": str(error)}, 400)
     submitted = groups.Request(batch=batch, sender=sender, received_us=to_us(door.clock.now()))
     answered = engine.submit(submitted)
     visit.leave()  # the line counts it from here on
@@ -216,12 +215,12 @@ async def _acknowledged(future: "Future[Acknowledged]") -> Acknowledged:
 
 def _answer(answer: Acknowledged, *, many: bool) -> Response:
     if not answer.rejected:
-        return _json({"accepted": answer.taken})
+        return json_answer({"accepted": answer.taken})
     if not many:
         (refused,) = answer.rejected
-        return _json({"code": refused.reason, "message": refused.detail}, 400)
+        return json_answer({"code": refused.reason, "message": refused.detail}, 400)
     rejected = [{"id": item.id, "reason": item.reason, "detail": item.detail} for item in answer.rejected]
-    return _json({"accepted": answer.taken, "rejected": rejected}, 207)
+    return json_answer({"accepted": answer.taken, "rejected": rejected}, 207)
 
 
 # -- file imports
@@ -245,13 +244,6 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True):
 
 class _ChunkBody(msgspec.Struct, forbid_unknown_fields=True):
     events: list[_Row]
-
-
-def _parse(kind: type[Any], body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except decode.UNREADABLE as error:
-        raise BadRequest(f"the body is not what it should be: {error}") from error
 
 
 def _open_import(door: Door, request: Request, wanted: _ImportBody) -> dict[str, Any]:
@@ -290,7 +282,7 @@ def _check_accept_late(door: Door, call: Call, owner_org: int) -> None:
 
 
 async def _send_chunk(door: Door, engine: UsageEngine, request: Request, body: bytes) -> ChunkResult:
-    rows: list[_Row] = _parse(_ChunkBody, body).events
+    rows: list[_Row] = parse_body(_ChunkBody, body).events
     if len(rows) > CHUNK_ROWS_MAX:
         raise TooLarge(f"{len(rows)} rows in one chunk: send at most {CHUNK_ROWS_MAX}")
     number: str = request.path_params["number"]
@@ -387,12 +379,12 @@ def read_routes(door: Door) -> list[Route]:
     def show_usage(request: Request) -> Response:
         grouping = _grouping(request)
         with door.open(request, permission=READ) as call:
-            return _json({"items": _list_usage(call, request, grouping)})
+            return json_answer({"items": _list_usage(call, request, grouping)})
 
     def show_statistics(request: Request) -> Response:
         with door.open(request, permission=READ) as call:
             found = reads.get_statistics(call.tx)
-        return _json({name: getattr(found, name) for name in type(found).__slots__})
+        return json_answer({name: getattr(found, name) for name in type(found).__slots__})
 
     return [
         Route("/v1/usage", show_usage, methods=["GET"]),
@@ -441,10 +433,7 @@ def _days(request: Request, now: datetime) -> tuple[date, date]:
     found: list[date] = []
     for name, default in (("from", today.replace(day=1)), ("to", today + timedelta(days=2))):
         text = request.query_params.get(name)
-        try:
-            found.append(default if text is None else date.fromisoformat(text))
-        except ValueError as error:
-            raise BadRequest(f"{name}: {text!r} is not a day such as 2026-10-01") from error
+        found.append(default if text is None else parse_day(text, what=name))
     return found[0], found[1]
 
 
@@ -493,7 +482,3 @@ def _shown_usage(
         shown |= {"min": str(figures.min or 0), "max": str(figures.max or 0)}
         items.append(shown)
     return items
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(value), status, media_type=JSON)
