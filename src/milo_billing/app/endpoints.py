@@ -29,7 +29,8 @@ from milo_billing.controlplane.kinds import Json
 from milo_billing.invoicing.routes import GET as READ_INVOICES
 from milo_billing.invoicing.routes import INVOICE_PATH
 from milo_billing.invoicing.routes import RUN as RUN_INVOICES
-from milo_billing.usage.routes.ingest import BATCHED, INGEST, JSON, STRUCTURED
+from milo_billing.usage.routes.gateway import BATCHED, INGEST, STRUCTURED
+from milo_billing.usage.routes.reading import JSON
 
 DOCUMENT = "v1"
 """Where the document is, below /openapi/v3."""

@@ -59,6 +59,7 @@ from milo_billing.usage.routes import events as event_routes
 from milo_billing.usage.routes import ingest as usage_routes
 from milo_billing.usage.routes import quarantine as quarantine_routes
 from milo_billing.usage.routes import retention as retention_routes
+from milo_billing.usage.routes.gateway import ShortWay
 
 if TYPE_CHECKING:
     from milo_billing.adapters.remote_directory import RemoteDirectory
@@ -195,7 +196,7 @@ def build_archivist(runtime: Runtime, blobs: FolderBlobs) -> Archivist:
     )
 
 
-def build_gateway(runtime: Runtime) -> Starlette:
+def build_gateway(runtime: Runtime) -> ShortWay:
     """The ingest of usage, behind the same door as the API."""
     door = build_declarative(runtime).door
     usage = UsageEngine(
@@ -215,7 +216,8 @@ def build_gateway(runtime: Runtime) -> Starlette:
             await asyncio.to_thread(usage.stop)
 
     documents = Specifications({endpoints.DOCUMENT: orjson.dumps(endpoints.gateway_document())})
-    return build_application([*usage_routes.routes(door, usage), *documents.v3_routes()], lifespan=lifespan)
+    routes, doors = usage_routes.routes(door, usage)
+    return ShortWay(build_application([*routes, *documents.v3_routes()], lifespan=lifespan), doors)
 
 
 def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
