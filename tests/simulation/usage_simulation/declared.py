@@ -27,6 +27,7 @@ class AccountDeclared:
 
     name: str
     zone: str
+    organization: str = "acme"
     archived: bool = False
 
 

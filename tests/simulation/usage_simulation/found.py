@@ -1,16 +1,17 @@
 """What the database holds, in the words of the auditor."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, LiteralString
+from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 import orjson
 
 from milo_billing.infra.database import Tx
-from tests.simulation.usage_simulation.judging import Aside, Billed, Key, aside_text, billed_text
+from tests.simulation.usage_simulation.courses import State
+from tests.simulation.usage_simulation.judging import Billed, aside_text, billed_text
 from tests.simulation.usage_simulation.rollups import RollUp, RollUps, add
 
 _NAMES: LiteralString = (
@@ -21,18 +22,41 @@ _NAMES: LiteralString = (
 
 @dataclass(frozen=True)
 class Found:
-    """Rows as texts by id (`Billed.said`), roll-ups with deltas, ids of foreign events, counts of fates."""
+    """Rows as texts by id (`Billed.said`), roll-ups with deltas, ids of foreign events, counts of fates.
+
+    Of voids it is `Billed.counted_as`, of what was replayed the reason why it waited.
+    """
 
     billed: Mapping[UUID, str]
     aside: Mapping[UUID, str]
+    discarded: Mapping[UUID, str]
+    voids: Mapping[UUID, str]
+    replayed: Mapping[UUID, str]
     rollups: RollUps
     foreign: frozenset[UUID]
     tallies: Mapping[tuple[str, date, str], int]
 
-    def holds(self, key: Key, verdict: Billed | Aside) -> bool:
-        """Whether a row says exactly this."""
-        rows = self.billed if isinstance(verdict, Billed) else self.aside
-        return rows.get(key) == verdict.said if isinstance(key, UUID) else verdict.said in rows.values()
+    def holds(self, id: UUID, state: State) -> bool:
+        """Whether the rows say exactly this of the event."""
+        rows = self.billed if isinstance(state.verdict, Billed) else self.aside
+        if state.gone and not isinstance(state.verdict, Billed):
+            rows = self.discarded
+        voided = state.gone and isinstance(state.verdict, Billed)
+        reason = None if state.moved_from is None else state.moved_from.reason
+        return (
+            rows.get(id) == state.verdict.said
+            and (id in self.voids) == voided
+            and self.replayed.get(id) == reason
+        )
+
+    def by_text(self, *, without: Collection[UUID]) -> dict[str, list[UUID]]:
+        """The ids that the server made, by what their rows say; in order."""
+        found: defaultdict[str, list[UUID]] = defaultdict(list)
+        for rows in (self.billed, self.aside, self.discarded):
+            for id, text in sorted(rows.items()):
+                if id not in without:
+                    found[text].append(id)
+        return found
 
 
 def read(tx: Tx) -> Found:
@@ -43,7 +67,10 @@ def read(tx: Tx) -> Found:
     foreign = frozenset(id for (id,) in tx.execute("select event from usage.foreign_ids"))
     return Found(
         billed=_billed(tx),
-        aside=_aside(tx, organizations),
+        aside=_aside(tx, organizations, "quarantine"),
+        discarded=_aside(tx, organizations, "discarded"),
+        voids=_voids(tx),
+        replayed=dict(tx.execute("select id, reason from usage.replayed").fetchall()),
         rollups=_rollups(tx),
         foreign=foreign,
         tallies=_tallies(tx, organizations),
@@ -71,11 +98,24 @@ def _billed(tx: Tx) -> dict[UUID, str]:
     }
 
 
-def _aside(tx: Tx, organizations: Mapping[int, str]) -> dict[UUID, str]:
-    query = "select id, reason, owner_org, meter, project, event_at, received_at, event from usage.quarantine"
+def _aside(
+    tx: Tx, organizations: Mapping[int, str], table: Literal["quarantine", "discarded"]
+) -> dict[UUID, str]:
+    query = f"select id, reason, owner_org, meter, project, event_at, received_at, event from usage.{table}"
     return {
         row[0]: aside_text(row[1], organizations.get(row[2], ""), *row[3:7], bytes(row[7]))
         for row in tx.execute(query)
+    }
+
+
+def _voids(tx: Tx) -> dict[UUID, str]:
+    query: LiteralString = (
+        "select u.id, a.name, p.name, p.created_at, m.meter_name, u.day, d.dimensions, u.value, u.event_at "
+        "from usage.voids u "
+    )
+    return {
+        row[0]: repr((row[1], (row[2], row[3]), row[4], row[5], _sorted(row[6]), row[7], row[8]))
+        for row in tx.execute(query + _NAMES)
     }
 
 

@@ -61,6 +61,7 @@ class Billed:
     received: datetime
     resource: str | None
     late: bool
+    owner: str
 
     @property
     def said(self) -> str:
@@ -77,6 +78,13 @@ class Billed:
             self.resource,
         )
 
+    @property
+    def counted_as(self) -> str:
+        """What a void of it must say."""
+        return repr(
+            (self.account, self.project, self.meter, self.day, self.dimensions, self.value, self.event_at)
+        )
+
 
 @dataclass(frozen=True)
 class Aside:
@@ -91,6 +99,7 @@ class Aside:
     event_at: datetime | None
     received: datetime
     raw: bytes
+    unforeseen: bool = False
 
     @property
     def said(self) -> str:
@@ -212,6 +221,7 @@ def _keep(
         event_at=event_at,
         received=offered.received,
         raw=offered.raw,
+        unforeseen=unforeseen,
     )
 
 
@@ -268,6 +278,7 @@ def _billed(
         received=offered.received,
         resource=None if data.get("resource") is None else _sorted(data["resource"]),
         late=_microseconds(event_at) < made_us - 3_600_000_000,
+        owner=payer.organization,
     )
 
 

@@ -11,7 +11,7 @@ from milo_billing.catalog.resources.meters import MeterDefinition
 from milo_billing.controlplane.rows import Row
 from milo_billing.directory.resources import Project
 from milo_billing.infra.database import EVERYWHERE, Databases
-from tests.accounts_world import ACME, World, binding_spec, make_world
+from tests.accounts_world import World, binding_spec, make_world
 from tests.simulation.usage_simulation.declared import (
     AccountDeclared,
     Bound,
@@ -43,9 +43,12 @@ METERS = {
     "sim.example/retired": ("Retired", ()),
     "sim.example/draft": ("Draft", ("region",)),
 }
+LATER = (("sim.example/unknown", ("region",)), ("sim.example/unheard-of", ("region", "tier", "status")))
+"""Meters that are sent for before anybody has declared them."""
+
 PHASES = ("Draft", "Published", "Deprecated", "Retired")
 PROJECTS = ("web", "api", "batch", "edge")
-UNBOUND, RIVALS, ENDED = "free", "rivals", "former"
+UNBOUND, RIVALS, ENDED, LATE_COMER = "free", "rivals", "former", "late-comer"
 RIVALS_ACCOUNT = "rich"
 _BACKDATE = "billing.miloapis.com/billingaccountbindings.backdate"
 _ARCHIVE = "billing.miloapis.com/billingaccounts.archive"
@@ -75,8 +78,8 @@ class Provider:
         self.world.clock.instant = LONG_BEFORE
         for name, zone in ZONES.items():
             spec = {"currencyCode": "USD", "paymentProfile": {"type": "BankTransfer"}, "timeZone": zone}
-            self.world.create(BillingAccount, name, spec, namespace=_namespace(name))
-            self.log.add(AccountDeclared(name, zone))
+            self.world.create(BillingAccount, name, spec, namespace=namespace_of(name))
+            self.log.add(AccountDeclared(name, zone, _organization(name)))
         for name, (phase, dimensions) in METERS.items():
             self._publish(name, phase, dimensions)
         for name in (*PROJECTS, UNBOUND, RIVALS, ENDED):
@@ -110,7 +113,7 @@ class Provider:
         name = f"{project}-{self._names}"
         spec = {} if since is None else {"effectiveFrom": _text(since)}
         wanted = binding_spec(project, account, **spec)
-        row = self.world.create(BillingAccountBinding, name, wanted, namespace=_namespace(account))
+        row = self.world.create(BillingAccountBinding, name, wanted, namespace=namespace_of(account))
         self._bindings[project] = name
         self.log.add(Bound(project, account, _answered(row, "establishedAt")))
 
@@ -124,7 +127,7 @@ class Provider:
         now = self.log.after(len(self.log))
         living = [
             name
-            for name in (*PROJECTS, UNBOUND)
+            for name in (*PROJECTS, UNBOUND, LATE_COMER)
             if _lives(now.lives.get(name, [])) and now.lives[name][-1].organization == "acme"
         ]
         bound = [name for name in living if name in self._bindings]
@@ -149,7 +152,11 @@ class Provider:
         now = self.log.after(len(self.log))
         if chance.random() < 0.5:
             return self._change_meter(chance, list(now.meters.values()))
-        name = chance.choice((*PROJECTS, UNBOUND, "late-comer"))
+        if chance.random() < 0.3 and len(now.meters) < len(METERS) + len(LATER):
+            name, dimensions = LATER[len(now.meters) - len(METERS)]
+            self._publish(name, "Published", dimensions)
+            return f"published {name}"
+        name = chance.choice((*PROJECTS, UNBOUND, LATE_COMER))
         if not _lives(now.lives.get(name, [])):
             self.project(
                 name, organization=chance.choice(("acme", "acme", "rival")) if name == "api" else "acme"
@@ -182,8 +189,13 @@ def _lives(lives: list[Any]) -> bool:
     return bool(lives) and lives[-1].deleted_at is None
 
 
-def _namespace(account: str) -> str:
-    return "organization-rival" if account == RIVALS_ACCOUNT else ACME
+def _organization(account: str) -> str:
+    return "rival" if account == RIVALS_ACCOUNT else "acme"
+
+
+def namespace_of(account: str) -> str:
+    """Where the account is declared."""
+    return f"organization-{_organization(account)}"
 
 
 def _object_name(meter: str) -> str:

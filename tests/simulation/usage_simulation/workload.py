@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, cast
 
-from tests.simulation.usage_simulation.provider import BEGINS, METERS
+from tests.simulation.usage_simulation.provider import BEGINS, LATER, METERS
 
 JSON: TypeAlias = dict[str, Any]
 _PROJECTS = ("web", "api", "batch", "edge")
 _OTHERS = ("free", "rivals", "late-comer", "former", "nobody")
 CPU = "sim.example/cpu"
+_METERS = (*METERS, *(name for name, _ in LATER))
 POISON = {"region": "poison"}
 """Labels whose hash another set has taken: an event that nobody foresaw, and that no transaction can store."""
 
@@ -85,12 +86,12 @@ class Workload:
             "specversion": "1.0",
             "id": self._id(chance.choice(sender.ids), now),
             "source": chance.choice(("sim/a", "sim/b")),
-            "type": CPU if chance.random() < 0.8 else chance.choice(tuple(METERS)),
+            "type": CPU if chance.random() < 0.7 else chance.choice(_METERS),
             "subject": f"projects/{self._project(sender)}",
             "time": _spelled(self._time(sender, now), chance),
             "data": self._data(),
         }
-        if event["type"] != CPU:
+        if event["type"] in METERS and event["type"] != CPU:
             event["data"].pop("dimensions", None)
         if chance.random() < 0.15:
             chance.choice(_DEFECTS)(event, chance, now)
