@@ -8,14 +8,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from tests.simulation.usage_simulation.courses import Act, Attempt, Course, Voided, list_courses
 from tests.simulation.usage_simulation.declared import Log
 from tests.simulation.usage_simulation.found import Found
 from tests.simulation.usage_simulation.judging import Aside, Billed, Key, Refused, Verdict, judge, scope
-from tests.simulation.usage_simulation.rollups import RollUps, roll_up
+from tests.simulation.usage_simulation.rollups import count_distinct, fact_of, roll_up
+from tests.simulation.usage_simulation.used import predict_used
 
 STORED = ("accepted", "quarantined")
 _Tally = tuple[str, date, str]
@@ -46,7 +47,7 @@ class Prediction:
 def audit(attempts: Sequence[Attempt], acts: Sequence[Act], log: Log, found: Found) -> list[str]:
     """Everything that is not as it must be; nothing where all is well."""
     prediction = Auditor(acts, log, found).predict(attempts)
-    counted = ((id, row) for id, row in prediction.billed.items() if id not in prediction.voided)
+    facts = [fact_of(id, row) for id, row in prediction.billed.items() if id not in prediction.voided]
     return [
         *prediction.wrong,
         *_differences("usage.events", _said(prediction.billed), found.billed),
@@ -56,7 +57,9 @@ def audit(attempts: Sequence[Attempt], acts: Sequence[Act], log: Log, found: Fou
             "usage.voids", {id: row.counted_as for id, row in prediction.voided.items()}, found.voids
         ),
         *_differences("usage.replayed", prediction.replayed, found.replayed),
-        *_differences("the roll-ups", roll_up(counted), found.rollups),
+        *_differences("the roll-ups", roll_up(facts), found.rollups),
+        *_differences("what was counted", count_distinct(facts), found.distinct),
+        *_differences("what was used", predict_used(facts, log.after(len(log))), found.used),
         *_foreign(prediction, found),
         *_tallied(prediction, found),
     ]
@@ -227,14 +230,10 @@ def _said(rows: Mapping[UUID, Billed] | Mapping[UUID, Aside]) -> dict[UUID, str]
     return {id: row.said for id, row in rows.items()}
 
 
-def _differences(
-    what: str, predicted: Mapping[UUID, str] | RollUps, found: Mapping[UUID, str] | RollUps
-) -> Iterable[str]:
-    expected = cast("Mapping[Any, object]", predicted)
-    seen = cast("Mapping[Any, object]", found)
-    for key in sorted(expected.keys() | seen.keys(), key=repr):
-        if expected.get(key) != seen.get(key):
-            yield f"{what} at {key}: predicted {expected.get(key)}, found {seen.get(key)}"
+def _differences(what: str, predicted: Mapping[Any, object], found: Mapping[Any, object]) -> Iterable[str]:
+    for key in sorted(predicted.keys() | found.keys(), key=repr):
+        if predicted.get(key) != found.get(key):
+            yield f"{what} at {key}: predicted {predicted.get(key)}, found {found.get(key)}"
 
 
 def _foreign(prediction: Prediction, found: Found) -> Iterable[str]:

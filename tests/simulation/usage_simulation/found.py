@@ -12,7 +12,8 @@ import orjson
 from milo_billing.infra.database import Tx
 from tests.simulation.usage_simulation.courses import State
 from tests.simulation.usage_simulation.judging import Billed, aside_text, billed_text
-from tests.simulation.usage_simulation.rollups import RollUp, RollUps, add
+from tests.simulation.usage_simulation.rollups import Distinct, RollUp, RollUps, Series, add
+from tests.simulation.usage_simulation.used import Used, read_used
 
 _NAMES: LiteralString = (
     "join accounts.accounts a on a.number = u.account join directory.projects p on p.number = u.project "
@@ -33,6 +34,8 @@ class Found:
     voids: Mapping[UUID, str]
     replayed: Mapping[UUID, str]
     rollups: RollUps
+    distinct: Distinct
+    used: Used
     foreign: frozenset[UUID]
     tallies: Mapping[tuple[str, date, str], int]
 
@@ -72,6 +75,8 @@ def read(tx: Tx) -> Found:
         voids=_voids(tx),
         replayed=dict(tx.execute("select id, reason from usage.replayed").fetchall()),
         rollups=_rollups(tx),
+        distinct=_distinct(tx),
+        used=_used(tx),
         foreign=foreign,
         tallies=_tallies(tx, organizations),
     )
@@ -129,8 +134,28 @@ def _rollups(tx: Tx) -> RollUps:
     found: RollUps = {}
     for row in tx.execute(query):
         series = (row[0], (row[1], row[2]), row[3], row[4], _sorted(row[5]))
-        add(found, series, RollUp(int(row[6]), *row[7:]))
+        # of a correction that only adds there is nothing to compare: its least lies above its greatest
+        compared = (None,) * 5 if row[8] > row[9] else row[8:]
+        add(found, series, RollUp(int(row[6]), row[7], *compared))
     return found
+
+
+def _distinct(tx: Tx) -> Distinct:
+    columns: LiteralString = "account, day, project, meter, dimensions, key, events"
+    query: LiteralString = (
+        "select a.name, p.name, p.created_at, m.meter_name, u.day, d.dimensions, u.key, sum(u.events)::int from "
+        f"(select {columns} from usage.distinct_keys union all select {columns} from usage.distinct_key_deltas) u "
+        f"{_NAMES} group by 1, 2, 3, 4, 5, 6, 7"
+    )
+    found: defaultdict[Series, list[int]] = defaultdict(list)
+    for row in tx.execute(query):
+        found[row[0], (row[1], row[2]), row[3], row[4], _sorted(row[5])].append(row[7])
+    return {series: tuple(sorted(counts)) for series, counts in found.items()}
+
+
+def _used(tx: Tx) -> Used:
+    rows = tx.execute("select number, name, created_at from directory.projects")
+    return read_used(tx, {number: (name, created_at) for number, name, created_at in rows})
 
 
 def _tallies(tx: Tx, organizations: Mapping[int, str]) -> dict[tuple[str, date, str], int]:
