@@ -39,6 +39,7 @@ EVERYTHING = (
     *("fate accepted", "fate duplicate", "requests in doubt", "answers lost", "compacted", "payers changed"),
     *("go on", "kill", "cut"),
     *("told voided", "told discarded", "told unknown", "events replayed"),
+    *("corrections", "corrections that were refused"),
 )
 SELDOM = (
     *("void of the least", "void of the greatest", "void of the latest", "void of what was voided before"),

@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from tests.simulation.usage_simulation.correcting import Corrected, fact_of_correction, judge_correction
 from tests.simulation.usage_simulation.courses import Act, Attempt, Course, Voided, list_courses
 from tests.simulation.usage_simulation.declared import Log
 from tests.simulation.usage_simulation.found import Found
@@ -44,12 +45,16 @@ class Prediction:
     wrong: list[str] = field(default_factory=list[str])
 
 
-def audit(attempts: Sequence[Attempt], acts: Sequence[Act], log: Log, found: Found) -> list[str]:
+def audit(
+    attempts: Sequence[Attempt], acts: Sequence[Act], corrected: Sequence[Corrected], log: Log, found: Found
+) -> list[str]:
     """Everything that is not as it must be; nothing where all is well."""
     prediction = Auditor(acts, log, found).predict(attempts)
     facts = [fact_of(id, row) for id, row in prediction.billed.items() if id not in prediction.voided]
+    facts += [fact_of_correction(one, log.after(one.known)) for one in corrected if one.uid is not None]
     return [
         *prediction.wrong,
+        *_corrected(corrected, log),
         *_differences("usage.events", _said(prediction.billed), found.billed),
         *_differences("usage.quarantine", _said(prediction.aside), found.aside),
         *_differences("usage.discarded", _said(prediction.discarded), found.discarded),
@@ -234,6 +239,13 @@ def _differences(what: str, predicted: Mapping[Any, object], found: Mapping[Any,
     for key in sorted(predicted.keys() | found.keys(), key=repr):
         if predicted.get(key) != found.get(key):
             yield f"{what} at {key}: predicted {predicted.get(key)}, found {found.get(key)}"
+
+
+def _corrected(corrected: Iterable[Corrected], log: Log) -> Iterable[str]:
+    for one in corrected:
+        meant = judge_correction(one.wanted, log.after(one.known), now=one.at)
+        if meant != set(one.refused):
+            yield f"{one.wanted} at {one.at}: refused for {one.refused}, not for {meant}"
 
 
 def _foreign(prediction: Prediction, found: Found) -> Iterable[str]:

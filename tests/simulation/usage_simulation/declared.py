@@ -11,6 +11,9 @@ from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 RESOURCE = "resource"
+POISON = {"region": "poison"}
+"""Labels whose hash another set has taken: an event that nobody foresaw, and that no transaction can store."""
+
 METERED = frozenset({"Published", "Deprecated"})
 
 

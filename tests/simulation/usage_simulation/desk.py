@@ -4,10 +4,12 @@ They see what the API shows: events, quarantine and voids as they stand. What th
 what they were told does.
 """
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +17,16 @@ from milo_billing.controlplane.identity import Identity
 from milo_billing.infra.database import EVERYWHERE, Databases, Reach
 from milo_billing.usage import operations
 from milo_billing.usage.types import QuarantineFilter
+from tests.simulation.usage_simulation.correcting import Corrected, Wanted
 from tests.simulation.usage_simulation.courses import Act, Replayed, Voided
 from tests.simulation.usage_simulation.process import GoOnReplaying, VoidEvent
-from tests.simulation.usage_simulation.provider import Provider
+from tests.simulation.usage_simulation.provider import (
+    PAYERS,
+    PROJECTS,
+    RIVALS,
+    RIVALS_ACCOUNT,
+    Provider,
+)
 
 Series = tuple[Any, ...]
 
@@ -40,6 +49,7 @@ class Desk:
         self._numbers: dict[str, int] = {}
         self._open: tuple[UUID, Replayed] | None = None
         self.acts: list[Act] = []
+        self.corrected: list[Corrected] = []
         self.happened: Counter[str] = Counter()
 
     def begin(self, organizations: dict[str, int]) -> None:
@@ -101,6 +111,43 @@ class Desk:
         return (
             EVERYWHERE if organizations is None else frozenset(self._numbers[name] for name in organizations)
         )
+
+    # -- corrections
+
+    def correct(self) -> str:
+        """File a correction, mostly for a day and a row that there are; returns what it was."""
+        chance, declared = self._chance, self._provider.log.after(len(self._provider.log))
+        rows = self._rows()
+        if rows and chance.random() < 0.7:
+            account, project, meter, day, labels = chance.choice(rows)
+        else:
+            account, project = (
+                chance.choice((*PAYERS, RIVALS_ACCOUNT, "gone")),
+                chance.choice((*PROJECTS, RIVALS)),
+            )
+            meter = chance.choice((*declared.meters, "sim.example/nothing"))
+            day = self._provider.now.date() + timedelta(days=chance.choice((-40, -2, -1, 0, 0, 1, 2)))
+            labels = chance.choice(({}, {"region": "eu"}, {"colour": "red"}))
+        quantity = chance.choice((1, 5, 1000, -1, -7, 2**63 - 1, -(2**63)))
+        found = declared.meters.get(meter)
+        if found is not None and found.aggregation == "Count":
+            quantity = abs(quantity) % 1000  # less than was counted is refused, and who knows what was by now
+        wanted = Wanted(account, project, meter, day, tuple(sorted(labels.items())), quantity)
+        corrected = self._provider.correct(wanted)
+        self.corrected.append(corrected)
+        self.happened["corrections" if corrected.uid is not None else "corrections that were refused"] += 1
+        return f"corrected {wanted}: {corrected.refused or 'taken'}"
+
+    def _rows(self) -> list[tuple[str, str, str, date, dict[str, str]]]:
+        query = (
+            "select distinct a.name, p.name, m.meter_name, u.day, d.dimensions::text from usage.events u "
+            "join accounts.accounts a on a.number = u.account join directory.projects p on p.number = u.project "
+            "join catalog.meters m on m.number = u.meter join usage.dimension_sets d on d.hash = u.dimensions "
+            "order by 1, 2, 3, 4, 5"
+        )
+        with self._databases.ingest.transaction(reach=EVERYWHERE) as tx:
+            rows = tx.execute(query).fetchall()
+        return [(*row[:4], json.loads(row[4])) for row in rows]
 
     # -- replays
 

@@ -13,13 +13,13 @@ from zoneinfo import ZoneInfo
 
 from tests.simulation.usage_simulation.declared import (
     METERED,
+    POISON,
     RESOURCE,
     AccountDeclared,
     Declared,
     Life,
     MeterDeclared,
 )
-from tests.simulation.usage_simulation.workload import POISON
 
 LATE = timedelta(days=30)
 AHEAD = timedelta(hours=1)

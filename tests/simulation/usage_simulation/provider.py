@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
@@ -12,7 +13,10 @@ from milo_billing.catalog.resources.meters import MeterDefinition
 from milo_billing.controlplane.rows import Row
 from milo_billing.directory.resources import Project
 from milo_billing.infra.database import EVERYWHERE, Databases
+from milo_billing.kernel.errors import Invalid
+from milo_billing.usage.resources import UsageCorrection
 from tests.accounts_world import World, binding_spec, make_world
+from tests.simulation.usage_simulation.correcting import Corrected, Wanted
 from tests.simulation.usage_simulation.declared import (
     RESOURCE,
     AccountDeclared,
@@ -150,6 +154,27 @@ class Provider:
         """Nobody pays any more."""
         row = self.world.unbind(self._bindings.pop(project))
         self.log.add(Unbound(project, _answered(row, "endedAt")))
+
+    def correct(self, wanted: Wanted) -> Corrected:
+        """File a correction of usage, and note what the API answered."""
+        self._names += 1
+        spec = {
+            "billingAccountRef": {"name": wanted.account},
+            "projectRef": {"name": wanted.project},
+            "meterName": wanted.meter,
+            "day": wanted.day.isoformat(),
+            "quantity": str(wanted.quantity),
+            "dimensions": dict(wanted.dimensions),
+            "reason": "the agent was down",
+        }
+        name, namespace = f"correction-{self._names}", namespace_of(wanted.account)
+        refused: tuple[str, ...] = ()
+        uid: UUID | None = None
+        try:
+            uid = self.world.create(UsageCorrection, name, spec, namespace=namespace).uid
+        except Invalid as error:
+            refused = tuple(each.field for each in error.errors)
+        return Corrected(wanted, self.now, len(self.log), uid, refused)
 
     def change_payers(self, chance: random.Random) -> str:
         """One change that takes the fence; returns what it was."""

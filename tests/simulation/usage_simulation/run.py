@@ -204,11 +204,13 @@ class Simulation:
             self._desk.open_replay(self._turn)
             if self._desk.replaying and self._chance.random() < 0.8:
                 self._order_replay(self._stop_at(around))
-        elif roll < 0.84 and not (around is not None and around.fenced):
+        elif roll < 0.83 and not (around is not None and around.fenced):
             self._say(self._provider.change_payers(self._chance))
             self._workload.boundaries.append(self._provider.now)
             self.outcome.happened["payers changed"] += 1
-        elif roll < 0.94:
+        elif roll < 0.88:
+            self._say(self._desk.correct())
+        elif roll < 0.95:
             self._say(self._provider.change_things(self._chance))
         elif around is None:
             self._provider.world.clock.forward(minutes=self._chance.choice((1, 30, 90, 600)))
@@ -381,7 +383,10 @@ class Simulation:
             with self._databases.ingest.transaction(reach=EVERYWHERE) as tx:
                 state = found.read(tx)
             wrong += [
-                f"{when}{each}" for each in audit(self._attempts, self._desk.acts, self._provider.log, state)
+                f"{when}{each}"
+                for each in audit(
+                    self._attempts, self._desk.acts, self._desk.corrected, self._provider.log, state
+                )
             ]
             if wrong:
                 break

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, cast
 
-from tests.simulation.usage_simulation.declared import RESOURCE, MeterDeclared
+from tests.simulation.usage_simulation.declared import POISON, RESOURCE, MeterDeclared
 from tests.simulation.usage_simulation.provider import BEGINS, LATER, METERS
 
 JSON: TypeAlias = dict[str, Any]
@@ -18,9 +18,6 @@ _PROJECTS = ("web", "api", "batch", "edge")
 _OTHERS = ("free", "rivals", "late-comer", "former", "nobody")
 CPU = "sim.example/cpu"
 _METERS = {meter.name: meter for meter in (*METERS, *LATER)}
-POISON = {"region": "poison"}
-"""Labels whose hash another set has taken: an event that nobody foresaw, and that no transaction can store."""
-
 _DIMENSIONS: tuple[JSON, ...] = ({}, {"region": "eu"}, {"region": "us", "tier": "gold"}, {"tier": "gold"})
 _USERS = ("ann", "bob", "cid")
 _RESOURCES: tuple[JSON, ...] = (
