@@ -39,10 +39,12 @@ EVERYTHING = (
     *("fate accepted", "fate duplicate", "requests in doubt", "answers lost", "compacted", "payers changed"),
     *("go on", "kill", "cut"),
     *("told voided", "told discarded", "told unknown", "events replayed"),
-    *("corrections", "corrections that were refused"),
+    *("corrections", "corrections that were refused", "ids that record returned", "requests of the SDK"),
 )
 SELDOM = (
     *("void of the least", "void of the greatest", "void of the latest", "void of what was voided before"),
+    *("programs killed while they recorded", "programs killed while they sent"),
+    "programs killed while they waited for an answer",
     *("crash", "waited for a lock", "told None", "replays that were interrupted"),
 )
 

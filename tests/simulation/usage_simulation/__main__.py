@@ -16,7 +16,8 @@ def main(arguments: list[str]) -> int:
     """1 if a seed fails."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.simulation.usage_simulation",
-        description="Simulate usage with duplicates, late and bad events, rebinding, kills and crashes, and audit it.",
+        description="Simulate usage with duplicates, late and bad events, rebinding, voids, replays, corrections, "
+        "the SDK's spool, kills and crashes, and audit it.",
         epilog="example: python -m tests.simulation.usage_simulation --seed 7 --story",
     )
     parser.add_argument("--seed", type=int, default=1, help="the first seed (default 1)")
@@ -56,7 +57,14 @@ def main(arguments: list[str]) -> int:
 def said(happened: Counter[str]) -> str:
     """The gist of what happened."""
     kills = happened["kill"] + happened["crash"] + happened["cut"]
-    named = {"events": "events stored", "voids": "events voided", "replays": "replays"}
+    kills += sum(count for what, count in happened.items() if what.startswith("programs killed"))
+    named = {
+        "events": "events stored",
+        "voids": "events voided",
+        "replays": "replays",
+        "corrections": "corrections",
+        "ids of the SDK": "ids that record returned",
+    }
     return ", ".join([f"{happened[what]} {name}" for name, what in named.items()] + [f"{kills} kills"])
 
 

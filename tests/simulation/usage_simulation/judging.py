@@ -276,7 +276,7 @@ def _billed(
     assert value is not None
     made_us = _milliseconds(offered.received) * 1000 if made is None else (made.int >> 80) * 1000
     if made is None:
-        made_us = _microseconds(offered.received)
+        made_us = whole_microseconds(offered.received)
     return Billed(
         key=key,
         meaning=meaning,
@@ -289,7 +289,7 @@ def _billed(
         event_at=event_at,
         received=offered.received,
         resource=None if data.get("resource") is None else _sorted(data["resource"]),
-        late=_microseconds(event_at) < made_us - 3_600_000_000,
+        late=whole_microseconds(event_at) < made_us - 3_600_000_000,
         owner=payer.organization,
         counted=_counted(meter, data),
     )
@@ -386,9 +386,10 @@ def _sorted(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _microseconds(instant: datetime) -> int:
+def whole_microseconds(instant: datetime) -> int:
+    """Since 1970."""
     return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _milliseconds(instant: datetime) -> int:
-    return _microseconds(instant) // 1000
+    return whole_microseconds(instant) // 1000

@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic
@@ -25,8 +26,10 @@ from tests.simulation.usage_simulation import found
 from tests.simulation.usage_simulation.auditing import audit
 from tests.simulation.usage_simulation.courses import Attempt
 from tests.simulation.usage_simulation.desk import Desk
+from tests.simulation.usage_simulation.found import Found
 from tests.simulation.usage_simulation.ground import Ground
-from tests.simulation.usage_simulation.judging import Offered
+from tests.simulation.usage_simulation.judging import Offered, native
+from tests.simulation.usage_simulation.outpost import PROGRAMS, Outpost
 from tests.simulation.usage_simulation.process import (
     Answered,
     Body,
@@ -75,6 +78,7 @@ class _Sent:
     sender: Sender
     batch: list[bytes]
     body: Body
+    told: list[tuple[str, ...] | None] = field(default_factory=list["tuple[str, ...] | None"])
 
 
 class _Process:
@@ -82,7 +86,9 @@ class _Process:
 
     def __init__(self, number: int, conninfo: str, seed: int, archived: Path) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tests.simulation.usage_simulation.process"])
+        context.set_forkserver_preload(
+            [f"tests.simulation.usage_simulation.{name}" for name in ("process", "spooling")]
+        )
         self.number = number
         self.line: Connection[Any, Any]
         self.line, theirs = context.Pipe()
@@ -137,6 +143,8 @@ class Simulation:
         self._desk = Desk(self._databases, self._provider, self._chance)
         self._workload = Workload(self._chance)
         self._senders = make_senders()
+        self._outpost = Outpost(self._chance, folder)
+        self._spooled = Sender("sdk", ("acme",), timedelta(0), (), spooled=True)
         self._attempts: list[Attempt] = []
         self._turn = 0
         self._blocked: list[_Flight] = []
@@ -149,11 +157,13 @@ class Simulation:
         try:
             self._declare()
             self._idle = [self._new_process(number) for number in range(PROCESSES)]
+            self._outpost.start()
             for _ in range(turns):
                 self._take_turn()
             self._drain()
             self._audit()
         finally:
+            self._outpost.close()
             for process in self._idle:
                 process.finish()
             self._databases.close()
@@ -169,7 +179,7 @@ class Simulation:
                 tx.execute("select name, number from directory.organizations").fetchall()
             )
         self._desk.begin(numbers)
-        for sender in self._senders:
+        for sender in (*self._senders, self._spooled):
             names = sender.organizations
             self._reaches[sender.name] = (
                 EVERYWHERE if names is None else frozenset(numbers[name] for name in names)
@@ -188,7 +198,11 @@ class Simulation:
         self._turn += 1
         self._provider.tick(self._chance)
         roll = self._chance.random()
-        if roll < 0.50:
+        if roll < 0.07:
+            self._say(self._outpost.record(self._provider.now))
+        elif roll < 0.13 and around is None:
+            self._flush()
+        elif roll < 0.50:
             self._deliver(stop=around is None)
         elif roll < 0.58:
             self._order(Compact(self._stop_at(around)), ())
@@ -232,6 +246,19 @@ class Simulation:
         requests = [self._request(sender) for sender in chosen]
         stop_at = self._stop_at(None) if stop else None
         self._order(Deliver(tuple(one.body for one in requests), stop_at), requests)
+
+    def _flush(self, *, kills: bool = True) -> bool:
+        """A program of the SDK's sends; whether everything has left the spool."""
+
+        def store(content: bytes, batch: list[bytes]) -> tuple[str, ...] | None:
+            self._turn += 1
+            received = self._provider.tick(self._chance)
+            body = Body(content, self._reaches[self._spooled.name], received, accept_late=False)
+            sent = _Sent(self._spooled, batch, body)
+            self._order(Deliver((body,), self._stop_at(None) if kills else None), [sent])
+            return sent.told[0]
+
+        return self._outpost.flush(self._provider.now, store, kills=kills)
 
     def _request(self, sender: Sender) -> _Sent:
         if sender.unacknowledged and self._chance.random() < 0.6:
@@ -342,9 +369,11 @@ class Simulation:
         if told is not None and self._chance.random() < 0.05:
             self.outcome.happened["answers lost"] += 1
             told = None
+        sent.told.append(told)
         if told is None:
             self.outcome.happened["requests in doubt"] += 1
-            sent.sender.unacknowledged.append(sent.batch)
+            if not sent.sender.spooled:
+                sent.sender.unacknowledged.append(sent.batch)
         elif len(told) != len(sent.batch):
             self.outcome.wrong.append(f"{len(told)} fates for {len(sent.batch)} events")
             return
@@ -362,7 +391,11 @@ class Simulation:
         if not self._desk.replaying and self._chance.random() < 0.8:
             self._turn += 1
             self._desk.open_replay(self._turn)
+        emptied = [self._flush(kills=False) for _ in range(2 * PROGRAMS)]
         for _ in range(DRAINS_MAX):
+            if not emptied[-1]:
+                emptied.append(self._flush(kills=False))
+                continue
             if self._desk.replaying:
                 self._turn += 1
                 self._order_replay(None)
@@ -382,6 +415,7 @@ class Simulation:
                 self._compact_all()
             with self._databases.ingest.transaction(reach=EVERYWHERE) as tx:
                 state = found.read(tx)
+            wrong += _unstored(self._outpost.returned, state)
             wrong += [
                 f"{when}{each}"
                 for each in audit(
@@ -392,7 +426,8 @@ class Simulation:
                 break
         for _, text in state.aside.items():
             self.outcome.happened[f"quarantined {text.split(chr(39))[1]}"] += 1
-        self.outcome.happened += self._desk.happened
+        self.outcome.happened += self._desk.happened + self._outpost.happened
+        self.outcome.happened["ids that record returned"] += len(self._outpost.returned)
         self.outcome.happened["events stored"] += len(state.billed)
         self.outcome.happened["events voided"] += len(state.voids)
         self.outcome.happened["events replayed"] += len(state.replayed)
@@ -405,6 +440,12 @@ class Simulation:
             row = tx.execute("select count(*) from usage.deltas").fetchone()
         if row is None or row[0]:
             self.outcome.wrong.append(f"deltas are left after a compaction: {row}")
+
+
+def _unstored(returned: Sequence[str], state: Found) -> list[str]:
+    """What the SDK took over and did not bring to the gateway. That nothing is stored twice its id says."""
+    stored = state.billed.keys() | state.aside.keys() | state.discarded.keys()
+    return [f"record returned {id}, which is not stored" for id in returned if native(id) not in stored]
 
 
 def again(seed: int, *, turns: int = TURNS) -> str:

@@ -32,13 +32,17 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 @dataclass
 class Sender:
-    """Who sends: for which organizations (None is all), and how far its clock is off."""
+    """Who sends: for which organizations (None is all), and how far its clock is off.
+
+    `spooled`: the SDK sends, and sends again, by itself.
+    """
 
     name: str
     organizations: tuple[str, ...] | None
     skew: timedelta
     ids: tuple[str, ...]
     accept_late: bool = False
+    spooled: bool = False
     unacknowledged: list[list[bytes]] = field(default_factory=list[list[bytes]])
     sent: list[bytes] = field(default_factory=list[bytes])
 
