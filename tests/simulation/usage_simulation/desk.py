@@ -156,14 +156,15 @@ class Desk:
         """Whether a replay is open."""
         return self._open is not None
 
-    def open_replay(self, turn: int) -> None:
+    def open_replay(self, turn: int, *, of_all: bool = False) -> None:
         """Have quarantined events tried again: all of them, or those of a reason, a meter, a project."""
         chance, now = self._chance, self._provider.now
         query = "select reason, meter, project from usage.quarantine order by id"
         with self._databases.ingest.transaction(reach=EVERYWHERE) as tx:
             waiting = tx.execute(query).fetchall()
         chosen = chance.choice(waiting) if waiting else (None, None, None)
-        reason, meter, project = (part if chance.random() < 0.3 else None for part in chosen)
+        named = 0.0 if of_all else 0.3
+        reason, meter, project = (part if chance.random() < named else None for part in chosen)
         organizations = chance.choice((None, None, ("acme",), ("rival",), ("acme", "rival")))
         reach, id, known = (
             self._reach(organizations),

@@ -82,6 +82,7 @@ class Outpost:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
         self._programs: list[_Program] = []
+        self._sending = False
         self.returned: list[str] = []
         self.happened: Counter[str] = Counter()
 
@@ -104,8 +105,10 @@ class Outpost:
     # -- what they are told
 
     def record(self, now: datetime) -> str:
-        """One of them records; returns what came of it."""
+        """One of them records; returns what came of it. While one sends, nobody is told anything else."""
         chance = self._chance
+        if self._sending:
+            return "the programs send"
         usages = tuple(self._usage(now) for _ in range(chance.choice((1, 1, 2, 8))))
         place = chance.randrange(PROGRAMS)
         stop_at = chance.randrange(STOPS_WITHIN) if chance.random() < 0.5 else None
@@ -122,8 +125,13 @@ class Outpost:
 
     def flush(self, now: datetime, store: Store, *, kills: bool = True) -> bool:
         """One of them sends what waits; whether everything has left the spool."""
-        chance, place = self._chance, self._chance.randrange(PROGRAMS)
-        program = self._programs[place]
+        self._sending = True
+        everything = self._flush(self._chance.randrange(PROGRAMS), now, store, kills=kills)
+        self._sending = False
+        return everything
+
+    def _flush(self, place: int, now: datetime, store: Store, *, kills: bool) -> bool:
+        chance, program = self._chance, self._programs[place]
         stop_at = chance.randrange(STOPS_WITHIN) if kills and chance.random() < 0.4 else None
         program.line.send(Flush(whole_microseconds(now), stop_at))
         while True:

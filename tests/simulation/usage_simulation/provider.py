@@ -222,6 +222,18 @@ class Provider:
         self.log.add(ProjectGone(name, self.now))
         return f"deleted {name}"
 
+    def mend(self, chance: random.Random) -> None:
+        """Declare what events have waited for: the meters that nobody had declared, and somebody who pays."""
+        now = self.log.after(len(self.log))
+        for meter in LATER[len(now.meters) - len(METERS) :]:
+            self._publish(meter)
+        for name in (UNBOUND, LATE_COMER):
+            lives = now.lives.get(name, [])
+            if name not in self._bindings and _lives(lives):
+                first = not lives[-1].payers and len(lives) == 1
+                since = self.now - timedelta(hours=chance.randrange(24, 96)) if first else None
+                self.bind(name, chance.choice(PAYERS), since=since)
+
     def _change_meter(self, chance: random.Random, meters: list[MeterDeclared]) -> str:
         meter = chance.choice(meters)
         ages = meter.name in _AGEING and meter.phase != "Retired"

@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -162,6 +163,8 @@ class Simulation:
                 self._take_turn()
             self._drain()
             self._audit()
+        except Exception:
+            self.outcome.wrong.append(f"in turn {self._turn} it broke: {traceback.format_exc()}")
         finally:
             self._outpost.close()
             for process in self._idle:
@@ -388,9 +391,13 @@ class Simulation:
 
     def _drain(self) -> None:
         """Senders send again what nobody has acknowledged, until somebody has; replays come to their end."""
-        if not self._desk.replaying and self._chance.random() < 0.8:
+        if self._desk.replaying:
             self._turn += 1
-            self._desk.open_replay(self._turn)
+            self._order_replay(None)
+        if not self._desk.replaying:
+            self._turn += 1
+            self._provider.mend(self._chance)
+            self._desk.open_replay(self._turn, of_all=self._chance.random() < 0.7)
         emptied = [self._flush(kills=False) for _ in range(2 * PROGRAMS)]
         for _ in range(DRAINS_MAX):
             if not emptied[-1]:
