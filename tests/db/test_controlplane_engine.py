@@ -22,6 +22,7 @@ from milo_billing.controlplane.statuses import Failure
 from milo_billing.controlplane.store import LAST_APPLIED, Store
 from milo_billing.controlplane.watching import expired, oldest_kept, prune_changes
 from milo_billing.controlplane.work import Preconditions, Work
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.clock import Clock, SystemClock, new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Databases, Tx
@@ -305,7 +306,7 @@ def test_how_long_a_write_waited_for_its_turn_is_measured(
     name = "milo_billing_commit_lock_wait_seconds"
     waits, waited_s = _sample(f"{name}_count"), _sample(f"{name}_sum")
     with databases.job.transaction(reach=EVERYWHERE) as tx:
-        tx.execute("select pg_advisory_xact_lock(4201)")
+        tx.execute("select pg_advisory_xact_lock(%s)", (advisory_locks.COMMIT,))
         writer = threading.Thread(target=write, args=(_create(engine, "box"),))
         writer.start()
         waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
