@@ -247,7 +247,11 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
                 late_days_max=runtime.settings.late_days_max,
             ),
         ),
-        *usage_jobs.archive_tasks(build_archivist(runtime, open_blobs(runtime)), runtime.clock),
+        *usage_jobs.archive_tasks(
+            build_archivist(runtime, open_blobs(runtime)),
+            runtime.clock,
+            schedule=runtime.settings.usage_archive_schedule,
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final, LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import structlog
@@ -22,6 +22,7 @@ from psycopg.types.json import Jsonb
 from milo_billing.accounts import reads as accounts
 from milo_billing.catalog import reads as catalog
 from milo_billing.directory import reads as directory
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Database, Tx, connect
 from milo_billing.usage.engine import event_files, parquet, sealing
 from milo_billing.usage.engine.event_files import Scan
@@ -29,9 +30,6 @@ from milo_billing.usage.engine.parquet import MeterTotal, Names
 from milo_billing.usage.ports import BlobMissing, BlobStore
 from milo_billing.usage.rules import id_day
 from milo_billing.usage.types import Archived, ArchiveDamaged, RowKey, StoredEvent, UsageEvent
-
-ARCHIVE_LOCK: Final = 4213
-"""Advisory lock of the session that archives."""
 
 Report = Callable[[date, str], None]
 """Is told of each step: the day, and what is being done with it."""
@@ -66,7 +64,7 @@ class Archivist:
         """Bring all days whose time is over into the archive; returns them. () while somebody else does it."""
         told = report or _tell_nobody
         with self._connected() as tx:
-            row = tx.execute("select pg_try_advisory_lock(%s)", (ARCHIVE_LOCK,)).fetchone()
+            row = tx.execute("select pg_try_advisory_lock(%s)", (advisory_locks.ARCHIVING,)).fetchone()
             if row is None or not row[0]:
                 _log.info("another worker archives")
                 return ()

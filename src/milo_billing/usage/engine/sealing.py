@@ -12,13 +12,11 @@ from typing import Final, LiteralString, cast
 from psycopg import sql
 
 from milo_billing.accounts import operations as accounts
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
 from milo_billing.usage.engine.days import day_number
 from milo_billing.usage.engine.parquet import MeterTotal
 from milo_billing.usage.types import Archived, DayReport, DayState
-
-RETENTION_LOCK: Final = 4212
-"""Advisory lock: shared while somebody reads partitions and archive together, exclusive while a partition goes."""
 
 SEAL_WAIT: Final = "2s"
 """How long sealing waits for locks: ingest waits behind it, so it gives up and is tried again."""
@@ -111,7 +109,7 @@ def drop(tx: Tx, day: date, *, now: datetime) -> None:
 
     Waits for those who read partitions and archive together, then they for it.
     """
-    tx.execute("select pg_advisory_lock(%s)", (RETENTION_LOCK,))
+    tx.execute("select pg_advisory_lock(%s)", (advisory_locks.RETENTION,))
     try:
         row = tx.execute(_PARTITION, (partition_name(day),)).fetchone()
         if row is not None:
@@ -127,13 +125,15 @@ def drop(tx: Tx, day: date, *, now: datetime) -> None:
             tx.execute("update usage.days set dropped_at = %s where day = %s", (now, day))
     finally:
         tx.execute(
-            "set lock_timeout = 0; select pg_advisory_unlock(%s)".replace("%s", str(RETENTION_LOCK)).encode()
+            "set lock_timeout = 0; select pg_advisory_unlock(%s)".replace(
+                "%s", str(advisory_locks.RETENTION)
+            ).encode()
         )
 
 
 def hold_retention(tx: Tx) -> None:
     """Until the transaction ends no partition goes: what is not in usage.events is in the archive."""
-    tx.execute("select pg_advisory_xact_lock_shared(%s)", (RETENTION_LOCK,))
+    tx.execute("select pg_advisory_xact_lock_shared(%s)", (advisory_locks.RETENTION,))
 
 
 _ARCHIVED: LiteralString = (
