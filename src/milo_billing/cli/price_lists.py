@@ -95,7 +95,7 @@ def import_(
     with target.reporting():
         listed = _read(file, format=format, source=source or format, currency=currency)
         if listed.problems and not skip_bad:
-            _say(listed.problems, file=file)
+            _say(listed.problems, file=file, hint="; --skip-bad imports the other entries")
             return EXIT_FAILED
         if offline:
             if not dry_run and write_to is None:
@@ -182,7 +182,7 @@ def _finish(
 ) -> int:
     """Show the plan and write it where it is wanted; 1 where it cannot be carried out."""
     if planned.problems:
-        _say(planned.problems, file=file)
+        _say(planned.problems, file=file, hint="")
         return EXIT_FAILED
     if target.json:
         write_json(_report(planned, listed))
@@ -275,13 +275,13 @@ def _report(planned: Plan, listed: PriceList) -> dict[str, Any]:
     }
 
 
-def _say(problems: Sequence[Problem], *, file: Path) -> None:
+def _say(problems: Sequence[Problem], *, file: Path, hint: str) -> None:
     for each in problems[:PROBLEMS_SHOWN]:
         where = ": ".join(part for part in (str(file), each.entry, each.field) if part)
         sys.stderr.write(format_error(UnableToImport(each.what, where=where, next_step=each.next_step)))
     if len(problems) > PROBLEMS_SHOWN:
         sys.stderr.write(f"… and {len(problems) - PROBLEMS_SHOWN:,} more\n")
-    sys.stderr.write(f"{len(problems):,} problems; nothing was changed (--skip-bad leaves bad entries out)\n")
+    sys.stderr.write(f"nothing was changed: {len(problems):,} in the way{hint}\n")
 
 
 def _apply(api: ApiClient, objects: Objects, planned: Plan, *, file: Path, target: Target) -> int:
