@@ -130,7 +130,7 @@ def _metric(expression: Mapping[str, Any], *, field: str) -> Metric:
         given = expression.get("baseUnitConversionFactor")
         pricing = usage
         if given is not None:
-            listed = Fraction(reading.amount(given, field=f"{field}.baseUnitConversionFactor"))
+            listed = Fraction(reading.decimal(given, field=f"{field}.baseUnitConversionFactor"))
             if listed != own and listed.denominator == 1 and listed:
                 pricing = whole_unit(int(listed), base)
             elif listed != own:

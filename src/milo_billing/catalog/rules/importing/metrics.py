@@ -28,7 +28,7 @@ _TIMES: Final = {"second": "s", "minute": "min", "hour": "h", "day": "d"}
 _TIME = re.compile(r"(?:^|[\s-])(?:per\s+)?(second|minute|hour|day)s?$", re.IGNORECASE)
 _TIME_FIRST = re.compile(r"^(second|minute|hour|day)s? of .+", re.IGNORECASE)
 _BYTES = re.compile(r"(?<!per )\b(kilo|mega|giga|tera|peta|kibi|mebi|gibi|tebi|pebi)bytes?\b", re.IGNORECASE)
-_BYTES_SHORT = re.compile(r"(?<!per )\b([KMGTP])(i?)B\b")
+_BYTES_SHORT = re.compile(r"(?<!per )\b([kKMGTP])(i?)B\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,8 @@ def _bytes(words: str, *, binary: bool) -> str | None:
         two = prefix.endswith("bi") or binary
         return f"{prefix[0].upper()}iBy" if two else f"{_decimal_prefix(prefix[0].upper())}By"
     if (short := _BYTES_SHORT.search(words)) is not None:
-        return f"{short[1]}iBy" if short[2] or binary else f"{_decimal_prefix(short[1])}By"
+        prefix = short[1].upper()
+        return f"{prefix}iBy" if short[2] or binary else f"{_decimal_prefix(prefix)}By"
     return None
 
 

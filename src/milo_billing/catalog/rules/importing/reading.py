@@ -63,6 +63,18 @@ def text(value: object, *, field: str) -> str:
 
 def amount(value: object, *, field: str) -> Decimal:
     """A price or a bound, as a number or its text. Raises UnableToReadPrices for less than zero or too many digits."""
+    number = decimal(value, field=field)
+    exponent = int(number.as_tuple().exponent)
+    if number.adjusted() >= INTEGER_DIGITS_MAX or exponent < -DECIMALS_MAX:
+        raise UnableToReadPrices(
+            f"is {value}; an amount has at most {INTEGER_DIGITS_MAX} digits before and {DECIMALS_MAX} after the point",
+            field=field,
+        )
+    return number
+
+
+def decimal(value: object, *, field: str) -> Decimal:
+    """A number from zero on, or its text. Raises UnableToReadPrices."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise UnableToReadPrices(f"is no number but {_shown(value)}", field=field)
     try:
@@ -74,12 +86,6 @@ def amount(value: object, *, field: str) -> Decimal:
             f"is {value}; a price book has amounts from zero on",
             field=field,
             next_step="Sell a reduction as a Discount.",
-        )
-    exponent = int(number.as_tuple().exponent)
-    if number.adjusted() >= INTEGER_DIGITS_MAX or exponent < -DECIMALS_MAX:
-        raise UnableToReadPrices(
-            f"is {value}; an amount has at most {INTEGER_DIGITS_MAX} digits before and {DECIMALS_MAX} after the point",
-            field=field,
         )
     return number
 
