@@ -232,6 +232,11 @@ def test_a_file_of_another_format_is_refused_as_a_whole(format: Format, content:
         read(format, content)
 
 
+def test_a_list_of_language_models_is_in_dollars_whatever_the_book_is_in():
+    with pytest.raises(UnableToReadPrices, match="not in CHF"):
+        read("llm", [], currency="CHF")
+
+
 @pytest.mark.parametrize(
     ("prices", "field", "what"),
     [
