@@ -77,7 +77,7 @@ def read(content: bytes, *, source: str, currency: str) -> PriceList:
                 row = _row(number, cells, columns=columns)
             except UnableToReadPrices as error:
                 where = f"line {number}: {cells.get('resource')}/{cells.get('component')}"
-                gathering.object(where, error.field, error.what, error.next_step or "Correct it in the file.")
+                gathering.refuse(where, error.field, error.what, error.next_step or "Correct it in the file.")
                 continue
             if row is None:
                 gathering.leave_out(f"line {number}", "it charges for nothing, which says no price")
@@ -182,7 +182,7 @@ def _sell(gathering: Gathering, rows: Sequence[Row], *, seen: Counter[str]) -> N
     try:
         steps = _steps(rows)
     except UnableToReadPrices as error:
-        gathering.object(first.entry, error.field, error.what, error.next_step or "Correct it in the file.")
+        gathering.refuse(first.entry, error.field, error.what, error.next_step or "Correct it in the file.")
         return
     sell_part(
         gathering,

@@ -40,7 +40,7 @@ def read(content: bytes, *, source: str, currency: str) -> PriceList:
             where = reading.text(entry.get("skuId"), field="skuId")
             _read_sku(gathering, entry, sku=where)
         except UnableToReadPrices as error:
-            gathering.object(where, error.field, error.what, error.next_step or "Correct it in the file.")
+            gathering.refuse(where, error.field, error.what, error.next_step or "Correct it in the file.")
     return gathering.result()
 
 

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias, cast
 from milo_billing.catalog.rules.importing import names, reading
 from milo_billing.catalog.rules.importing.reading import UnableToReadPrices
 from milo_billing.catalog.rules.importing.values import (
+    HOURS,
     LIST_LABEL,
     Gathering,
     HourBand,
@@ -32,7 +33,6 @@ from milo_billing.catalog.rules.importing.values import (
 )
 
 DIMENSIONS: Final = ("provider", "model", "requestSize")
-HOURS: Final = "hours"
 DAY_MINUTES: Final = 1_440
 LIST_CURRENCY: Final = "USD"
 
@@ -115,7 +115,7 @@ def read(content: bytes, *, source: str, currency: str) -> PriceList:
                 where = f"{provider_id}/{reading.text(found.get('id'), field='id')}"
                 _read_model(gathering, provider_id, found, entry=where)
             except UnableToReadPrices as error:
-                gathering.object(where, error.field, error.what, error.next_step or "Correct it in the file.")
+                gathering.refuse(where, error.field, error.what, error.next_step or "Correct it in the file.")
     return gathering.result()
 
 
@@ -284,15 +284,6 @@ def _offers(
                 size = _size_values(price, index, sizes)
                 sku = _sku(source, provider, model, title, meter=meter, usage=usage, band=band, size=size)
                 yield meter, sku, flat(unit_price)
-
-
-def size_name(bounds: Sequence[int], input_tokens: int) -> str:
-    """The value of `requestSize` for a request of so many input tokens, cached ones among them, by the bounds of its
-    model: what a sender says. Empty where the model has none.
-    """
-    if not bounds:
-        return ""
-    return next((f"up-to-{bound}" for bound in bounds if input_tokens <= bound), f"over-{bounds[-1]}")
 
 
 def _size_values(price: Sized, index: int, sizes: Sequence[int]) -> tuple[str, ...]:

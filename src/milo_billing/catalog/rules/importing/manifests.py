@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from milo_billing.catalog.rules.importing.values import (
+    HOURS,
     ListedMeter,
     ListedSku,
     Step,
@@ -13,7 +14,6 @@ from milo_billing.catalog.rules.importing.values import (
 )
 
 API_VERSION: Final = "billing.miloapis.com/v1alpha1"
-HOURS: Final = "hours"
 
 Manifest: TypeAlias = dict[str, Any]
 

@@ -36,7 +36,7 @@ def read(content: bytes, *, source: str, currency: str) -> PriceList:
             where = reading.text(entry.get("partNumber"), field="partNumber")
             _read_part(gathering, entry, part=where)
         except UnableToReadPrices as error:
-            gathering.object(where, error.field, error.what, error.next_step or "Correct it in the file.")
+            gathering.refuse(where, error.field, error.what, error.next_step or "Correct it in the file.")
     return gathering.result()
 
 

@@ -9,6 +9,9 @@ from typing import Final, TypeAlias
 LIST_LABEL: Final = "priceList"
 """Label of a Sku that says from which list it comes: what a newer list has no longer is gone, others' Skus stay."""
 
+HOURS: Final = "hours"
+"""The dimension that bands of the time of day decide."""
+
 INTEGER_DIGITS_MAX: Final = 15
 DECIMALS_MAX: Final = 30
 """What an amount in a price book may have."""
@@ -133,7 +136,7 @@ class Gathering:
         """A Sku of a meter, and its prices in the order of their days. A second one of that name is a problem."""
         standing = self._skus.setdefault(sku.name, sku)
         if standing is not sku:
-            self.object(entry, "", f"is listed twice, as Sku {sku.name}", "Keep one of the two entries.")
+            self.refuse(entry, "", f"is listed twice, as Sku {sku.name}", "Keep one of the two entries.")
             return
         self._meters.setdefault(meter.meter_name, meter)
         self._prices.extend(prices)
@@ -142,7 +145,7 @@ class Gathering:
         """An entry that this list does not sell, and why."""
         self._left_out.append(LeftOut(entry, reason))
 
-    def object(self, entry: str, field: str, what: str, next_step: str) -> None:
+    def refuse(self, entry: str, field: str, what: str, next_step: str) -> None:
         """Something that is wrong with an entry."""
         self._problems.append(Problem(entry, field, what, next_step))
 
