@@ -7,7 +7,7 @@ Exit codes: 0 done, 1 it did not work (said on standard error: what, where, what
 
 from cyclopts import App
 
-from milo_billing.cli import billing, objects, places, retention
+from milo_billing.cli import billing, objects, places, price_lists, retention
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.usage import usage
 
@@ -21,5 +21,6 @@ objects.mount(app)
 retention.mount(usage)
 app.command(usage)
 app.command(invoices)
+price_lists.mount(app)
 billing.mount(app)
 places.mount(app)
