@@ -123,10 +123,11 @@ class Outpost:
         self.returned += reply.ids
         return f"recorded {len(reply.ids)} events"
 
-    def flush(self, now: datetime, store: Store, *, kills: bool = True) -> bool:
-        """One of them sends what waits; whether everything has left the spool."""
+    def flush(self, now: datetime, store: Store, *, kills: bool = True, place: int | None = None) -> bool:
+        """One of them, or the one in this place, sends what waits; whether all that is its own has left the spool."""
         self._sending = True
-        everything = self._flush(self._chance.randrange(PROGRAMS), now, store, kills=kills)
+        chosen = self._chance.randrange(PROGRAMS) if place is None else place
+        everything = self._flush(chosen, now, store, kills=kills)
         self._sending = False
         return everything
 

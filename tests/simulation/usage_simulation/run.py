@@ -250,8 +250,8 @@ class Simulation:
         stop_at = self._stop_at(None) if stop else None
         self._order(Deliver(tuple(one.body for one in requests), stop_at), requests)
 
-    def _flush(self, *, kills: bool = True) -> bool:
-        """A program of the SDK's sends; whether everything has left the spool."""
+    def _flush(self, *, kills: bool = True, place: int | None = None) -> bool:
+        """A program of the SDK's sends, this one or any; whether all that is its own has left the spool."""
 
         def store(content: bytes, batch: list[bytes]) -> tuple[str, ...] | None:
             self._turn += 1
@@ -261,7 +261,7 @@ class Simulation:
             self._order(Deliver((body,), self._stop_at(None) if kills else None), [sent])
             return sent.told[0]
 
-        return self._outpost.flush(self._provider.now, store, kills=kills)
+        return self._outpost.flush(self._provider.now, store, kills=kills, place=place)
 
     def _request(self, sender: Sender) -> _Sent:
         if sender.unacknowledged and self._chance.random() < 0.6:
@@ -398,10 +398,11 @@ class Simulation:
             self._turn += 1
             self._provider.mend(self._chance)
             self._desk.open_replay(self._turn, of_all=self._chance.random() < 0.7)
-        emptied = [self._flush(kills=False) for _ in range(2 * PROGRAMS)]
+        unsent = [*range(PROGRAMS)] * 2  # each sends its own, and what programs left that were killed
         for _ in range(DRAINS_MAX):
-            if not emptied[-1]:
-                emptied.append(self._flush(kills=False))
+            if unsent:
+                if self._flush(kills=False, place=unsent[0]):
+                    unsent.pop(0)
                 continue
             if self._desk.replaying:
                 self._turn += 1
