@@ -16,6 +16,7 @@ from milo_billing.client.quarantine import (
     discard_quarantined,
     get_quarantined,
     get_replay,
+    get_sent_event,
     list_events,
     list_quarantined,
     open_replay,
@@ -194,9 +195,16 @@ def replay(
 
 
 def events(
-    id: Annotated[str | None, Parameter(help="One event, by its ULID or UUID.")] = None,
+    id: Annotated[
+        str | None,
+        Parameter(help="One event, by its ULID or UUID; with --source by any id that it was sent with."),
+    ] = None,
     /,
     *,
+    source: Annotated[str | None, Parameter(help="The source that the one event was sent with.")] = None,
+    organization: Annotated[
+        str | None, Parameter(help="In whose name it was sent, where several have sent the same.")
+    ] = None,
     account: Annotated[str | None, Parameter(help="Who paid, as namespace/name.")] = None,
     project: Annotated[str | None, Parameter(help="Name of the project.")] = None,
     meter: Annotated[str | None, Parameter(help="Name of the meter.")] = None,
@@ -215,8 +223,13 @@ def events(
     """
     with target.open() as api:
         if id is not None:
-            write_json(api.json("GET", f"/v1/usage/events/{id}"))
+            if source is None:
+                write_json(api.json("GET", f"/v1/usage/events/{id}"))
+            else:
+                write_json(get_sent_event(api, id, source=source, organization=organization))
             return 0
+        if source is not None or organization is not None:
+            raise ClientError("--source and --organization go with one id.", next_step="Give the event's id.")
         filters = _filters(account=account, project=project, meter=meter, **{"from": from_, "to": to})
         found = list_events(api, limit=limit, resource=resource or (), **filters)
     return write_events(found, json=target.json)

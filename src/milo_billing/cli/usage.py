@@ -41,7 +41,8 @@ usage.command(
     show_events,
     help_epilogue="Examples:\n\n"
     "  milo-billing usage events --account organization-acme/main --meter llm.acme.example/tokens --from 2026-10-01\n\n"
-    "  milo-billing usage events --account organization-acme/main --resource uid=1f0c7d",
+    "  milo-billing usage events --account organization-acme/main --resource uid=1f0c7d\n\n"
+    "  milo-billing usage events order-4711 --source urn:shop:eu",
 )
 
 

@@ -73,6 +73,15 @@ def list_events(api: ApiClient, *, limit: int, resource: Sequence[str] = (), **f
     return _events(api, "/v1/usage/events", filters, limit=limit, resource=resource)
 
 
+def get_sent_event(api: ApiClient, id: str, *, source: str, organization: str | None = None) -> JSON:
+    """The event that its sender knows by source and id; `organization` where several have sent the same."""
+    query = {"id": id, "source": source}
+    if organization is not None:
+        query["organization"] = organization
+    (event,) = cast("list[JSON]", api.json("GET", "/v1/usage/events", params=query)["items"])
+    return event
+
+
 def list_line_events(
     api: ApiClient, *, namespace: str, name: str, line: int, limit: int, later: bool = False
 ) -> Events:

@@ -88,7 +88,8 @@ def flip_a_bit(file: Path, column: str) -> None:
         group = opened.metadata.row_group(0)
         chunks = [group.column(i) for i in range(group.num_columns)]
     (chunk,) = (chunk for chunk in chunks if chunk.path_in_schema == column)
-    content[chunk.data_page_offset + chunk.total_compressed_size - 1] ^= 1
+    start = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
+    content[start + chunk.total_compressed_size - 1] ^= 1
     file.write_bytes(content)
 
 
@@ -238,6 +239,26 @@ def test_what_a_page_reads_of_the_archive_is_bounded(
     found = pages(api)
     assert [len(page["items"]) for page in found[:2]] == [10, 5]
     assert [event for page in found for event in page["items"]] == wanted
+
+
+def test_an_event_is_found_by_the_source_and_id_that_it_was_sent_with(life: Life, api: httpx.Client):
+    usage = life.usage
+    archived_days(life, 2)
+    usage.world.clock.forward(days=2)
+    life.archive()
+    (shown,) = api.get(PATH, params={"id": "order-1", "source": "test"}).json()["items"]
+    assert (shown["value"], shown["dimensions"]) == ("17", {"region": "us"})
+    assert api.get(PATH, params={"id": shown["ulid"]}).json()["items"] == [shown]
+    for query, code in (
+        ({"id": "order-1"}, 400),
+        ({"source": "test"}, 400),
+        ({"id": "order-1", "source": "test", "meter": CPU}, 400),
+        ({"id": "order-1", "source": "shop"}, 404),
+        ({"id": "order-1", "source": "test", "organization": "acme"}, 404),
+    ):
+        assert api.get(PATH, params=query).status_code == code, query
+    usage.world.grants.granted[READ] = frozenset({0, usage.organization("rival")})
+    assert api.get(PATH, params={"id": "order-1", "source": "test"}).status_code == 404
 
 
 def test_an_event_that_nobody_stored_is_not_found_in_the_archive_either(life: Life, api: httpx.Client):

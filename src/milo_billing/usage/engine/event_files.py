@@ -6,6 +6,7 @@ are passed over by the bounds of their columns; of one account and meter they ar
 (events), where they lie (archive).
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -17,11 +18,14 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from milo_billing.usage.engine.parquet import keys, load_arrow, open_file
+from milo_billing.usage.engine.parquet import keys, load_arrow, load_compute, open_file
 from milo_billing.usage.types import EventFilter, UsageEvent
 
 Counted: TypeAlias = Callable[[Sequence[UUID], Sequence[datetime]], Collection[UUID]]
 """Of events with these ids and receipts those that counted when the filter says."""
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
+"""Such texts are spelled as they are in any canonical JSON."""
 
 _SIEVE: Final = ("id", "account", "project", "meter", "day", "received_at")
 _LABELS: Final = ("dimension_labels", "resource_labels")
@@ -131,9 +135,17 @@ def _matching(table: Any, scan: Scan) -> Any:
 def _labelled(column: Any, parts: Mapping[str, Collection[str]]) -> NDArray[np.bool_]:
     """Whether each named part of the labels has one of its values; decided once for each spelling that occurs."""
     spelled = column.combine_chunks()
-    verdicts = [_has_parts(text, parts) for text in spelled.dictionary.to_pylist()]
-    codes = spelled.indices.fill_null(len(verdicts)).to_numpy()
-    return np.array([*verdicts, False], np.bool_)[codes]
+    likely = np.ones(len(spelled.dictionary), np.bool_)
+    for values in parts.values():
+        (value,) = values if len(values) == 1 else ("",)
+        if _PLAIN.fullmatch(
+            value
+        ):  # reading JSON takes most of the time, and few spellings have the text in them
+            likely &= load_compute().match_substring(spelled.dictionary, value).to_numpy(zero_copy_only=False)
+    verdicts = np.zeros(len(likely) + 1, np.bool_)
+    for place in np.flatnonzero(likely).tolist():
+        verdicts[place] = _has_parts(spelled.dictionary[place].as_py(), parts)
+    return verdicts[spelled.indices.fill_null(len(likely)).to_numpy()]
 
 
 def _has_parts(text: str | None, parts: Mapping[str, Collection[str]]) -> bool:

@@ -258,6 +258,13 @@ def load_arrow() -> Any:
     return pyarrow
 
 
+def load_compute() -> Any:
+    """pyarrow.compute, loaded on first use."""
+    import pyarrow.compute
+
+    return pyarrow.compute
+
+
 def load_parquet() -> Any:
     """pyarrow.parquet, loaded on first use."""
     import pyarrow.parquet

@@ -19,13 +19,16 @@ from milo_billing.usage.engine import events
 from milo_billing.usage.engine.archive import Archive
 from milo_billing.usage.ports import BlobStore
 from milo_billing.usage.routes.ingest import READ
-from milo_billing.usage.routes.reading import json_answer, parse_continue, parse_day, parse_limit
+from milo_billing.usage.routes.reading import json_answer, parse_continue, parse_day, parse_limit, sent_id
 from milo_billing.usage.rules import parse_event_id
-from milo_billing.usage.types import EventFilter, EventNotFound
+from milo_billing.usage.types import EventFilter, EventNotFound, EventPage
 
 _KNOWN: Final = frozenset(
     {"namespace", "account", "project", "meter", "from", "to", "resource", "limit", "continue"}
 )
+
+
+_SENT: Final = frozenset({"id", "source", "organization"})
 
 
 def routes(door: Door, blobs: BlobStore) -> list[Route]:
@@ -33,8 +36,12 @@ def routes(door: Door, blobs: BlobStore) -> list[Route]:
 
     def list_events(request: Request) -> Response:
         query = request.query_params
-        if unknown := sorted(set(query) - _KNOWN):
-            raise BadRequest(f"{unknown[0]!r} is not one of {', '.join(sorted(_KNOWN))}")
+        if unknown := sorted(set(query) - _KNOWN - _SENT):
+            raise BadRequest(f"{unknown[0]!r} is not one of {', '.join(sorted(_KNOWN | _SENT))}")
+        if "id" in query:
+            return json_answer(_sent(door, blobs, request).body())
+        if lonely := sorted(set(query) & _SENT):
+            raise BadRequest(f"{lonely[0]!r} goes with id: both name one event")
         limit, after = parse_limit(query), parse_continue(query)
         first, end, resource = _day(query, "from"), _day(query, "to"), _resource(query)
         with door.open(request, permission=READ) as call:
@@ -66,6 +73,21 @@ def routes(door: Door, blobs: BlobStore) -> list[Route]:
         Route("/v1/usage/events", list_events, methods=["GET"]),
         Route("/v1/usage/events/{id}", show_event, methods=["GET"]),
     ]
+
+
+def _sent(door: Door, blobs: BlobStore, request: Request) -> EventPage:
+    """The one event that its sender knows by `id`, and by `source` where that is neither a ULID nor a UUIDv7."""
+    query = request.query_params
+    if others := sorted(set(query) - _SENT):
+        raise BadRequest(f"{others[0]!r} does not go with id, which names one event")
+    with door.open(request, permission=READ) as call:
+        id = sent_id(
+            call.tx, id=query["id"], source=query.get("source"), organization=query.get("organization")
+        )
+        found = events.find_event(call.tx, id=id, archive=Archive(blobs))
+    if found is None:
+        raise EventNotFound(f"there is no stored event {query['id'][:100]!r}; it may wait in quarantine")
+    return EventPage((found,), None)
 
 
 def _accounts(call: Call, query: QueryParams) -> tuple[int, ...] | None:

@@ -9,8 +9,11 @@ import msgspec
 import orjson
 from starlette.responses import Response
 
+from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import BadRequest
+from milo_billing.usage import operations
 from milo_billing.usage.engine import decode
+from milo_billing.usage.engine.identifiers import is_native
 from milo_billing.usage.rules import parse_event_id
 
 JSON: Final = "application/json"
@@ -53,6 +56,20 @@ def parse_continue(query: Mapping[str, str]) -> UUID | None:
     if id is None:
         raise BadRequest(f"continue: {text[:100]!r} is not what a page gave")
     return id
+
+
+def sent_id(tx: Tx, *, id: str, source: str | None, organization: str | None) -> UUID:
+    """Under which id the event is stored that was sent with this one: a ULID or UUIDv7 alone, else with its source.
+
+    Raises BadRequest, EventNotFound, EventAmbiguous.
+    """
+    if is_native(id):
+        native = parse_event_id(id)
+        assert native is not None, "a ULID or a UUIDv7 is one of both"
+        return native
+    if source is None:
+        raise BadRequest(f"source: {id[:100]!r} is neither a ULID nor a UUIDv7, so its source is needed")
+    return operations.find_sent(tx, source=source, id=id, organization=organization)
 
 
 def json_answer(value: Any, status: int = 200) -> Response:

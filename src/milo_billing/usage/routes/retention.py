@@ -28,9 +28,8 @@ from milo_billing.kernel.periods import billing_month, local_day, parse_month
 from milo_billing.usage import operations, reads
 from milo_billing.usage.engine import sealing
 from milo_billing.usage.engine.archive import Archive, Archivist
-from milo_billing.usage.engine.identifiers import is_native
 from milo_billing.usage.routes.ingest import READ
-from milo_billing.usage.routes.reading import json_answer, parse_body, parse_day
+from milo_billing.usage.routes.reading import json_answer, parse_body, parse_day, sent_id
 from milo_billing.usage.rules import format_instant, parse_event_id
 from milo_billing.usage.types import ChangeCause, DayReport, EventNotFound, RowKey, UsageChange, Void
 
@@ -130,17 +129,7 @@ def _void(door: Door, archive: Archive, request: Request, reason: str) -> dict[s
 def _void_sent(door: Door, archive: Archive, request: Request, asked: _VoidSent) -> dict[str, Any]:
     """By what the sender knows: an id that is a ULID or UUIDv7 alone, any other with its source."""
     with _voiding(door, request, asked.reason) as call:
-        if is_native(asked.id):
-            id = parse_event_id(asked.id)
-            assert id is not None, "a ULID or a UUIDv7 is one of both"
-        elif asked.source is None:
-            raise BadRequest(
-                f"source: {asked.id[:100]!r} is neither a ULID nor a UUIDv7, so its source is needed"
-            )
-        else:
-            id = operations.find_sent(
-                call.tx, source=asked.source, id=asked.id, organization=asked.organization
-            )
+        id = sent_id(call.tx, id=asked.id, source=asked.source, organization=asked.organization)
         return _voided(call, archive, id, asked.reason.strip())
 
 
