@@ -145,6 +145,7 @@ class UsageCorrection(Kind[UsageCorrectionSpec, UsageCorrectionStatus]):
             dimensions=spec.dimensions,
             aggregation=None if ground.meter is None else ground.meter.aggregation,
             declared=() if ground.meter is None else ground.meter.dimensions,
+            bands={} if ground.meter is None else {b.dimension: b.names for b in ground.meter.bands},
             counted=counted,
         )
 

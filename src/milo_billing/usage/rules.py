@@ -6,7 +6,7 @@ Hashes here are part of the stored data: they must not change, nor depend on the
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from fractions import Fraction
 from typing import Any, Final, Literal
@@ -113,14 +113,17 @@ def id_day(id: UUID) -> date:
 def correction_errors(
     *,
     quantity: int,
-    dimensions: Collection[str],
+    dimensions: Mapping[str, str],
     aggregation: Aggregation | None,
     declared: Collection[str],
+    bands: Mapping[str, Sequence[str]],
     counted: int,
 ) -> Iterator[FieldError]:
-    """What stands against a correction: the bounds of a quantity, the meter's dimensions and aggregation.
+    """What stands against a correction: the bounds of a quantity, the meter's dimensions, bands and aggregation.
 
-    `aggregation` is None where the meter is unknown, which is said elsewhere. `counted` is how many events the row has.
+    `aggregation` is None where the meter is unknown, which is said elsewhere. `bands` are the names of each dimension
+    that events get by their bands: a correction is no event, so it says itself which band it belongs to. `counted` is
+    how many events the row has.
     """
     if not is_int64(quantity):
         yield FieldError(
@@ -128,10 +131,14 @@ def correction_errors(
         )
     if aggregation is None:
         return
-    for name in sorted(set(dimensions) - set(declared)):
+    for name in sorted(set(dimensions) - set(declared) - set(bands)):
         yield FieldError(
             f"spec.dimensions[{name}]", "FieldValueInvalid", "Invalid value: the meter does not declare it"
         )
+    for name, names in sorted(bands.items()):
+        if dimensions.get(name) not in names:
+            message = f"Invalid value: say which band of the meter is corrected: {', '.join(names)}"
+            yield FieldError(f"spec.dimensions[{name}]", "FieldValueInvalid", message)
     if aggregation == "UniqueCount":
         message = "Invalid value: what was counted by UniqueCount cannot be corrected by a quantity: void its events"
         yield FieldError("spec.meterName", "FieldValueInvalid", message)

@@ -116,6 +116,23 @@ def test_what_a_correction_must_not_say(life: Life, broken: dict[str, Any], fiel
     assert life.rolled_up() == {}
 
 
+def test_a_correction_says_which_band_of_the_meter_it_belongs_to(life: Life):
+    spec = meter_spec("made.example/banded", "region")
+    bands = {
+        "dimension": "size",
+        "by": "Value",
+        "ranges": [{"name": "small", "upTo": "10"}, {"name": "large"}],
+    }
+    spec["measurement"] |= {"bands": [bands]}
+    life.usage.world.create(catalog.MeterDefinition, "banded", spec)
+    life.ingest(4, meter=spec["meterName"])
+    for wrong in ({}, {"size": "huge"}):
+        with pytest.raises(Invalid, match="small, large"):
+            life.correct("wrong", 3, meterName=spec["meterName"], dimensions=wrong)
+    life.correct("right", 3, meterName=spec["meterName"], dimensions={"size": "small"})
+    assert only_row(life)[:2] == (7, 1)
+
+
 def test_less_than_nothing_was_counted_cannot_be(life: Life):
     name = meter(life, "Count")
     life.ingest(4, meter=name)
@@ -124,7 +141,9 @@ def test_less_than_nothing_was_counted_cannot_be(life: Life):
 
 
 def test_distinct_keys_cannot_be_corrected_by_a_quantity():
-    (error,) = correction_errors(quantity=1, dimensions=(), aggregation="UniqueCount", declared=(), counted=0)
+    (error,) = correction_errors(
+        quantity=1, dimensions={}, aggregation="UniqueCount", declared=(), bands={}, counted=0
+    )
     assert (error.field, "void its events" in error.message) == ("spec.meterName", True)
 
 

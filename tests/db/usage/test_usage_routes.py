@@ -132,7 +132,7 @@ def test_bodies_may_be_compressed_within_bounds(usage: UsageWorld, api: httpx.Cl
 
 
 def test_the_short_way_and_the_way_through_all_layers_answer_alike(usage: UsageWorld, api: httpx.Client):
-    refused = {**usage.event(), "data": {}}
+    refused: dict[str, Any] = {**usage.event(), "data": {}}
     sent: list[tuple[Any, dict[str, str]]] = [
         (usage.event(), {}),
         (refused, {}),

@@ -45,7 +45,10 @@ def judge_correction(wanted: Wanted, declared: Declared, *, now: datetime) -> se
         wrong.add("spec.meterName")
     else:
         names = {name for name, _ in wanted.dimensions}
-        wrong |= {f"spec.dimensions[{name}]" for name in names - meter.dimensions}
+        said = dict(wanted.dimensions)
+        banded = {bands.dimension: bands.names for bands in meter.bands}
+        wrong |= {f"spec.dimensions[{name}]" for name in names - meter.dimensions - banded.keys()}
+        wrong |= {f"spec.dimensions[{name}]" for name in banded if said.get(name) not in banded[name]}
         if meter.aggregation == "UniqueCount":
             wrong.add("spec.meterName")
     if wanted.day > now.astimezone(ZoneInfo(account.zone)).date():

@@ -25,6 +25,11 @@ class ValueBands:
     bounds: tuple[tuple[int, str], ...]
     above: str
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What a band can be called."""
+        return frozenset({self.above, *(name for _, name in self.bounds)})
+
     def name_of(self, value: int, instant: datetime) -> str:
         """The band of an event."""
         return next((name for bound, name in self.bounds if value <= bound), self.above)
@@ -39,6 +44,11 @@ class ClockBands:
     hours: tuple[int, int]
     inside: str
     outside: str
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What a band can be called."""
+        return frozenset({self.inside, self.outside})
 
     def name_of(self, value: int, instant: datetime) -> str:
         """The band of an event."""
