@@ -17,6 +17,7 @@ MeterPhase: TypeAlias = Literal["Draft", "Published", "Deprecated", "Retired"]
 BookPhase: TypeAlias = Literal["Draft", "Published", "Retired"]
 BookRole: TypeAlias = Literal["List", "Negotiated", "Partner"]
 PriceModel: TypeAlias = Literal["PerUnit", "Graduated"]
+LabelOperator: TypeAlias = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 
 
 RESOURCE_KEY: Final = "resource"
@@ -87,6 +88,29 @@ class ResourceType:
     group: str
     kind: str
     labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRequirement:
+    """One demand on the labels of a Sku. In and NotIn have `values`, the other two none.
+
+    NotIn also holds where the label is absent, as in Kubernetes.
+    """
+
+    key: str
+    op: LabelOperator
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SkuSelector:
+    """Which Skus are meant: those that meet every requirement and for which the CEL expression is true.
+
+    With neither, every Sku. A list of selectors means what any of them means, and an empty list every Sku.
+    """
+
+    match_labels: tuple[LabelRequirement, ...] = ()
+    cel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
