@@ -162,9 +162,9 @@ class Price:
     """What one Sku costs in one book.
 
     `unit_price` is of a unit (PerUnit), of a package of `package_size` units (Package), or of a rating period (Flat).
-    Graduated, Volume and Stairstep have tiers instead, Percentage has `percent` of the settled amounts of the Skus that
-    `base` means. `charge_at_zero` says that a Flat or Percentage price is due where the Sku was not used too.
-    `included_quantity` is in the Sku's pricing unit; `minimum` and `maximum` are in the book's currency, a
+    Graduated, Volume and Stairstep have tiers instead; Percentage has `percent` of the settled amounts of the Skus that
+    `base` names (never of its own). `charge_at_zero` says that a Flat or Percentage price is due where the Sku was not
+    used too. `included_quantity` is in the Sku's pricing unit; `minimum` and `maximum` are in the book's currency, a
     rating period.
     """
 
@@ -177,7 +177,7 @@ class Price:
     maximum: Decimal | None
     package_size: Decimal | None = None
     percent: Decimal | None = None
-    base: SkuSelector | None = None
+    base: frozenset[str] = frozenset()
     charge_at_zero: bool = False
 
 

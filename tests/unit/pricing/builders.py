@@ -8,13 +8,11 @@ from typing import Any
 
 from milo_billing.catalog.types import (
     Book,
-    LabelRequirement,
     Meter,
     Price,
     PriceModel,
     QuantityRounding,
     Sku,
-    SkuSelector,
     Tier,
 )
 from milo_billing.kernel.aggregation import Aggregation, Figures
@@ -65,7 +63,7 @@ def price_of(
     maximum: str | None = None,
     package_size: str | None = None,
     percent: str | None = None,
-    base: SkuSelector | None = None,
+    base: Iterable[str] = (),
     at_zero: bool = False,
 ) -> Price:
     return Price(
@@ -78,7 +76,7 @@ def price_of(
         maximum=_decimal(maximum),
         package_size=_decimal(package_size),
         percent=_decimal(percent),
-        base=base,
+        base=frozenset(base),
         charge_at_zero=at_zero,
     )
 
@@ -111,13 +109,8 @@ def flat(amount: str, **more: Any) -> Price:
     return price_of("Flat", amount, **more)
 
 
-def percentage(percent: str, base: SkuSelector | None = None, **more: Any) -> Price:
-    return price_of("Percentage", percent=percent, base=base or SkuSelector(), **more)
-
-
-def labelled(**labels: str) -> SkuSelector:
-    """Skus that have each of these labels."""
-    return SkuSelector(tuple(LabelRequirement(key, "In", (value,)) for key, value in labels.items()))
+def percentage(percent: str, base: Iterable[str], **more: Any) -> Price:
+    return price_of("Percentage", percent=percent, base=base, **more)
 
 
 def tier(up_to: str | None, unit_price: str = "0", *, flat: str = "0", charge_at_zero: bool = False) -> Tier:
