@@ -347,7 +347,9 @@ def test_a_number_is_no_amount(catalog: World, amount: float):
 
 def test_models_that_nothing_computes_are_refused_by_name(catalog: World):
     (error,) = catalog.refusals(PriceBook, "v1", book_spec({**price("input"), "model": "Dynamic"}))
-    assert error.startswith('spec.prices[0].model: Unsupported value: "Dynamic": supported values: "PerUnit", ')
+    assert error.startswith(
+        'spec.prices[0].model: Unsupported value: "Dynamic": supported values: "PerUnit", '
+    )
 
 
 def test_a_published_book_only_retires(catalog: World):
