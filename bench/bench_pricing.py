@@ -1,4 +1,4 @@
-"""The price engine on one core: graduated prices of four tiers.
+"""The price engine on one core: graduated prices of four tiers against a bar, and every other model beside them.
 
 A line here is a charged quantity turned into its settled parts, at a price that was made ready before, as it
 is in a run over many accounts. Rating whole lines (match, sum up thirty days of two projects, convert,
@@ -8,7 +8,8 @@ charge, split) is told beside it without a bar: it depends on how much usage sta
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -36,14 +37,34 @@ def run() -> Sequence[Figure]:
     # metered in units and priced by the thousand, over all four tiers
     quantities = [randomness.randrange(1, 200_000_000) * PER_THOUSAND for _ in range(QUANTITIES)]
     charged_s = _seconds(lambda: [charge(price, quantity) for quantity in quantities])
+    others = [_charged(model, quantities) for model in _other_models()]
     rated_s = _seconds(
         lambda: rate(usage, card, first_day=FIRST_DAY, end_day=END_DAY, bound={}, distinct=_no_keys)
     )
     return (
         Figure("pricing/graduated_lines", QUANTITIES / charged_s, "lines/s", bar=100_000, sense=">="),
+        *others,
         Figure("pricing/rated_lines", SKUS / rated_s, "lines/s"),
         Figure("pricing/rated_rollups", len(usage) / rated_s, "rows/s"),
     )
+
+
+def _charged(price: Price, quantities: Sequence[Fraction]) -> Figure:
+    """Lines of another model a second; a percentage is of the quantities as amounts in minor units."""
+    ready = prepare(price, currency="USD")
+    seconds = _seconds(lambda: [charge(ready, quantity, base_minor=quantity) for quantity in quantities])
+    return Figure(f"pricing/{price.model.lower()}_lines", len(quantities) / seconds, "lines/s")
+
+
+def _other_models() -> Iterator[Price]:
+    graduated = _price("sku-0")
+    bare = replace(graduated, tiers=(), unit_price=Decimal("0.0225"))
+    yield replace(bare, model="PerUnit")
+    yield replace(graduated, model="Volume")
+    yield replace(bare, model="Package", package_size=Decimal("12.5"))
+    yield replace(graduated, model="Stairstep")
+    yield replace(bare, model="Percentage", unit_price=None, percent=Decimal("2.5"))
+    yield replace(bare, model="Flat")
 
 
 def _no_keys(cells: Sequence[Cell]) -> Sequence[int]:

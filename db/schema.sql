@@ -573,6 +573,8 @@ create table catalog.price_books (
     is_default boolean not null,
     currency text not null,
     body jsonb not null,            -- the whole spec
+    -- what its selectors meant when it was published, by name
+    selections jsonb not null default '[]' check (jsonb_typeof(selections) = 'array'),
     deleted_at timestamptz,
     -- one list book a currency, or "the list book of the account's currency" would be two
     exclude using gist (currency with =, book_name with <>)
@@ -580,6 +582,7 @@ create table catalog.price_books (
 );
 create unique index price_books_version on catalog.price_books (book_name, effective_from) where deleted_at is null;
 create index price_books_skus on catalog.price_books using gin (body jsonb_path_ops);
+create index price_books_selections on catalog.price_books using gin (selections jsonb_path_ops);
 
 alter table catalog.price_books enable row level security;
 create policy reach on catalog.price_books to milo_app, milo_job
@@ -1214,7 +1217,7 @@ create table invoicing.line_parts (
     line integer not null,
     part integer not null check (part > 0),
     owner_org bigint not null,
-    kind text not null check (kind in ('Usage', 'FlatFee', 'Maximum', 'Minimum')),
+    kind text not null check (kind in ('Usage', 'Package', 'Percentage', 'FlatFee', 'Maximum', 'Minimum')),
     tier integer,
     quantity numeric,
     unit_price numeric,

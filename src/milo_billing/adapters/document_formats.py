@@ -15,7 +15,7 @@ from typing import Final, cast
 from babel import Locale
 from babel.core import UnknownLocaleError
 from babel.dates import format_date, format_interval
-from babel.numbers import format_compact_decimal, format_decimal
+from babel.numbers import format_compact_decimal, format_decimal, format_percent
 
 from milo_billing.adapters.document_strings import FALLBACK, STRINGS, Strings
 from milo_billing.invoicing.types import PostalAddress
@@ -76,6 +76,12 @@ class Formats:
         least = exponent(currency)
         pattern = f"#,##0.{'0' * least}{'#' * (_PRICE_PLACES_MAX - least)}"
         return format_decimal(price, format=pattern, locale=self.locale)
+
+    def percent(self, rate: Decimal) -> str:
+        """A rate as percents, with all its digits: `2.5%`, `2,5 %`."""
+        pattern = self.locale.percent_formats[None].pattern
+        pattern = pattern.replace("#,##0", f"#,##0.{'#' * _PRICE_PLACES_MAX}")
+        return format_percent(rate, format=pattern, locale=self.locale)
 
     def quantity(self, quantity: Decimal) -> str:
         """Six decimals at most; twelve where six would print something as nothing."""

@@ -34,7 +34,10 @@ class Strings:
     included: str
     tier: str
     usage: str
+    packages: str
+    percentage: str
     flat_fee: str
+    flat_charge: str
     maximum: str
     minimum: str
     subtotal: str
@@ -79,7 +82,10 @@ _EN = Strings(
     included="Included free of charge",
     tier="Tier {tier}",
     usage="Usage",
+    packages="Packages",
+    percentage="{percent} of {amount}",
     flat_fee="Fee for tier {tier}",
+    flat_charge="Flat charge",
     maximum="Reduction to the maximum charge",
     minimum="Increase to the minimum charge",
     subtotal="Subtotal",
@@ -124,7 +130,10 @@ _DE = Strings(
     included="Kostenlos enthalten",
     tier="Staffel {tier}",
     usage="Nutzung",
+    packages="Pakete",
+    percentage="{percent} von {amount}",
     flat_fee="Gebühr für Staffel {tier}",
+    flat_charge="Pauschale",
     maximum="Minderung auf den Höchstbetrag",
     minimum="Aufstockung auf den Mindestbetrag",
     subtotal="Zwischensumme",
@@ -169,7 +178,10 @@ _FR = Strings(
     included="Inclus sans frais",
     tier="Tranche {tier}",
     usage="Utilisation",
+    packages="Lots",
+    percentage="{percent} de {amount}",
     flat_fee="Forfait de la tranche {tier}",
+    flat_charge="Forfait",
     maximum="Réduction au montant maximal",
     minimum="Complément au montant minimal",
     subtotal="Sous-total",
@@ -214,7 +226,10 @@ _JA = Strings(
     included="無料利用分",
     tier="段階 {tier}",
     usage="ご利用分",
+    packages="パッケージ",
+    percentage="{amount} の {percent}",
     flat_fee="段階 {tier} の基本料金",
+    flat_charge="定額料金",
     maximum="上限額による減額",
     minimum="最低額までの加算",
     subtotal="小計",

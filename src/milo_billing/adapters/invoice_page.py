@@ -5,11 +5,12 @@ Owns: what is printed, in which order, and what is left out of a very long invoi
 """
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
 from milo_billing.adapters.document_formats import Formats, formats_for
-from milo_billing.adapters.document_strings import Strings
 from milo_billing.invoicing.types import InvoiceDocument, InvoiceLine, LineShare, Part, Party
+from milo_billing.kernel.money import settle
 
 PROJECT_ITEMS_MAX: Final = 120
 """Some two pages. With more shares than this, projects are printed with their totals only."""
@@ -120,7 +121,7 @@ def _totals(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
 
 def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dict[str, Any]:
     """A line; a single part with a price says nothing that the line itself cannot say."""
-    plain = len(line.parts) == 1 and line.parts[0].unit_price is not None and not line.included
+    plain = len(line.parts) == 1 and line.parts[0].kind == "Usage" and not line.included
     price = line.parts[0].unit_price if plain else None
     whole = (line.first_day, line.end_day) == (document.first_day, document.end_day)
     group = line.invoice_group or line.service
@@ -138,15 +139,7 @@ def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dic
 
 
 def _parts(line: InvoiceLine, currency: str, formats: Formats) -> list[dict[str, str]]:
-    rows = [
-        {
-            "description": _part_name(part, formats.strings),
-            "quantity": "" if part.quantity is None else formats.quantity(part.quantity),
-            "price": "" if part.unit_price is None else formats.unit_price(part.unit_price, currency),
-            "amount": formats.amount(part.amount_minor, currency),
-        }
-        for part in line.parts
-    ]
+    rows = [_part(part, currency, formats) for part in line.parts]
     if line.included:
         included = {
             "description": formats.strings.included,
@@ -158,12 +151,32 @@ def _parts(line: InvoiceLine, currency: str, formats: Formats) -> list[dict[str,
     return rows
 
 
-def _part_name(part: Part, words: Strings) -> str:
+def _part(part: Part, currency: str, formats: Formats) -> dict[str, str]:
+    """What a percentage is of stands in its words: it is an amount, and no quantity at a price."""
+    shown = part.kind != "Percentage"
+    return {
+        "description": _part_name(part, currency, formats),
+        "quantity": formats.quantity(part.quantity) if shown and part.quantity is not None else "",
+        "price": formats.unit_price(part.unit_price, currency)
+        if shown and part.unit_price is not None
+        else "",
+        "amount": formats.amount(part.amount_minor, currency),
+    }
+
+
+def _part_name(part: Part, currency: str, formats: Formats) -> str:
+    words = formats.strings
     match part.kind:
         case "Usage":
             return words.usage if part.tier is None else words.tier.format(tier=part.tier)
+        case "Package":
+            return words.packages
+        case "Percentage":
+            base = settle(part.quantity or Decimal(0), currency)
+            percent = formats.percent(part.unit_price or Decimal(0))
+            return words.percentage.format(percent=percent, amount=formats.money(base.minor, currency))
         case "FlatFee":
-            return words.flat_fee.format(tier=part.tier)
+            return words.flat_charge if part.tier is None else words.flat_fee.format(tier=part.tier)
         case "Maximum":
             return words.maximum
         case "Minimum":

@@ -5,6 +5,7 @@ fails on a file that differs, so what is generated cannot drift from what it is 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,15 @@ def generators(commands: App) -> Mapping[Path, Generator]:
     from milo_billing.app.client_types import render_client_types
     from milo_billing.app.currencies_table import render_currencies
     from milo_billing.app.manifests import render_manifests
+    from milo_billing.app.price_curves import read_examples, render_curve
     from milo_billing.app.reference import render_command_reference, render_kind_reference
     from milo_billing.app.wiring import build_registry
 
-    registry = build_registry()
+    registry, page = build_registry(), ROOT / "docs" / "pricing.md"
+    curves = {
+        page.parent / "curves" / one.file: partial(render_curve, page, one.file)
+        for one in read_examples(page.read_text())
+    }
     package = ROOT / "src" / "milo_billing"
     return {
         ROOT / "db" / "schema.sql": _schema,
@@ -42,6 +48,7 @@ def generators(commands: App) -> Mapping[Path, Generator]:
         ROOT / "deploy" / "kubernetes" / "kinds.yaml": lambda: render_manifests(registry),
         ROOT / "docs" / "reference" / "kinds.md": lambda: render_kind_reference(registry),
         ROOT / "docs" / "reference" / "commands.md": lambda: render_command_reference(commands),
+        **curves,
     }
 
 

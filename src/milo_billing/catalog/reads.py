@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from milo_billing.catalog.rules.books import parse_price
+from milo_billing.catalog.rules.books import Selection, parse_prices
 from milo_billing.catalog.rules.measurement import parse_bands
 from milo_billing.catalog.types import Book, BookHead, Meter, QuantityRounding, ResourceType, Sku
 from milo_billing.controlplane.projections import ProjectionDifference, compare_rows
@@ -25,7 +25,7 @@ _SKU: LiteralString = (
     "select number, name, meter_name, match, pricing_unit, unit_factor, body from catalog.skus"
 )
 _BOOK: LiteralString = (
-    "select number, name, book_name, effective_from, currency, body from catalog.price_books"
+    "select number, name, book_name, effective_from, currency, body, selections from catalog.price_books"
 )
 _LIST_BOOKS: LiteralString = (
     "where deleted_at is null and phase = 'Published' and role = 'List' and owner_org = 0 "
@@ -106,6 +106,11 @@ def list_skus(tx: Tx, *, names: Collection[str]) -> tuple[Sku, ...]:
     return tuple(_sku(row) for row in found)
 
 
+def list_all_skus(tx: Tx) -> tuple[Sku, ...]:
+    """Every living Sku, by name: for selectors, which look at each."""
+    return tuple(_sku(row) for row in tx.execute(f"{_SKU} where deleted_at is null order by name"))
+
+
 def find_sku_on_meter(tx: Tx, *, meter_name: str) -> str | None:
     """The name of a living Sku that sells usage of the meter, the first by name."""
     query = "select name from catalog.skus where meter_name = %s and deleted_at is null order by name limit 1"
@@ -161,8 +166,9 @@ def list_books(tx: Tx, *, currency: str, start: date, end: date) -> tuple[Book, 
 def find_book_with_sku(tx: Tx, *, sku: str) -> str | None:
     """The name of a book that was ever published with a price for the Sku."""
     row = tx.execute(
-        "select name from catalog.price_books where phase <> 'Draft' and body @> %s order by number limit 1",
-        (Jsonb({"prices": [{"skuRef": {"name": sku}}]}),),
+        "select name from catalog.price_books where phase <> 'Draft' and (body @> %s or selections @> %s) "
+        "order by number limit 1",
+        (Jsonb({"prices": [{"skuRef": {"name": sku}}]}), Jsonb([{"skus": [sku]}])),
     ).fetchone()
     return None if row is None else row[0]
 
@@ -227,8 +233,11 @@ def _sku(row: tuple[Any, ...]) -> Sku:
 
 
 def _book(row: tuple[Any, ...]) -> Book:
-    number, name, book_name, effective_from, currency, body = row
-    prices = tuple(parse_price(price) for price in body["prices"])
+    number, name, book_name, effective_from, currency, body, selections = row
+    prices = parse_prices(
+        body,
+        [Selection(one["price"], tuple(one["skus"]), tuple(one["base"])) for one in selections],
+    )
     return Book(number, name, book_name, effective_from, currency, prices)
 
 
@@ -257,7 +266,7 @@ union all
 select 'catalog.price_books', uid::text, 'price book ' || name, jsonb_build_object(
     'name', name, 'owner_org', owner_org, 'book', spec ->> 'bookName', 'from', (spec ->> 'effectiveFrom')::date,
     'phase', spec ->> 'phase', 'role', spec ->> 'role', 'default', (spec ->> 'isDefault')::boolean,
-    'currency', spec ->> 'currencyCode', 'spec', spec)
+    'currency', spec ->> 'currencyCode', 'spec', spec, 'selections', coalesce(status -> 'selections', '[]'))
 from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'pricebooks'
 """
 
@@ -279,7 +288,7 @@ from catalog.skus s where s.deleted_at is null
 union all
 select 'catalog.price_books', b.uid::text, 'price book ' || b.name, jsonb_build_object(
     'name', b.name, 'owner_org', b.owner_org, 'book', b.book_name, 'from', b.effective_from, 'phase', b.phase,
-    'role', b.role, 'default', b.is_default, 'currency', b.currency, 'spec', b.body)
+    'role', b.role, 'default', b.is_default, 'currency', b.currency, 'spec', b.body, 'selections', b.selections)
 from catalog.price_books b where b.deleted_at is null
 """
 

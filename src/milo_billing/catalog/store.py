@@ -121,14 +121,16 @@ def put_book(
     is_default: bool,
     currency: str,
     body: dict[str, Any],
+    selections: list[dict[str, Any]],
     deleted_at: datetime | None,
 ) -> None:
     tx.execute(
         "insert into catalog.price_books (uid, owner_org, name, book_name, effective_from, phase, role, is_default, "
-        "currency, body, deleted_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+        "currency, body, selections, deleted_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
         "on conflict (uid) do update set book_name = excluded.book_name, effective_from = excluded.effective_from, "
         "phase = excluded.phase, role = excluded.role, is_default = excluded.is_default, "
-        "currency = excluded.currency, body = excluded.body, deleted_at = excluded.deleted_at",
+        "currency = excluded.currency, body = excluded.body, selections = excluded.selections, "
+        "deleted_at = excluded.deleted_at",
         (
             uid,
             owner_org,
@@ -140,6 +142,7 @@ def put_book(
             is_default,
             currency,
             Jsonb(body),
+            Jsonb(selections),
             deleted_at,
         ),
     )
@@ -167,10 +170,16 @@ def lock_resource_type(tx: Tx, *, uid: UUID) -> None:
     tx.execute("select from catalog.resource_types where uid = %s for update", (uid,))
 
 
-def hold_skus(tx: Tx, *, names: Sequence[str]) -> None:
-    """Keep these Skus as they are until the transaction ends: a book that prices them is being published."""
-    query = "select from catalog.skus where name = any(%s) and deleted_at is null order by number for share"
-    tx.execute(query, (list(names),))
+def hold_skus(tx: Tx, *, names: Sequence[str] | None) -> None:
+    """Keep these Skus as they are until the transaction ends: a book that prices them is being published.
+
+    All of them where `names` is None: a selector looks at each.
+    """
+    query = (
+        "select from catalog.skus where (%(names)s::text[] is null or name = any(%(names)s)) and deleted_at is null "
+        "order by number for share"
+    )
+    tx.execute(query, {"names": None if names is None else list(names)})
 
 
 def lock_sku(tx: Tx, *, uid: UUID) -> None:

@@ -16,7 +16,10 @@ from milo_billing.kernel.errors import MiloError
 MeterPhase: TypeAlias = Literal["Draft", "Published", "Deprecated", "Retired"]
 BookPhase: TypeAlias = Literal["Draft", "Published", "Retired"]
 BookRole: TypeAlias = Literal["List", "Negotiated", "Partner"]
-PriceModel: TypeAlias = Literal["PerUnit", "Graduated"]
+PriceModel: TypeAlias = Literal[
+    "PerUnit", "Graduated", "Volume", "Package", "Stairstep", "Percentage", "Flat"
+]
+LabelOperator: TypeAlias = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 
 
 RESOURCE_KEY: Final = "resource"
@@ -90,6 +93,29 @@ class ResourceType:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelRequirement:
+    """One demand on the labels of a Sku. In and NotIn have `values`, the other two none.
+
+    NotIn also holds where the label is absent, as in Kubernetes.
+    """
+
+    key: str
+    op: LabelOperator
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SkuSelector:
+    """Which Skus are meant: those that meet every requirement and for which the CEL expression is true.
+
+    With neither, every Sku. A list of selectors means what any of them means, and an empty list every Sku.
+    """
+
+    match_labels: tuple[LabelRequirement, ...] = ()
+    cel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class QuantityRounding:
     """How a converted quantity is rounded: `Up` and `Down` by size, `HalfUp` away from zero at the half."""
 
@@ -123,7 +149,7 @@ class Sku:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """One band of a graduated price. `up_to` is inclusive and cumulative; None is the last, open tier."""
+    """One band of a tiered price. `up_to` is inclusive and cumulative; None is the last, open tier."""
 
     up_to: Decimal | None
     unit_price: Decimal
@@ -133,9 +159,12 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one Sku costs in one book. PerUnit has `unit_price` and no tiers; Graduated has tiers only.
+    """What one Sku costs in one book.
 
-    `included_quantity` is in the Sku's pricing unit; `minimum` and `maximum` are in the book's currency, a
+    `unit_price` is of a unit (PerUnit), of a package of `package_size` units (Package), or of a rating period (Flat).
+    Graduated, Volume and Stairstep have tiers instead; Percentage has `percent` of the settled amounts of the Skus that
+    `base` names (never of its own). `charge_at_zero` says that a Flat or Percentage price is due where the Sku was not
+    used too. `included_quantity` is in the Sku's pricing unit; `minimum` and `maximum` are in the book's currency, a
     rating period.
     """
 
@@ -146,6 +175,10 @@ class Price:
     included_quantity: Decimal
     minimum: Decimal | None
     maximum: Decimal | None
+    package_size: Decimal | None = None
+    percent: Decimal | None = None
+    base: frozenset[str] = frozenset()
+    charge_at_zero: bool = False
 
 
 @dataclass(frozen=True, slots=True)

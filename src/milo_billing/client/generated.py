@@ -682,25 +682,60 @@ class PriceBookSpecPriceSkuRef(TypedDict):
     name: str
 
 
+class PriceBookSpecPriceSkuSelectorMatchLabel(TypedDict):
+    """One demand on the labels of a Sku."""
+
+    key: str
+    op: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: NotRequired[list[str]]
+
+
+class PriceBookSpecPriceSkuSelector(TypedDict):
+    """Instead of skuRef: the Skus, when the book is published, that have no price by name."""
+
+    matchLabels: NotRequired[list[PriceBookSpecPriceSkuSelectorMatchLabel]]
+    cel: NotRequired[str]
+
+
 class PriceBookSpecPriceTier(TypedDict):
-    """One band of a graduated price; its bound belongs to it."""
+    """One band of a tiered price; its bound belongs to it."""
 
     upTo: NotRequired[str]
-    unitPrice: str
+    unitPrice: NotRequired[str]
     flatFee: NotRequired[str]
     chargeAtZero: NotRequired[bool]
 
 
-class PriceBookSpecPrice(TypedDict):
-    """What one Sku costs. Amounts are decimal strings in the book's currency."""
+class PriceBookSpecPriceBaseMatchLabel(TypedDict):
+    """One demand on the labels of a Sku."""
 
-    skuRef: PriceBookSpecPriceSkuRef
-    model: Literal["PerUnit", "Graduated"]
+    key: str
+    op: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: NotRequired[list[str]]
+
+
+class PriceBookSpecPriceBase(TypedDict):
+    """Whose settled amounts a percentage is of; never of its own Sku."""
+
+    matchLabels: NotRequired[list[PriceBookSpecPriceBaseMatchLabel]]
+    cel: NotRequired[str]
+
+
+class PriceBookSpecPrice(TypedDict):
+    """What a Sku costs, or each that a selector means. Amounts are decimal strings in the book's currency."""
+
+    skuRef: NotRequired[PriceBookSpecPriceSkuRef]
+    skuSelector: NotRequired[PriceBookSpecPriceSkuSelector]
+    model: Literal["PerUnit", "Graduated", "Volume", "Package", "Stairstep", "Percentage", "Flat"]
     unitPrice: NotRequired[str]
     tiers: NotRequired[list[PriceBookSpecPriceTier]]
+    packageSize: NotRequired[str]
+    percent: NotRequired[str]
+    base: NotRequired[PriceBookSpecPriceBase]
     includedQuantity: NotRequired[str]
     minimum: NotRequired[str]
     maximum: NotRequired[str]
+    chargeAtZero: NotRequired[bool]
 
 
 class PriceBookSpec(TypedDict):
@@ -716,12 +751,21 @@ class PriceBookSpec(TypedDict):
     prices: NotRequired[list[PriceBookSpecPrice]]
 
 
+class PriceBookStatusSelection(TypedDict):
+    """What the selectors of one price meant when the book was published."""
+
+    price: int
+    skus: NotRequired[list[str]]
+    base: NotRequired[list[str]]
+
+
 class PriceBookStatus(TypedDict):
-    """What is true of an entry of the catalog."""
+    """What is true of a price book."""
 
     publishedAt: NotRequired[str]
     conditions: NotRequired[list[Condition]]
     observedGeneration: NotRequired[int]
+    selections: NotRequired[list[PriceBookStatusSelection]]
 
 
 class PriceBook(TypedDict):

@@ -46,7 +46,9 @@ class UnableToRender(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One settled sub-line. `kind` is pricing's: Usage has a quantity and a unit price; FlatFee a tier, from 1."""
+    """One settled sub-line. `kind` is pricing's (`SubLine`): Usage, Package and Percentage have a quantity and a unit
+    price, a FlatFee that belongs to a tier has its number, from 1.
+    """
 
     kind: PartKind
     tier: int | None

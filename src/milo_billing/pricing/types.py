@@ -31,7 +31,7 @@ Cell: TypeAlias = tuple[AccountRow, ...]
 CountDistinct: TypeAlias = Callable[[Sequence[Cell]], Sequence[int]]
 """How many distinct keys the events of each cell had. Keys are too many to be read, so they are asked for."""
 
-PartKind: TypeAlias = Literal["Usage", "FlatFee", "Maximum", "Minimum"]
+PartKind: TypeAlias = Literal["Usage", "Package", "Percentage", "FlatFee", "Maximum", "Minimum"]
 
 
 class UnableToRate(Conflict):
@@ -70,8 +70,10 @@ class RateCard:
 class SubLine(NamedTuple):
     """One settled amount within a line, as an e-invoice would carry it.
 
-    Usage: `quantity` × `unit_price`. FlatFee: once, on entering `tier` (counted from 1). Maximum is what the
-    cap takes off, negative; Minimum what the floor adds. Those three have no quantity and no unit price.
+    Three are `quantity` × `unit_price`: Usage of units, Package of whole packages, Percentage of an amount in the main
+    unit of the currency, whose `unit_price` is the hundredth of the percents. FlatFee is due once: on reaching `tier`
+    (counted from 1), or for the period where there is none. Maximum is what the cap takes off, negative; Minimum what
+    the floor adds. Those three have no quantity and no unit price.
     """
 
     kind: PartKind

@@ -4,6 +4,7 @@ import shutil
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,22 @@ def test_parts_of_a_line_are_shown_where_it_has_more_than_a_price(
         "-8.00",
     ):
         assert shown in page, shown
+
+
+def test_each_price_model_says_what_it_charged_for(
+    pages: Callable[[InvoiceDocument], list[str]],
+) -> None:
+    support = Part("Percentage", None, Decimal("1250.00"), Decimal("0.025"), 3_125)
+    lines = [
+        line("Mail", Part("Package", None, Decimal(3), Decimal("5"), 1_500)),
+        line("Support", support),
+        line("Base", Part("FlatFee", None, None, None, 2_000)),
+    ]
+    (page,) = pages(document(*lines))
+    for shown in ("Packages", "15.00", "2.5% of USD 1,250.00", "31.25", "Flat charge", "20.00"):
+        assert shown in page, shown
+    (page,) = pages(document(*lines, language="de"))
+    assert "2,5 % von 1.250,00 USD" in page.replace("\u00a0", " ")
 
 
 def test_a_long_invoice_counts_its_pages_repeats_its_heads_and_loses_no_line(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -10,84 +9,6 @@ import pytest
 
 from milo_billing.catalog.rules import books
 from milo_billing.catalog.types import BookHead, Sku
-
-
-def tier(up_to: str | None, *, at_zero: bool = False, flat_fee: str = "0") -> dict[str, Any]:
-    bound = {} if up_to is None else {"upTo": up_to}
-    return {**bound, "unitPrice": "0.10", "flatFee": flat_fee, "chargeAtZero": at_zero}
-
-
-def errors(**price: Any) -> list[str]:
-    body = {"skuRef": {"name": "tokens"}, "includedQuantity": "0", **price}
-    return [str(error) for error in books.price_errors(books.parse_price(body), path="p")]
-
-
-@pytest.mark.parametrize(
-    "price",
-    [
-        {"model": "PerUnit", "unitPrice": "0.0000025"},
-        {"model": "PerUnit", "unitPrice": "0"},
-        {"model": "PerUnit", "unitPrice": "1", "minimum": "5", "maximum": "5"},
-        {"model": "Graduated", "tiers": [tier(None)]},
-        {"model": "Graduated", "tiers": [tier("1000", at_zero=True), tier("1000.5"), tier(None)]},
-    ],
-)
-def test_a_price_that_can_be_computed_stands(price: dict[str, Any]):
-    assert errors(**price) == []
-
-
-@pytest.mark.parametrize(
-    ("price", "expected"),
-    [
-        ({"model": "PerUnit"}, ["p.unitPrice: Required value: the model PerUnit needs it"]),
-        (
-            {"model": "PerUnit", "unitPrice": "1", "tiers": [tier(None)]},
-            ["p.tiers: Forbidden: only the model Graduated has tiers"],
-        ),
-        ({"model": "Graduated"}, ["p.tiers: Required value: the model Graduated needs at least one tier"]),
-        (
-            {"model": "Graduated", "unitPrice": "1", "tiers": [tier(None)]},
-            ["p.unitPrice: Forbidden: the model Graduated has a unit price in each tier"],
-        ),
-        (
-            {"model": "Graduated", "tiers": [tier("10"), tier("10"), tier(None)]},
-            ['p.tiers[1].upTo: Invalid value: "10": must be above 10: bounds increase'],
-        ),
-        (
-            {"model": "Graduated", "tiers": [tier("0"), tier(None)]},
-            ['p.tiers[0].upTo: Invalid value: "0": must be above 0: bounds increase'],
-        ),
-        (
-            {"model": "Graduated", "tiers": [tier(None), tier("10")]},
-            [
-                "p.tiers[0].upTo: Required value: only the last tier is open",
-                "p.tiers[1].upTo: Forbidden: the last tier is open: leave upTo out",
-            ],
-        ),
-        (
-            {"model": "Graduated", "tiers": [tier("10"), tier(None, at_zero=True)]},
-            ["p.tiers[1].chargeAtZero: Forbidden: only the first tier is entered at zero usage"],
-        ),
-        (
-            {"model": "PerUnit", "unitPrice": "1", "minimum": "5", "maximum": "4.99"},
-            ['p.minimum: Invalid value: "5": is above maximum, 4.99'],
-        ),
-    ],
-)
-def test_a_price_that_cannot_be_is_refused_with_its_field(price: dict[str, Any], expected: list[str]):
-    assert errors(**price) == expected
-
-
-def test_prices_keep_every_digit():
-    price = books.parse_price(
-        {
-            "skuRef": {"name": "tokens"},
-            "model": "PerUnit",
-            "unitPrice": "0.000000000000000000000001",
-            "includedQuantity": "0.1",
-        }
-    )
-    assert (price.unit_price, price.included_quantity) == (Decimal(1).scaleb(-24), Decimal("0.1"))
 
 
 def sku(name: str, match: Mapping[str, tuple[str, ...]], *, meter: str = "tokens") -> Sku:
@@ -125,9 +46,15 @@ def test_thousands_of_skus_on_one_meter_are_compared_without_every_pair():
     assert [(a.name, b.name) for a, b in books.overlaps([*many, again])] == [("model-42", "again")]
 
 
+def priced(*names: str) -> dict[str, Any]:
+    """The spec of a book that prices these Skus by name."""
+    price = {"model": "PerUnit", "unitPrice": "1", "includedQuantity": "0"}
+    return {"prices": [{"skuRef": {"name": name}, **price} for name in names]}
+
+
 def test_a_book_that_is_published_names_each_sku_once_and_only_skus_that_are():
     skus = {name: sku(name, {"region": (name,)}) for name in ("eu", "us")}
-    found = [str(error) for error in books.reference_errors(["eu", "ap", "us", "eu"], skus=skus)]
+    found = [str(error) for error in books.reference_errors(priced("eu", "ap", "us", "eu"), (), skus=skus)]
     assert found == [
         'spec.prices[1].skuRef.name: Not found: "ap"',
         'spec.prices[3].skuRef.name: Duplicate value: "eu"',
@@ -136,7 +63,7 @@ def test_a_book_that_is_published_names_each_sku_once_and_only_skus_that_are():
 
 def test_a_book_that_would_charge_twice_says_which_skus_and_where():
     skus = {"all": sku("all", {}), "eu": sku("eu", {"region": ("eu",)})}
-    (error,) = books.reference_errors(["all", "eu"], skus=skus)
+    (error,) = books.reference_errors(priced("all", "eu"), (), skus=skus)
     assert error.field == "spec.prices[1].skuRef.name"
     assert '"all" and "eu" both match some usage of meter tokens' in error.message
 

@@ -6,7 +6,15 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from milo_billing.catalog.types import Book, Meter, Price, QuantityRounding, Sku, Tier
+from milo_billing.catalog.types import (
+    Book,
+    Meter,
+    Price,
+    PriceModel,
+    QuantityRounding,
+    Sku,
+    Tier,
+)
 from milo_billing.kernel.aggregation import Aggregation, Figures
 from milo_billing.kernel.money import Money, settle
 from milo_billing.pricing.rules.lines import rate
@@ -26,6 +34,7 @@ def sku(
     match: Mapping[str, tuple[str, ...]] | None = None,
     unit_factor: Fraction = Fraction(1),
     rounding: QuantityRounding | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Sku:
     return Sku(
         number=1,
@@ -39,44 +48,69 @@ def sku(
         display_name=name,
         invoice_group="",
         service="",
+        labels=labels or {},
     )
 
 
-def per_unit(
-    unit_price: str,
+def price_of(
+    model: PriceModel,
+    unit_price: str | None = None,
     *,
     sku: str = "requests",
+    tiers: Sequence[Tier] = (),
     included: str = "0",
     minimum: str | None = None,
     maximum: str | None = None,
+    package_size: str | None = None,
+    percent: str | None = None,
+    base: Iterable[str] = (),
+    at_zero: bool = False,
 ) -> Price:
     return Price(
         sku=sku,
-        model="PerUnit",
-        unit_price=Decimal(unit_price),
-        tiers=(),
+        model=model,
+        unit_price=_decimal(unit_price),
+        tiers=tuple(tiers),
         included_quantity=Decimal(included),
-        minimum=None if minimum is None else Decimal(minimum),
-        maximum=None if maximum is None else Decimal(maximum),
+        minimum=_decimal(minimum),
+        maximum=_decimal(maximum),
+        package_size=_decimal(package_size),
+        percent=_decimal(percent),
+        base=frozenset(base),
+        charge_at_zero=at_zero,
     )
 
 
-def graduated(
-    *tiers: Tier,
-    sku: str = "requests",
-    included: str = "0",
-    minimum: str | None = None,
-    maximum: str | None = None,
-) -> Price:
-    return Price(
-        sku=sku,
-        model="Graduated",
-        unit_price=None,
-        tiers=tiers,
-        included_quantity=Decimal(included),
-        minimum=None if minimum is None else Decimal(minimum),
-        maximum=None if maximum is None else Decimal(maximum),
-    )
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def per_unit(unit_price: str, **more: Any) -> Price:
+    return price_of("PerUnit", unit_price, **more)
+
+
+def graduated(*tiers: Tier, **more: Any) -> Price:
+    return price_of("Graduated", tiers=tiers, **more)
+
+
+def volume(*tiers: Tier, **more: Any) -> Price:
+    return price_of("Volume", tiers=tiers, **more)
+
+
+def stairstep(*tiers: Tier, **more: Any) -> Price:
+    return price_of("Stairstep", tiers=tiers, **more)
+
+
+def package(unit_price: str, size: str, **more: Any) -> Price:
+    return price_of("Package", unit_price, package_size=size, **more)
+
+
+def flat(amount: str, **more: Any) -> Price:
+    return price_of("Flat", amount, **more)
+
+
+def percentage(percent: str, base: Iterable[str], **more: Any) -> Price:
+    return price_of("Percentage", percent=percent, base=base, **more)
 
 
 def tier(up_to: str | None, unit_price: str = "0", *, flat: str = "0", charge_at_zero: bool = False) -> Tier:

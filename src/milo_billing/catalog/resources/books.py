@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from typing_extensions import override
 
 from milo_billing.catalog import reads, store
@@ -18,10 +18,12 @@ from milo_billing.catalog.resources.fields import (
     published_status,
 )
 from milo_billing.catalog.rules import books, lifecycle, wording
+from milo_billing.catalog.rules.prices import price_errors
 from milo_billing.catalog.types import (
     BookHead,
     BookPhase,
     BookRole,
+    LabelOperator,
     PriceModel,
 )
 from milo_billing.controlplane.kinds import (
@@ -33,6 +35,7 @@ from milo_billing.controlplane.kinds import (
     Object,
 )
 from milo_billing.directory import reads as directory
+from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import Conflict, FieldError
 from milo_billing.kernel.money import is_currency
@@ -41,29 +44,83 @@ PRICES_MAX = 5_000
 """Prices of one book; an object is read and written whole."""
 
 
+SELECTED_MAX = 50_000
+"""Names of Skus that the selectors of one book can mean, together; they are kept in its status."""
+
+
+class LabelRequirement(Fields):
+    """One demand on the labels of a Sku."""
+
+    key: Annotated[str, StringConstraints(min_length=1, max_length=317)]
+    op: LabelOperator
+    values: list[Annotated[str, StringConstraints(max_length=63)]] = Field(
+        default_factory=list[str], max_length=64, description="Of In and NotIn, one at least."
+    )
+
+
+class SkuSelector(Fields):
+    """Skus by their labels and by an expression; both must hold, and with neither every Sku is meant."""
+
+    match_labels: list[LabelRequirement] = Field(default_factory=list[LabelRequirement], max_length=16)
+    cel: str | None = Field(default=None, description="True or false of labels, name, service and meter.")
+
+
 class PriceTier(Fields):
-    """One band of a graduated price; its bound belongs to it."""
+    """One band of a tiered price; its bound belongs to it."""
 
     up_to: Amount | None = Field(
         default=None, description="Inclusive upper bound; left out in the last tier."
     )
-    unit_price: Amount = Field(description="For each pricing unit within the tier.")
-    flat_fee: Amount = Field(default="0", description="Once, when the tier is entered.")
+    unit_price: Amount | None = Field(
+        default=None, description="Graduated: for each unit within the tier. Volume: for every unit."
+    )
+    flat_fee: Amount = Field(default="0", description="Once, when the tier is entered; of a step, its price.")
     charge_at_zero: bool = Field(
         default=False, description="The first tier's flat fee is due without usage too."
     )
 
 
 class PriceSpec(Fields):
-    """What one Sku costs. Amounts are decimal strings in the book's currency."""
+    """What a Sku costs, or each that a selector means. Amounts are decimal strings in the book's currency."""
 
-    sku_ref: NameRef
+    sku_ref: NameRef | None = None
+    sku_selector: SkuSelector | None = Field(
+        default=None,
+        description="Instead of skuRef: the Skus, when the book is published, that have no price by name.",
+    )
     model: PriceModel
-    unit_price: Amount | None = None
+    unit_price: Amount | None = Field(
+        default=None, description="Of a unit (PerUnit), a package (Package), or a rating period (Flat)."
+    )
     tiers: list[PriceTier] = Field(default_factory=list[PriceTier], max_length=64)
+    package_size: Amount | None = Field(default=None, description="Pricing units in a package.")
+    percent: Amount | None = Field(default=None, description="Of what the Skus of base come to.")
+    base: SkuSelector | None = Field(
+        default=None, description="Whose settled amounts a percentage is of; never of its own Sku."
+    )
     included_quantity: Amount = Field(default="0", description="Free pricing units, each rating period.")
     minimum: Amount | None = Field(default=None, description="Least charge of a rating period.")
     maximum: Amount | None = Field(default=None, description="Most charge of a rating period.")
+    charge_at_zero: bool | None = Field(
+        default=None, description="Flat and Percentage: due where the Sku was not used, too."
+    )
+
+
+class Selection(Fields):
+    """What the selectors of one price meant when the book was published."""
+
+    price: int = Field(description="Its place in spec.prices, from 0.")
+    skus: list[str] = Field(default_factory=list[str], description="Priced by its skuSelector.")
+    base: list[str] = Field(default_factory=list[str], description="What its percentage is taken of.")
+
+
+class PriceBookStatus(CatalogStatus):
+    """What is true of a price book."""
+
+    selections: list[Selection] = Field(
+        default_factory=list[Selection],
+        description="What its selectors meant when it was published; Skus that came later are not of it.",
+    )
 
 
 class PriceBookSpec(Fields):
@@ -85,11 +142,11 @@ class PriceBookSpec(Fields):
     prices: list[PriceSpec] = Field(default_factory=list[PriceSpec], max_length=PRICES_MAX)
 
 
-BookAdmission: TypeAlias = Admission[PriceBookSpec, CatalogStatus]
-BookObject: TypeAlias = Object[PriceBookSpec, CatalogStatus]
+BookAdmission: TypeAlias = Admission[PriceBookSpec, PriceBookStatus]
+BookObject: TypeAlias = Object[PriceBookSpec, PriceBookStatus]
 
 
-class PriceBook(Kind[PriceBookSpec, CatalogStatus]):
+class PriceBook(Kind[PriceBookSpec, PriceBookStatus]):
     """Prices of Skus in one currency from a date on. A change of prices is a new version."""
 
     group = GROUP
@@ -100,7 +157,7 @@ class PriceBook(Kind[PriceBookSpec, CatalogStatus]):
     readable_by_all = True
     description = "Prices of Skus in one currency from a date on."
     spec_model = PriceBookSpec
-    status_model = CatalogStatus
+    status_model = PriceBookStatus
     columns = (
         Column("Book", ".spec.bookName"),
         Column("Effective", ".spec.effectiveFrom"),
@@ -140,7 +197,7 @@ class PriceBook(Kind[PriceBookSpec, CatalogStatus]):
             message = "must be a current ISO 4217 code of a currency with a minor unit"
             yield wording.invalid("spec.currencyCode", book.spec.currency_code, message)
         for index, price in enumerate(body_of(book.spec)["prices"]):
-            yield from books.price_errors(books.parse_price(price), path=f"spec.prices[{index}]")
+            yield from price_errors(price, path=f"spec.prices[{index}]")
         yield from _placing_errors(tx, book)
 
     @override
@@ -151,9 +208,29 @@ class PriceBook(Kind[PriceBookSpec, CatalogStatus]):
             raise Conflict(f'price book "{book.name}" is published; retire it first')
 
     @override
-    def reconcile(self, object: BookObject, facts: None, *, now: datetime) -> CatalogStatus:
-        """The phase as a condition."""
-        return published_status(object, object.spec.phase, now=now)
+    def gather(
+        self, tx: Tx, object: BookObject, old: BookObject | None, *, now: datetime, clock: Clock
+    ) -> list[Selection]:
+        """What its selectors mean, from the moment it is published on."""
+        if old is not None and old.spec.phase != "Draft":
+            return old.status.selections
+        if object.spec.phase == "Draft":
+            return []
+        return [
+            Selection(price=one.price, skus=list(one.skus), base=list(one.base))
+            for one in _selections(tx, object.spec)
+        ]
+
+    @override
+    def reconcile(self, object: BookObject, facts: list[Selection], *, now: datetime) -> PriceBookStatus:
+        """The phase as a condition, and what its selectors mean."""
+        status = published_status(object, object.spec.phase, now=now)
+        return PriceBookStatus(
+            published_at=status.published_at,
+            conditions=status.conditions,
+            observed_generation=status.observed_generation,
+            selections=facts,
+        )
 
     @override
     def project(self, tx: Tx, object: BookObject, old: BookObject | None, *, now: datetime) -> None:
@@ -171,6 +248,7 @@ class PriceBook(Kind[PriceBookSpec, CatalogStatus]):
             is_default=spec.is_default,
             currency=spec.currency_code,
             body=body_of(spec),
+            selections=[body_of(one) for one in object.status.selections],
             deleted_at=now if object.deleted else None,
         )
 
@@ -197,10 +275,22 @@ def _placing_errors(tx: Tx, book: BookObject) -> Iterator[FieldError]:
     if head.phase != "Published":
         return
     yield from books.list_book_errors(head, others=others)
-    names = [price.sku_ref.name for price in spec.prices]
+    body, selections = body_of(spec), _selections(tx, spec)
+    yield from books.selection_errors(body, selections, names_max=SELECTED_MAX)
+    names = [price.sku_ref.name for price in spec.prices if price.sku_ref is not None]
+    names += [name for selection in selections for name in selection.skus]
     store.hold_skus(tx, names=names)
     known = {sku.name: sku for sku in reads.list_skus(tx, names=names)}
-    yield from books.reference_errors(names, skus=known)
+    yield from books.reference_errors(body, selections, skus=known)
+    yield from books.base_errors(books.parse_prices(body, selections))
+
+
+def _selections(tx: Tx, spec: PriceBookSpec) -> tuple[books.Selection, ...]:
+    """What the selectors of a book that is being published mean; nothing about Skus changes until it is."""
+    if all(price.sku_selector is None and price.base is None for price in spec.prices):
+        return ()
+    store.hold_skus(tx, names=None)
+    return books.selections_of(body_of(spec), skus=reads.list_all_skus(tx))
 
 
 def _organization_number(tx: Tx, spec: PriceBookSpec) -> int | None:

@@ -1,7 +1,7 @@
 """What the kinds of the catalog share: names, units, amounts, and the status that mirrors a phase."""
 
 from datetime import datetime
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import Field, StringConstraints
 
@@ -39,7 +39,10 @@ class CatalogStatus(Fields):
     observed_generation: int = 0
 
 
-def published_status(object: Object[Any, CatalogStatus], phase: str, *, now: datetime) -> CatalogStatus:
+S = TypeVar("S", bound=CatalogStatus)
+
+
+def published_status(object: Object[Any, S], phase: str, *, now: datetime) -> CatalogStatus:
     """The status that mirrors `spec.phase`: the condition Published, and when it first was."""
     sold = phase in ("Published", "Deprecated")
     published_at = object.status.published_at or (rfc3339(now) if sold else None)

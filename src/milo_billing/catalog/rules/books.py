@@ -1,95 +1,122 @@
-"""What a price book may hold: tiers that cover every quantity once, and Skus that never claim the same usage."""
+"""What a price book may hold among its prices: Skus that never claim the same usage, and selectors that mean some.
+
+What selectors mean is decided when the book is published, and kept: a Sku that comes later waits for the next version.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from milo_billing.catalog.rules import wording
-from milo_billing.catalog.types import BookHead, Price, Sku, Tier
+from milo_billing.catalog.rules.prices import parse_price, selector_of
+from milo_billing.catalog.rules.selectors import selects
+from milo_billing.catalog.types import BookHead, Price, Sku
 from milo_billing.kernel.errors import FieldError
 
 
-def parse_price(body: Mapping[str, Any]) -> Price:
-    """A price as it stands in the spec of a PriceBook, in exact numbers."""
-    return Price(
-        sku=body["skuRef"]["name"],
-        model=body["model"],
-        unit_price=_decimal(body.get("unitPrice")),
-        tiers=tuple(_parse_tier(tier) for tier in body.get("tiers", ())),
-        included_quantity=Decimal(body["includedQuantity"]),
-        minimum=_decimal(body.get("minimum")),
-        maximum=_decimal(body.get("maximum")),
-    )
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the selectors of `prices[price]` meant when the book was published: names of Skus, sorted.
+
+    `skus` are priced by its `skuSelector`, `base` is what its percentage is taken of.
+    """
+
+    price: int
+    skus: tuple[str, ...] = ()
+    base: tuple[str, ...] = ()
 
 
-def _parse_tier(body: Mapping[str, Any]) -> Tier:
-    return Tier(
-        up_to=_decimal(body.get("upTo")),
-        unit_price=Decimal(body["unitPrice"]),
-        flat_fee=Decimal(body["flatFee"]),
-        charge_at_zero=body["chargeAtZero"],
-    )
+def parse_prices(body: Mapping[str, Any], selections: Sequence[Selection]) -> tuple[Price, ...]:
+    """Every Sku's price, from the spec of a PriceBook and what its selectors meant when it was published."""
+    selected = {one.price: one for one in selections}
+    prices: list[Price] = []
+    for index, price in enumerate(body["prices"]):
+        found = selected.get(index, Selection(index))
+        names = found.skus if "skuSelector" in price else (price["skuRef"]["name"],)
+        prices += [parse_price(price, sku=name, base=found.base) for name in names]
+    return tuple(prices)
 
 
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
+def selections_of(body: Mapping[str, Any], *, skus: Sequence[Sku]) -> tuple[Selection, ...]:
+    """What the selectors of a book mean among these Skus, for each price that has one, by name.
+
+    A `skuSelector` means Skus that no price of the book has by name; a `base` means any.
+    """
+    named = {price["skuRef"]["name"] for price in body["prices"] if "skuRef" in price}
+    found: list[Selection] = []
+    for index, price in enumerate(body["prices"]):
+        selector, base = selector_of(price, "skuSelector"), selector_of(price, "base")
+        if selector is None and base is None:
+            continue
+        priced = [] if selector is None else [sku.name for sku in skus if selects([selector], sku)]
+        of = [] if base is None else [sku.name for sku in skus if selects([base], sku)]
+        found.append(
+            Selection(index, tuple(sorted(name for name in priced if name not in named)), tuple(sorted(of)))
+        )
+    return tuple(found)
 
 
-def price_errors(price: Price, *, path: str) -> Iterator[FieldError]:
-    """What is wrong with one price by itself; `path` is its field, such as `spec.prices[0]`."""
-    if price.model == "PerUnit":
-        if price.unit_price is None:
-            yield wording.required(f"{path}.unitPrice", "the model PerUnit needs it")
-        if price.tiers:
-            yield wording.forbidden(f"{path}.tiers", "only the model Graduated has tiers")
-    else:
-        if price.unit_price is not None:
-            yield wording.forbidden(f"{path}.unitPrice", "the model Graduated has a unit price in each tier")
-        yield from _tier_errors(price.tiers, path=f"{path}.tiers")
-    if price.minimum is not None and price.maximum is not None and price.minimum > price.maximum:
-        yield wording.invalid(f"{path}.minimum", f"{price.minimum}", f"is above maximum, {price.maximum}")
-
-
-def _tier_errors(tiers: Sequence[Tier], *, path: str) -> Iterator[FieldError]:
-    """Bounds increase; the last tier, and only it, is open (domain.md §5)."""
-    if not tiers:
-        yield wording.required(path, "the model Graduated needs at least one tier")
+def selection_errors(
+    body: Mapping[str, Any], selections: Sequence[Selection], *, names_max: int
+) -> Iterator[FieldError]:
+    """What is wrong with what the selectors of a book to be published mean: nothing, too much, or the same Sku."""
+    count = sum(len(one.skus) + len(one.base) for one in selections)
+    if count > names_max:
+        message = (
+            f"its selectors mean {count} Skus in all, of at most {names_max}: divide the book, or narrow them"
+        )
+        yield wording.forbidden("spec.prices", message)
         return
-    for index, tier in enumerate(tiers[:-1]):
-        bound = tiers[index - 1].up_to if index else None
-        if tier.up_to is None:
-            yield wording.required(f"{path}[{index}].upTo", "only the last tier is open")
-        elif tier.up_to <= (bound or 0):
-            above = "0" if bound is None else f"{bound}"
-            yield wording.invalid(
-                f"{path}[{index}].upTo", f"{tier.up_to}", f"must be above {above}: bounds increase"
-            )
-    last = len(tiers) - 1
-    if tiers[last].up_to is not None:
-        yield wording.forbidden(f"{path}[{last}].upTo", "the last tier is open: leave upTo out")
-    for index, tier in enumerate(tiers[1:], start=1):
-        if tier.charge_at_zero:
-            yield wording.forbidden(
-                f"{path}[{index}].chargeAtZero", "only the first tier is entered at zero usage"
-            )
+    taken: dict[str, int] = {}
+    for one in selections:
+        field = f"spec.prices[{one.price}].skuSelector"
+        if "skuSelector" in body["prices"][one.price] and not one.skus:
+            yield wording.forbidden(field, "no Sku matches that has no price by name")
+        for name in one.skus:
+            if name in taken:
+                message = (
+                    f'Sku "{name}" matches that of prices[{taken[name]}] too: a Sku has one price in a book'
+                )
+                yield wording.forbidden(field, message)
+                break
+            taken[name] = one.price
 
 
-def reference_errors(names: Sequence[str], *, skus: Mapping[str, Sku]) -> Iterator[FieldError]:
+def reference_errors(
+    body: Mapping[str, Any], selections: Sequence[Selection], *, skus: Mapping[str, Sku]
+) -> Iterator[FieldError]:
     """What is wrong with the Skus that a book to be published prices, in the order of its prices."""
-    seen: set[str] = set()
-    for index, name in enumerate(names):
-        field = f"spec.prices[{index}].skuRef.name"
+    fields: dict[str, str] = {}
+    selected = {one.price: one.skus for one in selections}
+    for index, price in enumerate(body["prices"]):
+        if "skuRef" not in price:
+            for name in selected.get(index, ()):
+                fields.setdefault(name, f"spec.prices[{index}].skuSelector")
+            continue
+        name, field = price["skuRef"]["name"], f"spec.prices[{index}].skuRef.name"
         if name not in skus:
             yield wording.missing(field, name)
-        if name in seen:
+        if name in fields:
             yield wording.duplicate(field, name)
-        seen.add(name)
-    for one, other in overlaps([skus[name] for name in dict.fromkeys(names) if name in skus]):
+        fields.setdefault(name, field)
+    for one, other in overlaps([skus[name] for name in fields if name in skus]):
         message = (
             f'Skus "{one.name}" and "{other.name}" both match some usage of meter {other.meter_name}: '
             "every unit of usage is charged by one Sku; make their matches differ in the values of a dimension"
         )
-        yield wording.invalid(f"spec.prices[{names.index(other.name)}].skuRef.name", other.name, message)
+        yield wording.invalid(fields[other.name], other.name, message)
+
+
+def base_errors(prices: Sequence[Price], *, path: str = "spec.prices") -> Iterator[FieldError]:
+    """Percentages that are taken of one another: no order would rate them."""
+    graph = {price.sku: price.base - {price.sku} for price in prices if price.model == "Percentage"}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = '" of "'.join(reversed(error.args[1]))
+        message = f'percentages are taken of one another: "{circle}"; make a base leave one of them out'
+        yield wording.forbidden(path, message)
 
 
 def overlaps(skus: Iterable[Sku]) -> Iterator[tuple[Sku, Sku]]:

@@ -83,7 +83,7 @@ def _line(line: RatedLine) -> DraftLine:
 
 
 def _part(part: SubLine) -> Part:
-    priced = part.kind == "Usage"
+    priced = part.kind in ("Usage", "Package", "Percentage")
     return Part(
         kind=part.kind,
         tier=part.tier,

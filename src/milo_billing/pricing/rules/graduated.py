@@ -1,22 +1,20 @@
 """Graduated: each unit at the price of the tier it falls in [PM-010..048].
 
-Tier bounds are inclusive and continuous: with a bound of 5, 5 is in tier 1 and 5.001 in tier 2. Entering a
-tier costs its flat fee, once; the first tier's is charged at zero usage only with `charge_at_zero`.
+Entering a tier costs its flat fee, once; the first tier's is charged at zero usage only with `charge_at_zero`.
 
 A tier that is passed always costs the same, so `prepare` settles it once; `charge` finds the tier that was
 reached and settles what fell into that one. The cost does not grow with the number of tiers.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import lcm
 
 from milo_billing.catalog.types import Tier
 from milo_billing.kernel.money import Currency, settle
 from milo_billing.pricing.rules.per_unit import UnitPrice, settle_units
 from milo_billing.pricing.rules.per_unit import prepare as prepare_unit_price
+from milo_billing.pricing.rules.tiers import TierBounds, position, prepare_bounds
 from milo_billing.pricing.types import SubLine
 
 
@@ -33,10 +31,9 @@ class ReachedTier:
 
 @dataclass(frozen=True, slots=True)
 class Tiers:
-    """A graduated price made ready. `bounds` are the closed tiers' upper bounds in units of 1/`scale`."""
+    """A graduated price made ready."""
 
-    scale: int
-    bounds: tuple[int, ...]
+    bounds: TierBounds
     reached: tuple[ReachedTier, ...]
     at_zero: tuple[SubLine, ...]
 
@@ -44,7 +41,6 @@ class Tiers:
 def prepare(tiers: Sequence[Tier], *, currency: Currency) -> Tiers:
     """Make tiers ready for `charge`. Their bounds increase and the last is open: admission of the book saw to it."""
     closed = [Fraction(tier.up_to) for tier in tiers if tier.up_to is not None]
-    scale = lcm(*(bound.denominator for bound in closed))
     reached: list[ReachedTier] = []
     before: tuple[SubLine, ...] = ()
     for number, (tier, begins_at) in enumerate(zip(tiers, [Fraction(0), *closed], strict=True), start=1):
@@ -61,8 +57,7 @@ def prepare(tiers: Sequence[Tier], *, currency: Currency) -> Tiers:
         if tier.up_to is not None:
             before = _with_usage(entered, Fraction(tier.up_to) - begins_at)
     return Tiers(
-        scale=scale,
-        bounds=tuple(int(bound * scale) for bound in closed),
+        bounds=prepare_bounds(tiers),
         reached=tuple(reached),
         at_zero=reached[0].before if tiers[0].charge_at_zero else (),
     )
@@ -72,9 +67,7 @@ def charge(tiers: Tiers, quantity: Fraction) -> tuple[SubLine, ...]:
     """One settled part a tier and kind, in the order of the tiers."""
     if not quantity:
         return tiers.at_zero
-    # the least whole number of 1/scale that is not below the quantity lies in the same tier as the quantity
-    position = -(-quantity.numerator * tiers.scale // quantity.denominator)
-    reached = tiers.reached[bisect_left(tiers.bounds, position)]
+    reached = tiers.reached[position(tiers.bounds, quantity)]
     return _with_usage(reached, quantity - reached.begins_at)
 
 

@@ -1,11 +1,17 @@
-"""Rate one account's period: usage to the Sku that matches it, one line a Sku and price, split to who used it."""
+"""Rate one account's period: usage to the Sku that matches it, one line a Sku and price, split to who used it.
 
-from collections.abc import Iterable, Mapping, Sequence
+Percentages are rated last, of the lines that they are taken of (`bases`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import date
+from fractions import Fraction
 
 from milo_billing.catalog.types import Meter, Sku
 from milo_billing.kernel.aggregation import ADDITIVE
 from milo_billing.kernel.quantity import is_int64
+from milo_billing.pricing.rules.bases import base_amounts, divided_segments, rating_order
 from milo_billing.pricing.rules.charges import charge, charges_at_zero, prepare
 from milo_billing.pricing.rules.quantities import charged_quantity
 from milo_billing.pricing.rules.segments import Segment, price_segments
@@ -34,23 +40,43 @@ def rate(
 ) -> Rating:
     """Every line that the account owes for its usage on the days `[first_day, end_day)`.
 
-    A Sku has a line if it was used, or if its price charges at zero. Usage that no Sku matches on its day
+    A Sku has a line if it was used, or if its price charges at zero; a percentage on all days of the period, also where
+    it was used on some of them. Usage that no Sku matches on its day
     comes back as unpriced. `bound` says for how many of the days the account pays for a project (all, where it is
     missing), `distinct` counts keys. Raises UnableToRate where usage matches two Skus of one book, where a meter is
     not defined, and where an amount does not fit in 64 bits.
     """
     segments = price_segments(card, first_day=first_day, end_day=end_day)
-    used, unpriced = _assign(usage, segments, meters=card.meters)
+    used = _assign(usage, segments, meters=card.meters, by_day=divided_segments(segments))
     tallies = {
         segment: _tally(rows, card.meters[segment.sku.meter_name], bound=bound, distinct=distinct)
-        for segment, rows in used.items()
+        for segment, rows in used.rows.items()
     }
-    lines = tuple(
-        _line(segment, tallies.get(segment, {}), card=card)
-        for segment in segments
-        if segment in tallies or charges_at_zero(segment.price)
-    )
-    return Rating(card.currency, lines, unpriced)
+    rated: dict[Segment, RatedLine] = {}
+    used_names = {segment.sku.name for segment in tallies}
+    for segment in rating_order(segments):
+        if segment.price.model == "Percentage":
+            if segment.sku.name in used_names or charges_at_zero(segment.price):
+                base = base_amounts(segment, rated, metered=used.by_day)
+                line = _line(segment, tallies.get(segment, {}), card=card, base=base)
+                if segment in tallies or line.parts:
+                    rated[segment] = line
+        elif segment in tallies or charges_at_zero(segment.price):
+            rated[segment] = _line(segment, tallies.get(segment, {}), card=card)
+    lines = tuple(rated[segment] for segment in segments if segment in rated)
+    return Rating(card.currency, lines, used.unpriced)
+
+
+@dataclass(slots=True)
+class _Assigned:
+    """Usage per segment, and what has no price, per meter, project and dimension set.
+
+    Additive usage is summed up as it comes, by project and dimension set; of other usage the rows are kept.
+    """
+
+    rows: dict[Segment, Tally | list[UsageQuantity]]
+    unpriced: tuple[Unpriced, ...]
+    by_day: dict[Segment, dict[date, int]] = field(default_factory=dict[Segment, dict[date, int]])
 
 
 def _tally(
@@ -64,18 +90,20 @@ def _tally(
 
 
 def _assign(
-    usage: Iterable[UsageQuantity], segments: Sequence[Segment], *, meters: Mapping[str, Meter]
-) -> tuple[dict[Segment, Tally | list[UsageQuantity]], tuple[Unpriced, ...]]:
-    """Usage per segment, and what has no price, per meter, project and dimension set.
-
-    Additive usage is summed up as it comes, by project and dimension set; of other usage the rows are kept.
-    """
+    usage: Iterable[UsageQuantity],
+    segments: Sequence[Segment],
+    *,
+    meters: Mapping[str, Meter],
+    by_day: Set[Segment],
+) -> _Assigned:
+    """Every row of usage to the segment that prices it; of the additive among `by_day` also how much on which day."""
     by_meter: dict[str, list[Segment]] = {}
     for segment in segments:
         by_meter.setdefault(segment.sku.meter_name, []).append(segment)
     matching: dict[tuple[str, Dimensions], list[Segment]] = {}
     added: dict[Segment, Tally] = {}
     kept: dict[Segment, list[UsageQuantity]] = {}
+    daily: dict[Segment, dict[date, int]] = {}
     unpriced: dict[tuple[str, int, Dimensions], tuple[int, int]] = {}
     for row in usage:
         meter_name, dimensions, figures = row.meter_name, row.dimensions, row.figures
@@ -96,9 +124,13 @@ def _assign(
             metered, events = tally.get((row.project, dimensions), (0, 0))
             more = figures.sum if meter.aggregation == "Sum" else figures.count
             tally[row.project, dimensions] = (metered + more, events + figures.count)
+            if segment in by_day:
+                days = daily.setdefault(segment, {})
+                days[row.day] = days.get(row.day, 0) + more
         else:
             kept.setdefault(segment, []).append(row)
-    return added | kept, tuple(Unpriced(*key, *totals) for key, totals in sorted(unpriced.items()))
+    without_price = tuple(Unpriced(*key, *totals) for key, totals in sorted(unpriced.items()))
+    return _Assigned(added | kept, without_price, daily)
 
 
 def matches(sku: Sku, dimensions: Mapping[str, str]) -> bool:
@@ -120,17 +152,19 @@ def _holding(candidates: Sequence[Segment], row: UsageQuantity) -> Segment | Non
     return first
 
 
-def _line(segment: Segment, tally: Tally, *, card: RateCard) -> RatedLine:
+def _line(
+    segment: Segment, tally: Tally, *, card: RateCard, base: Mapping[int, Fraction] | None = None
+) -> RatedLine:
     metered = sum((total for total, _ in tally.values()), 0)
     prepared = prepare(segment.price, currency=card.currency)
     quantity = charged_quantity(metered, sku=segment.sku)
-    parts = charge(prepared, quantity)
+    parts = charge(prepared, quantity, base_minor=sum((base or {}).values(), Fraction(0)))
     amount_minor = sum(part.amount_minor for part in parts)
     if not is_int64(amount_minor):
         raise UnableToRate(
             f"the amount for {segment.sku.name} does not fit in 64 bits: check the price and the meter"
         )
-    shares, own_minor = split_line(amount_minor, tally)
+    shares, own_minor = split_line(amount_minor, tally, weights=base)
     return RatedLine(
         sku=segment.sku,
         price=segment.price,

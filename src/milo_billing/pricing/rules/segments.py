@@ -1,6 +1,7 @@
 """Which price of a Sku holds on which days of a rating period (domain.md §5).
 
-A change of price inside the period acts on its day where both prices are plain per-unit over Sum or Count.
+A change of price inside the period acts on its day where both prices are plain per-unit, or percentages, over Sum or
+Count.
 Whatever counts over the whole period (tiers, included quantity, minimum, maximum) keeps the price it began
 with until the end.
 """
@@ -83,7 +84,7 @@ def _sku_segments(
 def changes_on_the_day(price: Price, *, aggregation: Aggregation | None) -> bool:
     """Whether nothing about the price counts over the whole period, so that it may change within one."""
     return (
-        price.model == "PerUnit"
+        price.model in ("PerUnit", "Percentage")
         and not price.included_quantity
         and price.minimum is None
         and price.maximum is None
