@@ -1214,7 +1214,7 @@ create table invoicing.line_parts (
     line integer not null,
     part integer not null check (part > 0),
     owner_org bigint not null,
-    kind text not null check (kind in ('Usage', 'FlatFee', 'Maximum', 'Minimum')),
+    kind text not null check (kind in ('Usage', 'FlatFee', 'Discount', 'Maximum', 'Minimum')),
     tier integer,
     quantity numeric,
     unit_price numeric,

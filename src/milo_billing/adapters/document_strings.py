@@ -37,6 +37,7 @@ class Strings:
     flat_fee: str
     maximum: str
     minimum: str
+    discount: str
     subtotal: str
     total: str
     amount_due: str
@@ -82,6 +83,7 @@ _EN = Strings(
     flat_fee="Fee for tier {tier}",
     maximum="Reduction to the maximum charge",
     minimum="Increase to the minimum charge",
+    discount="Discount",
     subtotal="Subtotal",
     total="Total",
     amount_due="Amount due",
@@ -127,6 +129,7 @@ _DE = Strings(
     flat_fee="Gebühr für Staffel {tier}",
     maximum="Minderung auf den Höchstbetrag",
     minimum="Aufstockung auf den Mindestbetrag",
+    discount="Rabatt",
     subtotal="Zwischensumme",
     total="Gesamtbetrag",
     amount_due="Zu zahlen",
@@ -172,6 +175,7 @@ _FR = Strings(
     flat_fee="Forfait de la tranche {tier}",
     maximum="Réduction au montant maximal",
     minimum="Complément au montant minimal",
+    discount="Remise",
     subtotal="Sous-total",
     total="Total",
     amount_due="Montant à payer",
@@ -217,6 +221,7 @@ _JA = Strings(
     flat_fee="段階 {tier} の基本料金",
     maximum="上限額による減額",
     minimum="最低額までの加算",
+    discount="割引",
     subtotal="小計",
     total="合計",
     amount_due="ご請求金額",

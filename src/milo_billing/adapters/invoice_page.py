@@ -164,6 +164,8 @@ def _part_name(part: Part, words: Strings) -> str:
             return words.usage if part.tier is None else words.tier.format(tier=part.tier)
         case "FlatFee":
             return words.flat_fee.format(tier=part.tier)
+        case "Discount":
+            return words.discount
         case "Maximum":
             return words.maximum
         case "Minimum":

@@ -31,7 +31,7 @@ Cell: TypeAlias = tuple[AccountRow, ...]
 CountDistinct: TypeAlias = Callable[[Sequence[Cell]], Sequence[int]]
 """How many distinct keys the events of each cell had. Keys are too many to be read, so they are asked for."""
 
-PartKind: TypeAlias = Literal["Usage", "FlatFee", "Maximum", "Minimum"]
+PartKind: TypeAlias = Literal["Usage", "FlatFee", "Discount", "Maximum", "Minimum"]
 
 
 class UnableToRate(Conflict):
@@ -70,8 +70,9 @@ class RateCard:
 class SubLine(NamedTuple):
     """One settled amount within a line, as an e-invoice would carry it.
 
-    Usage: `quantity` × `unit_price`. FlatFee: once, on entering `tier` (counted from 1). Maximum is what the
-    cap takes off, negative; Minimum what the floor adds. Those three have no quantity and no unit price.
+    Usage: `quantity` × `unit_price`. FlatFee: once, on entering `tier` (counted from 1). Discount is what one
+    percentage takes off, and Maximum what the cap does: negative. Minimum is what the floor adds. All but Usage
+    have no quantity and no unit price.
     """
 
     kind: PartKind
