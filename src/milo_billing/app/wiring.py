@@ -26,6 +26,7 @@ from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
 from milo_billing.catalog.resources import kinds as catalog_resources
+from milo_billing.commitments.resources import kinds as commitments_resources
 from milo_billing.controlplane import openapi
 from milo_billing.controlplane.api import ResourceApi
 from milo_billing.controlplane.bulk_door import BulkDoor
@@ -84,6 +85,7 @@ def build_registry(
         accounts_resources,
         catalog_resources,
         usage_resources,
+        commitments_resources,
         invoicing_resources,
     )
     configured: dict[type[AnyKind], AnyKind] = {

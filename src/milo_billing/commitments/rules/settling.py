@@ -59,11 +59,13 @@ def settle_promise(
     invoice_day: int,
     currency: Currency,
     until: date,
+    over_by: date | None = None,
 ) -> tuple[SettledInterval, ...]:
     """Every interval that has begun before `until`, by end, shorter ones first.
 
     Shorter intervals settle first, and the shortfall they pay counts as spent in the longer ones around them that count
-    the same Skus, or all. An interval that is not over yet is settled as if nothing more came, and pays nothing.
+    the same Skus, or all. One that is not over by `over_by` (by `until`, where none is said) is settled as if nothing
+    more came, and pays nothing.
     """
     settled: list[SettledInterval] = []
     for minimum, part in _by_length(promise, invoice_day=invoice_day, until=until):
@@ -72,7 +74,7 @@ def settle_promise(
             one.settlement.shortfall_minor
             for one in settled
             if one.due_on is not None
-            and one.part.days.end <= until
+            and one.part.days.end <= (over_by or until)
             and _is_shorter(one.interval, wanted.interval)
             and part.days.holds(one.part.days)
             and _counts_for(promise.minimums[one.minimum], wanted)
