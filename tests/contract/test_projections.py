@@ -123,6 +123,18 @@ SPOILED: dict[str, tuple[str, str, str, str]] = {
         '"unitPrice": "0.40"',
         '"unitPrice": "9"',
     ),
+    "a commitment ends another day": (
+        "update commitments.commitments set ends_on = '2031-06-01'",
+        "commitments.commitments",
+        '"until":',
+        '"until": "2031-06-01"',
+    ),
+    "a discount is another one": (
+        "update commitments.discounts set body = jsonb_set(body, '{percentage}', '\"50\"')",
+        "commitments.discounts",
+        '"percentage": "5"',
+        '"percentage": "50"',
+    ),
     "a role grants everything": (
         "update access.roles set permissions = '{*}' where name = 'auditor'",
         "access.roles",

@@ -34,13 +34,17 @@ def get_commitment(tx: Tx, *, namespace: str, name: str) -> tuple[Commitment, bo
     return _commitment(row[:8]), row[8]
 
 
-def list_accepted(tx: Tx, *, since: date) -> tuple[Commitment, ...]:
-    """Accepted commitments, of every account within reach, that were in force on some day since then, by uid."""
+def list_in_force(tx: Tx, *, since: date, after: UUID, limit: int) -> tuple[tuple[Commitment, bool], ...]:
+    """Commitments of every account within reach that have not ended before that day, by uid from behind `after`.
+
+    With each whether it was accepted.
+    """
     found = tx.execute(
-        f"{_COMMITMENT} where accepted_at is not null and (ends_on is null or ends_on >= %s) order by uid",
-        (since,),
+        "select uid, namespace, name, account, owner_org, currency, ends_on, body, accepted_at is not null "
+        "from commitments.commitments where uid > %s and (ends_on is null or ends_on >= %s) order by uid limit %s",
+        (after, since, limit),
     )
-    return tuple(_commitment(row) for row in found)
+    return tuple((_commitment(row[:8]), row[8]) for row in found)
 
 
 def list_discounts(tx: Tx, *, account: int) -> tuple[Discount, ...]:

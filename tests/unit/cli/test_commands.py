@@ -26,6 +26,9 @@ COMMANDS = [
     ["usage", "quarantine", "show"],
     ["usage", "quarantine", "discard"],
     ["usage", "quarantine", "replay"],
+    ["commitment", "list"],
+    ["commitment", "show"],
+    ["commitment", "accept"],
     ["invoices", "run"],
     ["invoices", "list"],
     ["invoices", "show"],
@@ -72,6 +75,7 @@ def test_the_list_above_names_every_command():
     [
         ["get"],
         ["frobnicate"],
+        ["commitment", "show"],
         ["invoices", "run"],
         ["usage", "import", "x.csv"],
         ["get", "ba", "--output", "xml"],
