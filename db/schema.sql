@@ -376,14 +376,16 @@ grant select, insert, update, delete on access.roles, access.bindings to milo_ap
 -- "verb" is null for objects that changed only as a consequence (they get no audit record of their own).
 -- Returns uid, resource_version in the order given.
 create function controlplane.seal(p_actor text, p_audit_id uuid, p_at timestamptz, p_writes jsonb)
-    returns table (uid uuid, resource_version bigint)
+    returns table (uid uuid, resource_version bigint, waited_s float8)
     language plpgsql security definer set search_path = pg_catalog as $$
 declare
     w jsonb;
     o controlplane.objects;
     rv bigint;
+    began timestamptz := clock_timestamp();
 begin
     perform pg_advisory_xact_lock(4201);
+    waited_s := greatest(0, extract(epoch from clock_timestamp() - began));
     for w in select value from jsonb_array_elements(p_writes) loop
         rv := nextval('controlplane.resource_versions');
         update controlplane.objects t set resource_version = rv where t.uid = (w ->> 'uid')::uuid returning * into o;

@@ -6,18 +6,23 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from milo_billing.app import endpoints, wiring
 from milo_billing.controlplane import openapi
 from milo_billing.infra.runtime import Runtime
+from milo_billing.usage.routes.gateway import ShortWay
 from tests.contract.fuzzing import Arena
 from tests.serving import serving
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
-def routed(application: Starlette) -> set[tuple[str, str]]:
+def routed(application: ASGIApp) -> set[tuple[str, str]]:
     """What slices serve: everything below /v1, and what has routes of its own below an object."""
+    if isinstance(application, ShortWay):
+        application = application.application
+    assert isinstance(application, Starlette)
     return {
         (route.path, method.lower())
         for route in application.routes

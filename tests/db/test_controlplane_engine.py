@@ -1,6 +1,7 @@
 """The engine against a real PostgreSQL: order of versions, consequences, holds, personal fields, dry runs."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,16 +14,19 @@ from pydantic import Field
 
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.feed import ChangeFeed
 from milo_billing.controlplane.identity import EVERYWHERE, Authorizer, Identity, Reach
 from milo_billing.controlplane.kinds import AnyObject, Fields, Kind, Object, Ref, Registry
 from milo_billing.controlplane.rows import Row
 from milo_billing.controlplane.statuses import Failure
 from milo_billing.controlplane.store import LAST_APPLIED, Store
-from milo_billing.controlplane.watching import oldest_kept, prune_changes
+from milo_billing.controlplane.watching import expired, oldest_kept, prune_changes
 from milo_billing.controlplane.work import Preconditions, Work
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.clock import Clock, SystemClock, new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Databases, Tx
+from milo_billing.infra.telemetry import REGISTRY
 from milo_billing.kernel.errors import Conflict
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -288,3 +292,40 @@ def test_pruned_changes_are_remembered_as_pruned(engine: Engine, databases: Data
     with databases.job.transaction(reach=EVERYWHERE) as tx:
         assert prune_changes(tx, keep=2) >= 3
         assert versions[2] <= oldest_kept(tx) < versions[4]
+
+
+def _sample(name: str, **labels: str) -> float:
+    value = REGISTRY.get_sample_value(name, labels)
+    assert value is not None, name
+    return value
+
+
+def test_how_long_a_write_waited_for_its_turn_is_measured(
+    engine: Engine, databases: Databases, write: Write
+) -> None:
+    name = "milo_billing_commit_lock_wait_seconds"
+    waits, waited_s = _sample(f"{name}_count"), _sample(f"{name}_sum")
+    with databases.job.transaction(reach=EVERYWHERE) as tx:
+        tx.execute("select pg_advisory_xact_lock(%s)", (advisory_locks.COMMIT,))
+        writer = threading.Thread(target=write, args=(_create(engine, "box"),))
+        writer.start()
+        waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        while _read(databases, waiting) == [(0,)]:
+            time.sleep(0.01)
+        time.sleep(0.1)
+    writer.join()
+    assert _sample(f"{name}_count") == waits + 1
+    assert _sample(f"{name}_sum") >= waited_s + 0.1
+
+
+def test_watches_that_are_open_and_those_that_expired_are_counted(engine: Engine) -> None:
+    feed = ChangeFeed("", engine.store, engine.registry)
+    watchers = _sample("milo_billing_watchers")
+    subscription = feed.subscribe(engine.registry.kinds[0])
+    assert _sample("milo_billing_watchers") == watchers + 1
+    feed.unsubscribe(subscription)
+    feed.stop()
+    assert _sample("milo_billing_watchers") == watchers
+    overruns = _sample("milo_billing_watches_expired_total", reason="overrun")
+    assert b'"code":410' in expired(7, 9, reason="overrun")
+    assert _sample("milo_billing_watches_expired_total", reason="overrun") == overruns + 1

@@ -7,7 +7,16 @@ import pytest
 
 from milo_billing.infra import jobs
 from milo_billing.infra.database import EVERYWHERE, Databases, Tx, connect
-from milo_billing.infra.jobs import Periodic, Task, build_queue, defer, requeue_stalled, run_worker
+from milo_billing.infra.jobs import (
+    Periodic,
+    Task,
+    build_queue,
+    defer,
+    measure_lag,
+    requeue_stalled,
+    run_worker,
+)
+from milo_billing.infra.telemetry import REGISTRY
 
 LIMIT_S = 20.0
 
@@ -128,6 +137,30 @@ def test_a_job_of_a_dead_worker_is_queued_again(databases: Databases, clean_data
     assert asyncio.run(sweep()) == [1, 0]
     with databases.app.transaction(reach=EVERYWHERE) as tx:
         assert waiting(tx) == [("slow", {})]
+
+
+def test_how_long_jobs_have_been_due_is_measured_by_queue(databases: Databases, clean_database: str) -> None:
+    with databases.app.transaction(reach=EVERYWHERE) as tx:
+        defer(tx, "late", queue="mail")
+        defer(tx, "late", queue="mail")
+        defer(tx, "later", at=datetime(2100, 1, 1, tzinfo=UTC))
+    with connect(clean_database, role="milo_job") as tx:
+        tx.execute("update jobs.procrastinate_events set at = now() - interval '1 minute' where job_id = 1")
+    queue = build_queue(clean_database, tasks=[], periodics=[])
+
+    async def measure() -> None:
+        async with queue.open_async():
+            await measure_lag(queue)
+
+    def measured(name: str, queue: str) -> float:
+        value = REGISTRY.get_sample_value(f"milo_billing_{name}", {"queue": queue})
+        assert value is not None
+        return value
+
+    asyncio.run(measure())
+    assert measured("jobs_waiting", "mail") == 2
+    assert 60 <= measured("job_lag_seconds", "mail") < 120
+    assert (measured("jobs_waiting", "default"), measured("job_lag_seconds", "default")) == (0, 0)
 
 
 def test_the_sweep_comes_before_a_dead_workers_jobs_have_waited_long() -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import orjson
 
-from milo_billing.usage.routes.ingest import BATCHED, STRUCTURED
+from milo_billing.usage.routes.gateway import BATCHED, STRUCTURED
 from tests.fuzz.mutations import mutate
 from tests.usage_world import CPU, JSON
 

@@ -21,7 +21,7 @@ from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.usage.engine.pipeline import UsageEngine
 from milo_billing.usage.routes import ingest as routes
-from milo_billing.usage.routes.ingest import INGEST
+from milo_billing.usage.routes.gateway import INGEST, ShortWay
 from tests.fuzz.requests import MANY, Wire, make_wire
 from tests.serving import serving
 from tests.usage_world import UsageWorld
@@ -82,8 +82,9 @@ def gateway(usage: UsageWorld) -> Iterator[Gateway]:
     door = Door(usage.databases.app, usage.world.grants, usage.world.clock)
     engine = UsageEngine(usage.databases.ingest, process=new_uid(), random_bits=random_bits, late_days_max=30)
     engine.start()
+    found, doors = routes.routes(door, engine)
     with (
-        serving(build_application(routes.routes(door, engine))) as url,
+        serving(ShortWay(build_application(found), doors)) as url,
         httpx.Client(base_url=url, timeout=ANSWER_S_MAX) as client,
     ):
         client.headers["Authorization"] = "Bearer good"

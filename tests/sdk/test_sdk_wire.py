@@ -18,7 +18,7 @@ from milo_billing.kernel.ids import ulid_to_int
 from milo_billing.usage.engine.pipeline import UsageEngine
 from milo_billing.usage.engine.readings import to_us
 from milo_billing.usage.routes import ingest as routes
-from milo_billing.usage.routes.ingest import INGEST
+from milo_billing.usage.routes.gateway import INGEST
 from tests.serving import serving
 from tests.usage_world import CPU, UsageWorld, make_usage_world
 

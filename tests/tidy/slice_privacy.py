@@ -6,8 +6,12 @@ from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
 
 
+def _within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
 class SlicePrivacyContract(Contract):
-    """`slices` meet only through their `public` modules and named `doors`; `exempt` packages may import anything."""
+    """`slices` meet only through `public` modules and `doors` (slice.room…); `exempt` packages may import anything."""
 
     slices = fields.ListField(subfield=fields.StringField())
     public = fields.ListField(subfield=fields.StringField())
@@ -25,7 +29,7 @@ class SlicePrivacyContract(Contract):
             package = f"{root}.{slice_}"
             for module in sorted(m for m in graph.modules if m.startswith(package + ".")):
                 name = module.removeprefix(package + ".").split(".")[0]
-                if name in public or f"{slice_}.{name}" in doors:
+                if name in public or any(_within(module, f"{root}.{door}") for door in doors):
                     continue
                 for importer in sorted(graph.find_modules_that_directly_import(module)):
                     owner = importer.split(".")[1]

@@ -74,3 +74,22 @@ def test_a_resource_manager_is_named_whole_or_not_at_all(monkeypatch: pytest.Mon
     monkeypatch.setenv("MILO_BILLING_DIRECTORY_URL", "http://milo.example")
     with pytest.raises(ValidationError, match="https://"):
         Settings()
+
+
+def test_a_schedule_is_cron_in_five_fields_or_six(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "MILO_BILLING_USAGE_ARCHIVE_SCHEDULE"
+    for good in ("41 * * * *", "0,30 2-4 */2 1-12 0-7", "* * * * * */2"):
+        monkeypatch.setenv(name, good)
+        assert Settings().usage_archive_schedule == good
+    for wrong in (
+        "41 * * *",
+        "60 * * * *",
+        "* 4-2 * * *",
+        "* * 0 * *",
+        "*/0 * * * *",
+        "soon * * * *",
+        "* * * * * * *",
+    ):
+        monkeypatch.setenv(name, wrong)
+        with pytest.raises(ValidationError, match="usage_archive_schedule"):
+            Settings()

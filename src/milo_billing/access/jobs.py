@@ -12,11 +12,9 @@ from milo_billing.controlplane.identity import EVERYWHERE
 from milo_billing.controlplane.kinds import AnyKind
 from milo_billing.controlplane.rows import Row
 from milo_billing.controlplane.work import Work
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-
-BOOTSTRAP_LOCK: Final = 4205
-"""One server at a time bootstraps a database: advisory transaction lock."""
 
 _BUILT_IN: Final[tuple[tuple[type[AnyKind], str, dict[str, Any]], ...]] = (
     (Role, ADMIN_ROLE, {"displayName": "Administrator", "includedPermissions": ["*"]}),
@@ -46,7 +44,7 @@ def bootstrap(engine: Engine, tx: Tx, *, now: datetime) -> None:
     `tx` must reach everywhere; it is committed. Doing it again changes nothing. The user's token is made by
     `operations.ensure_admin_token`.
     """
-    tx.execute("select pg_advisory_xact_lock(%s)", (BOOTSTRAP_LOCK,))
+    tx.execute("select pg_advisory_xact_lock(%s)", (advisory_locks.FIRST_GRANTS,))
     work = Work(tx=tx, identity=operations.SYSTEM, reach=EVERYWHERE, audit_id=new_uid(), now=now)
     for kind, name, spec in _BUILT_IN:
         _ensure(engine, work, engine.registry.instance(kind), name=name, spec=spec)

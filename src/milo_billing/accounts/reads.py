@@ -72,6 +72,17 @@ def is_within_reach(tx: Tx, *, number: int) -> bool:
     return tx.execute("select from accounts.accounts where number = %s", (number,)).rowcount == 1
 
 
+def list_numbers(tx: Tx, *, among: Collection[int] | None = None) -> tuple[int, ...]:
+    """Numbers of the accounts that the transaction may see, of these or of all, deleted ones included, in order."""
+    chosen = None if among is None else list(among)
+    rows = tx.execute(
+        "select number from accounts.accounts "
+        "where %(among)s::int[] is null or number = any (%(among)s) order by number",
+        {"among": chosen},
+    )
+    return tuple(number for (number,) in rows)
+
+
 def find_account(tx: Tx, *, namespace: str, name: str) -> Account | None:
     """The living account of that name."""
     row = tx.execute(

@@ -6,6 +6,7 @@ empty at the end.
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -35,84 +36,88 @@ LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
 
 def routes(door: Door) -> list[Route]:
     """The time line of a project, the projects of an account, the tree below an account; all need READ."""
-
-    def show_payer(request: Request) -> Response:
-        name: str = request.path_params["project"]
-        wanted = _instant_of(request)
-        with door.open(request, permission=READ) as call:
-            at = wanted or call.now
-            if directory.find_project(call.tx, name=name, at=at) is None:
-                raise NotFound(f'project "{name}" not found at {timeline.format_instant(at)}')
-            payer = reads.who_pays(call.tx, project_name=name, at=at)
-        shown = {"project": name, "at": timeline.format_instant(at)}
-        return JSONResponse({**shown, **_shown_payer(payer)})
-
-    def list_payers(request: Request) -> Response:
-        name: str = request.path_params["project"]
-        limit, after = _limit_of(request), _continued_at(request)
-        with door.open(request, permission=READ) as call:
-            found = reads.list_payers(call.tx, project_name=name, after=after, limit=limit + 1)
-            if not found and directory.find_project(call.tx, name=name, at=call.now) is None:
-                raise NotFound(f'project "{name}" not found')
-            uids = {p.number: p.uid for p in directory.list_projects(call.tx, numbers=_projects(found))}
-        page = found[:limit]
-        items = [
-            {
-                "projectUID": str(uids[one.project]),
-                "binding": {"name": one.binding_name, "uid": str(one.binding)},
-                **_shown_payer(one.payer),
-            }
-            for one in page
-        ]
-        more = timeline.format_instant(page[-1].payer.since) if len(found) > limit else ""
-        return JSONResponse({"project": name, "items": items, "continue": more})
-
-    def list_projects(request: Request) -> Response:
-        wanted, limit = _instant_of(request), _limit_of(request)
-        after = request.query_params.get("continue", "")
-        with door.open(request, permission=READ) as call:
-            at = wanted or call.now
-            account = _account_of(call.tx, request, at)
-            found = reads.list_paid_projects(
-                call.tx, account=account.number, at=at, after=after, limit=limit + 1
-            )
-        shown = [_shown_project(project) for project in found[:limit]]
-        return JSONResponse(
-            {
-                "account": _named(account),
-                "at": timeline.format_instant(at),
-                "items": shown,
-                "continue": found[limit - 1].name if len(found) > limit else "",
-            }
-        )
-
-    def show_tree(request: Request) -> Response:
-        limit = _limit_of(request)
-        after = tuple(part for part in request.query_params.get("continue", "").split("/") if part)
-        namespace, name = request.path_params["namespace"], request.path_params["account"]
-        with door.open(request, permission=READ) as call:
-            node = reads.find_node(call.tx, namespace=namespace, name=name)
-            if node is None:
-                raise _no_account(namespace, name)
-            _, *above = reads.list_ancestors(call.tx, account=node.number)
-            below = reads.list_tree(call.tx, account=node.number, after=after, limit=limit + 1)
-        invoiced = tree.invoiced([*above]) if node.mode == "Parent" else node
-        return JSONResponse(
-            {
-                "account": _named(node),
-                "invoicedAccount": _named(invoiced),
-                "ancestors": [_named(one) for one in above],
-                "items": [_shown_node(one) for one in below[:limit]],
-                "continue": "/".join(below[limit - 1].path) if len(below) > limit else "",
-            }
-        )
-
     return [
-        Route("/v1/projects/{project}/payer", show_payer, methods=["GET"]),
-        Route("/v1/projects/{project}/payers", list_payers, methods=["GET"]),
-        Route("/v1/accounts/{namespace}/{account}/projects", list_projects, methods=["GET"]),
-        Route("/v1/accounts/{namespace}/{account}/tree", show_tree, methods=["GET"]),
+        Route("/v1/projects/{project}/payer", partial(_show_payer, door), methods=["GET"]),
+        Route("/v1/projects/{project}/payers", partial(_list_payers, door), methods=["GET"]),
+        Route("/v1/accounts/{namespace}/{account}/projects", partial(_list_projects, door), methods=["GET"]),
+        Route("/v1/accounts/{namespace}/{account}/tree", partial(_show_tree, door), methods=["GET"]),
     ]
+
+
+# ---------------------------------------------------------------------------------------------------- the doors
+
+
+def _show_payer(door: Door, request: Request) -> Response:
+    name: str = request.path_params["project"]
+    wanted = _instant_of(request)
+    with door.open(request, permission=READ) as call:
+        at = wanted or call.now
+        if directory.find_project(call.tx, name=name, at=at) is None:
+            raise NotFound(f'project "{name}" not found at {timeline.format_instant(at)}')
+        payer = reads.who_pays(call.tx, project_name=name, at=at)
+    shown = {"project": name, "at": timeline.format_instant(at)}
+    return JSONResponse({**shown, **_shown_payer(payer)})
+
+
+def _list_payers(door: Door, request: Request) -> Response:
+    name: str = request.path_params["project"]
+    limit, after = _limit_of(request), _continued_at(request)
+    with door.open(request, permission=READ) as call:
+        found = reads.list_payers(call.tx, project_name=name, after=after, limit=limit + 1)
+        if not found and directory.find_project(call.tx, name=name, at=call.now) is None:
+            raise NotFound(f'project "{name}" not found')
+        uids = {p.number: p.uid for p in directory.list_projects(call.tx, numbers=_projects(found))}
+    page = found[:limit]
+    items = [
+        {
+            "projectUID": str(uids[one.project]),
+            "binding": {"name": one.binding_name, "uid": str(one.binding)},
+            **_shown_payer(one.payer),
+        }
+        for one in page
+    ]
+    more = timeline.format_instant(page[-1].payer.since) if len(found) > limit else ""
+    return JSONResponse({"project": name, "items": items, "continue": more})
+
+
+def _list_projects(door: Door, request: Request) -> Response:
+    wanted, limit = _instant_of(request), _limit_of(request)
+    after = request.query_params.get("continue", "")
+    with door.open(request, permission=READ) as call:
+        at = wanted or call.now
+        account = _account_of(call.tx, request, at)
+        found = reads.list_paid_projects(call.tx, account=account.number, at=at, after=after, limit=limit + 1)
+    shown = [_shown_project(project) for project in found[:limit]]
+    return JSONResponse(
+        {
+            "account": _named(account),
+            "at": timeline.format_instant(at),
+            "items": shown,
+            "continue": found[limit - 1].name if len(found) > limit else "",
+        }
+    )
+
+
+def _show_tree(door: Door, request: Request) -> Response:
+    limit = _limit_of(request)
+    after = tuple(part for part in request.query_params.get("continue", "").split("/") if part)
+    namespace, name = request.path_params["namespace"], request.path_params["account"]
+    with door.open(request, permission=READ) as call:
+        node = reads.find_node(call.tx, namespace=namespace, name=name)
+        if node is None:
+            raise _no_account(namespace, name)
+        _, *above = reads.list_ancestors(call.tx, account=node.number)
+        below = reads.list_tree(call.tx, account=node.number, after=after, limit=limit + 1)
+    invoiced = tree.invoiced([*above]) if node.mode == "Parent" else node
+    return JSONResponse(
+        {
+            "account": _named(node),
+            "invoicedAccount": _named(invoiced),
+            "ancestors": [_named(one) for one in above],
+            "items": [_shown_node(one) for one in below[:limit]],
+            "continue": "/".join(below[limit - 1].path) if len(below) > limit else "",
+        }
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- asked

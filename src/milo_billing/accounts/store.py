@@ -14,37 +14,19 @@ from milo_billing.accounts.types import (
     MethodType,
     PaymentProfileType,
 )
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
-
-FENCE = 4202
-"""Advisory lock: shared while usage is attributed, exclusive while a payer changes."""
-
-PROJECT_LOCKS = 4203
-"""Class of advisory locks, one a project: two changes of one project's payer come one after the other."""
-
-TREE_LOCKS = 4204
-"""Class of advisory locks, one an organization: shared to look along its trees of accounts, exclusive to change one.
-
-The database takes it too (accounts.guard_tree), with the same key.
-"""
-
-BILLING_LOCKS = 4214
-"""Class of advisory locks, one for each sixty-fourth of the accounts: exclusive while one is invoiced, shared while
-usage is added. So few, because a group of events takes the locks of all its accounts."""
-
-METHOD_CLASSES = 4205
-"""Advisory lock: two changes of which payment method class is the default come one after the other."""
 
 
 def lock_fence(tx: Tx, *, exclusive: bool) -> None:
     if exclusive:
-        tx.execute("select pg_advisory_xact_lock(%s::bigint)", (FENCE,))
+        tx.execute("select pg_advisory_xact_lock(%s::bigint)", (advisory_locks.FENCE,))
     else:
-        tx.execute("select pg_advisory_xact_lock_shared(%s::bigint)", (FENCE,))
+        tx.execute("select pg_advisory_xact_lock_shared(%s::bigint)", (advisory_locks.FENCE,))
 
 
 def lock_project(tx: Tx, *, project: int) -> None:
-    tx.execute("select pg_advisory_xact_lock(%s::int, %s::int)", (PROJECT_LOCKS, project))
+    tx.execute("select pg_advisory_xact_lock(%s::int, %s::int)", (advisory_locks.PROJECTS, project))
 
 
 def lock_tree(tx: Tx, *, owner_org: int, exclusive: bool) -> None:
@@ -57,25 +39,25 @@ def lock_tree(tx: Tx, *, owner_org: int, exclusive: bool) -> None:
         if exclusive
         else "select pg_advisory_xact_lock_shared(%s::int, (%s::bigint %% 2147483647)::int)"
     )
-    tx.execute(query, (TREE_LOCKS, owner_org))
+    tx.execute(query, (advisory_locks.TREES, owner_org))
 
 
 def lock_billing(tx: Tx, *, share: int) -> None:
     """Hold the billing lock of a share of the accounts exclusively until the transaction ends."""
-    tx.execute("select pg_advisory_xact_lock(%s::int, %s::int)", (BILLING_LOCKS, share))
+    tx.execute("select pg_advisory_xact_lock(%s::int, %s::int)", (advisory_locks.BILLING, share))
 
 
 def lock_billing_shared(tx: Tx, *, shares: Collection[int]) -> None:
     """Hold billing locks shared until the transaction ends; taken in order, so that two holders never cross."""
     tx.execute(
         "select pg_advisory_xact_lock_shared(%s::int, share) from unnest(%s::int[]) as share",
-        (BILLING_LOCKS, sorted(shares)),
+        (advisory_locks.BILLING, sorted(shares)),
         prepare=True,
     )
 
 
 def lock_method_classes(tx: Tx) -> None:
-    tx.execute("select pg_advisory_xact_lock(%s::bigint)", (METHOD_CLASSES,))
+    tx.execute("select pg_advisory_xact_lock(%s::bigint)", (advisory_locks.METHOD_CLASSES,))
 
 
 def next_version(tx: Tx) -> int:

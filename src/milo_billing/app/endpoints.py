@@ -30,7 +30,8 @@ from milo_billing.controlplane.kinds import Json
 from milo_billing.invoicing.routes import GET as READ_INVOICES
 from milo_billing.invoicing.routes import INVOICE_PATH
 from milo_billing.invoicing.routes import RUN as RUN_INVOICES
-from milo_billing.usage.routes.ingest import BATCHED, INGEST, JSON, STRUCTURED
+from milo_billing.usage.routes.gateway import BATCHED, INGEST, STRUCTURED
+from milo_billing.usage.routes.reading import JSON
 
 DOCUMENT = "v1"
 """Where the document is, below /openapi/v3."""
@@ -195,14 +196,15 @@ _INVOICING: Final = (
         id="listInvoiceLineEvents",
         method="get",
         path=f"{INVOICE_PATH}/lines/{{line}}/events",
-        about="The events that make up a line of usage; needs usage.read too.",
+        about="The events that make up a line of usage, archived ones too; needs usage.read as well. "
+        "`metadata.unreadDays` says which archived days could not be read, and why.",
         permission=READ_INVOICES,
         parameters=(
             Parameter("limit", "Events of one page.", number(minimum=1, maximum=1000)),
             Parameter("continue", "What the page before said."),
             Parameter("later", "Those that began to count after the issue.", _FLAG),
         ),
-        answer=fields({"items": many(ANY)}),
+        answer=fields({"metadata": ANY, "items": many(ANY)}),
     ),
     Endpoint(
         id="showInvoicePdf",

@@ -21,7 +21,8 @@ from milo_billing.controlplane.endpoints import (
 )
 from milo_billing.controlplane.kinds import Json
 from milo_billing.usage.routes.ingest import READ
-from milo_billing.usage.routes.quarantine import DISCARD, GET, LIMIT_MAX, LIST, REPLAY
+from milo_billing.usage.routes.quarantine import DISCARD, GET, LIST, REPLAY
+from milo_billing.usage.routes.reading import LIMIT_MAX
 from milo_billing.usage.routes.retention import ARCHIVE, VOID
 
 _LIMIT: Final = Parameter("limit", "Entries of one page.", number(minimum=1, maximum=LIMIT_MAX))
@@ -67,7 +68,8 @@ _EVENTS: Final = (
         id="listUsageEvents",
         method="get",
         path="/v1/usage/events",
-        about="Raw events that count, in order of id; a page may be short and still have one behind it.",
+        about="Raw events in order of id, archived ones too; a page may be short and still have one behind it. "
+        "`voided` says why one does not count; `metadata.unreadDays` which archived days could not be read, and why.",
         permission=READ,
         parameters=(
             *(Parameter(name, f"Only this {name}.") for name in ("namespace", "account", "project", "meter")),
@@ -77,14 +79,14 @@ _EVENTS: Final = (
             _LIMIT,
             _CONTINUE,
         ),
-        answer=_ITEMS,
+        answer=_PAGE,
         follows=(Follow("showUsageEvent", {"path.id": "$response.body#/items/0/id"}),),
     ),
     Endpoint(
         id="showUsageEvent",
         method="get",
         path="/v1/usage/events/{id}",
-        about="One raw event, by its ULID or UUID.",
+        about="One raw event, by its ULID or UUID, also an archived one.",
         permission=READ,
         answer=ANY,
     ),
@@ -95,6 +97,16 @@ _EVENTS: Final = (
         about="Take an event out of what is billed, with a reason; it stays where it is.",
         permission=VOID,
         body=Body(closed(fields({"reason": TEXT}))),
+        answer=ANY,
+    ),
+    Endpoint(
+        id="voidSentUsageEvent",
+        method="post",
+        path="/v1/usage/events:void",
+        about="Take an event out of what is billed, by what its sender knows: an id that is neither ULID nor UUIDv7 "
+        "with its source, and the sender's organization where several have sent the same.",
+        permission=VOID,
+        body=Body(closed(fields({"id": TEXT, "reason": TEXT}, {"source": TEXT, "organization": TEXT}))),
         answer=ANY,
     ),
 )

@@ -62,6 +62,7 @@ from milo_billing.usage.routes import events as event_routes
 from milo_billing.usage.routes import ingest as usage_routes
 from milo_billing.usage.routes import quarantine as quarantine_routes
 from milo_billing.usage.routes import retention as retention_routes
+from milo_billing.usage.routes.gateway import ShortWay
 
 if TYPE_CHECKING:
     from milo_billing.adapters.remote_directory import RemoteDirectory
@@ -162,10 +163,10 @@ def build_api(runtime: Runtime) -> Starlette:
         *accounts_routes.routes(door),
         *usage_routes.read_routes(door),
         *quarantine_routes.routes(door),
-        *event_routes.routes(door),
+        *event_routes.routes(door, blobs),
         *commitments_routes.routes(door),
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
-        *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments()),
+        *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
@@ -200,7 +201,7 @@ def build_archivist(runtime: Runtime, blobs: FolderBlobs) -> Archivist:
     )
 
 
-def build_gateway(runtime: Runtime) -> Starlette:
+def build_gateway(runtime: Runtime) -> ShortWay:
     """The ingest of usage, behind the same door as the API."""
     door = build_declarative(runtime).door
     usage = UsageEngine(
@@ -220,7 +221,8 @@ def build_gateway(runtime: Runtime) -> Starlette:
             await asyncio.to_thread(usage.stop)
 
     documents = Specifications({endpoints.DOCUMENT: orjson.dumps(endpoints.gateway_document())})
-    return build_application([*usage_routes.routes(door, usage), *documents.v3_routes()], lifespan=lifespan)
+    routes, doors = usage_routes.routes(door, usage)
+    return ShortWay(build_application([*routes, *documents.v3_routes()], lifespan=lifespan), doors)
 
 
 def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
@@ -251,7 +253,11 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
                 late_days_max=runtime.settings.late_days_max,
             ),
         ),
-        *usage_jobs.archive_tasks(build_archivist(runtime, open_blobs(runtime)), runtime.clock),
+        *usage_jobs.archive_tasks(
+            build_archivist(runtime, open_blobs(runtime)),
+            runtime.clock,
+            schedule=runtime.settings.usage_archive_schedule,
+        ),
     )
 
 

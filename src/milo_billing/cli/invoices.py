@@ -120,12 +120,12 @@ def events(
     ] = False,
     limit: Annotated[int, Parameter(help="At most so many.")] = 100,
     target: Target = DEFAULT,
-) -> None:
-    """Show the events that make up a line; their sum is the line's quantity, in the meter's unit."""
+) -> int:
+    """Show the events that make up a line, archived ones too; their sum is the line's quantity, in the meter's unit."""
     with target.open() as api:
         place, found, _ = _find(api, name, namespace=namespace)
-        items = list(list_line_events(api, namespace=place, name=found, line=line, limit=limit, later=later))
-    write_events(items, json=target.json)
+        listed = list_line_events(api, namespace=place, name=found, line=line, limit=limit, later=later)
+    return write_events(listed, json=target.json)
 
 
 @invoices.command(help_epilogue="Example:\n\n  milo-billing invoices pdf INV-000001 --to invoice.pdf")

@@ -12,6 +12,7 @@ from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.errors import ClientError
 from milo_billing.client.http import JSON, ApiClient
 from milo_billing.client.quarantine import (
+    Events,
     discard_quarantined,
     get_quarantined,
     get_replay,
@@ -207,34 +208,48 @@ def events(
     ] = None,
     limit: _Limit = LIMIT,
     target: Target = DEFAULT,
-) -> None:
-    """Show stored events, for disputes: by id, or by what they count for."""
+) -> int:
+    """Show stored events, for disputes: by id, or by what they count for; archived ones too.
+
+    Days of the archive that cannot be read are named, and the exit code says that something may be missing.
+    """
     with target.open() as api:
         if id is not None:
             write_json(api.json("GET", f"/v1/usage/events/{id}"))
-            return
+            return 0
         filters = _filters(account=account, project=project, meter=meter, **{"from": from_, "to": to})
-        items = list(list_events(api, limit=limit, resource=resource or (), **filters))
-    write_events(items, json=target.json)
+        found = list_events(api, limit=limit, resource=resource or (), **filters)
+    return write_events(found, json=target.json)
 
 
-def write_events(items: list[JSON], *, json: bool) -> None:
-    """Events as a table, or as JSON."""
+def write_events(events: Events, *, json: bool) -> int:
+    """Events as a table, or as JSON; EXIT_FAILED where days of the archive could not be read, which it names."""
     if json:
-        write_json({"items": items})
-    elif not items:
+        write_json({"items": events.items, "unreadDays": events.unread})
+    elif not events.items:
         sys.stderr.write("No events found.\n")
     else:
         rows: list[list[Any]] = []
-        for item in items:
+        for item in events.items:
             labels = ",".join(f"{key}={value}" for key, value in sorted(item["dimensions"].items()))
             account = f"{item['namespace']}/{item['account']}"
             rows.append(
-                [item["ulid"], item["day"], account, item["project"], item["meter"], item["value"], labels]
+                [
+                    item["ulid"],
+                    item["day"],
+                    account,
+                    item["project"],
+                    item["meter"],
+                    item["value"],
+                    labels,
+                    item.get("voided", {}).get("reason", ""),
+                ]
             )
-        write_table(
-            ["Event", "Day", "Account", "Project", "Meter", "Value", "Dimensions"], rows, right=["Value"]
-        )
+        columns = ["Event", "Day", "Account", "Project", "Meter", "Value", "Dimensions", "Voided"]
+        write_table(columns, rows, right=["Value"])
+    for days in events.unread:
+        sys.stderr.write(f"Not read: {days['first']} to {days['last']}: {days['reason']}\n")
+    return EXIT_FAILED if events.unread else 0
 
 
 def _watched(api: ApiClient, found: JSON) -> JSON:

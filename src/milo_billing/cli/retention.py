@@ -11,7 +11,14 @@ from milo_billing.cli.progress import Bars
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.errors import ClientError
 from milo_billing.client.http import ApiClient
-from milo_billing.client.usage import get_archive, get_changes, run_archive, verify_archive, void_event
+from milo_billing.client.usage import (
+    get_archive,
+    get_changes,
+    run_archive,
+    verify_archive,
+    void_event,
+    void_sent_event,
+)
 
 POLL_S: Final = 1.0
 SILENT_S_MAX: Final = 600.0
@@ -27,8 +34,9 @@ def mount(usage: App) -> None:
     """Add these commands to `usage`."""
     usage.command(
         void,
-        help_epilogue="Example:\n\n"
-        '  milo-billing usage void 01M6BK41400000000000000001 --reason "sent by a load test"',
+        help_epilogue="Examples:\n\n"
+        '  milo-billing usage void 01M6BK41400000000000000001 --reason "sent by a load test"\n\n'
+        '  milo-billing usage void order-4711 --source urn:shop:eu --reason "sent by a load test"',
     )
     usage.command(
         changes,
@@ -38,7 +46,15 @@ def mount(usage: App) -> None:
     usage.command(archive)
 
 
-def void(id: str, /, *, reason: str, target: Target = DEFAULT) -> None:
+def void(
+    id: str,
+    /,
+    *,
+    reason: str,
+    source: str | None = None,
+    organization: str | None = None,
+    target: Target = DEFAULT,
+) -> None:
     """Take one event out of what is billed, wherever it lies: among living events, in the archive, in quarantine.
 
     The event stays, with who voided it and why. Voiding it again changes nothing. It needs the permission
@@ -47,12 +63,21 @@ def void(id: str, /, *, reason: str, target: Target = DEFAULT) -> None:
     Parameters
     ----------
     id
-        The event's ULID or UUID.
+        The event's ULID or UUID; with --source any id that it was sent with.
     reason
         Why it does not count.
+    source
+        The source that the event was sent with, for an id that is neither a ULID nor a UUIDv7.
+    organization
+        In whose name it was sent, where several have sent an event of this source and id.
     """
+    if organization is not None and source is None:
+        raise ClientError("--organization goes with --source.", next_step="Give the event's source too.")
     with target.open() as api:
-        voided = void_event(api, id, reason=reason)
+        if source is None:
+            voided = void_event(api, id, reason=reason)
+        else:
+            voided = void_sent_event(api, id, reason=reason, source=source, organization=organization)
     if target.json:
         write_json(voided)
     else:

@@ -99,9 +99,14 @@ class Objects:
             raise
 
     def list(
-        self, kind: KindInfo, *, namespace: str | None = None, selector: str | None = None
+        self,
+        kind: KindInfo,
+        *,
+        namespace: str | None = None,
+        selector: str | None = None,
+        fields: str | None = None,
     ) -> Iterator[JSON]:
-        """Every object, read page by page (PAGE each), so that any number fits."""
+        """Every object, read page by page (PAGE each), so that any number fits; `fields` is a field selector."""
         after = ""
         while True:
             params = {"limit": str(PAGE)}
@@ -109,6 +114,8 @@ class Objects:
                 params["continue"] = after
             if selector:
                 params["labelSelector"] = selector
+            if fields:
+                params["fieldSelector"] = fields
             page = self._api.json("GET", kind.path(namespace=namespace), params=params)
             for item in cast("list[JSON]", page.get("items") or []):
                 yield {"apiVersion": kind.api_version, "kind": kind.kind, **item}

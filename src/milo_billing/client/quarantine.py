@@ -4,6 +4,7 @@ Owns: those calls, and following their pages. Not: waiting (the caller asks for 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
@@ -56,33 +57,56 @@ def get_replay(api: ApiClient, id: str) -> JSON:
     return api.json("GET", f"/v1/usage/replays/{quote(id)}")
 
 
-def list_events(
-    api: ApiClient, *, limit: int, resource: Sequence[str] = (), **filters: str
-) -> Iterator[JSON]:
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Stored events by id. `unread` are archived days that may hold more, and why: `{first, last, reason}`."""
+
+    items: list[JSON]
+    unread: list[JSON]
+
+
+def list_events(api: ApiClient, *, limit: int, resource: Sequence[str] = (), **filters: str) -> Events:
     """Stored events by id, at most `limit`; filters: namespace, account, project, meter, from, to (billing days).
 
     `resource` are pairs such as `uid=1f0c`.
     """
-    return _paged(api, "/v1/usage/events", filters, limit=limit, resource=resource)
+    return _events(api, "/v1/usage/events", filters, limit=limit, resource=resource)
 
 
 def list_line_events(
     api: ApiClient, *, namespace: str, name: str, line: int, limit: int, later: bool = False
-) -> Iterator[JSON]:
+) -> Events:
     """The events that make up an invoice line, by id; with `later` those that came after the issue."""
     path = f"{BILLING}/namespaces/{quote(namespace)}/invoices/{quote(name)}/lines/{line}/events"
-    return _paged(api, path, {"later": "true"} if later else {}, limit=limit)
+    return _events(api, path, {"later": "true"} if later else {}, limit=limit)
+
+
+def _events(
+    api: ApiClient, path: str, filters: Mapping[str, str], *, limit: int, resource: Sequence[str] = ()
+) -> Events:
+    unread: list[JSON] = []
+    items = list(_paged(api, path, filters, limit=limit, resource=resource, unread=unread))
+    return Events(items, unread)
 
 
 def _paged(
-    api: ApiClient, path: str, filters: Mapping[str, str], *, limit: int, resource: Sequence[str] = ()
+    api: ApiClient,
+    path: str,
+    filters: Mapping[str, str],
+    *,
+    limit: int,
+    resource: Sequence[str] = (),
+    unread: list[JSON] | None = None,
 ) -> Iterator[JSON]:
+    """Follow the pages; `unread` takes up the days that they say could not be read."""
     after = ""
     while limit > 0:
         query = [*filters.items(), *(("resource", pair) for pair in resource)]
         query += [("limit", str(min(limit, PAGE_MAX))), *([("continue", after)] if after else [])]
         page = api.json("GET", f"{path}?{urlencode(query)}")
         items = cast("list[JSON]", page.get("items") or [])
+        if unread is not None:
+            unread += page.get("metadata", {}).get("unreadDays", [])
         yield from items
         limit -= len(items)
         after = next_page(page)

@@ -96,6 +96,16 @@ def void_event(api: ApiClient, id: str, *, reason: str) -> JSON:
     return api.repeat("POST", path, door="api", body={"reason": reason})
 
 
+def void_sent_event(
+    api: ApiClient, id: str, *, reason: str, source: str, organization: str | None = None
+) -> JSON:
+    """The same by what the sender knows; `organization` is the sender's, needed where several have sent the same."""
+    body = {"id": id, "source": source, "reason": reason}
+    if organization is not None:
+        body["organization"] = organization
+    return api.repeat("POST", "/v1/usage/events:void", door="api", body=body)
+
+
 def get_changes(api: ApiClient, **filters: str) -> list[JSON]:
     """What reached an invoiced period afterwards; filters: namespace, account, period, cause."""
     return cast("list[JSON]", api.json("GET", "/v1/usage/changes", params=filters).get("items") or [])

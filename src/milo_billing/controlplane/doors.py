@@ -23,6 +23,9 @@ from milo_billing.kernel.errors import Forbidden, Unauthenticated
 ATTEMPTS_MAX = 3
 """A transaction that lost a deadlock runs again, twice."""
 
+AUDIT_ID = "milo.audit_id"
+"""Where the scope of a request has its id, a UUID."""
+
 R = TypeVar("R")
 
 
@@ -111,7 +114,7 @@ def read_credentials(headers: Mapping[str, str]) -> Credentials:
 
 def audit_id_of(request: HTTPConnection) -> UUID:
     """The id that the answer, the logs and the audit record of this request share."""
-    found: UUID | None = request.scope.get("milo.audit_id")
+    found: UUID | None = request.scope.get(AUDIT_ID)
     return found or new_uid()
 
 

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from milo_billing.controlplane import discovery
 from milo_billing.controlplane.api import Answer, Request, ResourceApi, Target
-from milo_billing.controlplane.doors import audit_id_of, read_credentials
+from milo_billing.controlplane.doors import AUDIT_ID, audit_id_of, read_credentials
 from milo_billing.controlplane.identity import EVERYWHERE
 from milo_billing.controlplane.kinds import Json, Registry
 from milo_billing.controlplane.namespace_view import NamespaceView
@@ -52,8 +52,7 @@ class AuditIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        audit_id = new_uid()
-        scope["milo.audit_id"] = audit_id
+        audit_id = scope.setdefault(AUDIT_ID, new_uid())
         header = (b"audit-id", str(audit_id).encode())
 
         async def send_with_id(message: Message) -> None:

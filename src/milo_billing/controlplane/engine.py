@@ -15,6 +15,7 @@ from uuid import UUID
 import orjson
 from pydantic import ValidationError
 
+from milo_billing.controlplane import metrics
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.holds import list_holds
 from milo_billing.controlplane.identity import Authorizer, reaches
@@ -370,11 +371,13 @@ class Engine:
         ]
         with work.tx.pipeline():
             sealed = work.tx.execute(
-                "select uid, resource_version from controlplane.seal(%s, %s, %s, %s)",
+                "select uid, resource_version, waited_s from controlplane.seal(%s, %s, %s, %s)",
                 (work.identity.user, work.audit_id, work.now, orjson.dumps(writes).decode()),
             )
             work.tx.commit()
-        for change, (_, resource_version) in zip(work.changes, sealed.fetchall(), strict=True):
+        rows = sealed.fetchall()
+        metrics.COMMIT_LOCK_WAIT_SECONDS.observe(rows[0][2])
+        for change, (_, resource_version, _) in zip(work.changes, rows, strict=True):
             change.row.resource_version = resource_version
 
     # -- steps --------------------------------------------------------------------------------------------------

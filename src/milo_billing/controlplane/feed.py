@@ -18,6 +18,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
+from milo_billing.controlplane import metrics
 from milo_billing.controlplane.kinds import AnyKind, Registry
 from milo_billing.controlplane.rows import Row
 from milo_billing.controlplane.store import Store
@@ -202,10 +203,12 @@ class ChangeFeed:
     def subscribe(self, kind: AnyKind) -> Subscription:
         subscription = Subscription(kind)
         self._subscriptions[kind].add(subscription)
+        metrics.WATCHERS.inc()
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         self._subscriptions[subscription.kind].discard(subscription)
+        metrics.WATCHERS.dec()
 
     # -- the thread ---------------------------------------------------------------------------------------------
 

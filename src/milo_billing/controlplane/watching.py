@@ -11,6 +11,7 @@ from typing import Literal
 import orjson
 from starlette.concurrency import run_in_threadpool
 
+from milo_billing.controlplane import metrics
 from milo_billing.controlplane.feed import ChangeFeed, Event, read_changes
 from milo_billing.controlplane.identity import Reach, reaches
 from milo_billing.controlplane.kinds import AnyKind, Json
@@ -127,7 +128,9 @@ def chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def expired(resource_version: int, oldest: int) -> bytes:
+def expired(resource_version: int, oldest: int, *, reason: metrics.ExpiredReason) -> bytes:
+    """The line that ends a watch with 410; it is counted."""
+    metrics.WATCHES_EXPIRED.labels(reason).inc()
     status = Status(410, "Expired", f"too old resource version: {resource_version} ({oldest})")
     return orjson.dumps({"type": "ERROR", "object": status.body()}) + b"\n"
 
@@ -173,7 +176,7 @@ class Watching:
             while alive and not self.feed.draining and (left_s := deadline - monotonic_s()) > 0:
                 events = await subscription.take(min(left_s, max(bookmark_at - monotonic_s(), 0.01)))
                 if subscription.overrun:
-                    yield expired(seen, self.feed.head)
+                    yield expired(seen, self.feed.head, reason="overrun")
                     return
                 fresh = [event for event in events if event.resource_version > seen]
                 for chunk in chunks(encoder.events(fresh)):
@@ -207,12 +210,12 @@ class Watching:
         since = request.resource_version or 0
         pruned = oldest_kept(tx)
         if since < pruned:
-            return [expired(since, pruned)], since, False
+            return [expired(since, pruned, reason="pruned")], since, False
         missed = read_changes(
             tx, self.store, self.feed.registry, after=since, limit=BACKLOG_MAX, kind=request.kind
         )
         if len(missed) == BACKLOG_MAX:
-            return [expired(since, missed[-1].resource_version)], since, False
+            return [expired(since, missed[-1].resource_version, reason="backlog")], since, False
         lines = list(encoder.events(missed))
         return lines, missed[-1].resource_version if missed else since, True
 

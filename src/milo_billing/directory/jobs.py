@@ -12,13 +12,11 @@ import structlog
 
 from milo_billing.directory.operations import Mirror
 from milo_billing.directory.types import Mirrored
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.clock import monotonic_s
 from milo_billing.infra.database import Tx, connect
 from milo_billing.infra.telemetry import counter, gauge
 from milo_billing.kernel.errors import MiloError
-
-FOLLOW_LOCK: Final = 4207
-"""Advisory lock of the session that follows."""
 
 TURN_S: Final = 1
 """How long one look at the changes of a resource lasts, in seconds: a change is here after two of them at most."""
@@ -124,7 +122,7 @@ class Following:
             self._tell(self._mirror.advance(seconds=TURN_S))
 
     def _locks(self, session: Tx) -> bool:
-        row = session.execute("select pg_try_advisory_lock(%s)", (FOLLOW_LOCK,)).fetchone()
+        row = session.execute("select pg_try_advisory_lock(%s)", (advisory_locks.FOLLOWING,)).fetchone()
         return row is not None and row[0]
 
     def _tell(self, done: Mirrored) -> None:

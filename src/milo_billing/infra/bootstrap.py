@@ -7,6 +7,7 @@ Roles belong to the whole cluster and may be there already, from another databas
 import psycopg
 from psycopg import sql
 
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import MiloError
 
@@ -31,7 +32,7 @@ def bootstrap(tx: Tx) -> None:
         )
     with tx.transaction():
         # roles are one list for all databases: two servers that start at once must not both create them
-        tx.execute("select pg_advisory_xact_lock(4200)")
+        tx.execute("select pg_advisory_xact_lock(%s)", (advisory_locks.ROLES,))
         for role in ROLES:
             _ensure_role(tx, role)
         _ensure_member(tx, member=OWNER, role="milo_ingest")

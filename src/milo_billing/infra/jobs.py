@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import procrastinate
@@ -18,7 +18,7 @@ import structlog
 from procrastinate.exceptions import ConnectorException
 
 from milo_billing.infra.database import Tx
-from milo_billing.infra.telemetry import counter
+from milo_billing.infra.telemetry import counter, gauge
 
 DEFAULT_QUEUE = "default"
 HEARTBEAT_S = 5.0
@@ -29,6 +29,23 @@ SWEEP_S = 10.0
 """How often stalled jobs are looked for."""
 
 _requeued = counter("jobs_requeued", about="Jobs of dead workers that were queued again.")
+_waiting = gauge(
+    "jobs_waiting", about="Jobs whose time has come and that no worker has begun.", labels=("queue",)
+)
+_lag = gauge(
+    "job_lag_seconds",
+    about="How long the job that has waited longest has been due, by queue; 0 where none waits.",
+    labels=("queue",),
+)
+
+_LAG = """
+select j.queue_name as queue, count(*) as jobs,
+    greatest(0, extract(epoch from now() - min(coalesce(j.scheduled_at, e.at))))::float8 as lag_s
+from procrastinate_jobs j
+left join lateral (select min(at) as at from procrastinate_events where job_id = j.id and type = 'deferred') e on true
+where j.status = 'todo' and (j.scheduled_at is null or j.scheduled_at <= now())
+group by j.queue_name
+"""
 
 _log = structlog.get_logger(__name__)
 
@@ -142,6 +159,7 @@ async def _sweep(app: procrastinate.App) -> None:
     while True:
         try:
             await requeue_stalled(app)
+            await measure_lag(app)
         except ConnectorException:
             _log.warning("stalled jobs could not be looked for; the next sweep tries again", exc_info=True)
         await asyncio.sleep(SWEEP_S)
@@ -159,3 +177,18 @@ async def requeue_stalled(app: procrastinate.App) -> int:
         count += 1
         _requeued.inc()
     return count
+
+
+async def measure_lag(app: procrastinate.App) -> None:
+    """Say on /metrics how many jobs are due and for how long, by queue; by the database's clock.
+
+    Those that another job with the same lock keeps waiting are among them.
+    """
+    rows = await app.connector.execute_query_all_async(_LAG)
+    due = {str(row["queue"]): (int(row["jobs"]), float(row["lag_s"])) for row in rows}
+    tasks = cast("dict[str, procrastinate.tasks.Task[Any, Any, Any]]", app.tasks)
+    known = {task.queue for task in tasks.values() if not task.name.startswith("builtin:")}
+    for queue in known | due.keys() | {DEFAULT_QUEUE}:
+        jobs, lag_s = due.get(queue, (0, 0.0))
+        _waiting.labels(queue).set(jobs)
+        _lag.labels(queue).set(lag_s)

@@ -11,13 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.bootstrap import bootstrap
 from milo_billing.infra.database import Tx, connect
 from milo_billing.kernel.errors import MiloError
 
 Phase = Literal["pre", "post", "all"]
 
-LOCK = 4203
 HEARTBEAT_LIMIT_S = 60
 """A process that has not renewed its heartbeat for so long counts as gone."""
 
@@ -79,7 +79,7 @@ def migrate(conninfo: str, *, now: datetime, phase: Phase) -> tuple[str, ...]:
     with connect(conninfo, role=None, autocommit=True) as tx:
         bootstrap(tx)
     with connect(conninfo, role="milo_owner", autocommit=True) as tx:
-        tx.execute("select pg_advisory_lock(%s)", (LOCK,))  # falls with the connection
+        tx.execute("select pg_advisory_lock(%s)", (advisory_locks.MIGRATIONS,))  # falls with the connection
         return _apply(tx, now=now, phase=phase)
 
 

@@ -1,10 +1,11 @@
 """Every setting of the server, and the only reader of the environment."""
 
 import os
+import re
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -42,6 +43,17 @@ def surroundings() -> places.Surroundings:
 
 def _default_data_dir() -> Path:
     return places.default_data_dir(surroundings())
+
+
+_CRON: Final = (
+    ("minute", 0, 59),
+    ("hour", 0, 23),
+    ("day", 1, 31),
+    ("month", 1, 12),
+    ("weekday", 0, 7),
+    ("second", 0, 59),
+)
+_CRON_PART: Final = re.compile(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/0*[1-9][0-9]?)?")
 
 
 class Settings(BaseSettings):
@@ -107,6 +119,9 @@ class Settings(BaseSettings):
     usage_retention_days: Annotated[int, Field(ge=1, le=3650)] = 45
     """How many days raw events stay in the database, after their day and after the last receipt into it."""
 
+    usage_archive_schedule: str = "41 * * * *"
+    """When a worker looks for days whose time is over: cron in five fields (UTC), or six with seconds last."""
+
     usage_archive_dir: Path | None = None
     """Where raw events go then; `archive` in the data folder where nothing is said. All processes must reach it."""
 
@@ -129,6 +144,24 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("usage_archive_schedule")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        fields = value.split()
+        if not 5 <= len(fields) <= len(_CRON):
+            raise ValueError(
+                f"{value!r} has {len(fields)} fields: minute hour day month weekday, and seconds last"
+            )
+        for text, (name, low, high) in zip(fields, _CRON, strict=False):
+            for part in text.split(","):
+                found = _CRON_PART.fullmatch(part)
+                numbers = [int(n) for n in found.group(1, 2) if n is not None] if found else [-1]
+                if numbers != sorted(numbers) or not all(low <= n <= high for n in numbers):
+                    raise ValueError(
+                        f"{name}: {part!r} is not *, a number or a range within {low}-{high}, or */steps"
+                    )
+        return " ".join(fields)
 
     @field_validator("directory_url")
     @classmethod

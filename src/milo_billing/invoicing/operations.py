@@ -42,7 +42,8 @@ from milo_billing.invoicing.types import (
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.ledger import operations as ledger
 from milo_billing.pricing import operations as pricing
-from milo_billing.usage import reads as usage
+from milo_billing.usage import operations as usage
+from milo_billing.usage.ports import BlobStore
 from milo_billing.usage.types import EventFilter, EventPage
 
 LINES_MAX: Final = 10_000
@@ -306,9 +307,11 @@ def _sealed(tx: Tx, vault: Vault, *, subject: UUID, content: bytes, now: datetim
 
 
 def list_line_events(
-    tx: Tx, *, invoice: Invoice, line: int, asked: EventsRequest, now: datetime
+    tx: Tx, *, invoice: Invoice, line: int, asked: EventsRequest, blobs: BlobStore, now: datetime
 ) -> EventPage:
     """The events that make up a line: the Sku's meter and match, the line's days, the account, a page at a time.
+
+    `blobs` is where archived days lie.
 
     Those that counted when the invoice was issued, whose quantity is the line's; with `asked.later` those that have
     reached its days since. Raises LineNotFound.
@@ -329,4 +332,4 @@ def list_line_events(
         counted_until=None if asked.later else invoice.issued_at,
         counted_after=invoice.issued_at if asked.later else None,
     )
-    return usage.list_events(tx, wanted=wanted, after=asked.after, limit=asked.limit, now=now)
+    return usage.list_events(tx, wanted=wanted, after=asked.after, limit=asked.limit, blobs=blobs, now=now)

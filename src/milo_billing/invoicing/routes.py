@@ -27,6 +27,7 @@ from milo_billing.invoicing.ports import DocumentWriter
 from milo_billing.invoicing.rules import representations, requests
 from milo_billing.invoicing.types import GROUP, IssueOutcome
 from milo_billing.kernel.errors import Forbidden, MiloError
+from milo_billing.usage.ports import BlobStore
 
 RUN: Final = f"{GROUP}/invoices.run"
 GET: Final = f"{GROUP}/invoices.get"
@@ -40,8 +41,11 @@ _accounts = counter(
 )
 
 
-def routes(door: Door, office: Office, writer: DocumentWriter) -> list[Route]:
-    """`POST /v1/invoicing/runs`, `GET …/invoices/{name}/lines`, `…/lines/{line}/events`, `…/pdf`."""
+def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore) -> list[Route]:
+    """`POST /v1/invoicing/runs`, `GET …/invoices/{name}/lines`, `…/lines/{line}/events`, `…/pdf`.
+
+    `blobs` is where archived usage lies.
+    """
 
     async def run_month(request: Request) -> Response:
         wanted = requests.parse_run(await read_body(request, bytes_max=BODY_BYTES_MAX))
@@ -67,7 +71,7 @@ def routes(door: Door, office: Office, writer: DocumentWriter) -> list[Route]:
             if not reaches(usage_reach, invoice.owner_org):
                 raise Forbidden(f'forbidden: User "{call.identity.user}" lacks the permission {READ_USAGE}')
             found = operations.list_line_events(
-                call.tx, invoice=invoice, line=number, asked=page, now=call.now
+                call.tx, invoice=invoice, line=number, asked=page, blobs=blobs, now=call.now
             )
         return JSONResponse(found.body())
 

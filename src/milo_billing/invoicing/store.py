@@ -9,16 +9,14 @@ import orjson
 from psycopg.types.json import Jsonb
 from psycopg.types.range import TimestamptzRange
 
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.types import BookVersion, DraftLine, Invoice, WrittenDocument
-
-ACCOUNT_LOCK = 4203
-"""Class of the advisory locks that make issuing for one account wait for each other."""
 
 
 def lock_account(tx: Tx, *, account: int) -> None:
     """Let nobody else issue for this account until the transaction ends."""
-    tx.execute("select pg_advisory_xact_lock(%s, %s)", (ACCOUNT_LOCK, account))
+    tx.execute("select pg_advisory_xact_lock(%s, %s)", (advisory_locks.INVOICED_ACCOUNTS, account))
 
 
 def draw_number(tx: Tx, *, issuer: str, series: str, start: int, day: date) -> tuple[int, date]:

@@ -46,8 +46,8 @@ def tasks(
     )
 
 
-def archive_tasks(archivist: Archivist, clock: Clock) -> tuple[Periodic | Task, ...]:
-    """Days whose time is over go to the archive: every hour, and when staff ask for it."""
+def archive_tasks(archivist: Archivist, clock: Clock, *, schedule: str) -> tuple[Periodic | Task, ...]:
+    """Days whose time is over go to the archive: by the `schedule`, cron as in Periodic, and when staff ask for it."""
 
     def archive_days(timestamp: int) -> None:
         del timestamp
@@ -58,5 +58,5 @@ def archive_tasks(archivist: Archivist, clock: Clock) -> tuple[Periodic | Task, 
 
     return (
         Task(operations.ARCHIVE_NOW, archive_now),
-        Periodic(Task("usage.archive_days", archive_days), cron="41 * * * *"),
+        Periodic(Task("usage.archive_days", archive_days), cron=schedule),
     )

@@ -1,6 +1,6 @@
 """Verbs of usage that doors, jobs and other slices call. Ingest itself is a machine of its own (engine)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, LiteralString
@@ -12,18 +12,24 @@ from milo_billing.accounts import reads as account_reads
 from milo_billing.accounts.types import BILLING_SHARES
 from milo_billing.controlplane.identity import Identity
 from milo_billing.controlplane.projections import KEEP, ProjectionDifference, compare_rows
+from milo_billing.directory import reads as directory
 from milo_billing.infra import jobs
 from milo_billing.infra.database import Reach, Tx, acting_as
 from milo_billing.usage import reads, rules, store
 from milo_billing.usage.engine import corrections, voids
+from milo_billing.usage.engine import events as raw_events
 from milo_billing.usage.engine.archive import Archive
 from milo_billing.usage.engine.commit import DAYS_AHEAD
+from milo_billing.usage.ports import BlobStore
 from milo_billing.usage.types import (
     INDEXED_AFTER_DAYS,
     RETENTION_DAYS,
     ChunkResult,
     Discarded,
+    EventAmbiguous,
+    EventFilter,
     EventNotFound,
+    EventPage,
     Import,
     ImportChunk,
     ImportChunkChanged,
@@ -49,6 +55,9 @@ ARCHIVE_NOW: Final = "usage.archive_now"
 
 DISCARDED_AT_ONCE_MAX: Final = 10_000
 """Events that one transaction discards at most; the caller comes back for the rest."""
+
+
+SENDERS_AT_ONCE: Final = 10_000
 
 
 def ensure_partitions(tx: Tx, *, now: datetime) -> tuple[date, ...]:
@@ -274,6 +283,22 @@ def _audited(wanted: QuarantineFilter) -> dict[str, str]:
     return {name: str(value) for name, value in asdict(wanted).items() if value is not None}
 
 
+# -- disputes
+
+
+def list_events(
+    tx: Tx, *, wanted: EventFilter, after: UUID | None, limit: int, blobs: BlobStore, now: datetime
+) -> EventPage:
+    """Raw events that match, by id, those behind `after`, at most `limit`, wherever they lie.
+
+    What a page costs is bounded, so it may be short, or empty, though more follow. Archived days that cannot be read
+    are named in it. Before it, `tx` has not looked at events: it waits for an archivist who waits for those who have.
+    """
+    return raw_events.list_events(
+        tx, wanted=wanted, after=after, limit=limit, archive=Archive(blobs), now=now
+    )
+
+
 # -- what was used is put right
 
 
@@ -318,6 +343,38 @@ def void_event(
             target_uid=id,
         )
     return voided
+
+
+def find_sent(tx: Tx, *, source: str, id: str, organization: str | None = None) -> UUID:
+    """Under which id the event is stored that a sender knows by source and id; one that is no ULID nor UUIDv7.
+
+    Such ids are unique within the organization in whose name the sender acts: `organization`, else any within reach.
+    Whether the event itself is within reach is for whoever reads it. Raises EventNotFound, EventAmbiguous.
+    """
+    found: dict[int, UUID] = {}
+    names: dict[int, str] = {}
+    for senders in _senders(tx, organization):
+        names |= senders
+        hashes = {rules.foreign_id_hash(owner_org=number, source=source, id=id): number for number in senders}
+        with acting_as(tx, "milo_ingest"):
+            found |= voids.find_foreign(tx, hashes)
+    if not found:
+        raise EventNotFound(f"there is no event {id[:100]!r} of {source[:100]!r}")
+    if len(found) > 1:
+        senders = ", ".join(sorted(names[number] for number in found))
+        raise EventAmbiguous(
+            f"{senders} have each sent an event {id[:100]!r} of {source[:100]!r}: name one of them"
+        )
+    (event,) = found.values()
+    return event
+
+
+def _senders(tx: Tx, organization: str | None) -> Iterator[dict[int, str]]:
+    """In whose name events may have been sent, SENDERS_AT_ONCE at a time: name by number, deleted organizations too."""
+    after = -1  # the provider is 0
+    while found := directory.list_organizations(tx, after=after, limit=SENDERS_AT_ONCE):
+        yield {each.number: each.name for each in found if organization in (None, each.name)}
+        after = found[-1].number
 
 
 def _discard_if_quarantined(

@@ -9,15 +9,18 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from milo_billing.catalog.types import Aggregation, Meter
 from milo_billing.kernel.aggregation import is_prorated, merged, value
 from milo_billing.kernel.errors import FieldError
-from milo_billing.kernel.ids import ULID, ulid_to_int
+from milo_billing.kernel.ids import ULID, id_ms, ulid_to_int
 from milo_billing.kernel.quantity import is_int64
 from milo_billing.usage.types import Grouping, UsageCell, UsageTotal
+
+_DAY_MS: Final = 86_400_000
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
 def sender_organization(reach: frozenset[int] | Literal["*"]) -> int:
@@ -99,6 +102,12 @@ def parse_event_id(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def id_day(id: UUID) -> date:
+    """The UTC day of an event id: the partition or the archived file that it lies in. No id is beyond the last date."""
+    ordinal = _EPOCH_ORDINAL + id_ms(id.int) // _DAY_MS
+    return date.fromordinal(min(ordinal, date.max.toordinal()))
 
 
 def correction_errors(

@@ -16,6 +16,7 @@ from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
 from milo_billing.usage.reads import QUARANTINE_FILTER, quarantine_parameters
 from milo_billing.usage.types import (
@@ -26,9 +27,6 @@ from milo_billing.usage.types import (
     Replay,
 )
 
-_DAYS_LOCK: Final = 4210
-_COMPACTION_LOCK: Final = 4211
-_INDEX_LOCK: Final = 4212
 _UUID_OID: Final = 2950
 _UUID_ARRAY_OID: Final = 2951
 _COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -271,7 +269,7 @@ def ensure_days(tx: Tx, *, first: date, last: date, past: date) -> tuple[date, .
     Those before `past` get their index for disputes at once; of the others index_day makes one when they are over.
     A partition is made apart and then attached, which needs no lock that readers or writers would wait for.
     """
-    tx.execute("select pg_advisory_xact_lock(%s)", (_DAYS_LOCK,))
+    tx.execute("select pg_advisory_xact_lock(%s)", (advisory_locks.DAYS,))
     standing = {
         day for (day,) in tx.execute("select day from usage.days where day between %s and %s", (first, last))
     }
@@ -307,7 +305,7 @@ def index_day(tx: Tx, *, day: date) -> None:
     `tx` is in autocommit and outside a transaction. Nothing happens while another one indexes; after a crash it is
     safe to do again.
     """
-    locked = tx.execute("select pg_try_advisory_lock(%s)", (_INDEX_LOCK,)).fetchone()
+    locked = tx.execute("select pg_try_advisory_lock(%s)", (advisory_locks.INDEXING,)).fetchone()
     if locked is None or not locked[0]:
         return
     try:
@@ -324,7 +322,7 @@ def index_day(tx: Tx, *, day: date) -> None:
         tx.execute(sql.SQL("analyze {}").format(sql.Identifier("usage", f"events_{day:%Y%m%d}")))
         tx.execute("update usage.days set indexed = true where day = %s", (day,))
     finally:
-        tx.execute("select pg_advisory_unlock(%s)", (_INDEX_LOCK,))
+        tx.execute("select pg_advisory_unlock(%s)", (advisory_locks.INDEXING,))
 
 
 def _index_name(day: date) -> str:
@@ -346,7 +344,7 @@ def _first_id(day: date) -> UUID:
 
 def lock_compaction(tx: Tx) -> None:
     """Until the transaction ends nobody else moves deltas into roll-ups, nor changes those; waits for who does."""
-    tx.execute("select pg_advisory_xact_lock(%s)", (_COMPACTION_LOCK,))
+    tx.execute("select pg_advisory_xact_lock(%s)", (advisory_locks.COMPACTION,))
 
 
 def compact(tx: Tx) -> int:
@@ -355,7 +353,7 @@ def compact(tx: Tx) -> int:
     One statement for the roll-ups and one for distinct keys, in one transaction: a reader sees a delta either in one
     place or in the other. Rows that are being written meanwhile are not seen, and stay for the next time.
     """
-    locked = tx.execute("select pg_try_advisory_xact_lock(%s)", (_COMPACTION_LOCK,)).fetchone()
+    locked = tx.execute("select pg_try_advisory_xact_lock(%s)", (advisory_locks.COMPACTION,)).fetchone()
     if locked is None or not locked[0]:
         return 0
     newest: LiteralString = "order by last_at desc, last_id desc"

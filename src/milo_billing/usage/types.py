@@ -97,6 +97,10 @@ class EventNotFound(NotFound):
     """No event has this id, or none within reach."""
 
 
+class EventAmbiguous(Conflict):
+    """Several senders have sent an event of this source and id."""
+
+
 class ReplayNotFound(NotFound):
     """No replay has this id, or none within reach."""
 
@@ -482,7 +486,8 @@ class EventFilter:
     """Some of the stored events; None stands for any. Billing days in [first, end).
 
     `match` constrains dimensions as a Sku does, `resource` what was measured: each named part has this value. Events
-    that began to count until `counted_until`, or after `counted_after`: by their receipt, or their replay.
+    that began to count until `counted_until`, or after `counted_after`: by their receipt, or their replay. What was
+    voided until `counted_until` did not count then.
     """
 
     accounts: tuple[int, ...] | None = None
@@ -497,10 +502,20 @@ class EventFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Voided:
+    """Who took an event out of what is billed, when and why."""
+
+    at: datetime
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class UsageEvent:
     """A stored event and what it counts for. Numbers as in UsageRow; names as they are now, empty out of reach.
 
-    `day` is the billing day in the account's zone. `replayed_at` is when it began to count, if it came from quarantine.
+    `day` is the billing day in the account's zone. `replayed_at` is when it began to count, if it came from quarantine;
+    `voided` why it does not count any more.
     """
 
     id: UUID
@@ -518,6 +533,7 @@ class UsageEvent:
     account_name: str = ""
     project_name: str = ""
     meter_name: str = ""
+    voided: Voided | None = None
 
     def body(self) -> dict[str, Any]:
         """The event as every door shows it; `value` is a text, since JSON readers lose digits of an int64."""
@@ -535,7 +551,11 @@ class UsageEvent:
             "eventAt": _shown(self.event_at),
             "receivedAt": _shown(self.received_at),
         }
-        return shown if self.replayed_at is None else {**shown, "replayedAt": _shown(self.replayed_at)}
+        if self.replayed_at is not None:
+            shown["replayedAt"] = _shown(self.replayed_at)
+        if (voided := self.voided) is not None:
+            shown["voided"] = {"at": _shown(voided.at), "reason": voided.reason, "by": voided.by}
+        return shown
 
 
 def _shown(instant: datetime) -> str:
@@ -543,13 +563,32 @@ def _shown(instant: datetime) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadDays:
+    """Days of id time, both included, whose archived events a page could not look through, and why."""
+
+    first: date
+    last: date
+    reason: str
+
+    def body(self) -> dict[str, str]:
+        """The days as every door shows them."""
+        return {"first": self.first.isoformat(), "last": self.last.isoformat(), "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
 class EventPage:
-    """Events by id. `after` continues the list, None at the end; a page may be short, or empty, and not the last."""
+    """Events by id. `after` continues the list, None at the end; a page may be short, or empty, and not the last.
+
+    `unread` are days that may hold more of what was asked for.
+    """
 
     events: tuple[UsageEvent, ...]
     after: UUID | None
+    unread: tuple[UnreadDays, ...] = ()
 
     def body(self) -> dict[str, Any]:
         """The page as every door shows it."""
-        more = {} if self.after is None else {"continue": str(self.after)}
-        return {"metadata": more, "items": [event.body() for event in self.events]}
+        metadata: dict[str, Any] = {} if self.after is None else {"continue": str(self.after)}
+        if self.unread:
+            metadata["unreadDays"] = [days.body() for days in self.unread]
+        return {"metadata": metadata, "items": [event.body() for event in self.events]}

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
+from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.doors import Door
@@ -23,6 +25,7 @@ from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.ids import ulid
 from milo_billing.usage import operations
 from milo_billing.usage.engine import decode, groups
+from milo_billing.usage.engine.archive import Archivist
 from milo_billing.usage.engine.commit import Committer
 from milo_billing.usage.engine.groups import Request, Sender
 from milo_billing.usage.engine.readings import to_us
@@ -94,11 +97,15 @@ def grants() -> Grants:
 
 
 @pytest.fixture
-def http(bare_ground: Ground, grants: Grants) -> Iterator[httpx.Client]:
+def http(bare_ground: Ground, grants: Grants, tmp_path: Path) -> Iterator[httpx.Client]:
     clock = SimulatedClock(NOVEMBER + timedelta(days=2))
     door = Door(bare_ground.databases.app, grants, clock)
     with (
-        serving(build_application(routes(door, bare_ground.office, TypstDocuments()))) as url,
+        serving(
+            build_application(
+                routes(door, bare_ground.office, TypstDocuments(), FolderBlobs(tmp_path / "archive"))
+            )
+        ) as url,
         httpx.Client(base_url=url, headers={"Authorization": "Bearer ann"}, timeout=30) as client,
     ):
         yield client
@@ -163,7 +170,7 @@ def test_the_events_of_a_line_add_up_to_its_quantity(
 
 
 def test_an_event_that_was_replayed_after_the_issue_is_no_part_of_the_line(
-    ground: Ground, http: httpx.Client
+    ground: Ground, http: httpx.Client, tmp_path: Path
 ) -> None:
     declare(ground)
     at = OCTOBER + timedelta(days=3)
@@ -177,6 +184,14 @@ def test_an_event_that_was_replayed_after_the_issue_is_no_part_of_the_line(
     (later,) = listed(http, path_of(invoice, 1), later="true")
     assert (later["value"], later["day"]) == ("500", "2026-10-04")
     assert datetime.fromisoformat(later["replayedAt"]) == mended
+
+    before = [listed(http, path_of(invoice, 1), later=later) for later in ("false", "true")]
+    blobs = FolderBlobs(tmp_path / "archive")
+    archivist = Archivist(ground.databases.ingest, blobs, retention_days=10, kept_years=7)
+    archivist.archive(now=at + timedelta(days=12), until=at.date())
+    with ground.databases.app.transaction(reach=EVERYWHERE) as tx:
+        assert tx.execute("select count(*) from usage.events").fetchone() == (0,)
+    assert [listed(http, path_of(invoice, 1), later=later) for later in ("false", "true")] == before
 
 
 def declare_tiers(ground: Ground) -> None:

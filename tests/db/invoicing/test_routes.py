@@ -1,11 +1,13 @@
 """Invoicing over HTTP: a run is streamed an account at a time, and one account's trouble is its own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import orjson
 import pytest
 
+from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
@@ -19,9 +21,11 @@ INVOICES = f"/apis/billing.miloapis.com/v1alpha1/namespaces/{ACME}/invoices"
 
 
 @pytest.fixture
-def http(ground: Ground) -> Iterator[httpx.Client]:
+def http(ground: Ground, tmp_path: Path) -> Iterator[httpx.Client]:
     door = Door(ground.databases.app, ground.engine.authorizer, SimulatedClock(NOVEMBER))
-    application = build_application(routes(door, ground.office, TypstDocuments()))
+    application = build_application(
+        routes(door, ground.office, TypstDocuments(), FolderBlobs(tmp_path / "archive"))
+    )
     with (
         serving(application) as url,
         httpx.Client(base_url=url, headers={"Authorization": "Bearer ann"}, timeout=30) as client,

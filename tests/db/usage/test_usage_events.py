@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -10,12 +11,14 @@ import pytest
 
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
+from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import EVERYWHERE, Tx, connect, reach_text
 from milo_billing.kernel.ids import ulid
-from milo_billing.usage import operations, reads
+from milo_billing.usage import operations
+from milo_billing.usage.engine import events as raw_events
 from milo_billing.usage.routes import events
 from milo_billing.usage.routes.ingest import READ
 from milo_billing.usage.types import EventFilter
@@ -27,12 +30,12 @@ PATH = "/v1/usage/events"
 
 
 @pytest.fixture
-def api(usage: UsageWorld) -> Iterator[httpx.Client]:
+def api(usage: UsageWorld, tmp_path: Path) -> Iterator[httpx.Client]:
     """A client who may read all usage."""
     usage.world.grants.granted[READ] = EVERYWHERE
     door = Door(usage.databases.app, usage.world.grants, usage.world.clock)
     with (
-        serving(build_application([*events.routes(door)])) as url,
+        serving(build_application([*events.routes(door, FolderBlobs(tmp_path / "archive"))])) as url,
         httpx.Client(base_url=url, timeout=30) as client,
     ):
         client.headers["Authorization"] = "Bearer ann"
@@ -174,7 +177,7 @@ def test_an_organization_finds_its_own_events_only(usage: UsageWorld, api: httpx
 def explained(usage: UsageWorld, wanted: EventFilter, *, day: date) -> str:
     """The plan of one day's statement, as a door would run it."""
     low = UUID(ulid_of(day))
-    query, values = reads.event_query(
+    query, values = raw_events.event_query(
         wanted, after=low, below=UUID(ulid_of(day + timedelta(days=1))), limit=101
     )
     with usage.databases.app.transaction(reach=EVERYWHERE) as tx:
@@ -210,7 +213,7 @@ def test_what_a_page_looks_through_is_bounded(
     usage.ingest([usage.event(value="1")])
     usage.world.clock.forward(hours=30)
     usage.ingest([usage.event(value="2")])
-    monkeypatch.setattr(reads, "SLICES_MAX", 4)
+    monkeypatch.setattr(raw_events, "SLICES_MAX", 4)
     first = api.get(PATH).json()
     assert first["items"] == []
     assert "continue" in first["metadata"]

@@ -62,6 +62,50 @@ def test_what_a_void_needs(life: Life, api: httpx.Client):
     assert api.post(path, json={"reason": "x"}).status_code == 200
 
 
+@pytest.mark.parametrize("archived", [False, True], ids=["living", "archived"])
+def test_an_event_is_voided_by_the_source_and_id_that_it_was_sent_with(
+    life: Life, api: httpx.Client, archived: bool
+):
+    usage, path = life.usage, "/v1/usage/events:void"
+    acme, rival = usage.organization("acme"), usage.organization("rival")
+    mine, other = usage.event(value="3", id="order/1?"), usage.event(value="5", id="order/1?", source="shop")
+    usage.ingest([mine, other, usage.event(value="7")], reach=frozenset({acme}))
+    usage.ingest([usage.event(value="9", id="order/1?")])
+    if archived:
+        usage.world.clock.forward(days=RETENTION + 1)
+        life.archive()
+        assert usage.value("select count(*) from usage.events") == 0
+    body = {"id": "order/1?", "source": "test", "reason": "a load test"}
+    ambiguous = api.post(path, json=body)
+    assert (ambiguous.status_code, "acme, provider" in ambiguous.text) == (409, True)
+    answer = api.post(path, json={**body, "organization": "acme"}).json()
+    assert (answer["state"], answer["value"], answer["reason"]) == ("voided", "3", "a load test")
+    assert api.post(path, json={**body, "organization": "acme", "reason": "other"}).json() == answer
+    assert api.post(path, json={**body, "source": "shop"}).json()["value"] == "5"
+    ((figures,),) = [tuple(life.rolled_up().values())]
+    assert figures == (16, 2, 7, 9, 9)
+    for wrong, code in (
+        ({"source": "nowhere"}, 404),
+        ({"organization": "rival"}, 404),
+        ({"organization": "nobody"}, 404),
+        ({"id": "order-2"}, 404),
+        ({"reason": " "}, 400),
+    ):
+        assert api.post(path, json={**body, **wrong}).status_code == code, wrong
+    assert api.post(path, json={"id": "order/1?", "reason": "x"}).status_code == 400
+    usage.world.grants.granted[VOID] = frozenset({0, rival})
+    assert api.post(path, json=body).status_code == 404, "it belongs to an account out of reach"
+
+
+def test_a_ulid_needs_no_source_and_a_foreign_event_in_quarantine_is_discarded(life: Life, api: httpx.Client):
+    (event,) = life.ingest(7)
+    path = "/v1/usage/events:void"
+    assert api.post(path, json={"id": event["id"], "reason": "x"}).json()["value"] == "7"
+    life.ingest(1, meter="nobody.example/knows", id="order-9")
+    asked = {"id": "order-9", "source": "test", "reason": "x"}
+    assert api.post(path, json=asked).json()["state"] == "discarded"
+
+
 def test_changes_of_a_period_are_listed_by_cause(life: Life, api: httpx.Client):
     usage = life.usage
     start = usage.now

@@ -16,7 +16,8 @@ from milo_billing.infra.database import EVERYWHERE
 from milo_billing.usage import store
 from milo_billing.usage.engine.pipeline import UsageEngine
 from milo_billing.usage.routes import ingest as routes
-from milo_billing.usage.routes.ingest import ACCEPT_LATE, BATCHED, INGEST, READ, STRUCTURED
+from milo_billing.usage.routes.gateway import BATCHED, INGEST, STRUCTURED, ShortWay
+from milo_billing.usage.routes.ingest import ACCEPT_LATE, READ
 from milo_billing.usage.rules import text_hash
 from milo_billing.usage.types import BODY_BYTES_MAX, EVENTS_MAX
 from tests.serving import serving
@@ -34,7 +35,8 @@ def api(usage: UsageWorld) -> Iterator[httpx.Client]:
     door = Door(usage.databases.app, usage.world.grants, usage.world.clock)
     engine = UsageEngine(usage.databases.ingest, process=new_uid(), random_bits=random_bits, late_days_max=30)
     engine.start()
-    application = build_application([*routes.routes(door, engine), *routes.read_routes(door)])
+    found, doors = routes.routes(door, engine)
+    application = ShortWay(build_application([*found, *routes.read_routes(door)]), doors)
     with serving(application) as url, httpx.Client(base_url=url, timeout=30) as client:
         client.headers["Authorization"] = "Bearer ann"
         yield client
@@ -127,6 +129,28 @@ def test_bodies_may_be_compressed_within_bounds(usage: UsageWorld, api: httpx.Cl
         assert api.post(MANY, content=broken, headers=packed).status_code == 400
     other = {**packed, "Content-Encoding": "br"}
     assert api.post(MANY, content=body, headers=other).status_code == 400
+
+
+def test_the_short_way_and_the_way_through_all_layers_answer_alike(usage: UsageWorld, api: httpx.Client):
+    refused = {**usage.event(), "data": {}}
+    sent: list[tuple[Any, dict[str, str]]] = [
+        (usage.event(), {}),
+        (refused, {}),
+        (b"{", {}),
+        (b"", {"Content-Type": "text/plain"}),
+        (usage.event(), {"Content-Encoding": "br"}),
+        (b"no gzip", {"Content-Encoding": "gzip"}),
+        (b" " * (BODY_BYTES_MAX + 1), {}),
+        (usage.event(), {"Authorization": "Basic x"}),
+    ]
+    for body, headers in sent:
+        content = body if isinstance(body, bytes) else orjson.dumps(body)
+        headers = {"Content-Type": "application/json", **headers}
+        # a parameter, which no door of events knows, keeps a request from the short way
+        short, long = (api.post(ONE + query, content=content, headers=headers) for query in ("", "?x=1"))
+        assert (short.status_code, short.content) == (long.status_code, long.content)
+        assert {*short.headers} == {*long.headers}
+        assert short.headers["audit-id"] != long.headers["audit-id"]
 
 
 def test_only_who_may_ingest_can_send(usage: UsageWorld, api: httpx.Client):

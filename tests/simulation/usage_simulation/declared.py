@@ -8,17 +8,66 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
+from zoneinfo import ZoneInfo
+
+RESOURCE = "resource"
+POISON = {"region": "poison"}
+"""Labels whose hash another set has taken: an event that nobody foresaw, and that no transaction can store."""
 
 METERED = frozenset({"Published", "Deprecated"})
 
 
 @dataclass(frozen=True)
+class ValueBands:
+    """A dimension by the event's value: the first bound that is not below it, else `above`."""
+
+    dimension: str
+    bounds: tuple[tuple[int, str], ...]
+    above: str
+
+    def name_of(self, value: int, instant: datetime) -> str:
+        """The band of an event."""
+        return next((name for bound, name in self.bounds if value <= bound), self.above)
+
+
+@dataclass(frozen=True)
+class ClockBands:
+    """A dimension by the hour of the clock in a zone: `inside` from the first to before the second, else `outside`."""
+
+    dimension: str
+    zone: str
+    hours: tuple[int, int]
+    inside: str
+    outside: str
+
+    def name_of(self, value: int, instant: datetime) -> str:
+        """The band of an event."""
+        hour = instant.astimezone(ZoneInfo(self.zone)).hour
+        return self.inside if self.hours[0] <= hour < self.hours[1] else self.outside
+
+
+@dataclass(frozen=True)
 class MeterDeclared:
-    """A meter in a phase, with the dimensions it declares."""
+    """A meter in a phase, with the dimensions it declares, and how its events become a quantity.
+
+    `counted` is the label that a UniqueCount meter counts, `resource` for what events were measured on.
+    """
 
     name: str
     phase: str
     dimensions: frozenset[str]
+    aggregation: str = "Sum"
+    series_by: tuple[str, ...] = ()
+    daily: bool = False
+    counted: str | None = None
+    bands: tuple[ValueBands | ClockBands, ...] = ()
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """The labels that an event may have."""
+        if self.counted is None or self.counted == RESOURCE:
+            return self.dimensions
+        return self.dimensions | {self.counted}
 
 
 @dataclass(frozen=True)
@@ -27,6 +76,7 @@ class AccountDeclared:
 
     name: str
     zone: str
+    organization: str = "acme"
     archived: bool = False
 
 

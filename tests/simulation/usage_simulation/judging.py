@@ -11,8 +11,15 @@ from typing import Any, TypeAlias, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from tests.simulation.usage_simulation.declared import METERED, AccountDeclared, Declared, Life
-from tests.simulation.usage_simulation.workload import POISON
+from tests.simulation.usage_simulation.declared import (
+    METERED,
+    POISON,
+    RESOURCE,
+    AccountDeclared,
+    Declared,
+    Life,
+    MeterDeclared,
+)
 
 LATE = timedelta(days=30)
 AHEAD = timedelta(hours=1)
@@ -61,6 +68,8 @@ class Billed:
     received: datetime
     resource: str | None
     late: bool
+    owner: str
+    counted: str | None
 
     @property
     def said(self) -> str:
@@ -77,6 +86,13 @@ class Billed:
             self.resource,
         )
 
+    @property
+    def counted_as(self) -> str:
+        """What a void of it must say."""
+        return repr(
+            (self.account, self.project, self.meter, self.day, self.dimensions, self.value, self.event_at)
+        )
+
 
 @dataclass(frozen=True)
 class Aside:
@@ -91,6 +107,7 @@ class Aside:
     event_at: datetime | None
     received: datetime
     raw: bytes
+    unforeseen: bool = False
 
     @property
     def said(self) -> str:
@@ -201,7 +218,8 @@ def _keep(
     )
     if reason is None and not unforeseen:
         assert life is not None and payer is not None and event_at is not None
-        return _billed(offered, event, key, meaning, event_at, instant, life, payer, made)
+        meter = declared.meters[event["type"]]
+        return _billed(offered, event, key, meaning, event_at, instant, life, payer, made, meter)
     return Aside(
         key=key,
         meaning=meaning,
@@ -212,6 +230,7 @@ def _keep(
         event_at=event_at,
         received=offered.received,
         raw=offered.raw,
+        unforeseen=unforeseen,
     )
 
 
@@ -229,7 +248,9 @@ def _reason(
     meter = declared.meters.get(event["type"])
     if meter is None or meter.phase not in METERED:
         return "unknown_meter"
-    if not _good_dimensions(data.get("dimensions"), meter.dimensions):
+    if not _good_dimensions(data.get("dimensions"), meter.taken):
+        return "invalid_dimensions"
+    if meter.counted is not None and _counted(meter, cast("dict[str, Any]", data)) is None:
         return "invalid_dimensions"
     if whole(data["value"]) is None:
         return "invalid_value"
@@ -248,13 +269,14 @@ def _billed(
     life: Life,
     payer: AccountDeclared,
     made: UUID | None,
+    meter: MeterDeclared,
 ) -> Billed:
     data = event["data"]
     value = whole(data["value"])
     assert value is not None
     made_us = _milliseconds(offered.received) * 1000 if made is None else (made.int >> 80) * 1000
     if made is None:
-        made_us = _microseconds(offered.received)
+        made_us = whole_microseconds(offered.received)
     return Billed(
         key=key,
         meaning=meaning,
@@ -262,13 +284,33 @@ def _billed(
         project=(life.name, life.created_at),
         meter=event["type"],
         day=instant.astimezone(ZoneInfo(payer.zone)).date(),
-        dimensions=_sorted(data.get("dimensions") or {}),
+        dimensions=_sorted(_labels(meter, data.get("dimensions") or {}, value, instant)),
         value=value,
         event_at=event_at,
         received=offered.received,
         resource=None if data.get("resource") is None else _sorted(data["resource"]),
-        late=_microseconds(event_at) < made_us - 3_600_000_000,
+        late=whole_microseconds(event_at) < made_us - 3_600_000_000,
+        owner=payer.organization,
+        counted=_counted(meter, data),
     )
+
+
+def _labels(meter: MeterDeclared, given: dict[str, str], value: int, instant: datetime) -> dict[str, str]:
+    """The dimension set that the event belongs to: without what is counted, with its bands."""
+    kept = {name: label for name, label in given.items() if name != meter.counted}
+    return {**kept, **{bands.dimension: bands.name_of(value, instant) for bands in meter.bands}}
+
+
+def _counted(meter: MeterDeclared, data: dict[str, Any]) -> str | None:
+    """What tells one thing from another where things are counted; None where the event does not say it."""
+    if meter.counted != RESOURCE:
+        labels: dict[str, str] = data.get("dimensions") or {}
+        return None if meter.counted is None else labels.get(meter.counted)
+    resource: dict[str, Any] = data.get("resource") or {}
+    if resource.get("uid"):
+        return str(resource["uid"])
+    parts = [str(resource.get(part) or "") for part in ("group", "kind", "namespace", "name")]
+    return "/".join(parts) if parts[-1] else None
 
 
 def native(id: str) -> UUID | None:
@@ -344,9 +386,10 @@ def _sorted(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _microseconds(instant: datetime) -> int:
+def whole_microseconds(instant: datetime) -> int:
+    """Since 1970."""
     return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _milliseconds(instant: datetime) -> int:
-    return _microseconds(instant) // 1000
+    return whole_microseconds(instant) // 1000

@@ -1,9 +1,11 @@
 """A provider that is declared through the engine, and changes while usage comes in; everything it is told is logged."""
 
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
@@ -11,15 +13,21 @@ from milo_billing.catalog.resources.meters import MeterDefinition
 from milo_billing.controlplane.rows import Row
 from milo_billing.directory.resources import Project
 from milo_billing.infra.database import EVERYWHERE, Databases
-from tests.accounts_world import ACME, World, binding_spec, make_world
+from milo_billing.kernel.errors import Invalid
+from milo_billing.usage.resources import UsageCorrection
+from tests.accounts_world import World, binding_spec, make_world
+from tests.simulation.usage_simulation.correcting import Corrected, Wanted
 from tests.simulation.usage_simulation.declared import (
+    RESOURCE,
     AccountDeclared,
     Bound,
+    ClockBands,
     Log,
     MeterDeclared,
     ProjectDeclared,
     ProjectGone,
     Unbound,
+    ValueBands,
 )
 from tests.usage_world import meter_spec
 
@@ -36,16 +44,44 @@ ZONES = {
     "rich": "Asia/Tokyo",
 }
 PAYERS = ("utc", "york", "nepal", "chatham")
-METERS = {
-    "sim.example/cpu": ("Published", ("region", "tier")),
-    "sim.example/bytes": ("Published", ("status",)),
-    "sim.example/old": ("Deprecated", ()),
-    "sim.example/retired": ("Retired", ()),
-    "sim.example/draft": ("Draft", ("region",)),
-}
+_REGION = frozenset({"region"})
+METERS = (
+    MeterDeclared("sim.example/cpu", "Published", frozenset({"region", "tier"})),
+    MeterDeclared("sim.example/bytes", "Published", frozenset({"status"})),
+    MeterDeclared("sim.example/old", "Deprecated", frozenset()),
+    MeterDeclared("sim.example/retired", "Retired", frozenset()),
+    MeterDeclared("sim.example/draft", "Draft", _REGION),
+    MeterDeclared("sim.example/calls", "Published", _REGION, "Count"),
+    MeterDeclared("sim.example/peak", "Published", frozenset({"region", "tier"}), "Max", ("region",)),
+    MeterDeclared("sim.example/low", "Published", _REGION, "Min", daily=True),
+    MeterDeclared("sim.example/mean", "Published", _REGION, "Average"),
+    MeterDeclared("sim.example/state", "Published", _REGION, "Latest", ("region",), daily=True),
+    MeterDeclared(
+        "sim.example/users", "Published", frozenset({"region", "tier"}), "UniqueCount", counted="user"
+    ),
+    MeterDeclared(
+        "sim.example/hosts", "Published", _REGION, "UniqueCount", ("region",), daily=True, counted=RESOURCE
+    ),
+    MeterDeclared(
+        "sim.example/power",
+        "Published",
+        _REGION,
+        bands=(
+            ClockBands("hours", "America/New_York", (8, 20), "peak", "off-peak"),
+            ValueBands("size", ((0, "none"), (7, "small")), "large"),
+        ),
+    ),
+)
+LATER = (
+    MeterDeclared("sim.example/unknown", "Published", _REGION),
+    MeterDeclared("sim.example/unheard-of", "Published", _REGION, "Max"),
+)
+"""Meters that are sent for before anybody has declared them."""
+
+_AGEING = ("sim.example/bytes", "sim.example/old", "sim.example/draft", "sim.example/unknown")
 PHASES = ("Draft", "Published", "Deprecated", "Retired")
 PROJECTS = ("web", "api", "batch", "edge")
-UNBOUND, RIVALS, ENDED = "free", "rivals", "former"
+UNBOUND, RIVALS, ENDED, LATE_COMER = "free", "rivals", "former", "late-comer"
 RIVALS_ACCOUNT = "rich"
 _BACKDATE = "billing.miloapis.com/billingaccountbindings.backdate"
 _ARCHIVE = "billing.miloapis.com/billingaccounts.archive"
@@ -75,10 +111,10 @@ class Provider:
         self.world.clock.instant = LONG_BEFORE
         for name, zone in ZONES.items():
             spec = {"currencyCode": "USD", "paymentProfile": {"type": "BankTransfer"}, "timeZone": zone}
-            self.world.create(BillingAccount, name, spec, namespace=_namespace(name))
-            self.log.add(AccountDeclared(name, zone))
-        for name, (phase, dimensions) in METERS.items():
-            self._publish(name, phase, dimensions)
+            self.world.create(BillingAccount, name, spec, namespace=namespace_of(name))
+            self.log.add(AccountDeclared(name, zone, _organization(name)))
+        for meter in METERS:
+            self._publish(meter)
         for name in (*PROJECTS, UNBOUND, RIVALS, ENDED):
             self.project(name, organization="rival" if name == RIVALS else "acme")
         for name, account in zip(PROJECTS, PAYERS, strict=True):
@@ -92,12 +128,12 @@ class Provider:
         self.world.act(BillingAccount, "gone", "archive")
         self.log.add(AccountDeclared("gone", ZONES["gone"], archived=True))
 
-    def _publish(self, name: str, phase: str, dimensions: tuple[str, ...]) -> None:
-        kind = _object_name(name)
-        self.world.create(MeterDefinition, kind, meter_spec(name, *dimensions, phase="Draft"))
-        for step in PHASES[1 : PHASES.index(phase) + 1]:
+    def _publish(self, meter: MeterDeclared) -> None:
+        kind = _object_name(meter.name)
+        self.world.create(MeterDefinition, kind, _spec(meter))
+        for step in PHASES[1 : PHASES.index(meter.phase) + 1]:
             self.world.patch(MeterDefinition, kind, {"phase": step})
-        self.log.add(MeterDeclared(name, phase, frozenset(dimensions)))
+        self.log.add(meter)
 
     def project(self, name: str, *, organization: str = "acme") -> None:
         """A new project, perhaps of a name that was used before."""
@@ -110,7 +146,7 @@ class Provider:
         name = f"{project}-{self._names}"
         spec = {} if since is None else {"effectiveFrom": _text(since)}
         wanted = binding_spec(project, account, **spec)
-        row = self.world.create(BillingAccountBinding, name, wanted, namespace=_namespace(account))
+        row = self.world.create(BillingAccountBinding, name, wanted, namespace=namespace_of(account))
         self._bindings[project] = name
         self.log.add(Bound(project, account, _answered(row, "establishedAt")))
 
@@ -119,12 +155,33 @@ class Provider:
         row = self.world.unbind(self._bindings.pop(project))
         self.log.add(Unbound(project, _answered(row, "endedAt")))
 
+    def correct(self, wanted: Wanted) -> Corrected:
+        """File a correction of usage, and note what the API answered."""
+        self._names += 1
+        spec = {
+            "billingAccountRef": {"name": wanted.account},
+            "projectRef": {"name": wanted.project},
+            "meterName": wanted.meter,
+            "day": wanted.day.isoformat(),
+            "quantity": str(wanted.quantity),
+            "dimensions": dict(wanted.dimensions),
+            "reason": "the agent was down",
+        }
+        name, namespace = f"correction-{self._names}", namespace_of(wanted.account)
+        refused: tuple[str, ...] = ()
+        uid: UUID | None = None
+        try:
+            uid = self.world.create(UsageCorrection, name, spec, namespace=namespace).uid
+        except Invalid as error:
+            refused = tuple(each.field for each in error.errors)
+        return Corrected(wanted, self.now, len(self.log), uid, refused)
+
     def change_payers(self, chance: random.Random) -> str:
         """One change that takes the fence; returns what it was."""
         now = self.log.after(len(self.log))
         living = [
             name
-            for name in (*PROJECTS, UNBOUND)
+            for name in (*PROJECTS, UNBOUND, LATE_COMER)
             if _lives(now.lives.get(name, [])) and now.lives[name][-1].organization == "acme"
         ]
         bound = [name for name in living if name in self._bindings]
@@ -149,7 +206,11 @@ class Provider:
         now = self.log.after(len(self.log))
         if chance.random() < 0.5:
             return self._change_meter(chance, list(now.meters.values()))
-        name = chance.choice((*PROJECTS, UNBOUND, "late-comer"))
+        if chance.random() < 0.3 and len(now.meters) < len(METERS) + len(LATER):
+            meter = LATER[len(now.meters) - len(METERS)]
+            self._publish(meter)
+            return f"published {meter.name}"
+        name = chance.choice((*PROJECTS, UNBOUND, LATE_COMER))
         if not _lives(now.lives.get(name, [])):
             self.project(
                 name, organization=chance.choice(("acme", "acme", "rival")) if name == "api" else "acme"
@@ -161,12 +222,25 @@ class Provider:
         self.log.add(ProjectGone(name, self.now))
         return f"deleted {name}"
 
+    def mend(self, chance: random.Random) -> None:
+        """Declare what events have waited for: the meters that nobody had declared, and somebody who pays."""
+        now = self.log.after(len(self.log))
+        for meter in LATER[len(now.meters) - len(METERS) :]:
+            self._publish(meter)
+        for name in (UNBOUND, LATE_COMER):
+            lives = now.lives.get(name, [])
+            if name not in self._bindings and _lives(lives):
+                first = not lives[-1].payers and len(lives) == 1
+                since = self.now - timedelta(hours=chance.randrange(24, 96)) if first else None
+                self.bind(name, chance.choice(PAYERS), since=since)
+
     def _change_meter(self, chance: random.Random, meters: list[MeterDeclared]) -> str:
         meter = chance.choice(meters)
-        if chance.random() < 0.5 and meter.phase != "Retired" and meter.name != "sim.example/cpu":
+        ages = meter.name in _AGEING and meter.phase != "Retired"
+        if ages and chance.random() < 0.5:
             phase = PHASES[PHASES.index(meter.phase) + 1]
             self.world.patch(MeterDefinition, _object_name(meter.name), {"phase": phase})
-            self.log.add(MeterDeclared(meter.name, phase, meter.dimensions))
+            self.log.add(replace(meter, phase=phase))
             return f"{meter.name} became {phase}"
         added = f"added-{len(meter.dimensions)}"
         if added in meter.dimensions or meter.phase == "Retired":
@@ -174,7 +248,7 @@ class Provider:
         dimensions = sorted({*meter.dimensions, added})
         changed: dict[str, Any] = {"measurement": {"dimensions": dimensions}}
         self.world.patch(MeterDefinition, _object_name(meter.name), changed)
-        self.log.add(MeterDeclared(meter.name, meter.phase, frozenset(dimensions)))
+        self.log.add(replace(meter, dimensions=frozenset(dimensions)))
         return f"{meter.name} declares {added}"
 
 
@@ -182,8 +256,42 @@ def _lives(lives: list[Any]) -> bool:
     return bool(lives) and lives[-1].deleted_at is None
 
 
-def _namespace(account: str) -> str:
-    return "organization-rival" if account == RIVALS_ACCOUNT else ACME
+def _organization(account: str) -> str:
+    return "rival" if account == RIVALS_ACCOUNT else "acme"
+
+
+def namespace_of(account: str) -> str:
+    """Where the account is declared."""
+    return f"organization-{_organization(account)}"
+
+
+def _spec(meter: MeterDeclared) -> dict[str, Any]:
+    """As staff declare it."""
+    measurement: dict[str, Any] = {
+        "aggregation": meter.aggregation,
+        "seriesBy": list(meter.series_by),
+        "window": "Day" if meter.daily else "Period",
+        "bands": [_bands(each) for each in meter.bands],
+    }
+    if meter.counted is not None:
+        measurement["uniqueKey"] = meter.counted
+    return meter_spec(meter.name, *sorted(meter.dimensions), phase="Draft", **measurement)
+
+
+def _bands(bands: ValueBands | ClockBands) -> dict[str, Any]:
+    if isinstance(bands, ValueBands):
+        ranges = [{"name": name, "upTo": str(bound)} for bound, name in bands.bounds]
+        return {"dimension": bands.dimension, "by": "Value", "ranges": [*ranges, {"name": bands.above}]}
+    start, end = (f"{hour:02}:00" for hour in bands.hours)
+    return {
+        "dimension": bands.dimension,
+        "by": "TimeOfDay",
+        "timeZone": bands.zone,
+        "ranges": [
+            {"name": bands.inside, "from": start, "to": end},
+            {"name": bands.outside, "from": end, "to": start},
+        ],
+    }
 
 
 def _object_name(meter: str) -> str:

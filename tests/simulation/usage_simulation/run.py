@@ -10,21 +10,27 @@ import os
 import random
 import signal
 import tempfile
+import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, TypeAlias
 
 from milo_billing.infra.database import EVERYWHERE, Reach, Tx, open_databases
 from milo_billing.usage import store
 from milo_billing.usage.rules import text_hash
 from tests.simulation.usage_simulation import found
-from tests.simulation.usage_simulation.auditing import Attempt, audit
+from tests.simulation.usage_simulation.auditing import audit
+from tests.simulation.usage_simulation.courses import Attempt
+from tests.simulation.usage_simulation.desk import Desk
+from tests.simulation.usage_simulation.found import Found
 from tests.simulation.usage_simulation.ground import Ground
-from tests.simulation.usage_simulation.judging import Offered
+from tests.simulation.usage_simulation.judging import Offered, native
+from tests.simulation.usage_simulation.outpost import PROGRAMS, Outpost
 from tests.simulation.usage_simulation.process import (
     Answered,
     Body,
@@ -32,6 +38,7 @@ from tests.simulation.usage_simulation.process import (
     Compact,
     Compacted,
     Deliver,
+    Done,
     Order,
     Stopped,
     serve,
@@ -72,18 +79,21 @@ class _Sent:
     sender: Sender
     batch: list[bytes]
     body: Body
+    told: list[tuple[str, ...] | None] = field(default_factory=list["tuple[str, ...] | None"])
 
 
 class _Process:
     """An ingest process and the line to it."""
 
-    def __init__(self, number: int, conninfo: str, seed: int) -> None:
+    def __init__(self, number: int, conninfo: str, seed: int, archived: Path) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tests.simulation.usage_simulation.process"])
+        context.set_forkserver_preload(
+            [f"tests.simulation.usage_simulation.{name}" for name in ("process", "spooling")]
+        )
         self.number = number
         self.line: Connection[Any, Any]
         self.line, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, conninfo, seed), daemon=True)
+        self._process = context.Process(target=serve, args=(theirs, conninfo, seed, archived), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -105,12 +115,17 @@ class _Process:
         self.line.close()
 
 
+Note: TypeAlias = Callable[[int, int, str | None], None]
+"""Is told the turns that an order began and ended in, and what came of it; None if that is not known."""
+
+
 @dataclass
 class _Flight:
     """An order that a process works on, and what was known when it began."""
 
     process: _Process
     requests: Sequence[_Sent]
+    note: Note | None
     began: int
     known: int
 
@@ -125,8 +140,12 @@ class Simulation:
         self._conninfo = conninfo
         self._databases = open_databases(conninfo, pool_max=2)
         self._provider = Provider(self._databases, folder)
+        self._archived = folder / "archive"
+        self._desk = Desk(self._databases, self._provider, self._chance)
         self._workload = Workload(self._chance)
         self._senders = make_senders()
+        self._outpost = Outpost(self._chance, folder)
+        self._spooled = Sender("sdk", ("acme",), timedelta(0), (), spooled=True)
         self._attempts: list[Attempt] = []
         self._turn = 0
         self._blocked: list[_Flight] = []
@@ -139,11 +158,15 @@ class Simulation:
         try:
             self._declare()
             self._idle = [self._new_process(number) for number in range(PROCESSES)]
+            self._outpost.start()
             for _ in range(turns):
                 self._take_turn()
             self._drain()
             self._audit()
+        except Exception:
+            self.outcome.wrong.append(f"in turn {self._turn} it broke: {traceback.format_exc()}")
         finally:
+            self._outpost.close()
             for process in self._idle:
                 process.finish()
             self._databases.close()
@@ -158,46 +181,87 @@ class Simulation:
             numbers: dict[str, int] = dict(
                 tx.execute("select name, number from directory.organizations").fetchall()
             )
-        for sender in self._senders:
+        self._desk.begin(numbers)
+        for sender in (*self._senders, self._spooled):
             names = sender.organizations
             self._reaches[sender.name] = (
                 EVERYWHERE if names is None else frozenset(numbers[name] for name in names)
             )
 
     def _new_process(self, number: int) -> _Process:
-        return _Process(number, self._conninfo, self._chance.getrandbits(64))
+        return _Process(number, self._conninfo, self._chance.getrandbits(64), self._archived)
 
     def _say(self, what: str) -> None:
         self.outcome.story.append(f"{self._turn}: {what}")
 
     # -- turns
 
-    def _take_turn(self, *, nested: bool = False, fenced: bool = False) -> None:
+    def _take_turn(self, around: Stopped | None = None) -> None:
+        """One thing happens; `around` is the process that is stopped meanwhile."""
         self._turn += 1
         self._provider.tick(self._chance)
         roll = self._chance.random()
-        if roll < 0.64:
-            self._deliver(stop=not nested)
-        elif roll < 0.74 and not fenced:
+        if roll < 0.07:
+            self._say(self._outpost.record(self._provider.now))
+        elif roll < 0.13 and around is None:
+            self._flush()
+        elif roll < 0.50:
+            self._deliver(stop=around is None)
+        elif roll < 0.58:
+            self._order(Compact(self._stop_at(around)), ())
+        elif roll < 0.70:
+            order, note = self._desk.choose_void(self._stop_at(around))
+            self._say(f"void {order.id}")
+            self._order(order, (), note)
+        elif roll < 0.75 and self._desk.replaying:
+            self._order_replay(self._stop_at(around))
+        elif around is not None and around.audited:
+            self._deliver(stop=False)
+        elif roll < 0.75:
+            self._desk.open_replay(self._turn)
+            if self._desk.replaying and self._chance.random() < 0.8:
+                self._order_replay(self._stop_at(around))
+        elif roll < 0.83 and not (around is not None and around.fenced):
             self._say(self._provider.change_payers(self._chance))
             self._workload.boundaries.append(self._provider.now)
             self.outcome.happened["payers changed"] += 1
-        elif roll < 0.84:
+        elif roll < 0.88:
+            self._say(self._desk.correct())
+        elif roll < 0.95:
             self._say(self._provider.change_things(self._chance))
-        elif roll < 0.93:
-            self._order(Compact(self._stop_at(allowed=not nested)), ())
-        elif not nested:
+        elif around is None:
             self._provider.world.clock.forward(minutes=self._chance.choice((1, 30, 90, 600)))
 
-    def _stop_at(self, *, allowed: bool) -> int | None:
-        return self._chance.randrange(STOPS_WITHIN) if allowed and self._chance.random() < 0.5 else None
+    def _order_replay(self, stop_at: int | None) -> None:
+        order, note = self._desk.go_on(stop_at)
+        self._say(f"replay {order.id}")
+        self._order(order, (), note)
+
+    def _stop_at(self, around: Stopped | None) -> int | None:
+        """Perhaps a step to stop at; one process is stopped at a time."""
+        may = around is None and self._chance.random() < 0.5
+        return self._chance.randrange(STOPS_WITHIN) if may else None
 
     def _deliver(self, *, stop: bool, senders: Sequence[Sender] = ()) -> None:
         chosen = senders or [
             self._chance.choice(self._senders) for _ in range(self._chance.choice((1, 1, 2, 3)))
         ]
         requests = [self._request(sender) for sender in chosen]
-        self._order(Deliver(tuple(one.body for one in requests), self._stop_at(allowed=stop)), requests)
+        stop_at = self._stop_at(None) if stop else None
+        self._order(Deliver(tuple(one.body for one in requests), stop_at), requests)
+
+    def _flush(self, *, kills: bool = True) -> bool:
+        """A program of the SDK's sends; whether everything has left the spool."""
+
+        def store(content: bytes, batch: list[bytes]) -> tuple[str, ...] | None:
+            self._turn += 1
+            received = self._provider.tick(self._chance)
+            body = Body(content, self._reaches[self._spooled.name], received, accept_late=False)
+            sent = _Sent(self._spooled, batch, body)
+            self._order(Deliver((body,), self._stop_at(None) if kills else None), [sent])
+            return sent.told[0]
+
+        return self._outpost.flush(self._provider.now, store, kills=kills)
 
     def _request(self, sender: Sender) -> _Sent:
         if sender.unacknowledged and self._chance.random() < 0.6:
@@ -214,9 +278,9 @@ class Simulation:
 
     # -- orders
 
-    def _order(self, order: Order, requests: Sequence[_Sent]) -> None:
+    def _order(self, order: Order, requests: Sequence[_Sent], note: Note | None = None) -> None:
         process = self._idle.pop(self._chance.randrange(len(self._idle)))
-        flight = _Flight(process, requests, self._turn, len(self._provider.log))
+        flight = _Flight(process, requests, note, self._turn, len(self._provider.log))
         process.line.send(order)
         reply = self._reply(process)
         if reply is None:
@@ -259,7 +323,7 @@ class Simulation:
         self._say(f"process {flight.process.number} stopped {stopped.step}")
         for _ in range(self._chance.choice((0, 0, 1, 3))):
             if self._idle and not self._blocked:
-                self._take_turn(nested=True, fenced=stopped.fenced)
+                self._take_turn(stopped)
         if self._blocked:
             happened["waited for a lock"] += 1
         self._stopped = False
@@ -297,6 +361,8 @@ class Simulation:
             self.outcome.wrong.append(reply.error)
         if isinstance(reply, Compacted):
             self.outcome.happened["compacted" if reply.moved else "nothing to compact"] += 1
+        if flight.note is not None:
+            flight.note(flight.began, self._turn, reply.told if isinstance(reply, Done) else None)
         fates = reply.fates if isinstance(reply, Answered) else (None,) * len(flight.requests)
         for sent, told in zip(flight.requests, fates, strict=True):
             self._note(flight, sent, told)
@@ -306,9 +372,11 @@ class Simulation:
         if told is not None and self._chance.random() < 0.05:
             self.outcome.happened["answers lost"] += 1
             told = None
+        sent.told.append(told)
         if told is None:
             self.outcome.happened["requests in doubt"] += 1
-            sent.sender.unacknowledged.append(sent.batch)
+            if not sent.sender.spooled:
+                sent.sender.unacknowledged.append(sent.batch)
         elif len(told) != len(sent.batch):
             self.outcome.wrong.append(f"{len(told)} fates for {len(sent.batch)} events")
             return
@@ -322,8 +390,22 @@ class Simulation:
     # -- the end
 
     def _drain(self) -> None:
-        """Senders send again what nobody has acknowledged, until somebody has."""
+        """Senders send again what nobody has acknowledged, until somebody has; replays come to their end."""
+        if self._desk.replaying:
+            self._turn += 1
+            self._order_replay(None)
+        if not self._desk.replaying:
+            self._turn += 1
+            self._provider.mend(self._chance)
+            self._desk.open_replay(self._turn, of_all=self._chance.random() < 0.7)
+        emptied = [self._flush(kills=False) for _ in range(2 * PROGRAMS)]
         for _ in range(DRAINS_MAX):
+            if not emptied[-1]:
+                emptied.append(self._flush(kills=False))
+                continue
+            if self._desk.replaying:
+                self._turn += 1
+                self._order_replay(None)
             waiting = [sender for sender in self._senders if sender.unacknowledged]
             if not waiting:
                 return
@@ -340,12 +422,23 @@ class Simulation:
                 self._compact_all()
             with self._databases.ingest.transaction(reach=EVERYWHERE) as tx:
                 state = found.read(tx)
-            wrong += [f"{when}{each}" for each in audit(self._attempts, self._provider.log, state)]
+            wrong += _unstored(self._outpost.returned, state)
+            wrong += [
+                f"{when}{each}"
+                for each in audit(
+                    self._attempts, self._desk.acts, self._desk.corrected, self._provider.log, state
+                )
+            ]
             if wrong:
                 break
         for _, text in state.aside.items():
             self.outcome.happened[f"quarantined {text.split(chr(39))[1]}"] += 1
+        self.outcome.happened += self._desk.happened + self._outpost.happened
+        self.outcome.happened["ids that record returned"] += len(self._outpost.returned)
         self.outcome.happened["events stored"] += len(state.billed)
+        self.outcome.happened["events voided"] += len(state.voids)
+        self.outcome.happened["events replayed"] += len(state.replayed)
+        self.outcome.happened["events discarded"] += len(state.discarded)
         self.outcome.happened["roll-ups"] += len(state.rollups)
 
     def _compact_all(self) -> None:
@@ -354,6 +447,18 @@ class Simulation:
             row = tx.execute("select count(*) from usage.deltas").fetchone()
         if row is None or row[0]:
             self.outcome.wrong.append(f"deltas are left after a compaction: {row}")
+
+
+def _unstored(returned: Sequence[str], state: Found) -> list[str]:
+    """What the SDK took over and did not bring to the gateway. That nothing is stored twice its id says."""
+    stored = state.billed.keys() | state.aside.keys() | state.discarded.keys()
+    return [f"record returned {id}, which is not stored" for id in returned if native(id) not in stored]
+
+
+def again(seed: int, *, turns: int = TURNS) -> str:
+    """The command that repeats a seed, to show to whoever looks into it."""
+    more = "" if turns == TURNS else f" --turns {turns}"
+    return f"python -m tests.simulation.usage_simulation --seed {seed}{more} --story"
 
 
 def simulate(seed: int, *, ground: Ground, database: str, turns: int = TURNS) -> Outcome:

@@ -10,33 +10,39 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, cast
 
-from tests.simulation.usage_simulation.provider import BEGINS, METERS
+from tests.simulation.usage_simulation.declared import POISON, RESOURCE, MeterDeclared
+from tests.simulation.usage_simulation.provider import BEGINS, LATER, METERS
 
 JSON: TypeAlias = dict[str, Any]
 _PROJECTS = ("web", "api", "batch", "edge")
 _OTHERS = ("free", "rivals", "late-comer", "former", "nobody")
 CPU = "sim.example/cpu"
-POISON = {"region": "poison"}
-"""Labels whose hash another set has taken: an event that nobody foresaw, and that no transaction can store."""
-
+_METERS = {meter.name: meter for meter in (*METERS, *LATER)}
 _DIMENSIONS: tuple[JSON, ...] = ({}, {"region": "eu"}, {"region": "us", "tier": "gold"}, {"tier": "gold"})
+_USERS = ("ann", "bob", "cid")
 _RESOURCES: tuple[JSON, ...] = (
     {"kind": "Instance", "name": "i-1"},
     {"name": "i-2", "kind": "Instance", "n": 5},
 )
+_PLAIN: tuple[JSON, ...] = (*_DIMENSIONS, {"region": "us"})
+_COUNTED = tuple(("user", user) for user in _USERS)
 _INT64 = 2**63
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 @dataclass
 class Sender:
-    """Who sends: for which organizations (None is all), and how far its clock is off."""
+    """Who sends: for which organizations (None is all), and how far its clock is off.
+
+    `spooled`: the SDK sends, and sends again, by itself.
+    """
 
     name: str
     organizations: tuple[str, ...] | None
     skew: timedelta
     ids: tuple[str, ...]
     accept_late: bool = False
+    spooled: bool = False
     unacknowledged: list[list[bytes]] = field(default_factory=list[list[bytes]])
     sent: list[bytes] = field(default_factory=list[bytes])
 
@@ -85,13 +91,12 @@ class Workload:
             "specversion": "1.0",
             "id": self._id(chance.choice(sender.ids), now),
             "source": chance.choice(("sim/a", "sim/b")),
-            "type": CPU if chance.random() < 0.8 else chance.choice(tuple(METERS)),
+            "type": CPU if chance.random() < 0.5 else chance.choice(tuple(_METERS)),
             "subject": f"projects/{self._project(sender)}",
             "time": _spelled(self._time(sender, now), chance),
             "data": self._data(),
         }
-        if event["type"] != CPU:
-            event["data"].pop("dimensions", None)
+        self._fit(event["data"], _METERS[event["type"]])
         if chance.random() < 0.15:
             chance.choice(_DEFECTS)(event, chance, now)
         return _written(event, chance)
@@ -140,6 +145,20 @@ class Workload:
             data["resource"] = dict(chance.choice(_RESOURCES))
         return data
 
+    def _fit(self, data: JSON, meter: MeterDeclared) -> None:
+        """Mostly the labels that the meter takes."""
+        given = {
+            name: label for name, label in data.get("dimensions", {}).items() if name in meter.dimensions
+        }
+        if meter.counted not in (None, RESOURCE) and self._chance.random() < 0.95:
+            given[meter.counted] = self._chance.choice(_USERS)
+        if meter.counted == RESOURCE and self._chance.random() < 0.95:
+            data["resource"] = dict(self._chance.choice(_RESOURCES))
+        if given or self._chance.random() < 0.2:
+            data["dimensions"] = given
+        else:
+            data.pop("dimensions", None)
+
     def _respelled(self, raw: bytes) -> bytes:
         """The same event in other words, where it is plain enough to be sure that it means the same."""
         plain = _read_plain(raw)
@@ -187,7 +206,13 @@ def _is_plain(event: JSON) -> bool:
     value = body.get("value")
     whole = isinstance(value, int) and not isinstance(value, bool)
     whole = whole or (isinstance(value, str) and value.removeprefix("-").isdecimal() and value.isascii())
-    usual = body.get("dimensions", {}) in _DIMENSIONS and body.get("resource") in (None, *_RESOURCES)
+    given = cast("JSON", body["dimensions"]) if isinstance(body.get("dimensions"), dict) else {}
+    labels = {name: label for name, label in given.items() if (name, label) not in _COUNTED}
+    usual = (
+        body.get("dimensions", given) == given
+        and labels in _PLAIN
+        and body.get("resource") in (None, *_RESOURCES)
+    )
     return whole and -_INT64 <= int(str(value)) < _INT64 and usual
 
 

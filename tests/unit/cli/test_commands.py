@@ -14,6 +14,7 @@ COMMANDS = [
     ["apply"],
     ["get"],
     ["delete"],
+    ["catalog", "import"],
     ["usage", "send"],
     ["usage", "import"],
     ["usage", "show"],

@@ -1,5 +1,7 @@
 """Caches of labels: what is known costs no parsing, and whatever is sent, they stay small."""
 
+import tracemalloc
+
 from milo_billing.usage.engine import labels
 
 
@@ -26,3 +28,13 @@ def test_a_cache_starts_anew_before_long_spellings_fill_the_memory():
         kept.append(cache.cached_bytes)
     assert max(kept) <= labels.CACHED_BYTES_MAX + 3_000_000
     assert kept != sorted(kept)
+
+
+def test_what_a_cache_holds_takes_no_more_memory_than_it_needs():
+    cache = labels.resource_cache()
+    cache.slots([b'{"uid":"first"}'])
+    tracemalloc.start()
+    cache.slots([b'{"uid":"%d"}' % n for n in range(2_000)])
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 2_000 * 600

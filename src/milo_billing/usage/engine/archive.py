@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final, LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import structlog
@@ -22,15 +22,14 @@ from psycopg.types.json import Jsonb
 from milo_billing.accounts import reads as accounts
 from milo_billing.catalog import reads as catalog
 from milo_billing.directory import reads as directory
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Database, Tx, connect
-from milo_billing.kernel.ids import id_ms
-from milo_billing.usage.engine import parquet, sealing
+from milo_billing.usage.engine import event_files, parquet, sealing
+from milo_billing.usage.engine.event_files import Scan
 from milo_billing.usage.engine.parquet import MeterTotal, Names
 from milo_billing.usage.ports import BlobMissing, BlobStore
-from milo_billing.usage.types import Archived, ArchiveDamaged, RowKey, StoredEvent
-
-ARCHIVE_LOCK: Final = 4213
-"""Advisory lock of the session that archives."""
+from milo_billing.usage.rules import id_day
+from milo_billing.usage.types import Archived, ArchiveDamaged, RowKey, StoredEvent, UsageEvent
 
 Report = Callable[[date, str], None]
 """Is told of each step: the day, and what is being done with it."""
@@ -65,7 +64,7 @@ class Archivist:
         """Bring all days whose time is over into the archive; returns them. () while somebody else does it."""
         told = report or _tell_nobody
         with self._connected() as tx:
-            row = tx.execute("select pg_try_advisory_lock(%s)", (ARCHIVE_LOCK,)).fetchone()
+            row = tx.execute("select pg_try_advisory_lock(%s)", (advisory_locks.ARCHIVING,)).fetchone()
             if row is None or not row[0]:
                 _log.info("another worker archives")
                 return ()
@@ -143,6 +142,11 @@ class Archive:
         with self._open(archived) as path:
             return parquet.find_event(path, id)
 
+    def read_events(self, archived: Archived, scan: Scan) -> tuple[list[UsageEvent], int]:
+        """Events of the file that `scan` wants, and how many row groups were read for it. Raises ArchiveDamaged."""
+        with self._open(archived) as path:
+            return event_files.read_events(path, scan)
+
     def read_row(self, tx: Tx, key: RowKey) -> tuple[StoredEvent, ...]:
         """All events of a roll-up row that lie in the archive only, without those that were voided.
 
@@ -189,17 +193,18 @@ class Archive:
             raise ArchiveDamaged(
                 f"the archive of {archived.day} was deleted after its time: file a UsageCorrection instead"
             )
+        remedy = f"restore the file of {archived.day} from a backup"
         try:
             with self._blobs.reading(archived.name) as path:
+                if path.stat().st_size != archived.size_bytes:
+                    raise ArchiveDamaged(
+                        f"{archived.name} has another size than it was written with: {remedy}"
+                    )
                 yield path
         except BlobMissing as error:
-            raise ArchiveDamaged(f"{error}: restore the file of {archived.day} from a backup") from error
-
-
-def id_day(id: UUID) -> date:
-    """The UTC day of an event id: the partition or file that it lies in. Raises EventNotFound for no day at all."""
-    days = id_ms(id.int) // 86_400_000
-    return date.fromordinal(min(date(1970, 1, 1).toordinal() + days, date.max.toordinal()))
+            raise ArchiveDamaged(f"{error}: {remedy}") from error
+        except parquet.unreadable() as error:
+            raise ArchiveDamaged(f"{archived.name} is damaged ({error}): {remedy}") from error
 
 
 def _row_groups(tx: Tx, lookups: Tx, day: date) -> Iterator[tuple[parquet.Records, Names]]:

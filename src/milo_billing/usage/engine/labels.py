@@ -55,16 +55,21 @@ def read_labels(raw: bytes) -> dict[str, str]:
     return labels
 
 
+def _written(value: object) -> bytes:
+    """Canonical JSON, in no more memory than it needs: what orjson returns keeps its buffer of 4 KiB and more."""
+    return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
+
+
 def canonical_dimensions(raw: bytes) -> bytes:
     """One spelling of a dimension set. Raises ValueError as `read_labels` does."""
-    return orjson.dumps(read_labels(raw), option=orjson.OPT_SORT_KEYS)
+    return _written(read_labels(raw))
 
 
 def canonical_resource(raw: bytes) -> bytes:
     """One spelling of a resource; `null` where there is none. Raises ValueError if it is no object, or too large."""
     if len(raw) > RESOURCE_BYTES_MAX:
         raise ValueError(f"the resource is over {RESOURCE_BYTES_MAX} bytes")
-    return orjson.dumps(_decode_object(raw), option=orjson.OPT_SORT_KEYS)
+    return _written(_decode_object(raw))
 
 
 def split_labels(raw: bytes, name: str) -> tuple[bytes, bytes, bytes | None]:
@@ -73,17 +78,17 @@ def split_labels(raw: bytes, name: str) -> tuple[bytes, bytes, bytes | None]:
     Raises ValueError as `read_labels` does.
     """
     labels = read_labels(raw)
-    whole = orjson.dumps(labels, option=orjson.OPT_SORT_KEYS)
+    whole = _written(labels)
     taken = labels.pop(name, None)
     if taken is None:
         return whole, whole, None
-    return whole, orjson.dumps(labels, option=orjson.OPT_SORT_KEYS), taken.encode()
+    return whole, _written(labels), taken.encode()
 
 
 def with_labels(raw: bytes, more: Mapping[str, str]) -> bytes:
     """Canonical JSON of a valid dimension set with further labels in it."""
     labels = {} if raw == b"null" else _decode_labels(raw)
-    return orjson.dumps({**labels, **more}, option=orjson.OPT_SORT_KEYS)
+    return _written({**labels, **more})
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,13 +110,13 @@ def records(chunks: Iterable[bytes]) -> Iterator[Records]:
 
 def write(path: Path, groups: Iterable[tuple[Records, Names]]) -> None:
     """Write a file of these row groups, in their order."""
-    pq = _parquet()
+    pq = load_parquet()
     writer: Any = None
     try:
         for rows, names in groups:
             table = _table(rows, names)
             if writer is None:
-                writer = pq.ParquetWriter(path, table.schema, compression="zstd")
+                writer = pq.ParquetWriter(path, table.schema, compression="zstd", write_page_checksum=True)
             writer.write_table(table)
     finally:
         if writer is not None:
@@ -124,7 +124,7 @@ def write(path: Path, groups: Iterable[tuple[Records, Names]]) -> None:
 
 
 def _table(rows: Records, names: Names) -> Any:
-    pa = _arrow()
+    pa = load_arrow()
 
     def integers(name: str, kind: Any, *, epoch: int = 0) -> Any:
         native = rows[name].astype(rows[name].dtype.newbyteorder("="))
@@ -168,13 +168,22 @@ def _table(rows: Records, names: Names) -> Any:
     )
 
 
+def open_file(path: Path) -> Any:
+    """The file as pyarrow's ParquetFile. Reading what was changed or lost raises what `unreadable` names."""
+    return load_parquet().ParquetFile(path, page_checksum_verification=True)
+
+
+def unreadable() -> tuple[type[Exception], ...]:
+    """What reading a damaged file raises."""
+    return (OSError, load_arrow().ArrowException)
+
+
 def read_totals(path: Path) -> dict[int, MeterTotal]:
     """Totals as the file has them, read row group by row group."""
-    pq = _parquet()
     events: Counter[int] = Counter()
     sums: Counter[int] = Counter()
     file: Any
-    with pq.ParquetFile(path) as file:
+    with open_file(path) as file:
         for index in range(file.num_row_groups):
             table = file.read_row_group(index, columns=["meter", "value"])
             meters, values = table["meter"].to_numpy(), table["value"].to_numpy()
@@ -188,12 +197,11 @@ def read_totals(path: Path) -> dict[int, MeterTotal]:
 
 def find_event(path: Path, id: UUID) -> StoredEvent | None:
     """The event of that id in the file."""
-    pq = _parquet()
     file: Any
-    with pq.ParquetFile(path) as file:
+    with open_file(path) as file:
         for index in range(file.num_row_groups):
             column = file.read_row_group(index, columns=["id"])["id"].combine_chunks()
-            found = np.flatnonzero(_keys(column) == np.void(id.bytes))
+            found = np.flatnonzero(keys(column) == np.void(id.bytes))
             if len(found):
                 row = file.read_row_group(index, columns=list(_FIGURES)).slice(int(found[0]), 1)
                 return _events(row)[0]
@@ -202,7 +210,7 @@ def find_event(path: Path, id: UUID) -> StoredEvent | None:
 
 def read_row(path: Path, key: RowKey, *, but: Collection[UUID] = ()) -> tuple[StoredEvent, ...]:
     """The events of a roll-up row that lie in the file, but for those that were voided."""
-    pq = _parquet()
+    pq = load_parquet()
     wanted = [
         ("account", "==", key.account),
         ("meter", "==", key.meter),
@@ -210,11 +218,12 @@ def read_row(path: Path, key: RowKey, *, but: Collection[UUID] = ()) -> tuple[St
         ("project", "==", key.project),
         ("dimensions", "==", key.dimensions),
     ]
-    table: Any = pq.read_table(path, columns=list(_FIGURES), filters=wanted)
+    table: Any = pq.read_table(path, columns=list(_FIGURES), filters=wanted, page_checksum_verification=True)
     return tuple(event for event in _events(table) if event.id not in but)
 
 
-def _keys(column: Any) -> NDArray[np.void]:
+def keys(column: Any) -> NDArray[np.void]:
+    """The 16 bytes of each id of a column."""
     storage = getattr(column, "storage", column)
     data = np.frombuffer(storage.buffers()[1], np.uint8)[
         storage.offset * 16 : (storage.offset + len(storage)) * 16
@@ -242,13 +251,15 @@ def _events(table: Any) -> list[StoredEvent]:
     ]
 
 
-def _arrow() -> Any:
+def load_arrow() -> Any:
+    """pyarrow, loaded on first use."""
     import pyarrow
 
     return pyarrow
 
 
-def _parquet() -> Any:
+def load_parquet() -> Any:
+    """pyarrow.parquet, loaded on first use."""
     import pyarrow.parquet
 
     return pyarrow.parquet

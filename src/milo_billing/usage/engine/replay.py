@@ -25,7 +25,6 @@ from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage import reads, store
 from milo_billing.usage.engine import metrics, replay_rows
 from milo_billing.usage.engine.billed import BilledDays
-from milo_billing.usage.engine.days import to_date
 from milo_billing.usage.engine.decode import Batch, decode_event
 from milo_billing.usage.engine.groups import Request, Sender, whole
 from milo_billing.usage.engine.knowledge import Versions, nothing, refreshed
@@ -34,8 +33,8 @@ from milo_billing.usage.engine.prepared import GOOD, Limits, Prepared, Rows
 from milo_billing.usage.engine.quarantine import quarantined
 from milo_billing.usage.engine.readings import to_us
 from milo_billing.usage.engine.rows import array_elements
-from milo_billing.usage.engine.screen import DAY_MS
 from milo_billing.usage.engine.write import store_rows
+from milo_billing.usage.rules import id_day
 from milo_billing.usage.store import QuarantinedEvent
 from milo_billing.usage.types import Replay, UnreadableEvents
 
@@ -48,7 +47,6 @@ ATTEMPTS_MAX: Final = 5
 _EVERY_ID_DAY: Final = 0
 """Whether an id's day still takes events is asked of the database, under a lock, not of the calendar."""
 
-_TIMESTAMP_SHIFT: Final = 80
 
 _log = structlog.get_logger(__name__)
 
@@ -137,14 +135,14 @@ class Replayer:
         """What becomes of the events, and the events stored and rolled up that can be billed now."""
         verdicts = _Verdicts([], [], [])
         accounts.hold_fence(tx, exclusive=False)
-        open_days = replay_rows.lock_open_days(tx, days=sorted({_id_day(event.id) for event in events}))
+        open_days = replay_rows.lock_open_days(tx, days=sorted({id_day(event.id) for event in events}))
         stored = _stored_ids(tx, events)
         chosen: list[QuarantinedEvent] = []
         batches: list[Batch] = []
         for event in events:
             if event.id.bytes in stored:
                 verdicts.duplicate.append(event.id)
-            elif (day := _id_day(event.id)) not in open_days:
+            elif (day := id_day(event.id)) not in open_days:
                 detail = (
                     f"{day}, the day of the id, is sealed: file a UsageCorrection, then discard this event"
                 )
@@ -240,11 +238,6 @@ def _within_bytes(found: Sequence[tuple[UUID, int]]) -> list[UUID]:
             break
         chosen.append(id)
     return chosen
-
-
-def _id_day(id: UUID) -> date:
-    """The UTC day of id time, which says in which partition the event belongs."""
-    return to_date((id.int >> _TIMESTAMP_SHIFT) // DAY_MS)
 
 
 def _stored_ids(tx: Tx, events: Sequence[QuarantinedEvent]) -> frozenset[bytes]:

@@ -5,19 +5,18 @@ next one sees `sealed_until`. A trigger on the partition says the same to everyb
 ingest goes on. Not: the file that a day becomes (parquet), the order of steps (archive).
 """
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, LiteralString, cast
 
 from psycopg import sql
 
 from milo_billing.accounts import operations as accounts
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
 from milo_billing.usage.engine.days import day_number
 from milo_billing.usage.engine.parquet import MeterTotal
 from milo_billing.usage.types import Archived, DayReport, DayState
-
-RETENTION_LOCK: Final = 4212
-"""Advisory lock: shared while somebody reads partitions and archive together, exclusive while a partition goes."""
 
 SEAL_WAIT: Final = "2s"
 """How long sealing waits for locks: ingest waits behind it, so it gives up and is tried again."""
@@ -28,6 +27,16 @@ _PARTITION: LiteralString = (
     "select i.inhdetachpending from pg_inherits i join pg_class c on c.oid = i.inhrelid "
     "where i.inhparent = 'usage.events'::regclass and c.relname = %s"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class DayPlace:
+    """Where the events of a day lie: in a partition of usage.events if `attached`, else in its file, if it had any."""
+
+    day: date
+    indexed: bool
+    attached: bool
+    archived: Archived | None
 
 
 def partition_name(day: date) -> str:
@@ -100,7 +109,7 @@ def drop(tx: Tx, day: date, *, now: datetime) -> None:
 
     Waits for those who read partitions and archive together, then they for it.
     """
-    tx.execute("select pg_advisory_lock(%s)", (RETENTION_LOCK,))
+    tx.execute("select pg_advisory_lock(%s)", (advisory_locks.RETENTION,))
     try:
         row = tx.execute(_PARTITION, (partition_name(day),)).fetchone()
         if row is not None:
@@ -116,13 +125,15 @@ def drop(tx: Tx, day: date, *, now: datetime) -> None:
             tx.execute("update usage.days set dropped_at = %s where day = %s", (now, day))
     finally:
         tx.execute(
-            "set lock_timeout = 0; select pg_advisory_unlock(%s)".replace("%s", str(RETENTION_LOCK)).encode()
+            "set lock_timeout = 0; select pg_advisory_unlock(%s)".replace(
+                "%s", str(advisory_locks.RETENTION)
+            ).encode()
         )
 
 
 def hold_retention(tx: Tx) -> None:
     """Until the transaction ends no partition goes: what is not in usage.events is in the archive."""
-    tx.execute("select pg_advisory_xact_lock_shared(%s)", (RETENTION_LOCK,))
+    tx.execute("select pg_advisory_xact_lock_shared(%s)", (advisory_locks.RETENTION,))
 
 
 _ARCHIVED: LiteralString = (
@@ -143,6 +154,22 @@ def list_archived(tx: Tx, *, billing_day: date | None = None) -> tuple[Archived,
         {"day": billing_day},
     )
     return tuple(Archived(*row) for row in rows)
+
+
+def list_places(tx: Tx, *, first: date) -> tuple[DayPlace, ...]:
+    """Where the events of the days of id time from `first` on lie, in order. The caller holds retention."""
+    rows = tx.execute(
+        "select d.day, d.indexed, coalesce(not i.inhdetachpending, false), a.day, a.name, a.bytes, a.sha256, a.events, "
+        "a.first_day, a.last_day, a.written_at, a.expired_at from usage.days d "
+        "left join pg_class c on c.relname = 'events_' || to_char(d.day, 'YYYYMMDD') "
+        "and c.relnamespace = 'usage'::regnamespace "
+        "left join pg_inherits i on i.inhrelid = c.oid and i.inhparent = 'usage.events'::regclass "
+        "left join usage.archives a on a.day = d.day where d.day >= %s order by d.day",
+        (first,),
+    )
+    return tuple(
+        DayPlace(row[0], row[1], row[2], None if row[3] is None else Archived(*row[3:])) for row in rows
+    )
 
 
 def list_days(tx: Tx, *, first: date, end: date) -> tuple[DayReport, ...]:

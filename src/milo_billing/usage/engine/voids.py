@@ -4,6 +4,7 @@ Owns: usage.voids, and how a row is put right for every aggregation. Not: who ma
 what happens to an event in quarantine (operations).
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
@@ -31,6 +32,18 @@ def find_stored(tx: Tx, id: UUID) -> StoredEvent | None:
         value=row[8],
         distinct_key=row[9],
     )
+
+
+def find_foreign(tx: Tx, hashes: Mapping[bytes, int]) -> dict[int, UUID]:
+    """Under which id the events are stored whose source and id have these hashes, by what the hashes lead to.
+
+    `tx` is of milo_ingest, which no policy restricts: what was found is not yet within the caller's reach.
+    """
+    rows = tx.execute(
+        "select hash, event from usage.foreign_ids where hash = any (%s)",
+        ([UUID(bytes=hash) for hash in hashes],),
+    )
+    return {hashes[hash.bytes]: event for hash, event in rows}
 
 
 def void(tx: Tx, event: StoredEvent, *, archive: Archive, reason: str, by: str, now: datetime) -> bool:

@@ -7,14 +7,15 @@ what waits to be written (engine.line has its own bounds).
 
 import asyncio
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from milo_billing.kernel.errors import BadRequest, TooLarge, TooMany
 from milo_billing.usage.engine import metrics
@@ -78,32 +79,42 @@ class Visit:
         self._taken = 0
 
 
-async def read_body(request: Request, visit: Visit) -> bytes:
-    """The body, decompressed. Raises TooLarge beyond BODY_BYTES_MAX before or after, TooMany where all is in use."""
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "", "gzip"):
-        raise BadRequest(f"content-encoding {encoding!r} is not known here: send gzip, or none")
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and (len(length) > 19 or int(length) > BODY_BYTES_MAX):
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, visit: Visit) -> bytes:
+    """The body, decompressed. Raises TooLarge beyond BODY_BYTES_MAX before or after, TooMany where all is in use.
+
+    Names of headers are in lower case, as ASGI gives them.
+    """
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding not in (b"identity", b"", b"gzip"):
+        named = encoding.decode("latin-1")
+        raise BadRequest(f"content-encoding {named!r} is not known here: send gzip, or none")
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and (len(length) > 19 or int(length) > BODY_BYTES_MAX):
         raise _too_large("body")
     try:
         async with asyncio.timeout(READ_S_MAX):
-            body = await _read(request, visit)
+            body = await _read(receive, visit)
     except TimeoutError as error:
         raise HTTPException(408, f"the body did not arrive within {READ_S_MAX:.0f} s") from error
-    return body if encoding != "gzip" else await run_in_threadpool(decompress, body, visit)
+    return body if encoding != b"gzip" else await run_in_threadpool(decompress, body, visit)
 
 
-async def _read(request: Request, visit: Visit) -> bytes:
+async def _read(receive: Receive, visit: Visit) -> bytes:
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
         size += len(part)
         if size > BODY_BYTES_MAX:
             raise _too_large("body")
         visit.take(len(part))
         parts.append(part)
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def decompress(body: bytes, visit: Visit) -> bytes:

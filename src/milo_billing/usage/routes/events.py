@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
-import orjson
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,27 +14,28 @@ from milo_billing.catalog import reads as catalog
 from milo_billing.controlplane.doors import Call, Door
 from milo_billing.directory import reads as directory
 from milo_billing.kernel.errors import BadRequest, NotFound
-from milo_billing.usage import reads
+from milo_billing.usage import operations
+from milo_billing.usage.engine import events
+from milo_billing.usage.engine.archive import Archive
+from milo_billing.usage.ports import BlobStore
 from milo_billing.usage.routes.ingest import READ
+from milo_billing.usage.routes.reading import json_answer, parse_continue, parse_day, parse_limit
 from milo_billing.usage.rules import parse_event_id
 from milo_billing.usage.types import EventFilter, EventNotFound
-
-LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
-"""Events of one page: unless the client says so, and at most."""
 
 _KNOWN: Final = frozenset(
     {"namespace", "account", "project", "meter", "from", "to", "resource", "limit", "continue"}
 )
 
 
-def routes(door: Door) -> list[Route]:
+def routes(door: Door, blobs: BlobStore) -> list[Route]:
     """The doors of raw events; both need READ."""
 
     def list_events(request: Request) -> Response:
         query = request.query_params
         if unknown := sorted(set(query) - _KNOWN):
             raise BadRequest(f"{unknown[0]!r} is not one of {', '.join(sorted(_KNOWN))}")
-        limit, after = _limit(query), _after(query)
+        limit, after = parse_limit(query), parse_continue(query)
         first, end, resource = _day(query, "from"), _day(query, "to"), _resource(query)
         with door.open(request, permission=READ) as call:
             wanted = EventFilter(
@@ -47,8 +46,10 @@ def routes(door: Door) -> list[Route]:
                 end=end,
                 resource=resource,
             )
-            page = reads.list_events(call.tx, wanted=wanted, after=after, limit=limit, now=call.now)
-        return _json(page.body())
+            page = operations.list_events(
+                call.tx, wanted=wanted, after=after, limit=limit, blobs=blobs, now=call.now
+            )
+        return json_answer(page.body())
 
     def show_event(request: Request) -> Response:
         text: str = request.path_params["id"]
@@ -56,10 +57,10 @@ def routes(door: Door) -> list[Route]:
         if id is None:
             raise BadRequest(f"id: {text[:100]!r} is neither a UUID nor a ULID; lists of events show the id")
         with door.open(request, permission=READ) as call:
-            found = reads.find_event(call.tx, id=id)
+            found = events.find_event(call.tx, id=id, archive=Archive(blobs))
         if found is None:
             raise EventNotFound(f"there is no stored event {text}; it may wait in quarantine")
-        return _json(found.body())
+        return json_answer(found.body())
 
     return [
         Route("/v1/usage/events", list_events, methods=["GET"]),
@@ -121,29 +122,4 @@ def _resource(query: QueryParams) -> dict[str, str]:
 
 
 def _day(query: Mapping[str, str], name: str) -> date | None:
-    text = query.get(name)
-    try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError as error:
-        raise BadRequest(f"{name}: {text!r} is not a day such as 2026-10-01") from error
-
-
-def _limit(query: Mapping[str, str]) -> int:
-    text = query.get("limit", str(LIMIT_DEFAULT))
-    if not (text.isdecimal() and text.isascii() and len(text) < 20 and 1 <= int(text) <= LIMIT_MAX):
-        raise BadRequest(f"limit: {text!r} is not a whole number from 1 to {LIMIT_MAX}")
-    return int(text)
-
-
-def _after(query: Mapping[str, str]) -> UUID | None:
-    text = query.get("continue")
-    if not text:
-        return None
-    id = parse_event_id(text)
-    if id is None:
-        raise BadRequest(f"continue: {text[:100]!r} is not what a page gave")
-    return id
-
-
-def _json(value: Any) -> Response:
-    return Response(orjson.dumps(value), 200, media_type="application/json")
+    return parse_day(query[name], what=name) if name in query else None

@@ -1,71 +1,48 @@
-"""HTTP doors of usage: events and imports at the gateway, reads at the API.
+"""HTTP doors of usage: imports at the gateway, totals at the API."""
 
-Owns: bodies, content types and answers of the wire contract (kinds.md, "Not resources"). Not: what becomes of an event
-(engine). The two event doors open no transaction: who sends is remembered for two seconds a token.
-"""
-
-import asyncio
 import hashlib
-from collections import OrderedDict
-from collections.abc import Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.controlplane.doors import Call, Door
 from milo_billing.directory import reads as directory
-from milo_billing.infra.clock import monotonic_s, new_uid
+from milo_billing.infra.clock import new_uid
 from milo_billing.kernel.bodies import check_value
-from milo_billing.kernel.errors import BadRequest, Forbidden, NotFound, TooLarge, Unavailable
+from milo_billing.kernel.errors import BadRequest, Forbidden, NotFound, TooLarge
 from milo_billing.kernel.quantity import shown_decimal
 from milo_billing.usage import operations, reads, rules
 from milo_billing.usage.engine import decode, groups
-from milo_billing.usage.engine.decode import Batch
 from milo_billing.usage.engine.groups import Sender
-from milo_billing.usage.engine.pipeline import ACKNOWLEDGEMENT_S_MAX, UsageEngine
+from milo_billing.usage.engine.pipeline import UsageEngine
 from milo_billing.usage.engine.readings import to_us
 from milo_billing.usage.routes.bodies import Room, Visit, read_body
+from milo_billing.usage.routes.gateway import INGEST, EventDoor, acknowledged, event_doors
+from milo_billing.usage.routes.reading import json_answer, parse_body, parse_day
 from milo_billing.usage.types import (
     CHUNK_ROWS_MAX,
     QUANTITY_PLACES_MAX,
-    Acknowledged,
     ChunkResult,
     Grouping,
     Import,
     ImportChunk,
     ImportNotFound,
-    UnreadableEvents,
     UsageTotal,
 )
 
-INGEST: Final = "billing.miloapis.com/usage.ingest"
 ACCEPT_LATE: Final = "billing.miloapis.com/usage.acceptLate"
 READ: Final = "billing.miloapis.com/usage.read"
 
-STRUCTURED: Final = "application/cloudevents+json"
-BATCHED: Final = "application/cloudevents-batch+json"
-JSON: Final = "application/json"
-
-SENDER_REMEMBERED_S: Final = 2.0
-"""How long a revoked token may still send."""
-
-_SENDERS_MAX: Final = 10_000
-_INLINE_BYTES_MAX: Final = 64 * 1024
-"""Smaller bodies are decoded at once: handing them to a thread would take longer."""
 
 _USAGE_ROWS_MAX: Final = 100_000
 CHUNK_NUMBER_MAX: Final = 2**31 - 1
@@ -73,158 +50,39 @@ _GROUPS: Final = frozenset({"project", "meter", "day"})
 _DIMENSION: Final = "dimension:"
 
 
-# -- who sends
+# -- file imports
 
 
-def sender_key(headers: Mapping[str, str]) -> bytes:
-    """What tells senders apart: the token, and whom it speaks for. A hash, so that no token stays in memory."""
-    spoken_for = sorted(
-        f"{name.lower()}: {value}"
-        for name, value in headers.items()
-        if name.lower().startswith("impersonate-")
-    )
-    return hashlib.sha256("\n".join([headers.get("authorization", ""), *spoken_for]).encode()).digest()
-
-
-class _Senders:
-    """Remembers who is behind a token, so that a request costs no transaction. Used on the event loop only."""
-
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        self._known: OrderedDict[bytes, tuple[float, Sender]] = OrderedDict()
-        self._asked: dict[bytes, asyncio.Task[Sender]] = {}
-
-    async def of(self, request: Request) -> Sender:
-        """Who sends this request. Raises Unauthenticated or Forbidden."""
-        key = sender_key(request.headers)
-        known = self._known.get(key)
-        if known is not None and known[0] > monotonic_s():
-            return known[1]
-        if key not in self._asked:  # of many requests with one token, one asks
-            asked = asyncio.create_task(self._identify(key, request))
-            self._asked[key] = asked
-            asked.add_done_callback(lambda _: self._asked.pop(key))
-        return await asyncio.shield(self._asked[key])
-
-    async def _identify(self, key: bytes, request: Request) -> Sender:
-        until_s = monotonic_s() + SENDER_REMEMBERED_S
-        _, reach = await run_in_threadpool(self._door.identify, request, permission=INGEST)
-        sender = Sender(owner_org=rules.sender_organization(reach), reach=reach)
-        self._known[key] = (until_s, sender)
-        while len(self._known) > _SENDERS_MAX:
-            self._known.popitem(last=False)
-        return sender
-
-
-# -- events
-
-
-def routes(door: Door, engine: UsageEngine) -> list[Route]:
-    """The gateway: `POST /v1/usage/events`, `…/events:batchIngest`, and imports with their chunks."""
-    senders = _Senders(door)
+def routes(door: Door, engine: UsageEngine) -> tuple[list[Route], dict[str, EventDoor]]:
+    """The gateway: events, imports with their chunks; and which of them have a `ShortWay`."""
     room = Room()
+    doors = event_doors(door, engine, room)
 
     async def open_import(request: Request) -> Response:
         with room.visit() as visit:
-            wanted = _parse(_ImportBody, await read_body(request, visit))
-        return _json(await run_in_threadpool(_open_import, door, request, wanted))
+            wanted = parse_body(_ImportBody, await _read(request, visit))
+        return json_answer(await run_in_threadpool(_open_import, door, request, wanted))
 
     async def send_chunk(request: Request) -> Response:
         with room.visit() as visit:
-            body = await read_body(request, visit)
-            return _json(_shown_chunk(await _send_chunk(door, engine, request, body)))
+            body = await _read(request, visit)
+            return json_answer(_shown_chunk(await _send_chunk(door, engine, request, body)))
 
     async def complete_import(request: Request) -> Response:
-        return _json(await run_in_threadpool(_complete_import, door, request))
+        return json_answer(await run_in_threadpool(_complete_import, door, request))
 
     one = "/v1/usage/imports/{id}"
-    return [
-        Route("/v1/usage/events", _Ingest(door, engine, senders, room, many=False), methods=["POST"]),
-        Route(
-            "/v1/usage/events:batchIngest", _Ingest(door, engine, senders, room, many=True), methods=["POST"]
-        ),
+    found = [
+        *(Route(path, event_door, methods=["POST"]) for path, event_door in doors.items()),
         Route("/v1/usage/imports", open_import, methods=["POST"]),
         Route(one + "/chunks/{number}", send_chunk, methods=["POST"]),
         Route(one + "/complete", complete_import, methods=["POST"]),
     ]
+    return found, doors
 
 
-@dataclass(frozen=True, slots=True)
-class _Ingest:
-    """One of the two doors of events, as an ASGI application.
-
-    With a hundred events a request, the way to the handler costs more than the handler; so it is kept short.
-    """
-
-    door: Door
-    engine: UsageEngine
-    senders: _Senders
-    room: Room
-    many: bool
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        with self.room.visit() as visit:
-            answer = await _ingest(self.door, self.engine, self.senders, request, visit, many=self.many)
-        await answer(scope, receive, send)
-
-
-async def _ingest(
-    door: Door, engine: UsageEngine, senders: _Senders, request: Request, visit: Visit, *, many: bool
-) -> Response:
-    sender = await senders.of(request)
-    engine.check_room()  # before the body is read: what cannot be taken in need not be held
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    binary = not many and any(name.startswith(b"ce-") for name, _ in request.headers.raw)
-    many = many or content_type == BATCHED
-    if not binary and content_type not in (STRUCTURED, BATCHED, JSON):
-        known = f"{JSON}, {STRUCTURED} or {BATCHED}"
-        return _json(
-            {"code": "UNSUPPORTED_MEDIA_TYPE", "message": f"send {known}, not {content_type!r}"}, 415
-        )
-    body = await read_body(request, visit)
-    headers = dict(request.headers) if binary else {}
-    try:
-        if len(body) <= _INLINE_BYTES_MAX:
-            batch = _decode(body, headers, many=many)
-        else:
-            batch = await run_in_threadpool(_decode, body, headers, many=many)
-    except UnreadableEvents as error:
-        return _json({"code": "MALFORMED_JSON", "message": str(error)}, 400)
-    submitted = groups.Request(batch=batch, sender=sender, received_us=to_us(door.clock.now()))
-    answered = engine.submit(submitted)
-    visit.leave()  # the line counts it from here on
-    answer = await _acknowledged(answered)
-    return _answer(answer, many=many)
-
-
-def _decode(body: bytes, headers: Mapping[str, str], *, many: bool) -> Batch:
-    if headers:
-        return decode.decode_binary(headers, body)
-    return decode.decode_batch(body) if many else decode.decode_event(body)
-
-
-async def _acknowledged(future: "Future[Acknowledged]") -> Acknowledged:
-    try:
-        async with asyncio.timeout(ACKNOWLEDGEMENT_S_MAX):
-            return await asyncio.wrap_future(future)
-    except TimeoutError as error:
-        raise Unavailable(
-            f"not durable within {ACKNOWLEDGEMENT_S_MAX:.0f} s; send the same request again, it counts once"
-        ) from error
-
-
-def _answer(answer: Acknowledged, *, many: bool) -> Response:
-    if not answer.rejected:
-        return _json({"accepted": answer.taken})
-    if not many:
-        (refused,) = answer.rejected
-        return _json({"code": refused.reason, "message": refused.detail}, 400)
-    rejected = [{"id": item.id, "reason": item.reason, "detail": item.detail} for item in answer.rejected]
-    return _json({"accepted": answer.taken, "rejected": rejected}, 207)
-
-
-# -- file imports
+async def _read(request: Request, visit: Visit) -> bytes:
+    return await read_body(dict(request.headers.raw), request.receive, visit)
 
 
 class _ImportBody(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -245,13 +103,6 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True):
 
 class _ChunkBody(msgspec.Struct, forbid_unknown_fields=True):
     events: list[_Row]
-
-
-def _parse(kind: type[Any], body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except decode.UNREADABLE as error:
-        raise BadRequest(f"the body is not what it should be: {error}") from error
 
 
 def _open_import(door: Door, request: Request, wanted: _ImportBody) -> dict[str, Any]:
@@ -290,7 +141,7 @@ def _check_accept_late(door: Door, call: Call, owner_org: int) -> None:
 
 
 async def _send_chunk(door: Door, engine: UsageEngine, request: Request, body: bytes) -> ChunkResult:
-    rows: list[_Row] = _parse(_ChunkBody, body).events
+    rows: list[_Row] = parse_body(_ChunkBody, body).events
     if len(rows) > CHUNK_ROWS_MAX:
         raise TooLarge(f"{len(rows)} rows in one chunk: send at most {CHUNK_ROWS_MAX}")
     number: str = request.path_params["number"]
@@ -305,7 +156,7 @@ async def _send_chunk(door: Door, engine: UsageEngine, request: Request, body: b
     before = await run_in_threadpool(_look_up_chunk, door, request, chunk, rows)
     if isinstance(before, ChunkResult):
         return before
-    await _acknowledged(engine.submit(before))
+    await acknowledged(engine.submit(before))
     after = await run_in_threadpool(_look_up_chunk, door, request, chunk, rows)
     assert isinstance(after, ChunkResult), "it was stored with the chunk's events"
     return after
@@ -387,12 +238,12 @@ def read_routes(door: Door) -> list[Route]:
     def show_usage(request: Request) -> Response:
         grouping = _grouping(request)
         with door.open(request, permission=READ) as call:
-            return _json({"items": _list_usage(call, request, grouping)})
+            return json_answer({"items": _list_usage(call, request, grouping)})
 
     def show_statistics(request: Request) -> Response:
         with door.open(request, permission=READ) as call:
             found = reads.get_statistics(call.tx)
-        return _json({name: getattr(found, name) for name in type(found).__slots__})
+        return json_answer({name: getattr(found, name) for name in type(found).__slots__})
 
     return [
         Route("/v1/usage", show_usage, methods=["GET"]),
@@ -441,10 +292,7 @@ def _days(request: Request, now: datetime) -> tuple[date, date]:
     found: list[date] = []
     for name, default in (("from", today.replace(day=1)), ("to", today + timedelta(days=2))):
         text = request.query_params.get(name)
-        try:
-            found.append(default if text is None else date.fromisoformat(text))
-        except ValueError as error:
-            raise BadRequest(f"{name}: {text!r} is not a day such as 2026-10-01") from error
+        found.append(default if text is None else parse_day(text, what=name))
     return found[0], found[1]
 
 
@@ -493,7 +341,3 @@ def _shown_usage(
         shown |= {"min": str(figures.min or 0), "max": str(figures.max or 0)}
         items.append(shown)
     return items
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(value), status, media_type=JSON)

@@ -23,6 +23,7 @@ from milo_billing.kernel.errors import BadRequest, Forbidden
 from milo_billing.usage import operations, reads
 from milo_billing.usage.engine.readings import parse_time, to_instant
 from milo_billing.usage.routes.ingest import ACCEPT_LATE
+from milo_billing.usage.routes.reading import json_answer, parse_body, parse_continue, parse_limit
 from milo_billing.usage.rules import format_instant, parse_event_id
 from milo_billing.usage.types import (
     EventNotFound,
@@ -38,9 +39,6 @@ LIST: Final = "billing.miloapis.com/quarantinedevents.list"
 GET: Final = "billing.miloapis.com/quarantinedevents.get"
 DISCARD: Final = "billing.miloapis.com/quarantinedevents.discard"
 REPLAY: Final = "billing.miloapis.com/quarantinedevents.replay"
-
-LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
-"""Entries of one page: unless the client says so, and at most."""
 
 SUMMARY_ROWS_MAX: Final = 1_000
 REPLAYS_MAX: Final = 100
@@ -77,18 +75,18 @@ def routes(door: Door) -> list[Route]:
 
     def list_events(request: Request) -> Response:
         query = request.query_params
-        limit, wanted = _limit(query), _filter({name: query.get(name) for name in _FILTERS})
-        after = _uuid(query["continue"], what="continue") if query.get("continue") else None
+        limit, wanted = parse_limit(query), _filter({name: query.get(name) for name in _FILTERS})
+        after = parse_continue(query)
         with door.open(request, permission=LIST) as call:
             found = reads.list_quarantined(call.tx, wanted=wanted, after=after, limit=limit + 1)
         more = {"continue": str(found[limit - 1].id)} if len(found) > limit else {}
-        return _json({"metadata": more, "items": [_shown(entry) for entry in found[:limit]]})
+        return json_answer({"metadata": more, "items": [_shown(entry) for entry in found[:limit]]})
 
     def summarize(request: Request) -> Response:
         query = request.query_params
         wanted = _filter({name: query.get(name) for name in _FILTERS})
         with door.open(request, permission=LIST) as call:
-            return _json({"items": _summary(call, wanted)})
+            return json_answer({"items": _summary(call, wanted)})
 
     def show_event(request: Request) -> Response:
         id = _uuid(request.path_params["id"], what="id")
@@ -96,25 +94,25 @@ def routes(door: Door) -> list[Route]:
             found = reads.find_quarantined(call.tx, id=id)
         if found is None:
             raise EventNotFound(f"no event {id} is quarantined")
-        return _json(_shown_original(found))
+        return json_answer(_shown_original(found))
 
     def show_replays(request: Request) -> Response:
         with door.open(request, permission=LIST) as call:
             found = reads.list_replays(call.tx, limit=REPLAYS_MAX)
-        return _json({"items": [_shown_replay(replay) for replay in found]})
+        return json_answer({"items": [_shown_replay(replay) for replay in found]})
 
     def show_replay(request: Request) -> Response:
         id = _uuid(request.path_params["id"], what="id", error=ReplayNotFound)
         with door.open(request, permission=LIST) as call:
-            return _json(_shown_replay(operations.get_replay(call.tx, id=id)))
+            return json_answer(_shown_replay(operations.get_replay(call.tx, id=id)))
 
     async def discard(request: Request) -> Response:
-        asked = _parse(_Discard, await read_body(request, bytes_max=BODY_BYTES_MAX))
-        return _json(await run_in_threadpool(lambda: repeated(lambda: _discard(door, request, asked))))
+        asked = parse_body(_Discard, await read_body(request, bytes_max=BODY_BYTES_MAX))
+        return json_answer(await run_in_threadpool(lambda: repeated(lambda: _discard(door, request, asked))))
 
     async def replay(request: Request) -> Response:
-        asked = _parse(_Replay, await read_body(request, bytes_max=BODY_BYTES_MAX))
-        return _json(await run_in_threadpool(_open_replay, door, request, asked))
+        asked = parse_body(_Replay, await read_body(request, bytes_max=BODY_BYTES_MAX))
+        return json_answer(await run_in_threadpool(_open_replay, door, request, asked))
 
     base = "/v1/usage/quarantine"
     return [
@@ -190,13 +188,6 @@ def _check_accept_late(door: Door, call: Call) -> None:
 # -- what is asked
 
 
-def _parse(kind: type[Any], body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not what it should be: {error}") from error
-
-
 def _read_filter(asked: _Filter) -> QuarantineFilter:
     values = (asked.reason, asked.meter, asked.project, asked.from_, asked.to)
     return _filter(dict(zip(_FILTERS, values, strict=True)))
@@ -225,13 +216,6 @@ def _instant(text: str | None, *, what: str) -> datetime | None:
             f"{what}: {text!r} is no time such as 2026-10-01T00:00:00Z, nor a day such as 2026-10-01"
         )
     return to_instant(us)
-
-
-def _limit(query: Mapping[str, str]) -> int:
-    text = query.get("limit", str(LIMIT_DEFAULT))
-    if not (text.isdecimal() and text.isascii() and len(text) < 20 and 1 <= int(text) <= LIMIT_MAX):
-        raise BadRequest(f"limit: {text!r} is not a whole number from 1 to {LIMIT_MAX}")
-    return int(text)
 
 
 def _uuid(text: str, *, what: str, error: type[Exception] = BadRequest) -> UUID:
@@ -305,7 +289,3 @@ def _shown_replay(replay: Replay) -> dict[str, Any]:
         "updatedAt": format_instant(replay.updated_at),
         "finishedAt": None if replay.finished_at is None else format_instant(replay.finished_at),
     }
-
-
-def _json(value: object) -> Response:
-    return Response(orjson.dumps(value), 200, media_type="application/json")

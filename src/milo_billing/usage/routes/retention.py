@@ -1,14 +1,16 @@
 """What happens to usage after it was taken: voids, changes of invoiced periods, the archive. At the API.
 
-`POST /v1/usage/events/{id}/void`, `GET /v1/usage/changes`, `GET /v1/usage/archive`, `POST …/archive:run`,
-`POST …/archive/{day}:verify`. Voids and the archive are the provider's: nobody writes his own bill.
+`POST /v1/usage/events/{id}/void`, `POST …/events:void`, `GET /v1/usage/changes`, `GET /v1/usage/archive`,
+`POST …/archive:run`, `POST …/archive/{day}:verify`. Voids and the archive are the provider's: nobody writes his own
+bill.
 """
 
-from datetime import date
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Final, cast, get_args
+from uuid import UUID
 
 import msgspec
-import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,7 +28,9 @@ from milo_billing.kernel.periods import billing_month, local_day, parse_month
 from milo_billing.usage import operations, reads
 from milo_billing.usage.engine import sealing
 from milo_billing.usage.engine.archive import Archive, Archivist
+from milo_billing.usage.engine.identifiers import is_native
 from milo_billing.usage.routes.ingest import READ
+from milo_billing.usage.routes.reading import json_answer, parse_body, parse_day
 from milo_billing.usage.rules import format_instant, parse_event_id
 from milo_billing.usage.types import ChangeCause, DayReport, EventNotFound, RowKey, UsageChange, Void
 
@@ -44,6 +48,13 @@ class _Void(msgspec.Struct, forbid_unknown_fields=True):
     reason: str
 
 
+class _VoidSent(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+    reason: str
+    source: str | None = None
+    organization: str | None = None
+
+
 class _Run(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     until: str | None = None
     dry_run: bool = False
@@ -53,40 +64,48 @@ def routes(door: Door, archive: Archive, archivist: Archivist) -> list[Route]:
     """The doors of voids, changes and the archive, for the API."""
 
     async def void(request: Request) -> Response:
-        asked = _parse(_Void, await read_body(request, bytes_max=BODY_BYTES_MAX))
-        return _json(
+        asked = parse_body(_Void, await read_body(request, bytes_max=BODY_BYTES_MAX))
+        return json_answer(
             await run_in_threadpool(lambda: repeated(lambda: _void(door, archive, request, asked.reason)))
+        )
+
+    async def void_sent(request: Request) -> Response:
+        asked = parse_body(_VoidSent, await read_body(request, bytes_max=BODY_BYTES_MAX))
+        return json_answer(
+            await run_in_threadpool(lambda: repeated(lambda: _void_sent(door, archive, request, asked)))
         )
 
     def list_changes(request: Request) -> Response:
         with door.open(request, permission=READ) as call:
-            return _json({"items": _changes(call, request)})
+            return json_answer({"items": _changes(call, request)})
 
     def list_days(request: Request) -> Response:
         query = request.query_params
-        first, end = _day(query.get("from", "0001-01-01")), _day(query.get("to", "9999-12-31"))
+        first = parse_day(query.get("from", "0001-01-01"), what="from")
+        end = parse_day(query.get("to", "9999-12-31"), what="to")
         with door.open(request, permission=ARCHIVE) as call:
             _check_staff(call, ARCHIVE)
-            return _json(
+            return json_answer(
                 {"items": [_shown_day(day) for day in sealing.list_days(call.tx, first=first, end=end)]}
             )
 
     async def run(request: Request) -> Response:
-        asked = _parse(_Run, await read_body(request, bytes_max=BODY_BYTES_MAX))
-        return _json(await run_in_threadpool(_run, door, archivist, request, asked))
+        asked = parse_body(_Run, await read_body(request, bytes_max=BODY_BYTES_MAX) or b"{}")
+        return json_answer(await run_in_threadpool(_run, door, archivist, request, asked))
 
     def verify(request: Request) -> Response:
-        day = _day(request.path_params["day"])
+        day = parse_day(request.path_params["day"], what="day")
         with door.open(request, permission=ARCHIVE) as call:
             _check_staff(call, ARCHIVE)
             archived = sealing.find_archived(call.tx, day=day)
             if archived is None:
                 raise NotFound(f"no file of the archive is of {day}")
-            return _json({"day": str(day), "problem": archive.verify(call.tx, archived)})
+            return json_answer({"day": str(day), "problem": archive.verify(call.tx, archived)})
 
     base = "/v1/usage/archive"
     return [
         Route("/v1/usage/events/{id}/void", void, methods=["POST"]),
+        Route("/v1/usage/events:void", void_sent, methods=["POST"]),
         Route("/v1/usage/changes", list_changes, methods=["GET"]),
         Route(base, list_days, methods=["GET"]),
         Route(f"{base}:run", run, methods=["POST"]),
@@ -102,26 +121,52 @@ def _void(door: Door, archive: Archive, request: Request, reason: str) -> dict[s
     id = parse_event_id(text)
     if id is None:
         raise EventNotFound(
-            f"{text[:100]!r} is neither a ULID nor a UUID; other ids are voided by the id they are stored under"
+            f"{text[:100]!r} is neither a ULID nor a UUID: POST /v1/usage/events:void takes others, with their source"
         )
-    reason = reason.strip()
-    if not 1 <= len(reason) <= REASON_CHARACTERS_MAX:
+    with _voiding(door, request, reason) as call:
+        return _voided(call, archive, id, reason.strip())
+
+
+def _void_sent(door: Door, archive: Archive, request: Request, asked: _VoidSent) -> dict[str, Any]:
+    """By what the sender knows: an id that is a ULID or UUIDv7 alone, any other with its source."""
+    with _voiding(door, request, asked.reason) as call:
+        if is_native(asked.id):
+            id = parse_event_id(asked.id)
+            assert id is not None, "a ULID or a UUIDv7 is one of both"
+        elif asked.source is None:
+            raise BadRequest(
+                f"source: {asked.id[:100]!r} is neither a ULID nor a UUIDv7, so its source is needed"
+            )
+        else:
+            id = operations.find_sent(
+                call.tx, source=asked.source, id=asked.id, organization=asked.organization
+            )
+        return _voided(call, archive, id, asked.reason.strip())
+
+
+@contextmanager
+def _voiding(door: Door, request: Request, reason: str) -> Generator[Call]:
+    if not 1 <= len(reason.strip()) <= REASON_CHARACTERS_MAX:
         raise BadRequest(
             f"reason: say in 1 to {REASON_CHARACTERS_MAX} characters why the event does not count"
         )
     with door.open(request, permission=VOID) as call:
         _check_staff(call, VOID)
-        voided = operations.void_event(
-            call.tx,
-            id=id,
-            reason=reason,
-            archive=archive,
-            identity=call.identity,
-            audit_id=call.audit_id,
-            now=call.now,
-        )
-        if isinstance(voided, Void):
-            return _shown_void(call, voided)
+        yield call
+
+
+def _voided(call: Call, archive: Archive, id: UUID, reason: str) -> dict[str, Any]:
+    voided = operations.void_event(
+        call.tx,
+        id=id,
+        reason=reason,
+        archive=archive,
+        identity=call.identity,
+        audit_id=call.audit_id,
+        now=call.now,
+    )
+    if isinstance(voided, Void):
+        return _shown_void(call, voided)
     return {
         "id": str(id),
         "state": "discarded",
@@ -132,7 +177,7 @@ def _void(door: Door, archive: Archive, request: Request, reason: str) -> dict[s
 
 
 def _run(door: Door, archivist: Archivist, request: Request, asked: _Run) -> dict[str, Any]:
-    until = None if asked.until is None else _day(asked.until)
+    until = None if asked.until is None else parse_day(asked.until, what="until")
     with door.open(request, permission=ARCHIVE) as call:
         _check_staff(call, ARCHIVE)
         due = archivist.list_due(now=call.now, until=until)
@@ -178,20 +223,6 @@ def _changes(call: Call, request: Request) -> list[dict[str, Any]]:
     )
     names = _Names(call, [change.key for change in found])
     return [{**names.shown(change.key), **_shown_change(change)} for change in found]
-
-
-def _parse(kind: type[Any], body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not what it should be: {error}") from error
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise BadRequest(f"{text[:100]!r} is not a day such as 2026-10-01") from error
 
 
 # -- what is shown
@@ -259,7 +290,3 @@ def _shown_day(report: DayReport) -> dict[str, Any]:
             "expiredAt": None if file.expired_at is None else format_instant(file.expired_at),
         }
     return shown
-
-
-def _json(value: object) -> Response:
-    return Response(orjson.dumps(value), 200, media_type="application/json")
