@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from psycopg import errors
 
+from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.commitments import jobs
 from milo_billing.commitments.resources.commitments import CommitmentKind
 from milo_billing.commitments.types import UnableToAccept
@@ -141,6 +142,19 @@ def test_protected_resources_stay_until_the_end(ground: Ground) -> None:
     ground.world.delete(Project, "web")
 
 
+def test_the_account_of_a_promise_stays_and_an_offer_outlives_its_account(ground: Ground) -> None:
+    ground.promise(minimumSpends=[minimum("1", "Term")])
+    with pytest.raises(Conflict, match="protects it during its term"):
+        ground.world.delete(BillingAccount, "main", namespace=ACME)
+    ground.world.account("other")
+    ground.offer("late", billingAccountRef={"name": "other"}, minimumSpends=[minimum("1", "Term")])
+    ground.world.delete(BillingAccount, "other", namespace=ACME)
+    look(ground, datetime(2026, 11, 20, tzinfo=UTC))
+    with pytest.raises(UnableToAccept, match="archived or gone"):
+        ground.accept("late")
+    ground.world.delete(CommitmentKind, "late", namespace=ACME)
+
+
 def test_ending_it_early_owes_the_minimum_of_the_days_until_then(ground: Ground) -> None:
     ground.promise(minimumSpends=[minimum("300", "Monthly")])
     ground.world.clock.instant = datetime(2026, 11, 11, 9, tzinfo=UTC)
@@ -167,6 +181,8 @@ def test_a_renewal_that_is_taken_back_ends_with_the_running_term(ground: Ground)
         ({}, "spec: Required value: a commitment has minimumSpends"),
         ({"startsOn": "2026-02-30", "prepayment": {"amount": "1"}}, "is not a date of the calendar"),
         ({"minimumSpends": [minimum("1", "Term", currencyCode="EUR")]}, 'billing account "main" is in USD'),
+        ({"startsOn": "9999-12-31", "prepayment": {"amount": "1"}}, "must lie in the years 2000 to 2200"),
+        ({"prepayment": {"amount": "0"}}, "spec.prepayment.amount: Invalid value"),
         ({"minimumSpends": [minimum("0", "Term")]}, "spec.minimumSpends[0].amount"),
         ({"skuDiscounts": [{"percentage": "101"}]}, "must be above 0 and at most 100"),
         (

@@ -21,6 +21,7 @@ from tests.db.commitments.ground import Ground, gpu_only
         ({"percentage": "5", "currencyCode": "USD"}, "only an amount has a currency"),
         ({"percentage": "5", "scope": "Invoice", "skuSelectors": gpu_only()}, "acts on every line"),
         ({"percentage": "5", "endsOn": "2026-10-31"}, "is before startsOn"),
+        ({"percentage": "5", "startsOn": "0001-01-01"}, "must lie in the years 2000 to 2200"),
         ({"percentage": "5", "skuSelectors": [{"cel": "1"}]}, "must say true or false"),
     ],
 )

@@ -80,6 +80,7 @@ def test_a_term_that_was_ended_early_owes_its_part_of_the_minimum() -> None:
         (1000, 1100, "1.5", (0, 100, 50)),
         (1000, 1001, "1.5", (0, 1, 1)),  # half a unit, away from zero
         (1000, 1100, "0.5", (0, 100, -50)),
+        (1000, 1100, "0", (0, 100, -100)),  # what lies over is free
         (0, 0, "2", (0, 0, 0)),
     ],
 )

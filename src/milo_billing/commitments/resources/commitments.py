@@ -258,10 +258,12 @@ class CommitmentKind(Kind[CommitmentSpec, CommitmentStatus]):
     ) -> CommitmentFacts:
         """The day in the account's zone, where the commitment ends, and how its ended intervals stood."""
         account = _account(tx, object)
-        if account is None:
+        if account is None and old is None:
             raise Invalid(
                 [wording.missing("spec.billingAccountRef.name", object.spec.billing_account_ref.name)]
             )
+        if account is None:  # an offer that nobody accepted outlives its account, and can still be taken back
+            return CommitmentFacts(now.date(), _ends_on(object, old, today=now.date()), ())
         today = local_day(now, zone=account.time_zone)
         shortfalls = tuple(
             standing.EndedInterval(*row[:3], *row[4:], currency=account.currency)
@@ -315,7 +317,8 @@ class CommitmentKind(Kind[CommitmentSpec, CommitmentStatus]):
             store.delete_commitment(tx, uid=object.uid)
             return
         account = _account(tx, object)
-        assert account is not None, "gather has looked it up"
+        if account is None:
+            return
         spec, status = object.spec, object.status
         ends_on = None if status.ends_on is None else date.fromisoformat(status.ends_on)
         promise = _promise(spec, ends_on=ends_on)
@@ -337,16 +340,14 @@ class CommitmentKind(Kind[CommitmentSpec, CommitmentStatus]):
             body=body_of(spec),
         )
         if status.acceptance is not None:
-            _protect(tx, object, now=now)
+            _protect(tx, object, account, now=now)
 
 
-def _protect(tx: Tx, object: CommitmentObject, *, now: datetime) -> None:
-    """Hold the resources while the commitment has not ended; afterwards let them go."""
+def _protect(tx: Tx, object: CommitmentObject, account: Account, *, now: datetime) -> None:
+    """Hold the account and the resources while the commitment has not ended; afterwards let them go."""
     reason = f"commitment {object.uid} protects it during its term"
-    for resource in object.spec.resources:
-        uid = _find_resource(tx, object, resource)
-        if uid is None:
-            continue
+    found = (_find_resource(tx, object, resource) for resource in object.spec.resources)
+    for uid in (account.uid, *(uid for uid in found if uid is not None)):
         if object.status.phase in ("Pending", "Active"):
             hold(tx, uid=uid, slice=SLICE, reason=reason, at=now)
         else:

@@ -3,21 +3,28 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
+from typing import Final
 
 from milo_billing.commitments.rules import specificity, wording
 from milo_billing.commitments.rules.intervals import add_months
 from milo_billing.commitments.types import Commitment, DaySpan, Discount, Promise
 from milo_billing.kernel.errors import FieldError
 
+YEARS: Final = (2000, 2200)
+"""In which promises and discounts begin and end: terms that are added to a date stay within the calendar."""
+
 
 def date_errors(field: str, text: str | None) -> Iterator[FieldError]:
-    """A date that the calendar does not have; None is no date."""
+    """A date that the calendar does not have, or that no promise of ours is about; None is no date."""
     if text is None:
         return
     try:
-        date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         yield wording.invalid(field, text, "is not a date of the calendar")
+        return
+    if not YEARS[0] <= day.year <= YEARS[1]:
+        yield wording.invalid(field, text, f"must lie in the years {YEARS[0]} to {YEARS[1]}")
 
 
 def promise_errors(promise: Promise, *, resources: int) -> Iterator[FieldError]:
@@ -36,6 +43,8 @@ def promise_errors(promise: Promise, *, resources: int) -> Iterator[FieldError]:
             yield wording.invalid(
                 f"spec.minimumSpends[{index}].amount", f"{minimum.amount}", "must be above 0"
             )
+    if promise.prepayment is not None and not promise.prepayment:
+        yield wording.invalid("spec.prepayment.amount", f"{promise.prepayment}", "must be above 0")
     if promise.overage_factor is not None and len(promise.minimums) != 1:
         message = "overage is what lies over the minimum: give exactly one minimum spend, or none of this"
         yield wording.forbidden("spec.overageFactor", message)

@@ -41,7 +41,7 @@ def settle_interval(*, minimum_minor: int, spent_minor: int, factor: Decimal | N
     is carried over to another interval.
     """
     over_minor = max(spent_minor - minimum_minor, 0)
-    numerator, denominator = ((factor or Decimal(1)) - 1).as_integer_ratio()
+    numerator, denominator = ((Decimal(1) if factor is None else factor) - 1).as_integer_ratio()
     return Settlement(
         minimum_minor=minimum_minor,
         spent_minor=spent_minor,
