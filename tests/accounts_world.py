@@ -15,6 +15,7 @@ from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.resources.payment_methods import PaymentMethod, PaymentMethodClass
 from milo_billing.accounts.types import Rebinding
 from milo_billing.catalog.resources import kinds as catalog
+from milo_billing.commitments.resources import kinds as commitments
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.identity import EVERYWHERE, Authorizer, Identity, Reach
@@ -234,6 +235,7 @@ def make_world(
         PaymentMethod(),
         *(kind() for kind in catalog.KINDS),
         *(kind() for kind in usage.KINDS),
+        *(kind() for kind in commitments.KINDS),
     )
     engine = Engine(
         registry=Registry(kinds),

@@ -19,9 +19,11 @@ create schema ledger;
 create schema catalog;
 create schema accounts;
 create schema usage;
+create schema commitments;
 create schema invoicing;
 
-grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, usage, invoicing
+grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, usage, commitments,
+    invoicing
     to milo_app, milo_job, milo_ingest;
 
 -- ---------------------------------------------------------------------------------------------------- infra
@@ -1134,6 +1136,94 @@ alter table usage.tallies owner to milo_ingest;
 alter table usage.imports owner to milo_ingest;
 alter table usage.import_chunks owner to milo_ingest;
 
+-- --------------------------------------------------------------------------------------------- commitments
+
+-- What accounts have promised, as it was declared. What an interval lacks is computed from usage, never stored here.
+-- `ends_on` is the first day after the last term; null goes on until somebody ends it.
+create table commitments.commitments (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    account integer not null references accounts.accounts (number),
+    currency text not null,
+    starts_on date not null,
+    ends_on date check (ends_on >= starts_on),
+    accepted_at timestamptz,
+    covers_all boolean not null,    -- it is about every Sku
+    stacks boolean not null,        -- it bears another one beside it
+    body jsonb not null,
+    unique (namespace, name),
+    -- the rules also refuse what shares only some Skus; this much the database knows by itself
+    exclude using gist (account with =, daterange(starts_on, ends_on) with &&)
+        where (accepted_at is not null and covers_all and not stacks)
+);
+create index commitments_by_account on commitments.commitments (account);
+
+-- What was accepted stays as it was accepted, but for its end.
+create function commitments.guard_accepted() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if old.accepted_at is null then
+        return case tg_op when 'DELETE' then old else new end;
+    end if;
+    if tg_op = 'DELETE' then
+        raise exception 'commitment % was accepted and is never deleted', old.name using errcode = 'restrict_violation';
+    end if;
+    if (new.account, new.currency, new.starts_on, new.accepted_at, new.covers_all, new.stacks, new.owner_org,
+        new.body - 'renewalPolicy')
+       is distinct from (old.account, old.currency, old.starts_on, old.accepted_at, old.covers_all, old.stacks,
+                         old.owner_org, old.body - 'renewalPolicy') then
+        raise exception 'commitment % was accepted: only its end can change', old.name
+            using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger commitments_guard before update or delete on commitments.commitments
+    for each row execute function commitments.guard_accepted();
+
+-- How ended intervals stood when a worker last looked: what conditions say is read here. One row an interval of a
+-- minimum (by its position), so that one shortfall is known of it however often it is looked at.
+create table commitments.intervals (
+    commitment uuid not null references commitments.commitments (uid),
+    minimum integer not null check (minimum >= 0),
+    starts_on date not null,
+    ends_on date not null check (starts_on < ends_on),
+    owner_org bigint not null,
+    minimum_minor bigint not null,
+    spent_minor bigint not null,
+    shortfall_minor bigint not null check (shortfall_minor >= 0),
+    assessed_at timestamptz not null,
+    primary key (commitment, minimum, starts_on),
+    check (shortfall_minor = greatest(minimum_minor - spent_minor, 0)),
+    exclude using gist (commitment with =, minimum with =, daterange(starts_on, ends_on) with &&)
+);
+
+create table commitments.discounts (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    account integer not null references accounts.accounts (number),
+    starts_on date not null,
+    ends_on date check (ends_on >= starts_on),
+    body jsonb not null,
+    unique (namespace, name),
+    check ((body ? 'percentage') <> (body ? 'amount'))
+);
+create index discounts_by_account on commitments.discounts (account);
+
+alter table commitments.commitments enable row level security;
+create policy reach on commitments.commitments to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+alter table commitments.intervals enable row level security;
+create policy reach on commitments.intervals to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+alter table commitments.discounts enable row level security;
+create policy reach on commitments.discounts to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+grant select, insert, update, delete on commitments.commitments, commitments.discounts to milo_app, milo_job;
+grant select, insert, update on commitments.intervals to milo_app, milo_job;
+
 -- ---------------------------------------------------------------------------------------------- invoicing
 -- Who issues: what IssuerProfile objects say now, and every version that an invoice was issued under.
 
@@ -1219,7 +1309,8 @@ create table invoicing.line_parts (
     line integer not null,
     part integer not null check (part > 0),
     owner_org bigint not null,
-    kind text not null check (kind in ('Usage', 'Package', 'Percentage', 'FlatFee', 'Maximum', 'Minimum')),
+    kind text not null check (kind in (
+        'Usage', 'Package', 'Percentage', 'FlatFee', 'Discount', 'Maximum', 'Minimum')),
     tier integer,
     quantity numeric,
     unit_price numeric,

@@ -103,6 +103,49 @@ EXAMPLES: dict[str, Example] = {
         broken_field="spec.quantity",
         permanent=True,
     ),
+    "commitments": Example(
+        manifest=manifest(
+            BILLING,
+            "Commitment",
+            "yearly",
+            {
+                "billingAccountRef": {"name": "main"},
+                "startsOn": "2030-01-01",
+                "termMonths": 12,
+                "minimumSpends": [{"amount": "1000", "currencyCode": "USD", "interval": "Monthly"}],
+                "skuDiscounts": [
+                    {
+                        "percentage": "10",
+                        "skuSelectors": [{"matchLabels": [{"key": "family", "op": "In", "values": ["gpu"]}]}],
+                    }
+                ],
+            },
+            namespace=ACME,
+        ),
+        needs=(ORGANIZATION, ACCOUNT),
+        change={"spec": {"termMonths": 24}},
+        broken={"spec": {"minimumSpends": [{"amount": "1000", "currencyCode": "EUR", "interval": "Term"}]}},
+        broken_field="spec.minimumSpends[0].currencyCode",
+    ),
+    "discounts": Example(
+        manifest=manifest(
+            BILLING,
+            "Discount",
+            "launch",
+            {
+                "billingAccountRef": {"name": "main"},
+                "scope": "Line",
+                "percentage": "5",
+                "skuSelectors": [{"cel": "meter.startsWith('api.example.com/')"}],
+                "startsOn": "2030-01-01",
+            },
+            namespace=ACME,
+        ),
+        needs=(ORGANIZATION, ACCOUNT),
+        change={"spec": {"endsOn": "2031-01-01"}},
+        broken={"spec": {"percentage": "101"}},
+        broken_field="spec.percentage",
+    ),
     "organizations": Example(
         manifest=ORGANIZATION,
         needs=(),

@@ -123,6 +123,18 @@ SPOILED: dict[str, tuple[str, str, str, str]] = {
         '"unitPrice": "0.40"',
         '"unitPrice": "9"',
     ),
+    "a commitment ends another day": (
+        "update commitments.commitments set ends_on = '2031-06-01'",
+        "commitments.commitments",
+        '"until":',
+        '"until": "2031-06-01"',
+    ),
+    "a discount is another one": (
+        "update commitments.discounts set body = jsonb_set(body, '{percentage}', '\"50\"')",
+        "commitments.discounts",
+        '"percentage": "5"',
+        '"percentage": "50"',
+    ),
     "a role grants everything": (
         "update access.roles set permissions = '{*}' where name = 'auditor'",
         "access.roles",
@@ -164,7 +176,7 @@ def test_what_the_engine_wrote_is_what_the_objects_say_and_what_was_spoiled_is_n
 ):
     compared = compare_everything(clean_database)
     assert compared.differences == ()
-    assert (compared.objects, compared.kinds) == (19, len(busy.registry.kinds))
+    assert (compared.objects, compared.kinds) == (21, len(busy.registry.kinds))
     for what, (statement, projection, expected, found) in SPOILED.items():
         with superuser_tx.transaction(force_rollback=True):
             superuser_tx.execute("set local session_replication_role = replica")  # past the triggers

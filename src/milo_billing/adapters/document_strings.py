@@ -40,6 +40,7 @@ class Strings:
     flat_charge: str
     maximum: str
     minimum: str
+    discount: str
     subtotal: str
     total: str
     amount_due: str
@@ -88,6 +89,7 @@ _EN = Strings(
     flat_charge="Flat charge",
     maximum="Reduction to the maximum charge",
     minimum="Increase to the minimum charge",
+    discount="Discount",
     subtotal="Subtotal",
     total="Total",
     amount_due="Amount due",
@@ -136,6 +138,7 @@ _DE = Strings(
     flat_charge="Pauschale",
     maximum="Minderung auf den Höchstbetrag",
     minimum="Aufstockung auf den Mindestbetrag",
+    discount="Rabatt",
     subtotal="Zwischensumme",
     total="Gesamtbetrag",
     amount_due="Zu zahlen",
@@ -184,6 +187,7 @@ _FR = Strings(
     flat_charge="Forfait",
     maximum="Réduction au montant maximal",
     minimum="Complément au montant minimal",
+    discount="Remise",
     subtotal="Sous-total",
     total="Total",
     amount_due="Montant à payer",
@@ -232,6 +236,7 @@ _JA = Strings(
     flat_charge="定額料金",
     maximum="上限額による減額",
     minimum="最低額までの加算",
+    discount="割引",
     subtotal="小計",
     total="合計",
     amount_due="ご請求金額",

@@ -177,6 +177,8 @@ def _part_name(part: Part, currency: str, formats: Formats) -> str:
             return words.percentage.format(percent=percent, amount=formats.money(base.minor, currency))
         case "FlatFee":
             return words.flat_charge if part.tier is None else words.flat_fee.format(tier=part.tier)
+        case "Discount":
+            return words.discount
         case "Maximum":
             return words.maximum
         case "Minimum":

@@ -10,6 +10,7 @@ from milo_billing.access import reads as access
 from milo_billing.accounts import operations as accounts
 from milo_billing.app.wiring import build_registry
 from milo_billing.catalog import reads as catalog
+from milo_billing.commitments import reads as commitments
 from milo_billing.controlplane.kinds import Registry
 from milo_billing.controlplane.projections import ProjectionDifference, compare_fields, count_objects
 from milo_billing.directory import reads as directory
@@ -23,6 +24,7 @@ _SLICES: Final[tuple[Callable[[Tx], tuple[ProjectionDifference, ...]], ...]] = (
     accounts.compare_projections,
     catalog.compare_projections,
     usage.compare_projections,
+    commitments.compare_projections,
     invoicing.compare_projections,
 )
 

@@ -26,6 +26,9 @@ from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
 from milo_billing.catalog.resources import kinds as catalog_resources
+from milo_billing.commitments import jobs as commitments_jobs
+from milo_billing.commitments import routes as commitments_routes
+from milo_billing.commitments.resources import kinds as commitments_resources
 from milo_billing.controlplane import openapi
 from milo_billing.controlplane.api import ResourceApi
 from milo_billing.controlplane.bulk_door import BulkDoor
@@ -85,6 +88,7 @@ def build_registry(
         accounts_resources,
         catalog_resources,
         usage_resources,
+        commitments_resources,
         invoicing_resources,
     )
     configured: dict[type[AnyKind], AnyKind] = {
@@ -160,6 +164,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *usage_routes.read_routes(door),
         *quarantine_routes.routes(door),
         *event_routes.routes(door, blobs),
+        *commitments_routes.routes(door),
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
         *BulkDoor(engine, door, threads).routes(),
@@ -236,6 +241,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
     return (
         Task(COLLECT, collect),
         Periodic(Task("controlplane.prune_changes", prune), cron="23 * * * *"),
+        *commitments_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
         *usage_jobs.tasks(
             database=runtime.databases.job,
             ingest=runtime.databases.ingest,

@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 it did not work (said on standard error: what, where, what
 from cyclopts import App
 
 from milo_billing.cli import billing, objects, places, price_lists, retention
+from milo_billing.cli.commitments import commitment
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.usage import usage
 
@@ -20,6 +21,7 @@ app = App(
 objects.mount(app)
 retention.mount(usage)
 app.command(usage)
+app.command(commitment)
 app.command(invoices)
 price_lists.mount(app)
 billing.mount(app)

@@ -368,6 +368,144 @@ class BillingAccountBinding(TypedDict):
     status: NotRequired[BillingAccountBindingStatus]
 
 
+class MatchLabel(TypedDict):
+    """One demand on a label of a Sku, as in Kubernetes."""
+
+    key: str
+    op: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: NotRequired[list[str]]
+
+
+class SkuSelector(TypedDict):
+    """Skus that meet every demand and for which the expression is true; with neither, every Sku."""
+
+    matchLabels: NotRequired[list[MatchLabel]]
+    cel: NotRequired[str]
+
+
+class CommitmentSpecMinimumSpend(TypedDict):
+    """What is spent at least in each interval, after discounts, before tax and credits."""
+
+    amount: str
+    currencyCode: str
+    interval: Literal["Monthly", "Quarterly", "Yearly", "Term"]
+    skuSelectors: NotRequired[list[SkuSelector]]
+
+
+class CommitmentSpecSkuDiscount(TypedDict):
+    """A percentage off; exactly one of a commitment applies to a Sku."""
+
+    percentage: str
+    skuSelectors: NotRequired[list[SkuSelector]]
+    priority: NotRequired[int]
+
+
+class CommitmentSpecPrepayment(TypedDict):
+    """What is paid at the start of each term and goes down with what is charged; the rest is lost at its
+    end."""
+
+    amount: str
+
+
+class CommitmentSpecResource(TypedDict):
+    """An object of the same organization that cannot be deleted before the term has ended."""
+
+    type: str
+    name: str
+
+
+class CommitmentSpecViolationPolicy(TypedDict):
+    """What happens when an interval ends below its minimum."""
+
+    type: NotRequired[Literal["TrueUp", "NotifyOnly", "GracePeriod"]]
+    days: NotRequired[int]
+
+
+class CommitmentSpec(TypedDict):
+    """What is promised. Immutable once accepted, but for the renewal."""
+
+    billingAccountRef: BillingAccountRef
+    startsOn: str
+    termMonths: int
+    minimumSpends: NotRequired[list[CommitmentSpecMinimumSpend]]
+    skuDiscounts: NotRequired[list[CommitmentSpecSkuDiscount]]
+    stacking: NotRequired[Literal["Refuse", "Best"]]
+    prepayment: NotRequired[CommitmentSpecPrepayment]
+    overageFactor: NotRequired[str]
+    resources: NotRequired[list[CommitmentSpecResource]]
+    violationPolicy: NotRequired[CommitmentSpecViolationPolicy]
+    renewalPolicy: NotRequired[Literal["None", "Restart"]]
+    taxCategory: NotRequired[str]
+
+
+class CommitmentStatusAcceptance(TypedDict):
+    """Who accepted, and when."""
+
+    acceptedBy: str
+    acceptedAt: str
+
+
+class CommitmentStatusTermination(TypedDict):
+    """Who ended the commitment before its time, when and why."""
+
+    terminatedBy: str
+    terminatedAt: str
+    reason: str
+
+
+class CommitmentStatus(TypedDict):
+    """What is true of a commitment. Progress is live: at …/commitments/<name>/summary."""
+
+    phase: NotRequired[Literal["Pending", "Active", "Fulfilled", "Expired", "Terminated"]]
+    acceptance: NotRequired[CommitmentStatusAcceptance]
+    termination: NotRequired[CommitmentStatusTermination]
+    endsOn: NotRequired[str]
+    conditions: NotRequired[list[Condition]]
+    observedGeneration: NotRequired[int]
+
+
+class Commitment(TypedDict):
+    """What an account has promised: minimum spends, the discounts for it, prepaid money."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: CommitmentSpec
+    status: NotRequired[CommitmentStatus]
+
+
+class DiscountSpec(TypedDict):
+    """What is taken off. Immutable but for endsOn and displayName."""
+
+    billingAccountRef: BillingAccountRef
+    displayName: NotRequired[str]
+    scope: NotRequired[Literal["Line", "Invoice"]]
+    percentage: NotRequired[str]
+    amount: NotRequired[str]
+    currencyCode: NotRequired[str]
+    skuSelectors: NotRequired[list[SkuSelector]]
+    startsOn: str
+    endsOn: NotRequired[str]
+    uses: NotRequired[int]
+
+
+class DiscountStatus(TypedDict):
+    """What is true of a discount."""
+
+    observedGeneration: NotRequired[int]
+    conditions: NotRequired[list[Condition]]
+
+
+class Discount(TypedDict):
+    """A percentage or an amount off the lines of an account, or off its whole invoice."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: DiscountSpec
+    status: NotRequired[DiscountStatus]
+
+
 class InvoiceSpecPeriod(TypedDict):
     """Half-open, in UTC."""
 
@@ -682,21 +820,6 @@ class PriceBookSpecPriceSkuRef(TypedDict):
     name: str
 
 
-class PriceBookSpecPriceSkuSelectorMatchLabel(TypedDict):
-    """One demand on the labels of a Sku."""
-
-    key: str
-    op: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: NotRequired[list[str]]
-
-
-class PriceBookSpecPriceSkuSelector(TypedDict):
-    """Instead of skuRef: the Skus, when the book is published, that have no price by name."""
-
-    matchLabels: NotRequired[list[PriceBookSpecPriceSkuSelectorMatchLabel]]
-    cel: NotRequired[str]
-
-
 class PriceBookSpecPriceTier(TypedDict):
     """One band of a tiered price; its bound belongs to it."""
 
@@ -706,18 +829,10 @@ class PriceBookSpecPriceTier(TypedDict):
     chargeAtZero: NotRequired[bool]
 
 
-class PriceBookSpecPriceBaseMatchLabel(TypedDict):
-    """One demand on the labels of a Sku."""
-
-    key: str
-    op: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: NotRequired[list[str]]
-
-
 class PriceBookSpecPriceBase(TypedDict):
     """Whose settled amounts a percentage is of; never of its own Sku."""
 
-    matchLabels: NotRequired[list[PriceBookSpecPriceBaseMatchLabel]]
+    matchLabels: NotRequired[list[MatchLabel]]
     cel: NotRequired[str]
 
 
@@ -725,7 +840,7 @@ class PriceBookSpecPrice(TypedDict):
     """What a Sku costs, or each that a selector means. Amounts are decimal strings in the book's currency."""
 
     skuRef: NotRequired[PriceBookSpecPriceSkuRef]
-    skuSelector: NotRequired[PriceBookSpecPriceSkuSelector]
+    skuSelector: NotRequired[SkuSelector]
     model: Literal["PerUnit", "Graduated", "Volume", "Package", "Stairstep", "Percentage", "Flat"]
     unitPrice: NotRequired[str]
     tiers: NotRequired[list[PriceBookSpecPriceTier]]

@@ -1,1 +1,1 @@
-"""What was promised: minimum spend, prepayment. Not built yet; this package keeps its place in the layers."""
+"""What was promised: minimum spends, prepayments, discounts."""

@@ -1,1 +1,288 @@
-"""Frozen values and errors of this slice. It has none yet."""
+"""Frozen values of promises: commitments, discounts, intervals and what settles them, a composed rating period.
+
+Days are local to the account, spans half-open. Amounts ending in `_minor` count the account's minor unit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final, Literal, TypeAlias
+from uuid import UUID
+
+from milo_billing.catalog.types import SkuSelector
+from milo_billing.kernel.errors import Conflict, NotFound
+from milo_billing.kernel.money import Currency, Money
+from milo_billing.kernel.periods import Period
+from milo_billing.pricing.types import RatedLine, Unpriced
+
+GROUP: Final = "billing.miloapis.com"
+
+Interval: TypeAlias = Literal["Monthly", "Quarterly", "Yearly", "Term"]
+ViolationPolicy: TypeAlias = Literal["TrueUp", "NotifyOnly", "GracePeriod"]
+Stacking: TypeAlias = Literal["Refuse", "Best"]
+"""What a commitment says to another one over the same Skus: no, or that the higher percentage of both counts."""
+RenewalPolicy: TypeAlias = Literal["None", "Restart"]
+CommitmentPhase: TypeAlias = Literal["Pending", "Active", "Fulfilled", "Expired", "Terminated"]
+Scope: TypeAlias = Literal["Line", "Invoice"]
+ChargeKind: TypeAlias = Literal["Shortfall", "Overage", "Prepayment", "DrawDown"]
+
+
+class CommitmentNotFound(NotFound):
+    """No commitment has this name."""
+
+
+class UnableToAccept(Conflict):
+    """A commitment that nobody can promise as it stands; the message says what is in the way."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DaySpan:
+    """The days `[start, end)`, at least one."""
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.start >= self.end:
+            raise ValueError(f"a span of days ends after it starts, unlike [{self.start}, {self.end})")
+
+    @property
+    def count(self) -> int:
+        """How many days it has."""
+        return (self.end - self.start).days
+
+    def holds(self, other: "DaySpan") -> bool:
+        """Whether every day of the other one is in it."""
+        return self.start <= other.start and other.end <= self.end
+
+    def cut(self, other: "DaySpan") -> "DaySpan | None":
+        """The days that both have."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return DaySpan(start, end) if start < end else None
+
+
+@dataclass(frozen=True, slots=True)
+class PartOfSpan:
+    """The days of an interval that lie within the commitment, and the days that it would have in full."""
+
+    days: DaySpan
+    full: DaySpan
+
+
+# ------------------------------------------------------------------------------------------------- promises
+
+
+@dataclass(frozen=True, slots=True)
+class MinimumSpend:
+    """At least `amount` in each interval, on the Skus that are selected."""
+
+    amount: Decimal
+    interval: Interval
+    selectors: tuple[SkuSelector, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SkuDiscount:
+    """`percent` off the Skus that are selected, 0..100. The higher `priority` goes first; None counts as 0."""
+
+    percent: Decimal
+    selectors: tuple[SkuSelector, ...] = ()
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a commitment says, apart from whose it is.
+
+    Its terms of `term_months` follow one another from `starts_on` and end with `ends_on`; None ends only when somebody
+    says so. `overage_factor` multiplies what is spent beyond the one minimum; `prepayment` is of each term.
+    """
+
+    starts_on: date
+    term_months: int
+    ends_on: date | None
+    minimums: tuple[MinimumSpend, ...] = ()
+    discounts: tuple[SkuDiscount, ...] = ()
+    stacking: Stacking = "Refuse"
+    prepayment: Decimal | None = None
+    overage_factor: Decimal | None = None
+    policy: ViolationPolicy = "TrueUp"
+    grace_days: int = 0
+    tax_category: str = "standard"
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """An accepted promise of an account, by its surrogate number."""
+
+    uid: UUID
+    namespace: str
+    name: str
+    account: int
+    owner_org: int
+    currency: Currency
+    promise: Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """A discount beside commitments: `percent`, or a fixed `amount` in each rating period.
+
+    Line scope takes from the lines of the Skus selected, Invoice from all. It holds on the days from `starts_on` to
+    `ends_on`, and in the first `uses` rating periods of those; None is without an end.
+    """
+
+    uid: UUID
+    name: str
+    scope: Scope
+    percent: Decimal | None
+    amount: Decimal | None
+    selectors: tuple[SkuSelector, ...]
+    starts_on: date
+    ends_on: date | None
+    uses: int | None
+    description: str
+
+
+# ---------------------------------------------------------------------------------------------------- spend
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What was spent on each Sku within days that no interval divides, after discounts, before tax and credits."""
+
+    days: DaySpan
+    by_sku: Mapping[str, int]
+
+    def on(self, skus: frozenset[str] | None) -> int:
+        """The spend on these Skus; None is all of them."""
+        return sum(minor for sku, minor in self.by_sku.items() if skus is None or sku in skus)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How spend stands to a minimum: exactly one of `shortfall_minor` and `over_minor` can be above zero.
+
+    `surcharge_minor` is what the overage factor adds to what lies over the minimum.
+    """
+
+    minimum_minor: int
+    spent_minor: int
+    shortfall_minor: int
+    over_minor: int
+    surcharge_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettledInterval:
+    """One interval of one minimum of a commitment.
+
+    `paid_minor` of what was spent are shortfalls that shorter intervals within it have paid. `due_on` is the first day
+    after which the shortfall is charged; None where it never is (NotifyOnly).
+    """
+
+    minimum: int
+    interval: Interval
+    part: PartOfSpan
+    paid_minor: int
+    settlement: Settlement
+    due_on: date | None
+
+    @property
+    def charged_minor(self) -> int:
+        """What the interval costs beyond the usage itself."""
+        s = self.settlement
+        return (s.shortfall_minor if self.due_on is not None else 0) + s.surcharge_minor
+
+
+# ------------------------------------------------------------------------------------------ a rating period
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOff:
+    """What one discount or commitment takes off a line.
+
+    `percent` is None for a fixed amount, and where it differs within the period. `share` of the line lies in its days.
+    """
+
+    source: UUID
+    name: str
+    percent: Decimal | None
+    share: Fraction
+    amount_minor: int
+    """Zero or negative."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedLine:
+    """A rated line after every discount.
+
+    `line` has the percentages of line scope among its parts, one for each of `percentages`, in their order. `taken` are
+    fixed amounts and the line's shares of discounts on the whole invoice. The net is the line less what was taken.
+    """
+
+    line: RatedLine
+    percentages: tuple[TakenOff, ...]
+    taken: tuple[TakenOff, ...]
+
+    @property
+    def net_minor(self) -> int:
+        """What is owed for the line, before tax and credits; never below zero."""
+        return self.line.amount_minor + sum(one.amount_minor for one in self.taken)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentCharge:
+    """What a commitment itself adds: a shortfall, a surcharge on overage, a prepayment bought, or drawn on (negative).
+
+    `days` are the interval or term that it is for; a shortfall is earned at the interval's end.
+    """
+
+    kind: ChargeKind
+    commitment: UUID
+    name: str
+    days: DaySpan
+    amount_minor: int
+    tax_category: str
+    minimum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedPeriod:
+    """One account's rating period with everything that was promised. While it is not `closed`, it is provisional."""
+
+    account: int
+    period: Period
+    closed: bool
+    currency: Currency
+    lines: tuple[ComposedLine, ...]
+    charges: tuple[CommitmentCharge, ...]
+    unpriced: tuple[Unpriced, ...]
+
+    @property
+    def total(self) -> Money:
+        """What is owed before tax and credits."""
+        lines = sum(line.net_minor for line in self.lines)
+        return Money(lines + sum(charge.amount_minor for charge in self.charges), self.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a running interval of a minimum stands at the moment of reading.
+
+    `projected_spend_minor` goes on at the interval's rate so far; `projected_shortfall_minor` is what would be missing
+    then. `percent` is of the minimum, in whole numbers, rounded down.
+    """
+
+    minimum: int
+    interval: Interval
+    days: DaySpan
+    minimum_minor: int
+    spent_minor: int
+    remaining_minor: int
+    percent: int
+    days_left: int
+    projected_spend_minor: int
+    projected_shortfall_minor: int

@@ -1,6 +1,6 @@
 """Rate an account's period: read the roll-ups and the price books, then decide purely (rules.lines)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 
 from milo_billing.accounts import reads as accounts
@@ -8,10 +8,11 @@ from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.aggregation import is_prorated
-from milo_billing.kernel.money import Currency
+from milo_billing.kernel.money import Currency, Exact
 from milo_billing.kernel.periods import Period, local_day, local_midnight
 from milo_billing.pricing.rules.lines import rate
-from milo_billing.pricing.types import RateCard, RatedUsage, UsageQuantity
+from milo_billing.pricing.rules.percentages import discount_line
+from milo_billing.pricing.types import RateCard, RatedLine, RatedUsage, UsageQuantity
 from milo_billing.usage import reads as usage
 from milo_billing.usage.types import UsageRow
 
@@ -108,3 +109,10 @@ def _quantity(row: UsageRow) -> UsageQuantity:
         figures=row.figures,
         row=row.key,
     )
+
+
+def discount_lines(
+    lines: Iterable[RatedLine], percents: Mapping[str, Sequence[Exact]]
+) -> tuple[RatedLine, ...]:
+    """The lines with percentages off, by Sku name, one after the other: after the price, before maximum and minimum."""
+    return tuple(discount_line(line, percents.get(line.sku.name, ())) for line in lines)

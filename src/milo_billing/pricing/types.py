@@ -31,7 +31,7 @@ Cell: TypeAlias = tuple[AccountRow, ...]
 CountDistinct: TypeAlias = Callable[[Sequence[Cell]], Sequence[int]]
 """How many distinct keys the events of each cell had. Keys are too many to be read, so they are asked for."""
 
-PartKind: TypeAlias = Literal["Usage", "Package", "Percentage", "FlatFee", "Maximum", "Minimum"]
+PartKind: TypeAlias = Literal["Usage", "Package", "Percentage", "FlatFee", "Discount", "Maximum", "Minimum"]
 
 
 class UnableToRate(Conflict):
@@ -72,8 +72,8 @@ class SubLine(NamedTuple):
 
     Three are `quantity` × `unit_price`: Usage of units, Package of whole packages, Percentage of an amount in the main
     unit of the currency, whose `unit_price` is the hundredth of the percents. FlatFee is due once: on reaching `tier`
-    (counted from 1), or for the period where there is none. Maximum is what the cap takes off, negative; Minimum what
-    the floor adds. Those three have no quantity and no unit price.
+    (counted from 1), or for the period where there is none. Discount is what one percentage takes off, and Maximum what
+    the cap does: negative. Minimum is what the floor adds. Those four have no quantity and no unit price.
     """
 
     kind: PartKind

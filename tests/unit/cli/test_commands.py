@@ -27,6 +27,9 @@ COMMANDS = [
     ["usage", "quarantine", "show"],
     ["usage", "quarantine", "discard"],
     ["usage", "quarantine", "replay"],
+    ["commitment", "list"],
+    ["commitment", "show"],
+    ["commitment", "accept"],
     ["invoices", "run"],
     ["invoices", "list"],
     ["invoices", "show"],
@@ -73,6 +76,7 @@ def test_the_list_above_names_every_command():
     [
         ["get"],
         ["frobnicate"],
+        ["commitment", "show"],
         ["invoices", "run"],
         ["usage", "import", "x.csv"],
         ["get", "ba", "--output", "xml"],

@@ -1,9 +1,10 @@
 """The order inside a line, and the one place where price models branch (domain.md §5).
 
-quantity → included quantity → price → maximum → minimum [PM-121..127]. A further model is one more module
-with `prepare` and `charge`, and one more case in each `match` below.
+quantity → included quantity → price → percentages off → maximum → minimum [PM-121..127]. A further model is one more
+module with `prepare` and `charge`, and one more case in each `match` below.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -11,8 +12,17 @@ from functools import lru_cache
 from typing import TypeAlias, TypeVar, assert_never
 
 from milo_billing.catalog.types import Price
-from milo_billing.kernel.money import Currency, settle
-from milo_billing.pricing.rules import flat, graduated, package, per_unit, percentage, stairstep, volume
+from milo_billing.kernel.money import Currency, Exact, settle
+from milo_billing.pricing.rules import (
+    flat,
+    graduated,
+    package,
+    per_unit,
+    percentage,
+    percentages,
+    stairstep,
+    volume,
+)
 from milo_billing.pricing.types import SubLine
 
 PreparedModel: TypeAlias = (
@@ -58,25 +68,26 @@ def _prepare(price: Price, _written: tuple[str, ...], currency: Currency) -> Pre
 
 
 def charge(
-    price: PreparedPrice, quantity: Fraction, *, base_minor: Fraction = NOTHING
+    price: PreparedPrice,
+    quantity: Fraction,
+    percents: Sequence[Exact] = (),
+    *,
+    base_minor: Fraction = NOTHING,
 ) -> tuple[SubLine, ...]:
     """The settled parts of a line over `quantity`, which is in the pricing unit and not negative.
 
-    `base_minor` is what a percentage is taken of, in minor units; no other price asks for it.
+    `percents` come off the price one after the other, each from what the one before it left. `base_minor` is what a
+    Percentage is taken of, in minor units; no other price asks for it.
     """
     billable = quantity
     if price.included:
         billable = max(quantity - price.included, NOTHING)
     parts = _charge_model(price.model, billable, base_minor=base_minor)
+    if percents:
+        parts = percentages.take_off(parts, percents)
     if price.maximum_minor is None and price.minimum_minor is None:
         return parts
-    amount = sum(part.amount_minor for part in parts)
-    if price.maximum_minor is not None and amount > price.maximum_minor:
-        parts = (*parts, SubLine("Maximum", price.maximum_minor - amount))
-        amount = price.maximum_minor
-    if price.minimum_minor is not None and amount < price.minimum_minor:
-        parts = (*parts, SubLine("Minimum", price.minimum_minor - amount))
-    return parts
+    return percentages.bound(parts, maximum_minor=price.maximum_minor, minimum_minor=price.minimum_minor)
 
 
 def charges_at_zero(price: Price) -> bool:

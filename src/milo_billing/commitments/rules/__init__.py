@@ -1,0 +1,1 @@
+"""Pure promises: which intervals there are, what is missing at their end, which discount holds, in which order."""

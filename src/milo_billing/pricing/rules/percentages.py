@@ -1,0 +1,78 @@
+"""The end of the order inside a line: percentages off, then maximum, then minimum (domain.md §5) [PM-121..127].
+
+Each step is a settled part of its own. `discount_line` does it to a line that was rated without percentages: what a
+commitment or a discount takes off is known to those who chose it, above pricing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from milo_billing.kernel.money import Exact, half_up, settle
+from milo_billing.pricing.rules.splits import split_line
+from milo_billing.pricing.types import Dimensions, Metered, RatedLine, SubLine
+
+_BOUNDS = ("Maximum", "Minimum")
+
+
+def take_off(parts: Sequence[SubLine], percents: Sequence[Exact]) -> tuple[SubLine, ...]:
+    """The parts with one Discount for each percentage, in order, each of what the one before it left.
+
+    Percentages are within 0..100, in any exact number; a part that takes off nothing is there all the same.
+    """
+    left = sum(part.amount_minor for part in parts)
+    taken: list[SubLine] = []
+    for percent in percents:
+        numerator, denominator = percent.as_integer_ratio()
+        if not 0 <= numerator <= 100 * denominator:
+            raise ValueError(f"{percent} percent is not within 0..100")
+        off = half_up(left * numerator, 100 * denominator)
+        taken.append(SubLine("Discount", -off))
+        left -= off
+    return (*parts, *taken)
+
+
+def bound(
+    parts: Sequence[SubLine], *, maximum_minor: int | None, minimum_minor: int | None
+) -> tuple[SubLine, ...]:
+    """The parts with what the cap takes off and what the floor adds."""
+    parts = tuple(parts)
+    amount = sum(part.amount_minor for part in parts)
+    if maximum_minor is not None and amount > maximum_minor:
+        parts = (*parts, SubLine("Maximum", maximum_minor - amount))
+        amount = maximum_minor
+    if minimum_minor is not None and amount < minimum_minor:
+        parts = (*parts, SubLine("Minimum", minimum_minor - amount))
+    return parts
+
+
+def discount_line(line: RatedLine, percents: Sequence[Exact]) -> RatedLine:
+    """The line as it would have been rated with these percentages off; its shares are split anew.
+
+    A price's minimum is taken to be in the line's currency.
+    """
+    if not percents:
+        return line
+    minimum = line.price.minimum
+    parts = bound(
+        take_off([part for part in line.parts if part.kind not in _BOUNDS], percents),
+        maximum_minor=_cap(line),
+        minimum_minor=None if minimum is None else settle(minimum, line.currency).minor,
+    )
+    amount_minor = sum(part.amount_minor for part in parts)
+    shares, own_minor = split_line(amount_minor, _metered(line))
+    return replace(line, parts=parts, amount_minor=amount_minor, shares=shares, own_minor=own_minor)
+
+
+def _cap(line: RatedLine) -> int | None:
+    """What the maximum has held the line to; one that did not hold it before cannot hold what is less."""
+    if all(part.kind != "Maximum" for part in line.parts):
+        return None
+    return sum(part.amount_minor for part in line.parts if part.kind != "Minimum")
+
+
+def _metered(line: RatedLine) -> Mapping[tuple[int, Dimensions], tuple[Metered, int]]:
+    return {
+        (share.project, part.dimensions): (part.metered, part.events)
+        for share in line.shares
+        for part in share.dimensions
+    }
