@@ -19,9 +19,10 @@ create schema ledger;
 create schema catalog;
 create schema accounts;
 create schema usage;
+create schema pricing;
 create schema invoicing;
 
-grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, usage, invoicing
+grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, usage, pricing, invoicing
     to milo_app, milo_job, milo_ingest;
 
 -- ---------------------------------------------------------------------------------------------------- infra
@@ -1128,6 +1129,29 @@ alter table usage.distinct_key_deltas owner to milo_ingest;
 alter table usage.tallies owner to milo_ingest;
 alter table usage.imports owner to milo_ingest;
 alter table usage.import_chunks owner to milo_ingest;
+
+-- ------------------------------------------------------------------------------------------------ pricing
+-- Exchange rates as they were published: units of `currency` for one euro. What an amount was converted with must stay
+-- what it was, so a row is written once.
+
+create table pricing.exchange_rates (
+    source text not null check (source <> ''),
+    currency text not null check (currency ~ '^[A-Z]{3}$' and currency <> 'EUR'),
+    day date not null,
+    rate numeric not null check (rate > 0 and rate < 'infinity'),
+    imported_at timestamptz not null,
+    primary key (source, currency, day)
+);
+
+create function pricing.refuse_change() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    raise exception '%.% is written once: amounts were converted with it', tg_table_schema, tg_table_name
+        using errcode = 'restrict_violation';
+end $$;
+create trigger exchange_rates_written_once before update or delete or truncate on pricing.exchange_rates
+    for each statement execute function pricing.refuse_change();
+
+grant select, insert on pricing.exchange_rates to milo_app, milo_job;
 
 -- ---------------------------------------------------------------------------------------------- invoicing
 -- Who issues: what IssuerProfile objects say now, and every version that an invoice was issued under.

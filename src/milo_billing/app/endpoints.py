@@ -9,6 +9,7 @@ from typing import Final
 from milo_billing.access.routes import CREATE_TOKEN, READ_AUDIT, REVOKE_TOKENS
 from milo_billing.accounts.routes import LIMIT_MAX
 from milo_billing.accounts.routes import READ as READ_ACCOUNTS
+from milo_billing.app.pricing_endpoints import PRICING
 from milo_billing.app.usage_endpoints import USAGE
 from milo_billing.controlplane.bulk_door import PATH as BULK_PATH
 from milo_billing.controlplane.endpoints import (
@@ -332,7 +333,7 @@ INGEST_ENDPOINTS: Final = (
     ),
 )
 
-API_ENDPOINTS: Final = (*_OBJECTS, *_ACCESS, *_ACCOUNTS, *USAGE, *_INVOICING)
+API_ENDPOINTS: Final = (*_OBJECTS, *_ACCESS, *_ACCOUNTS, *USAGE, *PRICING, *_INVOICING)
 
 
 def api_document() -> Json:

@@ -50,6 +50,8 @@ from milo_billing.infra.settings import Settings
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
+from milo_billing.pricing import jobs as pricing_jobs
+from milo_billing.pricing import routes as pricing_routes
 from milo_billing.usage import jobs as usage_jobs
 from milo_billing.usage import resources as usage_resources
 from milo_billing.usage.engine.archive import Archive, Archivist
@@ -160,6 +162,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *quarantine_routes.routes(door),
         *event_routes.routes(door),
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
+        *pricing_routes.routes(door),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments()),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
@@ -246,7 +249,18 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             ),
         ),
         *usage_jobs.archive_tasks(build_archivist(runtime, open_blobs(runtime)), runtime.clock),
+        *_rate_tasks(runtime),
     )
+
+
+def _rate_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
+    """Exchange rates every day, where the settings say from where."""
+    if runtime.settings.rates_url is None:
+        return ()
+    from milo_billing.adapters.published_rates import PublishedRates  # most servers never call out for it
+
+    source = PublishedRates(runtime.settings.rates_url)
+    return pricing_jobs.tasks(database=runtime.databases.job, clock=runtime.clock, source=source)
 
 
 def follow_directory(runtime: Runtime) -> None:

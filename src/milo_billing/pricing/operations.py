@@ -10,8 +10,16 @@ from milo_billing.infra.database import Tx
 from milo_billing.kernel.aggregation import is_prorated
 from milo_billing.kernel.money import Currency
 from milo_billing.kernel.periods import Period, local_day, local_midnight
+from milo_billing.pricing import reads, store
+from milo_billing.pricing.rules import fx
 from milo_billing.pricing.rules.lines import rate
-from milo_billing.pricing.types import RateCard, RatedUsage, UsageQuantity
+from milo_billing.pricing.types import (
+    RateCard,
+    RatedUsage,
+    RatesDiffer,
+    RatesImported,
+    UsageQuantity,
+)
 from milo_billing.usage import reads as usage
 from milo_billing.usage.types import UsageRow
 
@@ -108,3 +116,23 @@ def _quantity(row: UsageRow) -> UsageQuantity:
         figures=row.figures,
         row=row.key,
     )
+
+
+def import_rates(tx: Tx, *, content: bytes, source: str = reads.ECB, now: datetime) -> RatesImported:
+    """Add the exchange rates of a file in the form of the ECB, zipped or not; what stands already stays.
+
+    The same file again adds nothing. Raises UnreadableRates, and RatesDiffer where a rate that stands has another
+    value in the file: then nothing of it is added.
+    """
+    rates = fx.parse_rates(content)
+    added = store.insert_rates(tx, source=source, rates=rates, now=now)
+    differing = reads.find_difference(tx, source=source, rates=rates)
+    if differing is not None:
+        given, standing = differing
+        raise RatesDiffer(
+            f"{given.currency} on {given.day.isoformat()} is {standing} units per euro since an earlier import, and "
+            f"{given.rate} in this file: amounts may have been converted with the first. Nothing was imported; take "
+            "the day out of the file, or find out which of them the source published"
+        )
+    days = [rate.day for rate in rates]
+    return RatesImported(source, min(days), max(days), added=added, known=len(rates) - added)

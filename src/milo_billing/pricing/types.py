@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from milo_billing.catalog.types import Book, Meter, Price, Sku
 from milo_billing.kernel.aggregation import Figures
-from milo_billing.kernel.errors import Conflict
+from milo_billing.kernel.errors import BadRequest, Conflict, NotFound
 from milo_billing.kernel.money import Currency, Money
 from milo_billing.kernel.periods import Period
 from milo_billing.usage.types import AccountRow
@@ -36,6 +36,63 @@ PartKind: TypeAlias = Literal["Usage", "FlatFee", "Maximum", "Minimum"]
 
 class UnableToRate(Conflict):
     """Usage stands against what the catalog says in a way that no price can settle; the message says which."""
+
+
+# --------------------------------------------------------------------------------------------- exchange rates
+
+
+class UnreadableRates(BadRequest):
+    """A file of exchange rates that does not say what it should; the message says where."""
+
+
+class RatesDiffer(Conflict):
+    """A rate that was imported before has another value now. The one that stands stays."""
+
+
+class RateNotFound(NotFound):
+    """No exchange rate between two currencies was published on a day or before it."""
+
+
+class ReferenceRate(NamedTuple):
+    """What was published for one currency on one day: `rate` units of it are one euro."""
+
+    day: date
+    currency: Currency
+    rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRate:
+    """The way from one currency to another through the euro, as `source` published it on `day`.
+
+    Both legs are units per euro; the rate is their ratio, exact. The euro itself has 1.
+    """
+
+    source: str
+    day: date
+    from_currency: Currency
+    to_currency: Currency
+    from_per_euro: Decimal
+    to_per_euro: Decimal
+
+    @property
+    def rate(self) -> Fraction:
+        """Units of `to_currency` for one unit of `from_currency`."""
+        return Fraction(self.to_per_euro) / Fraction(self.from_per_euro)
+
+
+@dataclass(frozen=True, slots=True)
+class RatesImported:
+    """What an import did: how many rates are new, and how many had been there with the same value."""
+
+    source: str
+    first_day: date
+    last_day: date
+    added: int
+    known: int
+
+
+# -------------------------------------------------------------------------------------------------- rating
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ SHARED: dict[str, str] = {
     "usage.archives": "which files there are, with counts of the whole platform; only staff have a door to it",
     "usage.dimension_sets": "contents by hash, without a customer; the rows that point here have a policy",
     "usage.resources": "contents by hash, without a customer; the rows that point here have a policy",
+    "pricing.exchange_rates": "published by others, the same for everybody",
     "invoicing.issuers": "the provider's own legal entities",
     "invoicing.issuer_versions": "the provider's own legal entities",
     "invoicing.number_series": "the provider's own numbering",

@@ -31,6 +31,8 @@ COMMANDS = [
     ["invoices", "show"],
     ["invoices", "pdf"],
     ["invoices", "events"],
+    ["rates", "import"],
+    ["rates", "show"],
     ["audit", "verify"],
     ["token", "create"],
     ["who-pays"],
