@@ -123,6 +123,18 @@ SPOILED: dict[str, tuple[str, str, str, str]] = {
         '"unitPrice": "0.40"',
         '"unitPrice": "9"',
     ),
+    "an offer has other prices": (
+        "update entitlements.offers set book = 'cheap'",
+        "entitlements.offers",
+        '"book": null',
+        '"book": "cheap"',
+    ),
+    "an entitlement ended": (
+        "update entitlements.entitlements set ends_on = '2026-06-01', phase = 'Ended'",
+        "entitlements.entitlements",
+        '"phase": "Active"',
+        '"phase": "Ended"',
+    ),
     "a role grants everything": (
         "update access.roles set permissions = '{*}' where name = 'auditor'",
         "access.roles",
@@ -164,7 +176,7 @@ def test_what_the_engine_wrote_is_what_the_objects_say_and_what_was_spoiled_is_n
 ):
     compared = compare_everything(clean_database)
     assert compared.differences == ()
-    assert (compared.objects, compared.kinds) == (19, len(busy.registry.kinds))
+    assert (compared.objects, compared.kinds) == (21, len(busy.registry.kinds))
     for what, (statement, projection, expected, found) in SPOILED.items():
         with superuser_tx.transaction(force_rollback=True):
             superuser_tx.execute("set local session_replication_role = replica")  # past the triggers

@@ -42,6 +42,9 @@ from milo_billing.directory import resources as directory_resources
 from milo_billing.directory.jobs import Following
 from milo_billing.directory.operations import Mirror, OrganizationNamespaces
 from milo_billing.directory.resources import Organization, Project
+from milo_billing.entitlements import jobs as entitlements_jobs
+from milo_billing.entitlements import routes as entitlements_routes
+from milo_billing.entitlements.resources import kinds as entitlements_resources
 from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.jobs import Periodic, Task
@@ -85,6 +88,7 @@ def build_registry(
         access_resources,
         accounts_resources,
         catalog_resources,
+        entitlements_resources,
         usage_resources,
         invoicing_resources,
     )
@@ -96,7 +100,10 @@ def build_registry(
         ),
         BillingAccountBinding: BillingAccountBinding(rebinding=rebinding),
     }
-    return Registry(tuple(configured.get(kind) or kind() for module in modules for kind in module.KINDS))
+    return Registry(
+        tuple(configured.get(kind) or kind() for module in modules for kind in module.KINDS),
+        reviews=tuple(review() for review in entitlements_resources.REVIEWS),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +169,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *quarantine_routes.routes(door),
         *event_routes.routes(door),
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
+        *entitlements_routes.routes(door),
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments()),
         *BulkDoor(engine, door, threads).routes(),
@@ -249,6 +257,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             ),
         ),
         *usage_jobs.archive_tasks(build_archivist(runtime, open_blobs(runtime)), runtime.clock),
+        *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
         *_rate_tasks(runtime),
     )
 

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from milo_billing.catalog.rules.books import parse_price
 from milo_billing.catalog.rules.measurement import parse_bands
-from milo_billing.catalog.types import Book, BookHead, Meter, QuantityRounding, ResourceType, Sku
+from milo_billing.catalog.types import Book, BookHead, BookRole, Meter, QuantityRounding, ResourceType, Sku
 from milo_billing.controlplane.projections import ProjectionDifference, compare_rows
 from milo_billing.infra.database import Tx
 
@@ -132,6 +132,16 @@ def has_service(tx: Tx, *, name: str) -> bool:
     return row is not None
 
 
+def find_service_phase(tx: Tx, *, name: str) -> str | None:
+    """The phase of the Service of that name; None where there is none."""
+    row = tx.execute(
+        "select spec ->> 'phase' from controlplane.objects where api_group = 'services.miloapis.com' "
+        "and resource = 'services' and namespace = '' and name = %s",
+        (name,),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 # ---------------------------------------------------------------------------------------------------- books
 
 
@@ -156,6 +166,17 @@ def list_books(tx: Tx, *, currency: str, start: date, end: date) -> tuple[Book, 
         {"currency": currency, "start": start, "end": end},
     )
     return tuple(_book(row) for row in found)
+
+
+def is_book_published(
+    tx: Tx, *, book_name: str, roles: Collection[BookRole], owner_orgs: Collection[int]
+) -> bool:
+    """Whether a version of the book is published, in one of these roles, and of one of these owners."""
+    query = (
+        "select from catalog.price_books where book_name = %s and phase = 'Published' and role = any(%s) "
+        "and owner_org = any(%s) and deleted_at is null limit 1"
+    )
+    return tx.execute(query, (book_name, list(roles), list(owner_orgs))).fetchone() is not None
 
 
 def find_book_with_sku(tx: Tx, *, sku: str) -> str | None:

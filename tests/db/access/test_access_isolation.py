@@ -23,6 +23,7 @@ SHARED: dict[str, str] = {
     "catalog.resource_types": "the provider's, for everybody to read",
     "catalog.skus": "the provider's, for everybody to read",
     "accounts.billed": "numbers of accounts, whose rows have a policy, and instants",
+    "entitlements.offers": "the provider's, for everybody to read",
     "usage.days": "which partitions there are",
     "usage.archives": "which files there are, with counts of the whole platform; only staff have a door to it",
     "usage.dimension_sets": "contents by hash, without a customer; the rows that point here have a policy",
