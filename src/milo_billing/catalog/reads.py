@@ -159,11 +159,44 @@ def list_books(tx: Tx, *, currency: str, start: date, end: date) -> tuple[Book, 
 
     The first may have begun long before `start`; if none had, there are days without a price.
     """
+    return _versions(tx, _LIST_BOOKS, {"currency": currency}, start=start, end=end)
+
+
+def list_book_versions(tx: Tx, *, book_name: str, start: date, end: date) -> tuple[Book, ...]:
+    """The published versions of the book of that name that are in force on any day of [start, end), as `list_books`."""
+    where = "where deleted_at is null and phase = 'Published' and book_name = %(book_name)s"
+    return _versions(tx, where, {"book_name": book_name}, start=start, end=end)
+
+
+def find_default_book(tx: Tx) -> str | None:
+    """The name of the provider's book that prices accounts of currencies without a list book.
+
+    Of several that say so, the one that was declared first.
+    """
+    row = tx.execute(
+        "select book_name from catalog.price_books where is_default and deleted_at is null and phase = 'Published' "
+        "and role = 'List' and owner_org = 0 order by number limit 1"
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def list_book_names(tx: Tx, *, numbers: Collection[int]) -> tuple[tuple[int, str, date], ...]:
+    """(number, bookName, effective from) of versions of price books, also of retired ones, by number."""
+    rows = tx.execute(
+        "select number, book_name, effective_from from catalog.price_books where number = any(%s) order by number",
+        (list(numbers),),
+    )
+    return tuple(rows.fetchall())
+
+
+def _versions(
+    tx: Tx, where: LiteralString, asked: dict[str, str], *, start: date, end: date
+) -> tuple[Book, ...]:
     found = tx.execute(
-        f"{_BOOK} {_LIST_BOOKS} and effective_from < %(end)s and effective_from >= coalesce("
-        f"(select max(effective_from) from catalog.price_books {_LIST_BOOKS} and effective_from <= %(start)s), "
+        f"{_BOOK} {where} and effective_from < %(end)s and effective_from >= coalesce("
+        f"(select max(effective_from) from catalog.price_books {where} and effective_from <= %(start)s), "
         "%(start)s) order by effective_from",
-        {"currency": currency, "start": start, "end": end},
+        {**asked, "start": start, "end": end},
     )
     return tuple(_book(row) for row in found)
 

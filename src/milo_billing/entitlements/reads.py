@@ -87,7 +87,8 @@ def list_due(tx: Tx, *, now: datetime, after: int, limit: int) -> tuple[tuple[in
     """(number, namespace, name) of entitlements behind `after` whose phase is no longer what their days say."""
     rows = tx.execute(
         "select e.number, e.namespace, e.name from entitlements.entitlements e "
-        "join accounts.accounts a on a.number = e.account where e.number > %(after)s and e.deleted_at is null and e.phase <> 'Ended' "
+        "join accounts.accounts a on a.number = e.account "
+        "where e.number > %(after)s and e.deleted_at is null and e.phase <> 'Ended' "
         "and least(e.starts_on, e.ends_on) <= (%(now)s at time zone 'UTC')::date + 1 "
         "and ((e.phase = 'Scheduled' and e.starts_on::timestamp at time zone a.time_zone <= %(now)s) "
         "or e.ends_on::timestamp at time zone a.time_zone <= %(now)s) order by e.number limit %(limit)s",

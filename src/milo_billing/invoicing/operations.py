@@ -4,7 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -220,12 +220,10 @@ def _freeze(
 
 def _book_versions(tx: Tx, drafted: Draft, *, known: dict[int, BookVersion]) -> Mapping[int, BookVersion]:
     """The names of the price books' versions that the lines were charged under, by number."""
-    missing = [line for line in drafted.lines if line.book not in known]
+    missing = {line.book for line in drafted.lines if line.book not in known}
     if missing:
-        first: date = min(line.first_day for line in missing)
-        end: date = max(line.end_day for line in missing)
-        for book in catalog.list_books(tx, currency=drafted.currency, start=first, end=end):
-            known[book.number] = BookVersion(book.book_name, book.effective_from)
+        for number, name, effective_from in catalog.list_book_names(tx, numbers=missing):
+            known[number] = BookVersion(name, effective_from)
     return known
 
 

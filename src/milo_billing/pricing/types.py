@@ -6,7 +6,7 @@ quantities that are charged are exact fractions in the Sku's pricing unit; amoun
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -110,18 +110,49 @@ class UsageQuantity:
     row: AccountRow | None = None
 
 
+SourceKind: TypeAlias = Literal["Entitlement", "Offer", "Partner", "List", "Default"]
+"""Why a price book prices an account: negotiated, through an offer, a partner's, the list of its currency, or the
+provider's default in another currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookSource:
+    """One price book that may price an account, and on which days: `[first_day, end_day)`, None for no bound.
+
+    `books` are its versions that touch the rating period, in order of `effective_from`, all in one currency; the first
+    may have begun long before. `by` names the entitlement or agreement that it comes from, empty for lists.
+    """
+
+    kind: SourceKind
+    book_name: str
+    books: tuple[Book, ...]
+    by: str = ""
+    first_day: date | None = None
+    end_day: date | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RateCard:
-    """Everything prices are read from: the versions of one price book that touch a rating period.
+    """Everything prices are read from, for one account and rating period.
 
-    `books` are in order of `effective_from`, all in one currency; the first may have begun long before the
-    period. `skus` has every Sku they price, by name; `meters` says how usage adds up, by meter name.
+    `sources` are in order of precedence: of each Sku, the first that prices it on a day does. `skus` has every Sku
+    they price, by name; `meters` says how usage adds up, by meter name. `rates` leads from the currency of a book to
+    the rate into `currency`, which is the account's; where there is none, what such a book prices cannot be rated.
     """
 
     currency: Currency
-    books: tuple[Book, ...]
+    sources: tuple[BookSource, ...]
     skus: Mapping[str, Sku]
     meters: Mapping[str, Meter]
+    rates: Mapping[Currency, ExchangeRate] = field(default_factory=dict[str, ExchangeRate])
+
+
+def list_card(
+    currency: Currency, books: Sequence[Book], skus: Mapping[str, Sku], meters: Mapping[str, Meter]
+) -> RateCard:
+    """A rate card of the versions of one list book."""
+    sources = (BookSource("List", books[0].book_name, tuple(books)),) if books else ()
+    return RateCard(currency, sources, skus, meters)
 
 
 class SubLine(NamedTuple):
@@ -160,13 +191,23 @@ class ProjectShare:
 
 
 @dataclass(frozen=True, slots=True)
+class Conversion:
+    """How a line of a book in another currency came into the account's: `parts` and `amount_minor` before it."""
+
+    rate: ExchangeRate
+    parts: tuple[SubLine, ...]
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class RatedLine:
     """What one account owes for one Sku over the days `[first_day, end_day)`, at one price.
 
     `metered` is the sum over series and windows; `quantity` is that, converted and rounded, in `sku.pricing_unit`;
     `included` of it is free.
     The amount is the sum of the parts, and of the shares with `own_minor`: what no project's usage accounts
-    for.
+    for. Amounts are in `currency`, the account's; unit prices are in the book's, which is another one where there is a
+    `conversion`.
     """
 
     sku: Sku
@@ -183,6 +224,8 @@ class RatedLine:
     amount_minor: int
     shares: tuple[ProjectShare, ...]
     own_minor: int
+    source: SourceKind = "List"
+    conversion: Conversion | None = None
 
     @property
     def amount(self) -> Money:

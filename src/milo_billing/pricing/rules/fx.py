@@ -8,15 +8,16 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from milo_billing.kernel.money import Currency, Exact, settle
+from milo_billing.catalog.types import Price
+from milo_billing.kernel.money import Currency, Exact, minor_to_decimal, settle
 from milo_billing.kernel.quantity import fraction
-from milo_billing.pricing.types import ExchangeRate, ReferenceRate, UnreadableRates
+from milo_billing.pricing.types import ExchangeRate, ReferenceRate, SubLine, UnreadableRates
 
 EURO: Final[Currency] = "EUR"
 
@@ -128,3 +129,34 @@ def convert(amount: Exact, rate: ExchangeRate | Exact) -> Fraction:
 def settle_converted(amount: Exact, rate: ExchangeRate) -> int:
     """An amount in minor units of the target currency: the one rounding of a conversion."""
     return settle(convert(amount, rate), rate.to_currency).minor
+
+
+def convert_parts(parts: Sequence[SubLine], *, price: Price, rate: ExchangeRate) -> tuple[SubLine, ...]:
+    """The settled parts of a line in the target currency; quantities and unit prices stay the book's.
+
+    What was exact is converted exact, and rounded once. Whether a maximum or a minimum acts was decided in the book's
+    currency: the parts up to it then come to that bound, converted.
+    """
+    converted: list[SubLine] = []
+    total_minor = 0
+    for part in parts:
+        bound = price.maximum if part.kind == "Maximum" else price.minimum if part.kind == "Minimum" else None
+        if bound is None:
+            minor = settle_converted(_exact_amount(part, price=price, currency=rate.from_currency), rate)
+        else:
+            minor = settle_converted(bound, rate) - total_minor
+        total_minor += minor
+        converted.append(part._replace(amount_minor=minor))
+    return tuple(converted)
+
+
+def _exact_amount(part: SubLine, *, price: Price, currency: Currency) -> Exact:
+    """What the part came to before it was settled in the book's currency, where the part still says so."""
+    exact: Exact | None = None
+    if part.unit_price is not None:
+        exact = part.quantity * Fraction(part.unit_price)
+    elif part.kind == "FlatFee" and part.tier is not None and part.tier <= len(price.tiers):
+        exact = price.tiers[part.tier - 1].flat_fee
+    if exact is not None and settle(exact, currency).minor == part.amount_minor:
+        return exact
+    return minor_to_decimal(part.amount_minor, currency)

@@ -7,16 +7,19 @@ from milo_billing.catalog.types import Meter, Sku
 from milo_billing.kernel.aggregation import ADDITIVE
 from milo_billing.kernel.quantity import is_int64
 from milo_billing.pricing.rules.charges import charge, charges_at_zero, prepare
+from milo_billing.pricing.rules.fx import convert_parts
 from milo_billing.pricing.rules.quantities import charged_quantity
 from milo_billing.pricing.rules.segments import Segment, price_segments
 from milo_billing.pricing.rules.series import Tally, tally_series
 from milo_billing.pricing.rules.splits import split_line
 from milo_billing.pricing.types import (
+    Conversion,
     CountDistinct,
     Dimensions,
     RateCard,
     RatedLine,
     Rating,
+    SubLine,
     UnableToRate,
     Unpriced,
     UsageQuantity,
@@ -46,7 +49,7 @@ def rate(
         for segment, rows in used.items()
     }
     lines = tuple(
-        _line(segment, tallies.get(segment, {}), card=card)
+        rate_segment(segment, tallies.get(segment, {}), card=card)
         for segment in segments
         if segment in tallies or charges_at_zero(segment.price)
     )
@@ -107,24 +110,41 @@ def matches(sku: Sku, dimensions: Mapping[str, str]) -> bool:
 
 
 def _holding(candidates: Sequence[Segment], row: UsageQuantity) -> Segment | None:
-    """The segment that prices the row's day. A price held over from an older book goes before a newer book's Sku."""
+    """The segment that prices the row's day.
+
+    Where Skus of several books match, the source that goes before does, and of one source the older version. A price
+    that counts over the whole period keeps its usage to the end, whatever begins later.
+    """
     holding = [segment for segment in candidates if segment.first_day <= row.day < segment.end_day]
     if len(holding) < 2:
         return holding[0] if holding else None
-    first, second = sorted(holding, key=lambda segment: segment.book.effective_from)[:2]
-    if first.book is second.book:
-        raise UnableToRate(
-            f"usage of {row.meter_name} with {dict(row.dimensions)} matches {first.sku.name} and {second.sku.name} "
-            f"of the price book {first.book.name}: publish a version in which only one of them matches"
-        )
-    return first
+    chosen, *rivals = sorted(holding, key=lambda one: (one.first_day, one.rank, one.book.effective_from))
+    for rival in rivals:
+        if rival.book is chosen.book:
+            raise UnableToRate(
+                f"usage of {row.meter_name} with {dict(row.dimensions)} matches {chosen.sku.name} and "
+                f"{rival.sku.name} of the price book {chosen.book.name}: publish a version in which only one of them "
+                "matches"
+            )
+        if rival.rank < chosen.rank and rival.first_day > chosen.first_day and not chosen.firm:
+            chosen = rival
+    return chosen
 
 
-def _line(segment: Segment, tally: Tally, *, card: RateCard) -> RatedLine:
+def rate_segment(segment: Segment, tally: Tally, *, card: RateCard) -> RatedLine:
+    """The line for what was metered in a segment, in the account's currency.
+
+    Raises UnableToRate where the book is in another currency and there is no rate, and where an amount does not fit
+    in 64 bits.
+    """
     metered = sum((total for total, _ in tally.values()), 0)
-    prepared = prepare(segment.price, currency=card.currency)
+    prepared = prepare(segment.price, currency=segment.book.currency)
     quantity = charged_quantity(metered, sku=segment.sku)
     parts = charge(prepared, quantity)
+    conversion = None
+    if segment.book.currency != card.currency:
+        conversion = _conversion(parts, segment, card=card)
+        parts = convert_parts(parts, price=segment.price, rate=conversion.rate)
     amount_minor = sum(part.amount_minor for part in parts)
     if not is_int64(amount_minor):
         raise UnableToRate(
@@ -146,4 +166,16 @@ def _line(segment: Segment, tally: Tally, *, card: RateCard) -> RatedLine:
         amount_minor=amount_minor,
         shares=shares,
         own_minor=own_minor,
+        source=segment.source.kind,
+        conversion=conversion,
     )
+
+
+def _conversion(parts: tuple[SubLine, ...], segment: Segment, *, card: RateCard) -> Conversion:
+    rate = card.rates.get(segment.book.currency)
+    if rate is None:
+        raise UnableToRate(
+            f"Sku {segment.sku.name} is priced in {segment.book.currency} by the price book {segment.book.book_name}, "
+            f"and there is no exchange rate to {card.currency}: milo-billing rates import FILE brings them in"
+        )
+    return Conversion(rate, parts, sum(part.amount_minor for part in parts))
