@@ -5,6 +5,7 @@ Owns: what is printed, in which order, and what is left out of a very long invoi
 """
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
 from milo_billing.adapters.document_formats import Formats, formats_for
@@ -30,6 +31,9 @@ _PLACED_BY_TEMPLATE: Final = (
     "by_project",
     "project",
 )
+_WHOLE: Final = "JPY"
+"""A currency without decimals: a rate printed as its price has no more digits than it needs."""
+
 _LETTER_COUNTRIES: Final = frozenset({"US", "CA", "MX", "PH", "CL", "CO", "VE"})
 
 
@@ -127,14 +131,37 @@ def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dic
     return {
         "description": line.description,
         "detail": " · ".join(
-            filter(None, (group, "" if whole else formats.days(line.first_day, line.end_day)))
+            filter(
+                None,
+                (
+                    group,
+                    "" if whole else formats.days(line.first_day, line.end_day),
+                    _conversion(line, formats),
+                ),
+            )
         ),
         "quantity": formats.quantity(line.quantity),
         "unit": formats.unit(line.pricing_unit),
-        "price": "" if price is None else formats.unit_price(price, document.currency),
+        "price": "" if price is None else _unit_price(price, line, document.currency, formats),
         "amount": formats.amount(line.amount_minor, document.currency),
         "parts": [] if plain else _parts(line, document.currency, formats),
     }
+
+
+def _unit_price(price: Decimal, line: InvoiceLine, currency: str, formats: Formats) -> str:
+    """A price; one in another currency than the invoice says so."""
+    if line.conversion is None:
+        return formats.unit_price(price, currency)
+    return f"{formats.unit_price(price, line.conversion.currency)} {line.conversion.currency}"
+
+
+def _conversion(line: InvoiceLine, formats: Formats) -> str:
+    """The amount before it was converted, the rate, and who published it when; empty where nothing was converted."""
+    if line.conversion is None:
+        return ""
+    found = line.conversion
+    amount = formats.money(found.amount_minor, found.currency)
+    return f"{amount} × {formats.unit_price(found.rate, _WHOLE)} ({found.source}, {formats.day(found.day)})"
 
 
 def _parts(line: InvoiceLine, currency: str, formats: Formats) -> list[dict[str, str]]:
@@ -142,7 +169,7 @@ def _parts(line: InvoiceLine, currency: str, formats: Formats) -> list[dict[str,
         {
             "description": _part_name(part, formats.strings),
             "quantity": "" if part.quantity is None else formats.quantity(part.quantity),
-            "price": "" if part.unit_price is None else formats.unit_price(part.unit_price, currency),
+            "price": "" if part.unit_price is None else _unit_price(part.unit_price, line, currency, formats),
             "amount": formats.amount(part.amount_minor, currency),
         }
         for part in line.parts

@@ -2,10 +2,49 @@
 
 from typing import Final
 
-from milo_billing.controlplane.endpoints import DAY, TEXT, Body, Endpoint, Parameter, fields, number
-from milo_billing.pricing.routes import IMPORT_RATES, READ_RATES
+from milo_billing.controlplane.endpoints import (
+    ANY,
+    DAY,
+    TEXT,
+    Body,
+    Endpoint,
+    Parameter,
+    fields,
+    many,
+    number,
+)
+from milo_billing.pricing.routes import EXPLAIN, IMPORT_RATES, READ_RATES
+
+_NULLABLE: Final = {**ANY, "nullable": True}
 
 PRICING: Final = (
+    Endpoint(
+        id="explainPrice",
+        method="get",
+        path="/v1/prices:explain",
+        about="How a quantity of a Sku is priced for an account, step by step.",
+        permission=EXPLAIN,
+        parameters=(
+            Parameter("account", "As namespace/name; required."),
+            Parameter("sku", "The name of the Sku; required."),
+            Parameter("quantity", "In the meter's unit, all that the rating period meters; required."),
+            Parameter("at", "A timestamp, or a day of the account's zone; now where none is said."),
+        ),
+        answer=fields(
+            {
+                **dict.fromkeys(("account", "sku"), TEXT),
+                "day": DAY,
+                "period": fields({"firstDay": DAY, "endDay": DAY}),
+                "candidates": many(ANY),
+                "price": _NULLABLE,
+                "quantity": ANY,
+                "parts": {**many(ANY), "nullable": True},
+                "conversion": _NULLABLE,
+                "amount": {**TEXT, "nullable": True},
+                "currencyCode": {**TEXT, "nullable": True},
+            }
+        ),
+    ),
     Endpoint(
         id="showRate",
         method="get",

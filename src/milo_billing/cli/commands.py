@@ -9,6 +9,7 @@ from cyclopts import App
 
 from milo_billing.cli import billing, objects, places, retention
 from milo_billing.cli.invoices import invoices
+from milo_billing.cli.prices import price
 from milo_billing.cli.rates import rates
 from milo_billing.cli.usage import usage
 
@@ -22,6 +23,7 @@ objects.mount(app)
 retention.mount(usage)
 app.command(usage)
 app.command(invoices)
+app.command(price)
 app.command(rates)
 billing.mount(app)
 places.mount(app)

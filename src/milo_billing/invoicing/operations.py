@@ -22,6 +22,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.ports import DocumentWriter
 from milo_billing.invoicing.rules import drafts, issuing, periods
+from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
     GROUP,
@@ -215,6 +216,7 @@ def _freeze(
         "subject": str(account.uid),
         "buyer": vault.seal(work.tx, subject=account.uid, value=buyer, at=work.now),
         "projects": {str(project.number): project.name for project in projects},
+        "conversions": frozen_conversions(drafted.lines),
     }
 
 

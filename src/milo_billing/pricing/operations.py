@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
+from fractions import Fraction
 from typing import Final, TypeAlias
 
 from milo_billing.accounts import reads as accounts
@@ -10,16 +11,19 @@ from milo_billing.catalog import reads as catalog
 from milo_billing.entitlements import reads as entitlements
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.aggregation import is_prorated
-from milo_billing.kernel.periods import Period, local_day, local_midnight
+from milo_billing.kernel.periods import Period, local_day, local_midnight, next_month
 from milo_billing.pricing import reads, store
 from milo_billing.pricing.rules import fx
+from milo_billing.pricing.rules.explaining import explain
 from milo_billing.pricing.rules.lines import rate
 from milo_billing.pricing.types import (
     BookSource,
+    PriceExplanation,
     RateCard,
     RatedUsage,
     RatesDiffer,
     RatesImported,
+    SkuNotFound,
     UsageQuantity,
 )
 from milo_billing.usage import reads as usage
@@ -164,6 +168,30 @@ def _quantity(row: UsageRow) -> UsageQuantity:
         figures=row.figures,
         row=row.key,
     )
+
+
+def explain_price(tx: Tx, *, payer: Account, sku: str, at: datetime, metered: Fraction) -> PriceExplanation:
+    """How `metered`, in the unit of the Sku's meter, would be priced for the account at that instant, step by step.
+
+    As if it were all that is metered in the rating period at this price. Raises SkuNotFound, and UnableToRate as
+    rating does.
+    """
+    found = catalog.list_skus(tx, names=[sku])
+    if not found:
+        raise SkuNotFound(f'there is no Sku "{sku}"')
+    day = local_day(at, zone=payer.time_zone)
+    first_day = _first_day_of_period(day, invoice_day=payer.invoice_day)
+    end_day = next_month(first_day)
+    card = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day)
+    return explain(card, sku=found[0], day=day, first_day=first_day, end_day=end_day, metered=metered)
+
+
+def _first_day_of_period(day: date, *, invoice_day: int) -> date:
+    """The day on which the rating period that holds this one began."""
+    if day.day >= invoice_day:
+        return day.replace(day=invoice_day)
+    last_month = day.replace(day=1) - timedelta(days=1)
+    return last_month.replace(day=invoice_day)
 
 
 def import_rates(tx: Tx, *, content: bytes, source: str = reads.ECB, now: datetime) -> RatesImported:

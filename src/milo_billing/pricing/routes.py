@@ -1,37 +1,40 @@
-"""HTTP: exchange rates, to read and to bring in."""
+"""HTTP: how a price comes about; exchange rates, to read and to bring in."""
 
 import re
 from collections.abc import Mapping
-from datetime import date
-from typing import Any, Final
+from datetime import UTC, date, datetime
+from fractions import Fraction
+from typing import Final
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.types import AccountNotFound
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import read_body
 from milo_billing.kernel.errors import BadRequest
-from milo_billing.kernel.quantity import shown_decimal
+from milo_billing.kernel.periods import local_midnight
 from milo_billing.pricing import operations, reads
-from milo_billing.pricing.types import ExchangeRate
+from milo_billing.pricing.rules.representations import explanation_body, rate_body
 
 READ_RATES: Final = "billing.miloapis.com/exchangerates.get"
 IMPORT_RATES: Final = "billing.miloapis.com/exchangerates.import"
-
-RATE_PLACES_MAX: Final = 12
-"""Decimals of a rate as it is shown; the exact one is the ratio of the two legs."""
+EXPLAIN: Final = "billing.miloapis.com/prices.get"
 
 FILE_BYTES_MAX: Final = 8 * 1024 * 1024
 """Of a file of rates as it is sent; the whole history since 1999 is 1.9 MB, and 0.6 zipped."""
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}(Z|[+-][0-9]{2}:[0-9]{2})")
+_QUANTITY = re.compile(r"[0-9]{1,18}(\.[0-9]{1,12})?")
 
 
 def routes(door: Door) -> list[Route]:
-    """`GET /v1/rates` and `POST /v1/rates/imports`."""
+    """`GET /v1/prices:explain`, `GET /v1/rates` and `POST /v1/rates/imports`."""
 
     def show_rate(request: Request) -> Response:
         query = request.query_params
@@ -63,22 +66,25 @@ def routes(door: Door) -> list[Route]:
             }
         )
 
+    def explain_price(request: Request) -> Response:
+        query = request.query_params
+        sku, metered = query.get("sku", ""), quantity_of(query)
+        namespace, _, name = query.get("account", "").partition("/")
+        if not (namespace and name and sku):
+            raise BadRequest('the parameters "account", as namespace/name, and "sku" must be given')
+        with door.open(request, permission=EXPLAIN) as call:
+            account = accounts.find_account(call.tx, namespace=namespace, name=name)
+            if account is None:
+                raise AccountNotFound(f'billing account "{namespace}/{name}" not found')
+            at = instant_of(query, zone=account.time_zone) or call.now
+            found = operations.explain_price(call.tx, payer=account, sku=sku, at=at, metered=metered)
+        return JSONResponse(explanation_body(found, account=f"{namespace}/{name}"))
+
     return [
+        Route("/v1/prices:explain", explain_price, methods=["GET"]),
         Route("/v1/rates", show_rate, methods=["GET"]),
         Route("/v1/rates/imports", import_rates, methods=["POST"]),
     ]
-
-
-def rate_body(rate: ExchangeRate) -> dict[str, Any]:
-    """A rate as it is shown: both legs as they were published, and their ratio to so many decimals."""
-    return {
-        "from": rate.from_currency,
-        "to": rate.to_currency,
-        "rate": f"{shown_decimal(rate.rate, places_max=RATE_PLACES_MAX):f}",
-        "day": rate.day.isoformat(),
-        "source": rate.source,
-        "perEuro": {"from": f"{rate.from_per_euro:f}", "to": f"{rate.to_per_euro:f}"},
-    }
 
 
 def currency_of(query: Mapping[str, str], name: str) -> str:
@@ -100,3 +106,29 @@ def day_of(query: Mapping[str, str], name: str) -> date | None:
     except ValueError as error:
         raise BadRequest(f'parameter "{name}": {text!r} is not a day of the calendar') from error
     raise BadRequest(f'parameter "{name}": {text!r} is not a day such as 2026-10-31')
+
+
+def instant_of(query: Mapping[str, str], *, zone: str) -> datetime | None:
+    """The instant that is asked about, an RFC 3339 timestamp or a day, which is its midnight in the zone.
+
+    None where there is none. Raises BadRequest.
+    """
+    text = query.get("at", "")
+    try:
+        if _DAY.fullmatch(text):
+            return local_midnight(date.fromisoformat(text), zone=zone)
+        if _INSTANT.fullmatch(text):
+            return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(f'parameter "at": {text!r} is not a time of the calendar') from error
+    if not text:
+        return None
+    raise BadRequest(f'parameter "at": {text!r} is neither a day nor a time such as 2026-10-31T12:00:00Z')
+
+
+def quantity_of(query: Mapping[str, str]) -> Fraction:
+    """How much is asked about, in the meter's unit. Raises BadRequest."""
+    text = query.get("quantity", "")
+    if not _QUANTITY.fullmatch(text):
+        raise BadRequest(f'parameter "quantity": {text!r} is not a number such as 1500000')
+    return Fraction(text)

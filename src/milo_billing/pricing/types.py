@@ -272,3 +272,43 @@ class RatedUsage:
     def total(self) -> Money:
         """The sum of the lines, before discounts, credits and tax."""
         return Money(sum(line.amount_minor for line in self.lines), self.currency)
+
+
+# ------------------------------------------------------------------------------------------------ explaining
+
+
+class SkuNotFound(NotFound):
+    """There is no Sku of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One book that was asked for a price, in order of precedence, and what became of it.
+
+    `book` is the version in force on the day; None where there is none. `reason` is for people.
+    """
+
+    source: BookSource
+    book: Book | None
+    chosen: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PriceExplanation:
+    """How a quantity of a Sku is priced on a day of a rating period, step by step.
+
+    `converted` is what was metered in the pricing unit, before it is rounded. `book` and `line` are None where nothing
+    prices the Sku on that day.
+    """
+
+    sku: Sku
+    meter: Meter | None
+    day: date
+    first_day: date
+    end_day: date
+    metered: Fraction
+    converted: Fraction
+    candidates: tuple[Candidate, ...]
+    book: Book | None
+    line: RatedLine | None

@@ -31,6 +31,7 @@ COMMANDS = [
     ["invoices", "show"],
     ["invoices", "pdf"],
     ["invoices", "events"],
+    ["price", "explain"],
     ["rates", "import"],
     ["rates", "show"],
     ["audit", "verify"],
