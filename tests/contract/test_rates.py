@@ -1,6 +1,7 @@
 """Exchange rates over HTTP: brought in by staff, read by whoever may."""
 
 import httpx
+
 from tests.contract.conftest import Cluster
 
 RATES = b"Date,USD,CHF\n2026-04-10,1.1711,0.9241\n"

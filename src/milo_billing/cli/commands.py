@@ -7,7 +7,7 @@ Exit codes: 0 done, 1 it did not work (said on standard error: what, where, what
 
 from cyclopts import App
 
-from milo_billing.cli import billing, objects, places, retention
+from milo_billing.cli import billing, entitlements, objects, places, retention
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.prices import price
 from milo_billing.cli.rates import rates
@@ -26,4 +26,5 @@ app.command(invoices)
 app.command(price)
 app.command(rates)
 billing.mount(app)
+entitlements.mount(app)
 places.mount(app)

@@ -87,6 +87,9 @@ def _write_steps(found: JSON) -> None:
     if (rounding := amounts["rounding"]) is not None:
         write(f"Rounded    {rounding['mode']} to {rounding['decimals']} decimals: {amounts['charged']}")
     write(f"Included   {amounts['included']}, leaves {amounts['billable']}")
+    for bound in ("minimum", "maximum"):
+        if cost[bound] is not None:
+            write(f"{bound.capitalize():<10} {cost[bound]} {currency} a rating period")
     write("")
     parts = cast("list[JSON]", found["parts"])
     converted = found["conversion"] is not None

@@ -37,6 +37,7 @@ COMMANDS = [
     ["audit", "verify"],
     ["token", "create"],
     ["who-pays"],
+    ["may-use"],
     ["kubeconfig"],
 ]
 
