@@ -19,7 +19,7 @@ from milo_billing.catalog.types import Book, Meter, Price, Sku, Tier
 from milo_billing.kernel.aggregation import Figures
 from milo_billing.pricing.rules.charges import charge, prepare
 from milo_billing.pricing.rules.lines import rate
-from milo_billing.pricing.types import Cell, RateCard, UsageQuantity
+from milo_billing.pricing.types import Cell, RateCard, UsageQuantity, list_card
 
 NAME = "pricing"
 SKUS = 200
@@ -33,7 +33,7 @@ def run() -> Sequence[Figure]:
     """Charge many quantities, then rate an account with many Skus."""
     randomness = random.Random(2026)
     card, usage = _card(), _usage(randomness)
-    price = prepare(card.books[0].prices[0], currency=card.currency)
+    price = prepare(card.sources[0].books[0].prices[0], currency=card.currency)
     # metered in units and priced by the thousand, over all four tiers
     quantities = [randomness.randrange(1, 200_000_000) * PER_THOUSAND for _ in range(QUANTITIES)]
     charged_s = _seconds(lambda: [charge(price, quantity) for quantity in quantities])
@@ -90,7 +90,7 @@ def _card() -> RateCard:
         sku.meter_name: Meter(sku.number, sku.meter_name, "Published", "Sum", "{request}", ("region",))
         for sku in skus.values()
     }
-    return RateCard("USD", (book,), skus, meters)
+    return list_card("USD", (book,), skus, meters)
 
 
 def _sku(number: int, name: str) -> Sku:

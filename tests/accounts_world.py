@@ -26,6 +26,7 @@ from milo_billing.controlplane.store import Store
 from milo_billing.controlplane.work import Preconditions, Work
 from milo_billing.directory import operations as directory_operations
 from milo_billing.directory import resources as directory
+from milo_billing.entitlements.resources import kinds as entitlements
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Databases, Tx
@@ -234,6 +235,7 @@ def make_world(
         PaymentMethodClass(),
         PaymentMethod(),
         *(kind() for kind in catalog.KINDS),
+        *(kind() for kind in entitlements.KINDS),
         *(kind() for kind in usage.KINDS),
         *(kind() for kind in commitments.KINDS),
     )

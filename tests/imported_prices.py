@@ -16,13 +16,14 @@ from milo_billing.catalog.resources.books import PriceBookSpec
 from milo_billing.catalog.resources.fields import body_of
 from milo_billing.catalog.resources.meters import MeterDefinitionSpec
 from milo_billing.catalog.resources.skus import SkuSpec
-from milo_billing.catalog.rules import books, measurement, skus, units
+from milo_billing.catalog.rules import measurement, skus, units
 from milo_billing.catalog.rules.importing.formats import Format, read_price_list
 from milo_billing.catalog.rules.importing.planning import Plan, Standing, plan
+from milo_billing.catalog.rules.prices import parse_price, price_errors
 from milo_billing.catalog.types import Book, Meter, Sku
 from milo_billing.kernel.aggregation import Figures
 from milo_billing.pricing.rules.lines import rate
-from milo_billing.pricing.types import RateCard, Rating, UsageQuantity
+from milo_billing.pricing.types import RateCard, Rating, UsageQuantity, list_card
 from milo_billing.usage.engine.bands import band_codes, band_labels
 from tests import llm_requests
 from tests.unit.pricing.builders import nothing_distinct
@@ -66,7 +67,7 @@ class Imported:
             replace(book, prices=tuple(prices[name] for name in skus if name in prices))
             for book, prices in zip(self.books, self.prices, strict=True)
         ]
-        return RateCard(currency="USD", books=tuple(narrowed), skus=skus, meters=self.meters)
+        return list_card("USD", narrowed, skus, self.meters)
 
     def meter(self, provider: str, model: str, usage: str) -> Meter:
         """The meter to which usage of the model is sent."""
@@ -113,8 +114,9 @@ def read_sku(name: str, body: Any, meters: Mapping[str, Meter]) -> Sku:
 
 def read_book(number: int, name: str, body: Any) -> Book:
     spec = PriceBookSpec.model_validate(body)
-    prices = tuple(books.parse_price(price) for price in body_of(spec)["prices"])
-    assert [error for price in prices for error in books.price_errors(price, path="")] == []
+    bodies = body_of(spec)["prices"]
+    prices = tuple(parse_price(price, sku=price["skuRef"]["name"]) for price in bodies)
+    assert [error for price in bodies for error in price_errors(price, path="")] == []
     return Book(
         number, name, spec.book_name, date.fromisoformat(spec.effective_from), spec.currency_code, prices
     )

@@ -18,11 +18,14 @@ create schema access;
 create schema ledger;
 create schema catalog;
 create schema accounts;
+create schema entitlements;
 create schema usage;
+create schema pricing;
 create schema commitments;
 create schema invoicing;
 
-grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, usage, commitments,
+grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, entitlements, usage, pricing,
+    commitments,
     invoicing
     to milo_app, milo_job, milo_ingest;
 
@@ -758,6 +761,67 @@ grant select, insert, update on accounts.accounts, accounts.payer_intervals, acc
 grant select, insert, update, delete on accounts.payment_methods, accounts.payment_method_classes to milo_app, milo_job;
 grant select on accounts.accounts, accounts.payer_intervals, accounts.billed to milo_ingest;
 
+-- -------------------------------------------------------------------------------------------- entitlements
+-- What an account may use and at which prices. Rows outlive their objects: what was charged must stay explicable.
+
+create table entitlements.offers (
+    number integer generated always as identity primary key,
+    uid uuid not null unique,
+    name text not null,
+    phase text not null check (phase in ('Draft', 'Published')),
+    tier text not null,
+    services text[] not null,
+    features jsonb not null,
+    book text,                      -- bookName; null: the account's list prices
+    trial_days integer not null check (trial_days >= 0),
+    deleted_at timestamptz
+);
+create unique index offers_name on entitlements.offers (name) where deleted_at is null;
+
+create table entitlements.entitlements (
+    number integer generated always as identity primary key,
+    uid uuid not null unique,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    account integer not null references accounts.accounts (number),
+    offer integer references entitlements.offers (number),
+    services text[] not null,       -- of its own; empty: the offer's
+    book text,                      -- bookName of the negotiated prices
+    starts_on date not null,        -- local midnights of the account: [starts_on, ends_on)
+    ends_on date,
+    quantity bigint not null check (quantity > 0),
+    limits jsonb not null,
+    phase text not null check (phase in ('Scheduled', 'Active', 'Ended')),
+    deleted_at timestamptz,
+    check (ends_on >= starts_on),
+    check ((offer is null) = (cardinality(services) > 0))
+);
+create unique index entitlements_name on entitlements.entitlements (namespace, name) where deleted_at is null;
+create index entitlements_by_account on entitlements.entitlements (account, starts_on);
+create index entitlements_due on entitlements.entitlements (least(starts_on, ends_on)) where phase <> 'Ended';
+
+-- History never changes: an entitlement can only be ended sooner or later.
+create function entitlements.guard_entitlement() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if tg_op = 'DELETE' then
+        raise exception 'entitlements are never deleted: amounts follow from them' using errcode = 'restrict_violation';
+    end if;
+    if (new.account, new.offer, new.services, new.book, new.starts_on, new.owner_org)
+       is distinct from (old.account, old.offer, old.services, old.book, old.starts_on, old.owner_org)
+       or old.deleted_at is distinct from new.deleted_at and old.deleted_at is not null then
+        raise exception 'entitlement % can only be ended', old.name using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger entitlements_guard before update or delete on entitlements.entitlements
+    for each row execute function entitlements.guard_entitlement();
+
+alter table entitlements.entitlements enable row level security;
+create policy reach on entitlements.entitlements to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+grant select, insert, update on entitlements.offers, entitlements.entitlements to milo_app, milo_job;
+
 -- -------------------------------------------------------------------------------------------------- usage
 -- Owned by milo_ingest: COPY does not work under row-level security, and partitions come and go while serving.
 -- Others read under policies. Where a row has an account, its organization is the account's; a row without one
@@ -1135,6 +1199,29 @@ alter table usage.distinct_key_deltas owner to milo_ingest;
 alter table usage.tallies owner to milo_ingest;
 alter table usage.imports owner to milo_ingest;
 alter table usage.import_chunks owner to milo_ingest;
+
+-- ------------------------------------------------------------------------------------------------ pricing
+-- Exchange rates as they were published: units of `currency` for one euro. What an amount was converted with must stay
+-- what it was, so a row is written once.
+
+create table pricing.exchange_rates (
+    source text not null check (source <> ''),
+    currency text not null check (currency ~ '^[A-Z]{3}$' and currency <> 'EUR'),
+    day date not null,
+    rate numeric not null check (rate > 0 and rate < 'infinity'),
+    imported_at timestamptz not null,
+    primary key (source, currency, day)
+);
+
+create function pricing.refuse_change() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    raise exception '%.% is written once: amounts were converted with it', tg_table_schema, tg_table_name
+        using errcode = 'restrict_violation';
+end $$;
+create trigger exchange_rates_written_once before update or delete or truncate on pricing.exchange_rates
+    for each statement execute function pricing.refuse_change();
+
+grant select, insert on pricing.exchange_rates to milo_app, milo_job;
 
 -- --------------------------------------------------------------------------------------------- commitments
 

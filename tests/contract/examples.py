@@ -80,6 +80,20 @@ BINDING_OF_OLD = manifest(
     namespace=ACME,
 )
 
+SERVICE = manifest(SERVICES, "Service", "compute", {"displayName": "Compute", "phase": "Published"})
+OFFER = manifest(
+    BILLING,
+    "Offer",
+    "pro",
+    {
+        "tier": "Pro",
+        "phase": "Published",
+        "services": [{"name": "compute"}],
+        "features": {"support": "phone"},
+        "trialDays": 14,
+    },
+)
+
 EXAMPLES: dict[str, Example] = {
     "usagecorrections": Example(
         manifest=manifest(
@@ -279,6 +293,30 @@ EXAMPLES: dict[str, Example] = {
         change={"spec": {"isDefault": True}},
         broken={"spec": {"currencyCode": "usd"}},
         broken_field="spec.currencyCode",
+    ),
+    "offers": Example(
+        manifest=OFFER,
+        needs=(SERVICE,),
+        change=None,
+        broken={"spec": {"tier": ""}},
+        broken_field="spec.tier",
+    ),
+    "entitlements": Example(
+        manifest=manifest(
+            BILLING,
+            "Entitlement",
+            "main-pro",
+            {
+                "billingAccountRef": {"name": "main"},
+                "offerRef": {"name": "pro"},
+                "startsAt": "2026-01-01",
+            },
+            namespace=ACME,
+        ),
+        needs=(ORGANIZATION, ACCOUNT, SERVICE, OFFER),
+        change={"spec": {"quantity": 5}},
+        broken={"spec": {"startsAt": "2026-02-30"}},
+        broken_field="spec.startsAt",
     ),
     "issuerprofiles": Example(
         manifest=manifest(

@@ -135,6 +135,18 @@ SPOILED: dict[str, tuple[str, str, str, str]] = {
         '"percentage": "5"',
         '"percentage": "50"',
     ),
+    "an offer has other prices": (
+        "update entitlements.offers set book = 'cheap'",
+        "entitlements.offers",
+        '"book": null',
+        '"book": "cheap"',
+    ),
+    "an entitlement ended": (
+        "update entitlements.entitlements set ends_on = '2026-06-01', phase = 'Ended'",
+        "entitlements.entitlements",
+        '"phase": "Active"',
+        '"phase": "Ended"',
+    ),
     "a role grants everything": (
         "update access.roles set permissions = '{*}' where name = 'auditor'",
         "access.roles",

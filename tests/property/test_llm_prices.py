@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from milo_billing.pricing.types import RateCard, UsageQuantity
+from milo_billing.pricing.types import UsageQuantity, list_card
 from tests import llm_requests
 from tests.imported_prices import NOON, Imported, exact, rate_month, send
 
@@ -123,6 +123,6 @@ def test_every_expected_price_of_real_requests_is_reproduced_to_the_last_digit(
 
 @pytest.mark.shared
 def test_all_real_requests_at_once_are_charged_by_the_whole_book(imported: Imported, cases: list[Case]):
-    whole = RateCard(currency="USD", books=imported.books, skus=imported.skus, meters=imported.meters)
+    whole = list_card("USD", imported.books, imported.skus, imported.meters)
     rating = rate_month([row for case in cases for row in case.rows], whole)
     assert exact(rating) == sum(case.dollars for case in cases)

@@ -14,7 +14,7 @@ import pytest
 
 from milo_billing.catalog.types import Sku
 from milo_billing.kernel.aggregation import Figures
-from milo_billing.pricing.types import RateCard, RatedLine, UsageQuantity
+from milo_billing.pricing.types import RatedLine, UsageQuantity, list_card
 from tests.imported_prices import NOON, Imported, rate_month
 
 pytestmark = pytest.mark.shared
@@ -34,9 +34,7 @@ def charge(imported: Imported, quantities: Iterable[tuple[Sku, Fraction]]) -> di
         )
         for sku, quantity in quantities
     ]
-    card = RateCard(
-        currency=imported.books[0].currency, books=imported.books, skus=imported.skus, meters=imported.meters
-    )
+    card = list_card(imported.books[0].currency, imported.books, imported.skus, imported.meters)
     return {line.sku.name: line for line in rate_month(rows, card).lines}
 
 

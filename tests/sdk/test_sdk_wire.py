@@ -18,7 +18,7 @@ from milo_billing.kernel.ids import ulid_to_int
 from milo_billing.usage.engine.pipeline import UsageEngine
 from milo_billing.usage.engine.readings import to_us
 from milo_billing.usage.routes import ingest as routes
-from milo_billing.usage.routes.gateway import INGEST
+from milo_billing.usage.routes.gateway import INGEST, ShortWay
 from tests.serving import serving
 from tests.usage_world import CPU, UsageWorld, make_usage_world
 
@@ -60,9 +60,10 @@ def recorder(world: UsageWorld, clock: WorldClock, tmp_path: Path) -> Iterator[R
     door = Door(world.databases.app, world.world.grants, world.world.clock)
     engine = UsageEngine(world.databases.ingest, process=new_uid(), random_bits=random_bits, late_days_max=30)
     engine.start()
+    found, doors = routes.routes(door, engine)
     try:
         with (
-            serving(build_application(routes.routes(door, engine))) as url,
+            serving(ShortWay(build_application(found), doors)) as url,
             Recorder(url=url, token="ann", spool=tmp_path / "spool", linger_s=0, clock=clock) as recorder,
         ):
             yield recorder

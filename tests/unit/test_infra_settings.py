@@ -38,6 +38,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         ("API_PORT", "70000"),
         ("CLOCK", "2026-10-01T00:00:00"),  # no zone
         ("LATE_DAYS_MAX", "-1"),
+        ("RATES_URL", "http://rates.example.com/hist.zip"),
     ],
 )
 def test_what_makes_no_sense_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,9 @@ _PLACED_BY_TEMPLATE: Final = (
     "by_project",
     "project",
 )
+_WHOLE: Final = "JPY"
+"""A currency without decimals: a rate printed as its price has no more digits than it needs."""
+
 _LETTER_COUNTRIES: Final = frozenset({"US", "CA", "MX", "PH", "CL", "CO", "VE"})
 
 
@@ -128,18 +131,41 @@ def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dic
     return {
         "description": line.description,
         "detail": " · ".join(
-            filter(None, (group, "" if whole else formats.days(line.first_day, line.end_day)))
+            filter(
+                None,
+                (
+                    group,
+                    "" if whole else formats.days(line.first_day, line.end_day),
+                    _conversion(line, formats),
+                ),
+            )
         ),
         "quantity": formats.quantity(line.quantity),
         "unit": formats.unit(line.pricing_unit),
-        "price": "" if price is None else formats.unit_price(price, document.currency),
+        "price": "" if price is None else _unit_price(price, line, document.currency, formats),
         "amount": formats.amount(line.amount_minor, document.currency),
         "parts": [] if plain else _parts(line, document.currency, formats),
     }
 
 
+def _unit_price(price: Decimal, line: InvoiceLine, currency: str, formats: Formats) -> str:
+    """A price; one in another currency than the invoice says so."""
+    if line.conversion is None:
+        return formats.unit_price(price, currency)
+    return f"{formats.unit_price(price, line.conversion.currency)} {line.conversion.currency}"
+
+
+def _conversion(line: InvoiceLine, formats: Formats) -> str:
+    """The amount before it was converted, the rate, and who published it when; empty where nothing was converted."""
+    if line.conversion is None:
+        return ""
+    found = line.conversion
+    amount = formats.money(found.amount_minor, found.currency)
+    return f"{amount} × {formats.unit_price(found.rate, _WHOLE)} ({found.source}, {formats.day(found.day)})"
+
+
 def _parts(line: InvoiceLine, currency: str, formats: Formats) -> list[dict[str, str]]:
-    rows = [_part(part, currency, formats) for part in line.parts]
+    rows = [_part(part, line, currency, formats) for part in line.parts]
     if line.included:
         included = {
             "description": formats.strings.included,
@@ -151,13 +177,14 @@ def _parts(line: InvoiceLine, currency: str, formats: Formats) -> list[dict[str,
     return rows
 
 
-def _part(part: Part, currency: str, formats: Formats) -> dict[str, str]:
+def _part(part: Part, line: InvoiceLine, currency: str, formats: Formats) -> dict[str, str]:
     """What a percentage is of stands in its words: it is an amount, and no quantity at a price."""
     shown = part.kind != "Percentage"
+    priced_in = currency if line.conversion is None else line.conversion.currency
     return {
-        "description": _part_name(part, currency, formats),
+        "description": _part_name(part, priced_in, formats),
         "quantity": formats.quantity(part.quantity) if shown and part.quantity is not None else "",
-        "price": formats.unit_price(part.unit_price, currency)
+        "price": _unit_price(part.unit_price, line, currency, formats)
         if shown and part.unit_price is not None
         else "",
         "amount": formats.amount(part.amount_minor, currency),

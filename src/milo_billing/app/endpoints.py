@@ -10,6 +10,7 @@ from milo_billing.access.routes import CREATE_TOKEN, READ_AUDIT, REVOKE_TOKENS
 from milo_billing.accounts.routes import LIMIT_MAX
 from milo_billing.accounts.routes import READ as READ_ACCOUNTS
 from milo_billing.app.commitments_endpoints import COMMITMENTS
+from milo_billing.app.pricing_endpoints import PRICING
 from milo_billing.app.usage_endpoints import USAGE
 from milo_billing.controlplane.bulk_door import PATH as BULK_PATH
 from milo_billing.controlplane.endpoints import (
@@ -335,7 +336,15 @@ INGEST_ENDPOINTS: Final = (
     ),
 )
 
-API_ENDPOINTS: Final = (*_OBJECTS, *_ACCESS, *_ACCOUNTS, *USAGE, *COMMITMENTS, *_INVOICING)
+API_ENDPOINTS: Final = (
+    *_OBJECTS,
+    *_ACCESS,
+    *_ACCOUNTS,
+    *USAGE,
+    *PRICING,
+    *COMMITMENTS,
+    *_INVOICING,
+)
 
 
 def api_document() -> Json:

@@ -14,6 +14,7 @@ from milo_billing.commitments import reads as commitments
 from milo_billing.controlplane.kinds import Registry
 from milo_billing.controlplane.projections import ProjectionDifference, compare_fields, count_objects
 from milo_billing.directory import reads as directory
+from milo_billing.entitlements import reads as entitlements
 from milo_billing.infra.database import EVERYWHERE, Tx, connect, reach_text
 from milo_billing.invoicing import reads as invoicing
 from milo_billing.usage import operations as usage
@@ -23,6 +24,7 @@ _SLICES: Final[tuple[Callable[[Tx], tuple[ProjectionDifference, ...]], ...]] = (
     access.compare_projections,
     accounts.compare_projections,
     catalog.compare_projections,
+    entitlements.compare_projections,
     usage.compare_projections,
     commitments.compare_projections,
     invoicing.compare_projections,

@@ -45,6 +45,9 @@ from milo_billing.directory import resources as directory_resources
 from milo_billing.directory.jobs import Following
 from milo_billing.directory.operations import Mirror, OrganizationNamespaces
 from milo_billing.directory.resources import Organization, Project
+from milo_billing.entitlements import jobs as entitlements_jobs
+from milo_billing.entitlements import routes as entitlements_routes
+from milo_billing.entitlements.resources import kinds as entitlements_resources
 from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.jobs import Periodic, Task
@@ -53,6 +56,8 @@ from milo_billing.infra.settings import Settings
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
+from milo_billing.pricing import jobs as pricing_jobs
+from milo_billing.pricing import routes as pricing_routes
 from milo_billing.usage import jobs as usage_jobs
 from milo_billing.usage import resources as usage_resources
 from milo_billing.usage.engine.archive import Archive, Archivist
@@ -87,6 +92,7 @@ def build_registry(
         access_resources,
         accounts_resources,
         catalog_resources,
+        entitlements_resources,
         usage_resources,
         commitments_resources,
         invoicing_resources,
@@ -99,7 +105,10 @@ def build_registry(
         ),
         BillingAccountBinding: BillingAccountBinding(rebinding=rebinding),
     }
-    return Registry(tuple(configured.get(kind) or kind() for module in modules for kind in module.KINDS))
+    return Registry(
+        tuple(configured.get(kind) or kind() for module in modules for kind in module.KINDS),
+        reviews=tuple(review() for review in entitlements_resources.REVIEWS),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +175,8 @@ def build_api(runtime: Runtime) -> Starlette:
         *event_routes.routes(door, blobs),
         *commitments_routes.routes(door),
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
+        *entitlements_routes.routes(door),
+        *pricing_routes.routes(door),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
@@ -258,7 +269,19 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             runtime.clock,
             schedule=runtime.settings.usage_archive_schedule,
         ),
+        *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
+        *_rate_tasks(runtime),
     )
+
+
+def _rate_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
+    """Exchange rates every day, where the settings say from where."""
+    if runtime.settings.rates_url is None:
+        return ()
+    from milo_billing.adapters.published_rates import PublishedRates  # most servers never call out for it
+
+    source = PublishedRates(runtime.settings.rates_url)
+    return pricing_jobs.tasks(database=runtime.databases.job, clock=runtime.clock, source=source)
 
 
 def follow_directory(runtime: Runtime) -> None:

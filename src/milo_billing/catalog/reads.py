@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from milo_billing.catalog.rules.books import Selection, parse_prices
 from milo_billing.catalog.rules.measurement import parse_bands
-from milo_billing.catalog.types import Book, BookHead, Meter, QuantityRounding, ResourceType, Sku
+from milo_billing.catalog.types import Book, BookHead, BookRole, Meter, QuantityRounding, ResourceType, Sku
 from milo_billing.controlplane.projections import ProjectionDifference, compare_rows
 from milo_billing.infra.database import Tx
 
@@ -137,6 +137,16 @@ def has_service(tx: Tx, *, name: str) -> bool:
     return row is not None
 
 
+def find_service_phase(tx: Tx, *, name: str) -> str | None:
+    """The phase of the Service of that name; None where there is none."""
+    row = tx.execute(
+        "select spec ->> 'phase' from controlplane.objects where api_group = 'services.miloapis.com' "
+        "and resource = 'services' and namespace = '' and name = %s",
+        (name,),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 # ---------------------------------------------------------------------------------------------------- books
 
 
@@ -154,13 +164,57 @@ def list_books(tx: Tx, *, currency: str, start: date, end: date) -> tuple[Book, 
 
     The first may have begun long before `start`; if none had, there are days without a price.
     """
+    return _versions(tx, _LIST_BOOKS, {"currency": currency}, start=start, end=end)
+
+
+def list_book_versions(tx: Tx, *, book_name: str, start: date, end: date) -> tuple[Book, ...]:
+    """The published versions of the book of that name that are in force on any day of [start, end), as `list_books`."""
+    where = "where deleted_at is null and phase = 'Published' and book_name = %(book_name)s"
+    return _versions(tx, where, {"book_name": book_name}, start=start, end=end)
+
+
+def find_default_book(tx: Tx) -> str | None:
+    """The name of the provider's book that prices accounts of currencies without a list book.
+
+    Of several that say so, the one that was declared first.
+    """
+    row = tx.execute(
+        "select book_name from catalog.price_books where is_default and deleted_at is null and phase = 'Published' "
+        "and role = 'List' and owner_org = 0 order by number limit 1"
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def list_book_names(tx: Tx, *, numbers: Collection[int]) -> tuple[tuple[int, str, date], ...]:
+    """(number, bookName, effective from) of versions of price books, also of retired ones, by number."""
+    rows = tx.execute(
+        "select number, book_name, effective_from from catalog.price_books where number = any(%s) order by number",
+        (list(numbers),),
+    )
+    return tuple(rows.fetchall())
+
+
+def _versions(
+    tx: Tx, where: LiteralString, asked: dict[str, str], *, start: date, end: date
+) -> tuple[Book, ...]:
     found = tx.execute(
-        f"{_BOOK} {_LIST_BOOKS} and effective_from < %(end)s and effective_from >= coalesce("
-        f"(select max(effective_from) from catalog.price_books {_LIST_BOOKS} and effective_from <= %(start)s), "
+        f"{_BOOK} {where} and effective_from < %(end)s and effective_from >= coalesce("
+        f"(select max(effective_from) from catalog.price_books {where} and effective_from <= %(start)s), "
         "%(start)s) order by effective_from",
-        {"currency": currency, "start": start, "end": end},
+        {**asked, "start": start, "end": end},
     )
     return tuple(_book(row) for row in found)
+
+
+def is_book_published(
+    tx: Tx, *, book_name: str, roles: Collection[BookRole], owner_orgs: Collection[int]
+) -> bool:
+    """Whether a version of the book is published, in one of these roles, and of one of these owners."""
+    query = (
+        "select from catalog.price_books where book_name = %s and phase = 'Published' and role = any(%s) "
+        "and owner_org = any(%s) and deleted_at is null limit 1"
+    )
+    return tx.execute(query, (book_name, list(roles), list(owner_orgs))).fetchone() is not None
 
 
 def find_book_with_sku(tx: Tx, *, sku: str) -> str | None:

@@ -7,9 +7,11 @@ Exit codes: 0 done, 1 it did not work (said on standard error: what, where, what
 
 from cyclopts import App
 
-from milo_billing.cli import billing, objects, places, price_lists, retention
+from milo_billing.cli import billing, entitlements, objects, places, price_lists, retention
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.invoices import invoices
+from milo_billing.cli.prices import price
+from milo_billing.cli.rates import rates
 from milo_billing.cli.usage import usage
 
 app = App(
@@ -23,6 +25,9 @@ retention.mount(usage)
 app.command(usage)
 app.command(commitment)
 app.command(invoices)
+app.command(price)
+app.command(rates)
 price_lists.mount(app)
 billing.mount(app)
+entitlements.mount(app)
 places.mount(app)

@@ -506,6 +506,97 @@ class Discount(TypedDict):
     status: NotRequired[DiscountStatus]
 
 
+class EntitlementSpecOfferRef(TypedDict):
+    """The offer that was taken; either this or `services`."""
+
+    name: str
+
+
+class EntitlementSpecService(TypedDict):
+    """A Service by the name of its object."""
+
+    name: str
+
+
+class PriceBookRef(TypedDict):
+    """The bookName of negotiated prices, which go before all others. Given by the provider's staff."""
+
+    name: str
+
+
+class EntitlementSpec(TypedDict):
+    """What is wanted of an entitlement. Only `endsAt`, `quantity` and `limits` may change."""
+
+    billingAccountRef: BillingAccountRef
+    offerRef: NotRequired[EntitlementSpecOfferRef]
+    services: NotRequired[list[EntitlementSpecService]]
+    priceBookRef: NotRequired[PriceBookRef]
+    startsAt: str
+    endsAt: NotRequired[str]
+    quantity: NotRequired[int]
+    limits: NotRequired[dict[str, str]]
+
+
+class EntitlementStatus(TypedDict):
+    """What is true of an entitlement."""
+
+    phase: NotRequired[Literal["Scheduled", "Active", "Ended"]]
+    trialEndsAt: NotRequired[str]
+    conditions: NotRequired[list[Condition]]
+    observedGeneration: NotRequired[int]
+
+
+class Entitlement(TypedDict):
+    """What an account may use, from when to when, and at which prices."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: EntitlementSpec
+    status: NotRequired[EntitlementStatus]
+
+
+class ServiceRef(TypedDict):
+    """A Service by the name of its object."""
+
+    name: str
+
+
+class EntitlementReviewSpec(TypedDict):
+    """What is asked."""
+
+    projectRef: ProjectRef
+    serviceRef: ServiceRef
+
+
+class EntitlementReviewStatus(TypedDict):
+    """The answer."""
+
+    allowed: NotRequired[bool]
+    reason: NotRequired[Literal["Entitled", "ProjectNotFound", "ServiceNotFound", "ServiceNotOffered",
+        "NoBillingAccount", "AccountSuspended", "AccountArchived", "NotEntitled", "NotStarted", "Ended"]]
+    message: NotRequired[str]
+    billingAccount: NotRequired[str]
+    entitlement: NotRequired[str]
+    offer: NotRequired[str]
+    tier: NotRequired[str]
+    startsAt: NotRequired[str]
+    endsAt: NotRequired[str]
+    quantity: NotRequired[int]
+    features: NotRequired[dict[str, str]]
+    limits: NotRequired[dict[str, str]]
+
+
+class EntitlementReview(TypedDict):
+    """May a project use a service now, and why. Created, answered, never stored."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: EntitlementReviewSpec
+    status: NotRequired[EntitlementReviewStatus]
+
+
 class InvoiceSpecPeriod(TypedDict):
     """Half-open, in UTC."""
 
@@ -723,6 +814,42 @@ class MonitoredResourceType(TypedDict):
     status: NotRequired[MonitoredResourceTypeStatus]
 
 
+class OfferSpecService(TypedDict):
+    """A Service by the name of its object."""
+
+    name: str
+
+
+class OfferSpec(TypedDict):
+    """What is wanted of an offer. Immutable once published."""
+
+    displayName: NotRequired[str]
+    description: NotRequired[str]
+    tier: str
+    phase: NotRequired[Literal["Draft", "Published"]]
+    services: list[OfferSpecService]
+    features: NotRequired[dict[str, str]]
+    priceBookRef: NotRequired[PriceBookRef]
+    trialDays: NotRequired[int]
+
+
+class OfferStatus(TypedDict):
+    """What is true of an offer."""
+
+    conditions: NotRequired[list[Condition]]
+    observedGeneration: NotRequired[int]
+
+
+class Offer(TypedDict):
+    """Services that are sold together, with their tier, features and prices."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: OfferSpec
+    status: NotRequired[OfferStatus]
+
+
 class PaymentMethodSpecPaymentMethodClassRef(TypedDict):
     """Without it the default class, for good. Immutable."""
 
@@ -893,12 +1020,6 @@ class PriceBook(TypedDict):
     status: NotRequired[PriceBookStatus]
 
 
-class SkuSpecServiceRef(TypedDict):
-    """An object by its name."""
-
-    name: str
-
-
 class SkuSpecMeter(TypedDict):
     """The usage that a Sku sells: of one meter, and with one of the listed values in every dimension
     named."""
@@ -917,7 +1038,7 @@ class SkuSpecQuantityRounding(TypedDict):
 class SkuSpec(TypedDict):
     """What is wanted of a Sku. Immutable once it stands in a published price book."""
 
-    serviceRef: NotRequired[SkuSpecServiceRef]
+    serviceRef: NotRequired[ServiceRef]
     displayName: NotRequired[str]
     chargeType: NotRequired[Literal["Usage"]]
     meter: SkuSpecMeter

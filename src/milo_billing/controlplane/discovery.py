@@ -42,11 +42,21 @@ REVIEWS = (
 
 def _groups(registry: Registry) -> dict[str, tuple[str, ...]]:
     """Every group and its versions: those of the kinds, then those of the reviews."""
-    return {**registry.groups, **{review.group: (review.version,) for review in REVIEWS}}
+    of_reviews = {review.group: (review.version,) for review in _all_reviews(registry)}
+    return {
+        **registry.groups,
+        **{group: v for group, v in of_reviews.items() if group not in registry.groups},
+    }
 
 
-def _reviews(group: str, version: str) -> Iterable[Review]:
-    return (review for review in REVIEWS if (review.group, review.version) == (group, version))
+def _all_reviews(registry: Registry) -> tuple[Review, ...]:
+    """Kubernetes' own, and those of the slices."""
+    own = (Review(kind.group, kind.kind, kind.plural, kind.version) for kind in registry.reviews)
+    return (*REVIEWS, *own)
+
+
+def _reviews(registry: Registry, group: str, version: str) -> Iterable[Review]:
+    return (review for review in _all_reviews(registry) if (review.group, review.version) == (group, version))
 
 
 def versions(registry: Registry, group: str) -> tuple[str, ...]:
@@ -139,7 +149,7 @@ def api_resource_list(registry: Registry, group: str, version: str) -> Json:
             "kind": review.kind,
             "verbs": list(REVIEW_VERBS),
         }
-        for review in _reviews(group, version)
+        for review in _reviews(registry, group, version)
     )
     return {
         "kind": "APIResourceList",
@@ -173,7 +183,7 @@ def _aggregated_groups(registry: Registry) -> list[Json]:
                     "freshness": "Current",
                     "resources": [
                         *(_aggregated_resource(kind) for kind in registry.of_group(group, version)),
-                        *(_aggregated_review(review) for review in _reviews(group, version)),
+                        *(_aggregated_review(review) for review in _reviews(registry, group, version)),
                     ],
                 }
                 for version in versions

@@ -271,6 +271,8 @@ class Registry:
     """Every kind this server serves, in the order in which documents name them."""
 
     kinds: tuple[AnyKind, ...]
+    reviews: tuple[AnyKind, ...] = ()
+    """Kinds that are questions: they can only be created, are answered by their slice's route, and never stored."""
     _by_plural: dict[tuple[str, str, str], AnyKind] = field(
         init=False, default_factory=dict["tuple[str, str, str]", "AnyKind"]
     )

@@ -42,6 +42,10 @@ def document(registry: Registry, group: str, version: str) -> Json:
         schemas[_schema_name(kind)] = _object_schema(kind)
         schemas[f"{_schema_name(kind)}List"] = _list_schema(kind)
         paths.update(_paths(kind))
+    for review in registry.reviews:
+        if (review.group, review.version) == (group, version):
+            schemas[_schema_name(review)] = _object_schema(review)
+            paths.update(_review_path(review))
     return {
         "openapi": "3.0.0",
         "info": {"title": "Milo Billing", "version": version},
@@ -246,6 +250,23 @@ def _paths(kind: AnyKind) -> Json:
         act = operation(action, "post", parameters=_query(_DRY_RUN), requestBody=_ACTION_BODY)
         paths[f"{collection}/{{name}}/{action}"] = {"post": act, "parameters": one["parameters"]}
     return paths
+
+
+def _review_path(kind: AnyKind) -> Json:
+    """A question: created, and answered at once."""
+    name = _schema_name(kind)
+    return {
+        f"/apis/{kind.group}/{kind.version}/{kind.plural}": {
+            "post": {
+                "operationId": f"create{kind.kind}",
+                "responses": _answer(name, "201"),
+                "parameters": _query(_WRITE_PARAMETERS),
+                "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(name)}}},
+                "x-kubernetes-action": "post",
+                "x-kubernetes-group-version-kind": _gvk(kind),
+            }
+        }
+    }
 
 
 def _created(kind: AnyKind, schema: str) -> Json:

@@ -128,6 +128,9 @@ class Settings(BaseSettings):
     usage_archive_years: Annotated[int, Field(ge=1, le=100)] = 7
     """How many years the archive of a day is kept."""
 
+    rates_url: str | None = None
+    """An https URL of exchange rates as the European Central Bank publishes them; they are fetched every day then."""
+
     postgres_fsync: bool = True
     """False only for tests: a crash of the machine would lose the database."""
 
@@ -169,6 +172,13 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith("https://"):
             raise ValueError("must begin with https://: the token would be readable on the way")
         return None if value is None else value.rstrip("/")
+
+    @field_validator("rates_url")
+    @classmethod
+    def _genuine(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("https://"):
+            raise ValueError("must begin with https://: amounts are converted with what comes from there")
+        return value
 
     @model_validator(mode="after")
     def _directory_whole(self) -> "Settings":

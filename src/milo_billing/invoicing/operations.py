@@ -4,7 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.ports import DocumentWriter
 from milo_billing.invoicing.rules import drafts, issuing, periods
+from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
     GROUP,
@@ -216,17 +217,16 @@ def _freeze(
         "subject": str(account.uid),
         "buyer": vault.seal(work.tx, subject=account.uid, value=buyer, at=work.now),
         "projects": {str(project.number): project.name for project in projects},
+        "conversions": frozen_conversions(drafted.lines),
     }
 
 
 def _book_versions(tx: Tx, drafted: Draft, *, known: dict[int, BookVersion]) -> Mapping[int, BookVersion]:
     """The names of the price books' versions that the lines were charged under, by number."""
-    missing = [line for line in drafted.lines if line.book not in known]
+    missing = {line.book for line in drafted.lines if line.book not in known}
     if missing:
-        first: date = min(line.first_day for line in missing)
-        end: date = max(line.end_day for line in missing)
-        for book in catalog.list_books(tx, currency=drafted.currency, start=first, end=end):
-            known[book.number] = BookVersion(book.book_name, book.effective_from)
+        for number, name, effective_from in catalog.list_book_names(tx, numbers=missing):
+            known[number] = BookVersion(name, effective_from)
     return known
 
 

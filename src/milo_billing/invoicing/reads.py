@@ -12,12 +12,14 @@ from milo_billing.controlplane.projections import KEEP, ProjectionDifference, co
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules import issuing, profiles
+from milo_billing.invoicing.rules.conversions import read_conversion
 from milo_billing.invoicing.types import (
     Invoice,
     InvoiceDocument,
     InvoiceLine,
     InvoiceNotFound,
     IssuerVersion,
+    LineConversion,
     LineShare,
     Part,
 )
@@ -78,10 +80,23 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
     first, last = rows[0][0], rows[-1][0]
     parts = _parts(tx, invoice=invoice, first=first, last=last)
     shares = _shares(tx, invoice=invoice, first=first, last=last)
+    conversions = _conversions(tx, invoice=invoice)
     return tuple(
-        InvoiceLine(*row, parts=tuple(parts.get(row[0], ())), projects=tuple(shares.get(row[0], ())))
+        InvoiceLine(
+            *row,
+            parts=tuple(parts.get(row[0], ())),
+            projects=tuple(shares.get(row[0], ())),
+            conversion=conversions.get(row[0]),
+        )
         for row in rows
     )
+
+
+def _conversions(tx: Tx, *, invoice: UUID) -> dict[int, LineConversion]:
+    query = "select frozen -> 'conversions' from invoicing.invoices where uid = %s"
+    row = tx.execute(query, (invoice,)).fetchone()
+    found: dict[str, Any] = {} if row is None or row[0] is None else row[0]
+    return {int(line): read_conversion(body) for line, body in found.items()}
 
 
 def _parts(tx: Tx, *, invoice: UUID, first: int, last: int) -> dict[int, list[Part]]:

@@ -58,6 +58,23 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class LineConversion:
+    """How a line whose price book is in another currency came into the invoice's: `amount_minor` before it.
+
+    `rate` is units of the invoice's currency for one of `currency`, as people read it; exact is the ratio of the two
+    legs, which are units per euro as `source` published them on `day`. Unit prices of the line are in `currency`.
+    """
+
+    currency: str
+    amount_minor: int
+    rate: Decimal
+    day: date
+    source: str
+    from_per_euro: Decimal
+    to_per_euro: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class DraftShare:
     """What one project used of a line with one set of dimensions. `project` None is the account's own share.
 
@@ -93,6 +110,7 @@ class DraftLine:
     amount_minor: int
     parts: tuple[Part, ...]
     shares: tuple[DraftShare, ...]
+    conversion: LineConversion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +239,7 @@ class InvoiceLine:
     amount_minor: int
     parts: tuple[Part, ...]
     projects: tuple[LineShare, ...]
+    conversion: LineConversion | None = None
 
 
 # ---------------------------------------------------------------------------------------------------- documents

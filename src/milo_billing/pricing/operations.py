@@ -1,18 +1,34 @@
 """Rate an account's period: read the roll-ups and the price books, then decide purely (rules.lines)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+from typing import Final, TypeAlias
 
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
+from milo_billing.entitlements import reads as entitlements
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.aggregation import is_prorated
-from milo_billing.kernel.money import Currency, Exact
-from milo_billing.kernel.periods import Period, local_day, local_midnight
+from milo_billing.kernel.money import Exact
+from milo_billing.kernel.periods import Period, local_day, local_midnight, next_month
+from milo_billing.pricing import reads, store
+from milo_billing.pricing.rules import fx
+from milo_billing.pricing.rules.explaining import explain
 from milo_billing.pricing.rules.lines import rate
 from milo_billing.pricing.rules.percentages import discount_line
-from milo_billing.pricing.types import RateCard, RatedLine, RatedUsage, UsageQuantity
+from milo_billing.pricing.types import (
+    BookSource,
+    PriceExplanation,
+    RateCard,
+    RatedLine,
+    RatedUsage,
+    RatesDiffer,
+    RatesImported,
+    SkuNotFound,
+    UsageQuantity,
+)
 from milo_billing.usage import reads as usage
 from milo_billing.usage.types import UsageRow
 
@@ -20,17 +36,21 @@ ROWS_MAX = 100_000
 """Roll-up rows read at once; about 100 MB."""
 
 
+SourceReader: TypeAlias = Callable[[Tx, Account, date, date], Iterable[BookSource]]
+"""The books of one kind that may price an account on any of the days [start, end), the first to ask first."""
+
+
 def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> RatedUsage:
-    """What the account's usage in the period costs at the list prices of its currency.
+    """What the account's usage in the period costs, in its currency.
 
     The period begins and ends at local midnights of the account, as `billing_month` makes them; ValueError if not.
     While `now` lies within it the figures are provisional (`closed` is False). Raises AccountNotFound, and UnableToRate
-    where the catalog and the usage do not fit together. Usage without a price is in `unpriced`, all of it where the
-    currency has no published list book.
+    where the catalog and the usage do not fit together, or an exchange rate is missing. Usage without a price is in
+    `unpriced`, all of it where no price book is for this account.
     """
     payer = accounts.get_account(tx, number=account)
     first_day, end_day = _days(period, zone=payer.time_zone)
-    card = read_rate_card(tx, currency=payer.currency, first_day=first_day, end_day=end_day)
+    card = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day)
     used = _read_usage(tx, account=account, first_day=first_day, end_day=end_day)
     rating = rate(
         used,
@@ -50,16 +70,58 @@ def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> Rate
     )
 
 
-def read_rate_card(tx: Tx, *, currency: Currency, first_day: date, end_day: date) -> RateCard:
-    """The list book's versions that are in force on the days `[first_day, end_day)`, with the Skus they price."""
-    books = catalog.list_books(tx, currency=currency, start=first_day, end=end_day)
-    names = {price.sku for book in books for price in book.prices}
+def read_rate_card(tx: Tx, *, payer: Account, first_day: date, end_day: date) -> RateCard:
+    """The books that may price the account on the days `[first_day, end_day)`, by precedence, with all they need.
+
+    The rate of a book in another currency is the one last published on the last of these days, or before it.
+    """
+    found = [source for read in SOURCES for source in read(tx, payer, first_day, end_day) if source.books]
+    names = {price.sku for source in found for book in source.books for price in book.prices}
+    foreign = {source.books[0].currency for source in found} - {payer.currency}
+    last_day = end_day - timedelta(days=1)
+    rates = {
+        currency: reads.find_rate(tx, from_currency=currency, to_currency=payer.currency, on=last_day)
+        for currency in sorted(foreign)
+    }
     return RateCard(
-        currency=currency,
-        books=books,
+        currency=payer.currency,
+        sources=tuple(found),
         skus={sku.name: sku for sku in catalog.list_skus(tx, names=names)},
         meters={meter.meter_name: meter for meter in catalog.load_meters(tx)},
+        rates={currency: rate for currency, rate in rates.items() if rate is not None},
     )
+
+
+def _entitlement_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
+    for given in entitlements.list_account_books(tx, account=payer.number, start=start, end=end):
+        yield BookSource(
+            kind="Entitlement" if given.offer is None else "Offer",
+            book_name=given.book,
+            books=catalog.list_book_versions(tx, book_name=given.book, start=start, end=end),
+            by=given.entitlement,
+            first_day=given.term.starts_on,
+            end_day=given.term.ends_on,
+        )
+
+
+def _list_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
+    books = catalog.list_books(tx, currency=payer.currency, start=start, end=end)
+    if books:
+        yield BookSource("List", books[0].book_name, books)
+
+
+def _default_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
+    name = catalog.find_default_book(tx)
+    if name is None:
+        return
+    books = catalog.list_book_versions(tx, book_name=name, start=start, end=end)
+    if books and books[0].currency != payer.currency:  # else it is the list book of the account's currency
+        yield BookSource("Default", name, books)
+
+
+SOURCES: Final[tuple[SourceReader, ...]] = (_entitlement_books, _list_books, _default_books)
+"""Who is asked for prices, in order of precedence (domain.md §5): what was agreed with the account, the list book of
+its currency, the provider's default book. A partner's book goes behind the first, as one more reader."""
 
 
 def _bound_days(
@@ -116,3 +178,47 @@ def discount_lines(
 ) -> tuple[RatedLine, ...]:
     """The lines with percentages off, by Sku name, one after the other: after the price, before maximum and minimum."""
     return tuple(discount_line(line, percents.get(line.sku.name, ())) for line in lines)
+
+
+def explain_price(tx: Tx, *, payer: Account, sku: str, at: datetime, metered: Fraction) -> PriceExplanation:
+    """How `metered`, in the unit of the Sku's meter, would be priced for the account at that instant, step by step.
+
+    As if it were all that is metered in the rating period at this price. Raises SkuNotFound, and UnableToRate as
+    rating does.
+    """
+    found = catalog.list_skus(tx, names=[sku])
+    if not found:
+        raise SkuNotFound(f'there is no Sku "{sku}"')
+    day = local_day(at, zone=payer.time_zone)
+    first_day = _first_day_of_period(day, invoice_day=payer.invoice_day)
+    end_day = next_month(first_day)
+    card = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day)
+    return explain(card, sku=found[0], day=day, first_day=first_day, end_day=end_day, metered=metered)
+
+
+def _first_day_of_period(day: date, *, invoice_day: int) -> date:
+    """The day on which the rating period that holds this one began."""
+    if day.day >= invoice_day:
+        return day.replace(day=invoice_day)
+    last_month = day.replace(day=1) - timedelta(days=1)
+    return last_month.replace(day=invoice_day)
+
+
+def import_rates(tx: Tx, *, content: bytes, source: str = reads.ECB, now: datetime) -> RatesImported:
+    """Add the exchange rates of a file in the form of the ECB, zipped or not; what stands already stays.
+
+    The same file again adds nothing. Raises UnreadableRates, and RatesDiffer where a rate that stands has another
+    value in the file: then nothing of it is added.
+    """
+    rates = fx.parse_rates(content)
+    added = store.insert_rates(tx, source=source, rates=rates, now=now)
+    differing = reads.find_difference(tx, source=source, rates=rates)
+    if differing is not None:
+        given, standing = differing
+        raise RatesDiffer(
+            f"{given.currency} on {given.day.isoformat()} is {standing} units per euro since an earlier import, and "
+            f"{given.rate} in this file: amounts may have been converted with the first. Nothing was imported; take "
+            "the day out of the file, or find out which of them the source published"
+        )
+    days = [rate.day for rate in rates]
+    return RatesImported(source, min(days), max(days), added=added, known=len(rates) - added)

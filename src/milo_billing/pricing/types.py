@@ -6,7 +6,7 @@ quantities that are charged are exact fractions in the Sku's pricing unit; amoun
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from milo_billing.catalog.types import Book, Meter, Price, Sku
 from milo_billing.kernel.aggregation import Figures
-from milo_billing.kernel.errors import Conflict
+from milo_billing.kernel.errors import BadRequest, Conflict, NotFound
 from milo_billing.kernel.money import Currency, Money
 from milo_billing.kernel.periods import Period
 from milo_billing.usage.types import AccountRow
@@ -38,6 +38,63 @@ class UnableToRate(Conflict):
     """Usage stands against what the catalog says in a way that no price can settle; the message says which."""
 
 
+# --------------------------------------------------------------------------------------------- exchange rates
+
+
+class UnreadableRates(BadRequest):
+    """A file of exchange rates that does not say what it should; the message says where."""
+
+
+class RatesDiffer(Conflict):
+    """A rate that was imported before has another value now. The one that stands stays."""
+
+
+class RateNotFound(NotFound):
+    """No exchange rate between two currencies was published on a day or before it."""
+
+
+class ReferenceRate(NamedTuple):
+    """What was published for one currency on one day: `rate` units of it are one euro."""
+
+    day: date
+    currency: Currency
+    rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRate:
+    """The way from one currency to another through the euro, as `source` published it on `day`.
+
+    Both legs are units per euro; the rate is their ratio, exact. The euro itself has 1.
+    """
+
+    source: str
+    day: date
+    from_currency: Currency
+    to_currency: Currency
+    from_per_euro: Decimal
+    to_per_euro: Decimal
+
+    @property
+    def rate(self) -> Fraction:
+        """Units of `to_currency` for one unit of `from_currency`."""
+        return Fraction(self.to_per_euro) / Fraction(self.from_per_euro)
+
+
+@dataclass(frozen=True, slots=True)
+class RatesImported:
+    """What an import did: how many rates are new, and how many had been there with the same value."""
+
+    source: str
+    first_day: date
+    last_day: date
+    added: int
+    known: int
+
+
+# -------------------------------------------------------------------------------------------------- rating
+
+
 @dataclass(frozen=True, slots=True)
 class UsageQuantity:
     """What one project used of one meter, with one dimension set, on one billing day: a row of the roll-up.
@@ -53,18 +110,49 @@ class UsageQuantity:
     row: AccountRow | None = None
 
 
+SourceKind: TypeAlias = Literal["Entitlement", "Offer", "Partner", "List", "Default"]
+"""Why a price book prices an account: negotiated, through an offer, a partner's, the list of its currency, or the
+provider's default in another currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookSource:
+    """One price book that may price an account, and on which days: `[first_day, end_day)`, None for no bound.
+
+    `books` are its versions that touch the rating period, in order of `effective_from`, all in one currency; the first
+    may have begun long before. `by` names the entitlement or agreement that it comes from, empty for lists.
+    """
+
+    kind: SourceKind
+    book_name: str
+    books: tuple[Book, ...]
+    by: str = ""
+    first_day: date | None = None
+    end_day: date | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RateCard:
-    """Everything prices are read from: the versions of one price book that touch a rating period.
+    """Everything prices are read from, for one account and rating period.
 
-    `books` are in order of `effective_from`, all in one currency; the first may have begun long before the
-    period. `skus` has every Sku they price, by name; `meters` says how usage adds up, by meter name.
+    `sources` are in order of precedence: of each Sku, the first that prices it on a day does. `skus` has every Sku
+    they price, by name; `meters` says how usage adds up, by meter name. `rates` leads from the currency of a book to
+    the rate into `currency`, which is the account's; where there is none, what such a book prices cannot be rated.
     """
 
     currency: Currency
-    books: tuple[Book, ...]
+    sources: tuple[BookSource, ...]
     skus: Mapping[str, Sku]
     meters: Mapping[str, Meter]
+    rates: Mapping[Currency, ExchangeRate] = field(default_factory=dict[str, ExchangeRate])
+
+
+def list_card(
+    currency: Currency, books: Sequence[Book], skus: Mapping[str, Sku], meters: Mapping[str, Meter]
+) -> RateCard:
+    """A rate card of the versions of one list book."""
+    sources = (BookSource("List", books[0].book_name, tuple(books)),) if books else ()
+    return RateCard(currency, sources, skus, meters)
 
 
 class SubLine(NamedTuple):
@@ -105,13 +193,23 @@ class ProjectShare:
 
 
 @dataclass(frozen=True, slots=True)
+class Conversion:
+    """How a line of a book in another currency came into the account's: `parts` and `amount_minor` before it."""
+
+    rate: ExchangeRate
+    parts: tuple[SubLine, ...]
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class RatedLine:
     """What one account owes for one Sku over the days `[first_day, end_day)`, at one price.
 
     `metered` is the sum over series and windows; `quantity` is that, converted and rounded, in `sku.pricing_unit`;
     `included` of it is free.
     The amount is the sum of the parts, and of the shares with `own_minor`: what no project's usage accounts
-    for.
+    for. Amounts are in `currency`, the account's; unit prices are in the book's, which is another one where there is a
+    `conversion`.
     """
 
     sku: Sku
@@ -128,6 +226,8 @@ class RatedLine:
     amount_minor: int
     shares: tuple[ProjectShare, ...]
     own_minor: int
+    source: SourceKind = "List"
+    conversion: Conversion | None = None
 
     @property
     def amount(self) -> Money:
@@ -174,3 +274,43 @@ class RatedUsage:
     def total(self) -> Money:
         """The sum of the lines, before discounts, credits and tax."""
         return Money(sum(line.amount_minor for line in self.lines), self.currency)
+
+
+# ------------------------------------------------------------------------------------------------ explaining
+
+
+class SkuNotFound(NotFound):
+    """There is no Sku of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One book that was asked for a price, in order of precedence, and what became of it.
+
+    `book` is the version in force on the day; None where there is none. `reason` is for people.
+    """
+
+    source: BookSource
+    book: Book | None
+    chosen: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PriceExplanation:
+    """How a quantity of a Sku is priced on a day of a rating period, step by step.
+
+    `converted` is what was metered in the pricing unit, before it is rounded. `book` and `line` are None where nothing
+    prices the Sku on that day.
+    """
+
+    sku: Sku
+    meter: Meter | None
+    day: date
+    first_day: date
+    end_day: date
+    metered: Fraction
+    converted: Fraction
+    candidates: tuple[Candidate, ...]
+    book: Book | None
+    line: RatedLine | None

@@ -4,6 +4,7 @@ import shutil
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from milo_billing.adapters import typst_documents
 from milo_billing.adapters.invoice_page import PROJECTS_MAX, page_data
 from milo_billing.adapters.typst_documents import TypstDocuments
-from milo_billing.invoicing.types import InvoiceDocument, LineShare, Logo, Part
+from milo_billing.invoicing.types import InvoiceDocument, LineConversion, LineShare, Logo, Part
 from tests.unit.invoicing.builders import document, line, long_document, usage_part
 from tests.unit.invoicing.pdf import IMAGE, PATH, count_objects, embedded_fonts, read_pages
 
@@ -52,6 +53,16 @@ def pages(writer: TypstDocuments) -> Callable[[InvoiceDocument], list[str]]:
         return read_pages(writer.write(document).content)
 
     return read
+
+
+def test_a_line_of_a_book_in_another_currency_says_the_rate_and_its_day() -> None:
+    conversion = LineConversion(
+        "USD", 4515, Decimal("0.8"), date(2026, 10, 30), "ECB", Decimal("1.25"), Decimal(1)
+    )
+    converted = replace(TOKENS, amount_minor=3612, conversion=conversion)
+    (shown,) = page_data(document(converted, currency="CHF"))["lines"]
+    assert (shown["price"], shown["amount"]) == ("2.50 USD", "36.12")
+    assert shown["detail"].replace("\u00a0", " ") == "compute · USD 45.15 × 0.8 (ECB, October 30, 2026)"
 
 
 def test_an_invoice_says_who_to_whom_what_and_by_when(pages: Callable[[InvoiceDocument], list[str]]) -> None:

@@ -35,9 +35,13 @@ COMMANDS = [
     ["invoices", "show"],
     ["invoices", "pdf"],
     ["invoices", "events"],
+    ["price", "explain"],
+    ["rates", "import"],
+    ["rates", "show"],
     ["audit", "verify"],
     ["token", "create"],
     ["who-pays"],
+    ["may-use"],
     ["kubeconfig"],
 ]
 

@@ -18,7 +18,15 @@ from milo_billing.catalog.types import (
 from milo_billing.kernel.aggregation import Aggregation, Figures
 from milo_billing.kernel.money import Money, settle
 from milo_billing.pricing.rules.lines import rate
-from milo_billing.pricing.types import Cell, CountDistinct, RateCard, RatedLine, Rating, UsageQuantity
+from milo_billing.pricing.types import (
+    Cell,
+    CountDistinct,
+    RateCard,
+    RatedLine,
+    Rating,
+    UsageQuantity,
+    list_card,
+)
 
 FIRST_DAY, END_DAY = date(2026, 10, 1), date(2026, 11, 1)
 
@@ -131,9 +139,9 @@ def card(
 ) -> RateCard:
     books = tuple(books)
     known = {one.name: one for one in skus} or {"requests": sku()}
-    return RateCard(
-        currency=books[0].currency,
-        books=books,
+    return list_card(
+        books[0].currency,
+        books,
         skus=known,
         meters={
             one.meter_name: meter(one.meter_name, (aggregations or {}).get(one.meter_name, "Sum"))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
+from milo_billing.invoicing.rules.conversions import line_conversion
 from milo_billing.invoicing.types import (
     QUANTITY_PLACES_MAX,
     Draft,
@@ -79,6 +80,7 @@ def _line(line: RatedLine) -> DraftLine:
         amount_minor=line.amount_minor,
         parts=tuple(_part(part) for part in line.parts),
         shares=_shares(line),
+        conversion=line_conversion(line.conversion),
     )
 
 

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any, Final, assert_never
 
+from milo_billing.invoicing.rules.conversions import conversion_body
 from milo_billing.invoicing.types import (
     Invoice,
     InvoiceLine,
@@ -57,6 +58,7 @@ def line_body(line: InvoiceLine, *, currency: str) -> dict[str, Any]:
         "currencyCode": currency,
         "parts": [_part_body(part, currency=currency) for part in line.parts],
         "projects": [_share_body(share, currency=currency) for share in line.projects],
+        "conversion": None if line.conversion is None else conversion_body(line.conversion),
     }
 
 

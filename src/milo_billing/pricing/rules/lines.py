@@ -13,13 +13,16 @@ from milo_billing.kernel.aggregation import ADDITIVE
 from milo_billing.kernel.quantity import is_int64
 from milo_billing.pricing.rules.bases import base_amounts, divided_segments, rating_order
 from milo_billing.pricing.rules.charges import charge, charges_at_zero, prepare
+from milo_billing.pricing.rules.fx import before_conversion, convert_parts
 from milo_billing.pricing.rules.quantities import charged_quantity
 from milo_billing.pricing.rules.segments import Segment, price_segments
 from milo_billing.pricing.rules.series import Tally, tally_series
 from milo_billing.pricing.rules.splits import split_line
 from milo_billing.pricing.types import (
+    Conversion,
     CountDistinct,
     Dimensions,
+    ExchangeRate,
     RateCard,
     RatedLine,
     Rating,
@@ -58,11 +61,11 @@ def rate(
         if segment.price.model == "Percentage":
             if segment.sku.name in used_names or charges_at_zero(segment.price):
                 base = base_amounts(segment, rated, metered=used.by_day)
-                line = _line(segment, tallies.get(segment, {}), card=card, base=base)
+                line = rate_segment(segment, tallies.get(segment, {}), card=card, base=base)
                 if segment in tallies or line.parts:
                     rated[segment] = line
         elif segment in tallies or charges_at_zero(segment.price):
-            rated[segment] = _line(segment, tallies.get(segment, {}), card=card)
+            rated[segment] = rate_segment(segment, tallies.get(segment, {}), card=card)
     lines = tuple(rated[segment] for segment in segments if segment in rated)
     return Rating(card.currency, lines, used.unpriced)
 
@@ -139,26 +142,47 @@ def matches(sku: Sku, dimensions: Mapping[str, str]) -> bool:
 
 
 def _holding(candidates: Sequence[Segment], row: UsageQuantity) -> Segment | None:
-    """The segment that prices the row's day. A price held over from an older book goes before a newer book's Sku."""
+    """The segment that prices the row's day.
+
+    Where Skus of several books match, the source that goes before does, and of one source the older version. A price
+    that counts over the whole period keeps its usage to the end, whatever begins later.
+    """
     holding = [segment for segment in candidates if segment.first_day <= row.day < segment.end_day]
     if len(holding) < 2:
         return holding[0] if holding else None
-    first, second = sorted(holding, key=lambda segment: segment.book.effective_from)[:2]
-    if first.book is second.book:
-        raise UnableToRate(
-            f"usage of {row.meter_name} with {dict(row.dimensions)} matches {first.sku.name} and {second.sku.name} "
-            f"of the price book {first.book.name}: publish a version in which only one of them matches"
-        )
-    return first
+    chosen, *rivals = sorted(holding, key=lambda one: (one.first_day, one.rank, one.book.effective_from))
+    for rival in rivals:
+        if rival.book is chosen.book:
+            raise UnableToRate(
+                f"usage of {row.meter_name} with {dict(row.dimensions)} matches {chosen.sku.name} and "
+                f"{rival.sku.name} of the price book {chosen.book.name}: publish a version in which only one of them "
+                "matches"
+            )
+        if rival.rank < chosen.rank and rival.first_day > chosen.first_day and not chosen.firm:
+            chosen = rival
+    return chosen
 
 
-def _line(
+def rate_segment(
     segment: Segment, tally: Tally, *, card: RateCard, base: Mapping[int, Fraction] | None = None
 ) -> RatedLine:
+    """The line for what was metered in a segment, in the account's currency.
+
+    `base` is what a percentage is taken of, by project, in minor units of the account's currency. Raises UnableToRate
+    where the book is in another currency and there is no rate, and where an amount does not fit in 64 bits.
+    """
     metered = sum((total for total, _ in tally.values()), 0)
-    prepared = prepare(segment.price, currency=card.currency)
+    prepared = prepare(segment.price, currency=segment.book.currency)
     quantity = charged_quantity(metered, sku=segment.sku)
-    parts = charge(prepared, quantity, base_minor=sum((base or {}).values(), Fraction(0)))
+    base_minor = sum((base or {}).values(), Fraction(0))
+    conversion = None
+    if segment.book.currency == card.currency:
+        parts = charge(prepared, quantity, base_minor=base_minor)
+    else:
+        found = _rate(segment, card=card)
+        before = charge(prepared, quantity, base_minor=before_conversion(base_minor, found))
+        conversion = Conversion(found, before, sum(part.amount_minor for part in before))
+        parts = convert_parts(before, price=segment.price, rate=found)
     amount_minor = sum(part.amount_minor for part in parts)
     if not is_int64(amount_minor):
         raise UnableToRate(
@@ -180,4 +204,16 @@ def _line(
         amount_minor=amount_minor,
         shares=shares,
         own_minor=own_minor,
+        source=segment.source.kind,
+        conversion=conversion,
     )
+
+
+def _rate(segment: Segment, *, card: RateCard) -> ExchangeRate:
+    rate = card.rates.get(segment.book.currency)
+    if rate is None:
+        raise UnableToRate(
+            f"Sku {segment.sku.name} is priced in {segment.book.currency} by the price book {segment.book.book_name}, "
+            f"and there is no exchange rate to {card.currency}: milo-billing rates import FILE brings them in"
+        )
+    return rate

@@ -1,0 +1,1 @@
+"""The declared side of what may be used: offers and entitlements."""

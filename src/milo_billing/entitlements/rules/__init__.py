@@ -1,0 +1,1 @@
+"""Pure decisions about what may be used: terms and their phases, reviews."""

@@ -1,0 +1,82 @@
+"""SQL that reads exchange rates. Public."""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Final, LiteralString
+
+from milo_billing.infra.database import Tx
+from milo_billing.kernel.money import Currency
+from milo_billing.pricing.rules.fx import EURO
+from milo_billing.pricing.types import ExchangeRate, RateNotFound, ReferenceRate
+
+ECB: Final = "ECB"
+"""The European Central Bank: the source where none is named."""
+
+_ONE: Final = Decimal(1)
+_CROSS: LiteralString = (
+    "select f.day, f.rate, t.rate from pricing.exchange_rates f join pricing.exchange_rates t "
+    "on (t.source, t.day) = (f.source, f.day) where f.source = %(source)s and f.currency = %(from)s "
+    "and t.currency = %(to)s and f.day <= %(on)s order by f.day desc limit 1"
+)
+_DIRECT: LiteralString = (
+    "select day, rate from pricing.exchange_rates where source = %(source)s and currency = %(leg)s "
+    "and day <= %(on)s order by day desc limit 1"
+)
+
+
+def get_rate(
+    tx: Tx, *, from_currency: Currency, to_currency: Currency, on: date, source: str = ECB
+) -> ExchangeRate:
+    """The rate that was last published on the day or before it, for both currencies on one day.
+
+    Raises RateNotFound.
+    """
+    found = find_rate(tx, from_currency=from_currency, to_currency=to_currency, on=on, source=source)
+    if found is None:
+        raise RateNotFound(
+            f"no exchange rate from {from_currency} to {to_currency} was published on {on.isoformat()} or before: "
+            "milo-billing rates import FILE brings them in"
+        )
+    return found
+
+
+def find_rate(
+    tx: Tx, *, from_currency: Currency, to_currency: Currency, on: date, source: str = ECB
+) -> ExchangeRate | None:
+    """The rate that was last published on the day or before it; None where there is none.
+
+    A currency to itself is 1 on that very day.
+    """
+    if from_currency == to_currency:
+        return ExchangeRate(source, on, from_currency, to_currency, _ONE, _ONE)
+    asked = {"source": source, "from": from_currency, "to": to_currency, "on": on}
+    if EURO not in (from_currency, to_currency):
+        row = tx.execute(_CROSS, asked).fetchone()
+        return None if row is None else ExchangeRate(source, row[0], from_currency, to_currency, *row[1:])
+    leg = to_currency if from_currency == EURO else from_currency
+    row = tx.execute(_DIRECT, {**asked, "leg": leg}).fetchone()
+    if row is None:
+        return None
+    day, rate = row
+    legs = (_ONE, rate) if from_currency == EURO else (rate, _ONE)
+    return ExchangeRate(source, day, from_currency, to_currency, *legs)
+
+
+def find_difference(
+    tx: Tx, *, source: str, rates: Sequence[ReferenceRate]
+) -> tuple[ReferenceRate, Decimal] | None:
+    """The first of these rates that stands with another value, and that value."""
+    row = tx.execute(
+        "select given.day, given.currency, given.rate, r.rate "
+        "from unnest(%s::text[], %s::date[], %s::numeric[]) as given (currency, day, rate) "
+        "join pricing.exchange_rates r on (r.source, r.currency, r.day) = (%s, given.currency, given.day) "
+        "where r.rate <> given.rate order by given.day, given.currency limit 1",
+        (
+            [rate.currency for rate in rates],
+            [rate.day for rate in rates],
+            [rate.rate for rate in rates],
+            source,
+        ),
+    ).fetchone()
+    return None if row is None else (ReferenceRate(*row[:3]), row[3])
