@@ -7,6 +7,8 @@ from fractions import Fraction
 import pytest
 
 from milo_billing.catalog.types import Book, Price, Sku
+from milo_billing.pricing.rules.explaining import explain
+from milo_billing.pricing.rules.percentages import discount_line
 from milo_billing.pricing.types import (
     BookSource,
     ExchangeRate,
@@ -15,7 +17,18 @@ from milo_billing.pricing.types import (
     SourceKind,
     UnableToRate,
 )
-from tests.unit.pricing.builders import book, graduated, meter, per_unit, rate_october, sku, tier, usage
+from tests.unit.pricing.builders import (
+    END_DAY,
+    book,
+    graduated,
+    meter,
+    per_unit,
+    percentage,
+    rate_october,
+    sku,
+    tier,
+    usage,
+)
 
 CHF = ExchangeRate("ECB", date(2026, 10, 30), "USD", "CHF", Decimal("1.25"), Decimal(1))  # 0.8
 JPY = ExchangeRate("ECB", date(2026, 10, 30), "JPY", "CHF", Decimal("160"), Decimal(1))  # 1/160
@@ -181,6 +194,30 @@ def test_parts_are_converted_each_and_bounds_act_before(
     assert [part.amount_minor for part in line.parts] == parts
     assert line.conversion is not None
     assert [part.amount_minor for part in line.conversion.parts] == before
+
+
+def test_a_percentage_of_lines_in_another_currency_is_of_what_they_were_converted_to() -> None:
+    skus = sku(), sku("support", meter="support")
+    prices = book(per_unit("0.333"), percentage("10", ["requests"], sku="support", minimum="1"))
+    card = rate_card(source("Default", prices), currency="CHF", skus=skus)
+    requests, support = rate_october([usage(100), usage(1, meter="support")], card).lines
+    assert (requests.amount_minor, support.amount_minor) == (2664, 266)  # a tenth, after the one rounding
+    _, least = rate_october([usage(1), usage(1, meter="support")], card).lines
+    assert least.amount_minor == 80  # the minimum is 1 USD
+
+
+def test_percentages_off_a_converted_line_keep_its_minimum_in_the_currency_of_the_book() -> None:
+    line = discount_line(converted(per_unit("1", minimum="30"), 31), [10])
+    assert [part.amount_minor for part in line.parts] == [2480, -248, 168]  # to 30 USD, which are 24 CHF
+    assert line.amount_minor == 2400
+
+
+def test_what_is_a_percentage_of_others_is_not_explained_by_a_quantity() -> None:
+    priced = book(per_unit("1"), percentage("10", ["requests"], sku="support"))
+    support = sku("support", meter="support")
+    card = rate_card(source("List", priced), skus=(sku(), support))
+    with pytest.raises(UnableToRate, match="a percentage of what other Skus come to"):
+        explain(card, sku=support, day=october(3), first_day=october(1), end_day=END_DAY, metered=Fraction(1))
 
 
 def test_a_book_in_another_currency_without_a_rate_cannot_be_rated_once_it_is_used() -> None:

@@ -10,7 +10,7 @@ from milo_billing.catalog.types import Book, Sku
 from milo_billing.pricing.rules.lines import rate_segment
 from milo_billing.pricing.rules.segments import Segment, price_segments
 from milo_billing.pricing.rules.series import Tally
-from milo_billing.pricing.types import BookSource, Candidate, PriceExplanation, RateCard
+from milo_billing.pricing.types import BookSource, Candidate, PriceExplanation, RateCard, UnableToRate
 
 
 def explain(
@@ -28,6 +28,11 @@ def explain(
         ),
         None,
     )
+    if segment is not None and segment.price.model == "Percentage":
+        raise UnableToRate(
+            f"the price of Sku {sku.name} is a percentage of what other Skus come to, not of a quantity: "
+            f"ask for the price of {', '.join(sorted(segment.price.base))}"
+        )
     tally: Tally = {(0, ()): (metered, 1)}
     return PriceExplanation(
         sku=sku,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from milo_billing.kernel.money import Exact, half_up, settle
+from milo_billing.pricing.rules.fx import settle_converted
 from milo_billing.pricing.rules.splits import split_line
 from milo_billing.pricing.types import Dimensions, Metered, RatedLine, SubLine
 
@@ -48,15 +49,14 @@ def bound(
 def discount_line(line: RatedLine, percents: Sequence[Exact]) -> RatedLine:
     """The line as it would have been rated with these percentages off; its shares are split anew.
 
-    A price's minimum is taken to be in the line's currency.
+    Of a line that was converted they come off what it was converted to, and the price's bounds are converted.
     """
     if not percents:
         return line
-    minimum = line.price.minimum
     parts = bound(
         take_off([part for part in line.parts if part.kind not in _BOUNDS], percents),
         maximum_minor=_cap(line),
-        minimum_minor=None if minimum is None else settle(minimum, line.currency).minor,
+        minimum_minor=_floor(line),
     )
     amount_minor = sum(part.amount_minor for part in parts)
     shares, own_minor = split_line(amount_minor, _metered(line))
@@ -68,6 +68,16 @@ def _cap(line: RatedLine) -> int | None:
     if all(part.kind != "Maximum" for part in line.parts):
         return None
     return sum(part.amount_minor for part in line.parts if part.kind != "Minimum")
+
+
+def _floor(line: RatedLine) -> int | None:
+    """The price's minimum in the line's currency; it was said in the book's."""
+    minimum = line.price.minimum
+    if minimum is None:
+        return None
+    if line.conversion is None:
+        return settle(minimum, line.currency).minor
+    return settle_converted(minimum, line.conversion.rate)
 
 
 def _metered(line: RatedLine) -> Mapping[tuple[int, Dimensions], tuple[Metered, int]]:
