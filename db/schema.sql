@@ -583,7 +583,10 @@ create table catalog.price_books (
     deleted_at timestamptz,
     -- one list book a currency, or "the list book of the account's currency" would be two
     exclude using gist (currency with =, book_name with <>)
-        where (deleted_at is null and phase = 'Published' and role = 'List' and owner_org = 0)
+        where (deleted_at is null and phase = 'Published' and role = 'List' and owner_org = 0),
+    -- and one for accounts of currencies without a list book
+    exclude using gist (book_name with <>)
+        where (is_default and deleted_at is null and phase = 'Published' and role = 'List' and owner_org = 0)
 );
 create unique index price_books_version on catalog.price_books (book_name, effective_from) where deleted_at is null;
 create index price_books_skus on catalog.price_books using gin (body jsonb_path_ops);

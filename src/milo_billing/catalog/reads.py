@@ -174,13 +174,10 @@ def list_book_versions(tx: Tx, *, book_name: str, start: date, end: date) -> tup
 
 
 def find_default_book(tx: Tx) -> str | None:
-    """The name of the provider's book that prices accounts of currencies without a list book.
-
-    Of several that say so, the one that was declared first.
-    """
+    """The name of the provider's book that prices accounts of currencies without a list book; there is one at most."""
     row = tx.execute(
         "select book_name from catalog.price_books where is_default and deleted_at is null and phase = 'Published' "
-        "and role = 'List' and owner_org = 0 order by number limit 1"
+        "and role = 'List' and owner_org = 0 order by effective_from limit 1"
     ).fetchone()
     return None if row is None else row[0]
 
@@ -228,11 +225,12 @@ def find_book_with_sku(tx: Tx, *, sku: str) -> str | None:
 
 
 def list_book_heads(tx: Tx, *, book_name: str, currency: str, but: UUID) -> tuple[BookHead, ...]:
-    """Living books other than `but` that bear the name, or are the published list book of the currency."""
+    """Living books other than `but` that bear the name, are the published list book of the currency, or the default."""
     found = tx.execute(
-        "select name, book_name, effective_from, phase, role, owner_org, currency from catalog.price_books "
-        "where deleted_at is null and uid <> %s and (book_name = %s or (currency = %s and phase = 'Published' "
-        "and role = 'List' and owner_org = 0)) order by number",
+        "select name, book_name, effective_from, phase, role, owner_org, currency, is_default "
+        "from catalog.price_books "
+        "where deleted_at is null and uid <> %s and (book_name = %s or ((currency = %s or is_default) "
+        "and phase = 'Published' and role = 'List' and owner_org = 0)) order by number",
         (but, book_name, currency),
     )
     return tuple(BookHead(*row) for row in found)

@@ -195,7 +195,9 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class BookHead:
-    """A price book without its prices. `owner_org` 0 is the provider's own."""
+    """A price book without its prices. `owner_org` 0 is the provider's own; `is_default` prices accounts of currencies
+    that have no list book.
+    """
 
     name: str
     book_name: str
@@ -204,6 +206,7 @@ class BookHead:
     role: BookRole
     owner_org: int
     currency: str
+    is_default: bool = False
 
 
 class UnknownUnit(MiloError):

@@ -387,6 +387,21 @@ def test_the_database_refuses_two_list_books_of_a_currency(catalog: World):
         )
 
 
+def test_one_book_prices_the_currencies_that_have_no_list_book(catalog: World):
+    catalog.create(PriceBook, "v1", book_spec(price("input"), isDefault=True))
+    euro = book_spec(price("input"), bookName="list-eur", currencyCode="EUR", isDefault=True)
+    (error,) = catalog.refusals(PriceBook, "euro", euro)
+    assert error.startswith('spec.isDefault: Invalid value: "true": "list-usd" is the default book; retire')
+    later = book_spec(price("input", "3"), effectiveFrom="2026-09-01", isDefault=True)
+    catalog.create(PriceBook, "v2", later)
+    catalog.create(PriceBook, "euro", {**euro, "isDefault": False})
+    with (
+        pytest.raises(psycopg.errors.ExclusionViolation),
+        catalog.databases.app.transaction(reach=EVERYWHERE) as tx,
+    ):
+        tx.execute("update catalog.price_books set is_default = true where name = 'euro'")
+
+
 def test_the_book_of_an_organization_is_its_own_and_the_providers_matter(catalog: World):
     own: dict[str, Any] = {"bookName": "acme", "organizationRef": {"name": "acme"}, "role": "Negotiated"}
     row = catalog.create(PriceBook, "acme-2026", book_spec(price("input", "1"), **own))

@@ -269,12 +269,14 @@ def _placing_errors(tx: Tx, book: BookObject) -> Iterator[FieldError]:
         role=spec.role,
         owner_org=book.owner_org,
         currency=spec.currency_code,
+        is_default=spec.is_default,
     )
     others = reads.list_book_heads(tx, book_name=head.book_name, currency=head.currency, but=book.uid)
     yield from books.version_errors(head, others=others)
     if head.phase != "Published":
         return
     yield from books.list_book_errors(head, others=others)
+    yield from books.default_book_errors(head, others=others)
     body, selections = body_of(spec), _selections(tx, spec)
     yield from books.selection_errors(body, selections, names_max=SELECTED_MAX)
     names = [price.sku_ref.name for price in spec.prices if price.sku_ref is not None]

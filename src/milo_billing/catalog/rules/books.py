@@ -188,3 +188,15 @@ def list_book_errors(book: BookHead, *, others: Iterable[BookHead]) -> Iterator[
             )
             yield wording.invalid("spec.bookName", book.book_name, message)
             return
+
+
+def default_book_errors(book: BookHead, *, others: Iterable[BookHead]) -> Iterator[FieldError]:
+    """Accounts of currencies without a list book are priced by one book of the provider."""
+    if not book.is_default or (book.role, book.owner_org) != ("List", 0):
+        return
+    for other in others:
+        stands = other.is_default and (other.role, other.owner_org, other.phase) == ("List", 0, "Published")
+        if stands and other.book_name != book.book_name:
+            message = f'"{other.book_name}" is the default book; retire its versions first'
+            yield wording.invalid("spec.isDefault", "true", message)
+            return
