@@ -551,13 +551,14 @@ create table catalog.skus (
     number integer generated always as identity primary key,
     uid uuid not null unique,
     name text not null,
-    charge_type text not null,
-    meter_name text,
+    charge_type text not null check (charge_type in ('Usage', 'Recurring', 'OneTime')),
+    meter_name text,                -- what is sold by usage has one
     match jsonb not null default '{}',
     pricing_unit text not null,
     unit_factor text not null,      -- exact fraction: quantity in pricing_unit = metered value * unit_factor
     body jsonb not null,            -- the whole spec
-    deleted_at timestamptz
+    deleted_at timestamptz,
+    check ((charge_type = 'Usage') = (meter_name is not null))
 );
 create unique index skus_name on catalog.skus (name) where deleted_at is null;
 

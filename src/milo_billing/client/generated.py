@@ -715,7 +715,7 @@ class PriceBookSpecPriceBaseMatchLabel(TypedDict):
 
 
 class PriceBookSpecPriceBase(TypedDict):
-    """Whose settled amounts a percentage is of; never of its own Sku."""
+    """Whose settled amounts a percentage is of: Skus sold by usage, never its own."""
 
     matchLabels: NotRequired[list[PriceBookSpecPriceBaseMatchLabel]]
     cel: NotRequired[str]
@@ -736,6 +736,8 @@ class PriceBookSpecPrice(TypedDict):
     minimum: NotRequired[str]
     maximum: NotRequired[str]
     chargeAtZero: NotRequired[bool]
+    interval: NotRequired[Literal["Monthly", "Quarterly", "Yearly"]]
+    billing: NotRequired[Literal["Advance", "Arrears"]]
 
 
 class PriceBookSpec(TypedDict):
@@ -785,8 +787,7 @@ class SkuSpecServiceRef(TypedDict):
 
 
 class SkuSpecMeter(TypedDict):
-    """The usage that a Sku sells: of one meter, and with one of the listed values in every dimension
-    named."""
+    """Of chargeType Usage, which needs it."""
 
     meterName: str
     match: NotRequired[dict[str, list[str]]]
@@ -804,8 +805,8 @@ class SkuSpec(TypedDict):
 
     serviceRef: NotRequired[SkuSpecServiceRef]
     displayName: NotRequired[str]
-    chargeType: NotRequired[Literal["Usage"]]
-    meter: SkuSpecMeter
+    chargeType: NotRequired[Literal["Usage", "Recurring", "OneTime"]]
+    meter: NotRequired[SkuSpecMeter]
     pricingUnit: str
     quantityRounding: NotRequired[SkuSpecQuantityRounding]
     taxCategory: NotRequired[str]
@@ -823,7 +824,7 @@ class SkuStatus(TypedDict):
 
 
 class Sku(TypedDict):
-    """What is sold: the usage of a meter, in a unit that prices are quoted in."""
+    """What is sold, in a unit that prices are quoted in: usage, what recurs, or what is sold once."""
 
     apiVersion: NotRequired[str]
     kind: NotRequired[str]

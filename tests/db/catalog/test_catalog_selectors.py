@@ -68,7 +68,7 @@ def test_a_sku_that_a_selector_meant_is_immutable(catalog: World) -> None:
 
 
 def test_a_base_keeps_what_it_meant_and_leaves_the_skus_free(catalog: World) -> None:
-    support = {**price("cached"), "model": "Percentage", "percent": "10", "base": {}}
+    support: dict[str, Any] = {**price("cached"), "model": "Percentage", "percent": "10", "base": {}}
     del support["unitPrice"]
     row = catalog.create(PriceBook, "v1", book_spec(price("input"), support))
     assert row.status["selections"] == [{"price": 1, "skus": [], "base": ["cached", "input", "output"]}]
