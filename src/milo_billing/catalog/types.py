@@ -22,6 +22,10 @@ PriceModel: TypeAlias = Literal[
 ]
 ChargeType: TypeAlias = Literal["Usage", "Recurring", "OneTime"]
 Billing: TypeAlias = Literal["Advance", "Arrears"]
+DEFAULT_INTERVAL: Final[Interval] = "Monthly"
+DEFAULT_BILLING: Final[Billing] = "Advance"
+"""What a price of a recurring Sku means where it does not say."""
+
 LabelOperator: TypeAlias = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 
 

@@ -135,7 +135,12 @@ def test_a_selector_that_means_a_recurring_sku_too_is_refused_with_its_name(cata
 
 
 def test_a_percentage_is_of_what_is_sold_by_usage(catalog: World):
-    support: dict[str, Any] = {"skuRef": {"name": "support"}, "model": "Percentage", "percent": "10", "base": {}}
+    support: dict[str, Any] = {
+        "skuRef": {"name": "support"},
+        "model": "Percentage",
+        "percent": "10",
+        "base": {},
+    }
     catalog.create(MeterDefinition, "support", meter_spec("llm.example.com/support"))
     catalog.create(Sku, "support", sku_spec("llm.example.com/support"))
     book = catalog.create(PriceBook, "list", book_spec(priced("tokens"), priced("seats"), support))
