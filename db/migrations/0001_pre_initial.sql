@@ -19,9 +19,10 @@ create schema ledger;
 create schema catalog;
 create schema accounts;
 create schema usage;
+create schema pricing;
 create schema invoicing;
 
-grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, usage, invoicing
+grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, usage, pricing, invoicing
     to milo_app, milo_job, milo_ingest;
 
 -- ---------------------------------------------------------------------------------------------------- infra
@@ -1132,6 +1133,41 @@ alter table usage.distinct_key_deltas owner to milo_ingest;
 alter table usage.tallies owner to milo_ingest;
 alter table usage.imports owner to milo_ingest;
 alter table usage.import_chunks owner to milo_ingest;
+
+-- ------------------------------------------------------------------------------------------------ pricing
+-- What is sold once, as Charge objects say it.
+
+create table pricing.charges (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    account integer not null references accounts.accounts (number),
+    sku text not null,
+    day date not null,              -- a billing day of the account
+    quantity numeric not null check (quantity > 0 and quantity < 'infinity'),
+    description text not null,
+    unique (namespace, name)
+);
+create index charges_by_account on pricing.charges (account, day);
+
+-- What an invoice holds stays: the explanation of its line is read from here.
+create function pricing.guard_charge() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if exists (select from accounts.billed b join accounts.accounts a on a.number = b.account
+               where a.number = old.account and old.day::timestamp at time zone a.time_zone < b.billed_until) then
+        raise exception 'charge % lies in an invoiced period and never changes', old.name
+            using errcode = 'restrict_violation';
+    end if;
+    return case tg_op when 'DELETE' then old else new end;
+end $$;
+create trigger charges_guard before update or delete on pricing.charges
+    for each row execute function pricing.guard_charge();
+
+alter table pricing.charges enable row level security;
+create policy reach on pricing.charges to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+grant select, insert, update, delete on pricing.charges to milo_app, milo_job;
 
 -- ---------------------------------------------------------------------------------------------- invoicing
 -- Who issues: what IssuerProfile objects say now, and every version that an invoice was issued under.

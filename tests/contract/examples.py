@@ -68,6 +68,10 @@ SKU = manifest(
     },
 )
 
+SETUP = manifest(
+    BILLING, "Sku", "setup", {"displayName": "Set-up", "chargeType": "OneTime", "pricingUnit": "h"}
+)
+
 BINDING_OF_OLD = manifest(
     BILLING,
     "BillingAccountBinding",
@@ -236,6 +240,25 @@ EXAMPLES: dict[str, Example] = {
         change={"spec": {"isDefault": True}},
         broken={"spec": {"currencyCode": "usd"}},
         broken_field="spec.currencyCode",
+    ),
+    "charges": Example(
+        manifest=manifest(
+            BILLING,
+            "Charge",
+            "moving-in",
+            {
+                "billingAccountRef": {"name": "main"},
+                "skuRef": {"name": "setup"},
+                "quantity": "1.5",
+                "date": "2099-12-31",
+                "description": "Moving in",
+            },
+            namespace=ACME,
+        ),
+        needs=(ORGANIZATION, ACCOUNT, SETUP),
+        change={"spec": {"quantity": "2"}},
+        broken={"spec": {"quantity": "0"}},
+        broken_field="spec.quantity",
     ),
     "issuerprofiles": Example(
         manifest=manifest(

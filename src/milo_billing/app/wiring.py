@@ -50,6 +50,7 @@ from milo_billing.infra.settings import Settings
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
+from milo_billing.pricing import resources as pricing_resources
 from milo_billing.usage import jobs as usage_jobs
 from milo_billing.usage import resources as usage_resources
 from milo_billing.usage.engine.archive import Archive, Archivist
@@ -84,6 +85,7 @@ def build_registry(
         accounts_resources,
         catalog_resources,
         usage_resources,
+        pricing_resources,
         invoicing_resources,
     )
     configured: dict[type[AnyKind], AnyKind] = {

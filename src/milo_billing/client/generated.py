@@ -368,6 +368,39 @@ class BillingAccountBinding(TypedDict):
     status: NotRequired[BillingAccountBindingStatus]
 
 
+class SkuRef(TypedDict):
+    """A Sku of chargeType OneTime."""
+
+    name: str
+
+
+class ChargeSpec(TypedDict):
+    """What is charged. Immutable once its date has passed, or an invoice holds it."""
+
+    billingAccountRef: BillingAccountRef
+    skuRef: SkuRef
+    quantity: NotRequired[str]
+    date: str
+    description: NotRequired[str]
+
+
+class ChargeStatus(TypedDict):
+    """What is true of a charge."""
+
+    observedGeneration: NotRequired[int]
+    conditions: NotRequired[list[Condition]]
+
+
+class Charge(TypedDict):
+    """Something sold once to an account, on a day, at the price of that day."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: ChargeSpec
+    status: NotRequired[ChargeStatus]
+
+
 class InvoiceSpecPeriod(TypedDict):
     """Half-open, in UTC."""
 
@@ -676,12 +709,6 @@ class PriceBookSpecOrganizationRef(TypedDict):
     name: str
 
 
-class PriceBookSpecPriceSkuRef(TypedDict):
-    """An object by its name."""
-
-    name: str
-
-
 class PriceBookSpecPriceSkuSelectorMatchLabel(TypedDict):
     """One demand on the labels of a Sku."""
 
@@ -724,7 +751,7 @@ class PriceBookSpecPriceBase(TypedDict):
 class PriceBookSpecPrice(TypedDict):
     """What a Sku costs, or each that a selector means. Amounts are decimal strings in the book's currency."""
 
-    skuRef: NotRequired[PriceBookSpecPriceSkuRef]
+    skuRef: NotRequired[SkuRef]
     skuSelector: NotRequired[PriceBookSpecPriceSkuSelector]
     model: Literal["PerUnit", "Graduated", "Volume", "Package", "Stairstep", "Percentage", "Flat"]
     unitPrice: NotRequired[str]
