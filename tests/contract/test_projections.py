@@ -111,7 +111,7 @@ SPOILED: dict[str, tuple[str, str, str, str]] = {
         '"quantity":',
     ),
     "a Sku has another factor": (
-        "update catalog.skus set unit_factor = '1/10'",
+        "update catalog.skus set unit_factor = '1/10' where charge_type = 'Usage'",
         "catalog.skus",
         '"factor": "1/1000000"',
         '"factor": "1/10"',
