@@ -556,13 +556,14 @@ create table catalog.skus (
     number integer generated always as identity primary key,
     uid uuid not null unique,
     name text not null,
-    charge_type text not null,
-    meter_name text,
+    charge_type text not null check (charge_type in ('Usage', 'Recurring', 'OneTime')),
+    meter_name text,                -- what is sold by usage has one
     match jsonb not null default '{}',
     pricing_unit text not null,
     unit_factor text not null,      -- exact fraction: quantity in pricing_unit = metered value * unit_factor
     body jsonb not null,            -- the whole spec
-    deleted_at timestamptz
+    deleted_at timestamptz,
+    check ((charge_type = 'Usage') = (meter_name is not null))
 );
 create unique index skus_name on catalog.skus (name) where deleted_at is null;
 
@@ -1223,6 +1224,40 @@ create trigger exchange_rates_written_once before update or delete or truncate o
     for each statement execute function pricing.refuse_change();
 
 grant select, insert on pricing.exchange_rates to milo_app, milo_job;
+
+-- What is sold once, as Charge objects say it.
+
+create table pricing.charges (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    account integer not null references accounts.accounts (number),
+    sku text not null,
+    day date not null,              -- a billing day of the account
+    quantity numeric not null check (quantity > 0 and quantity < 'infinity'),
+    description text not null,
+    unique (namespace, name)
+);
+create index charges_by_account on pricing.charges (account, day);
+
+-- What an invoice holds stays: the explanation of its line is read from here.
+create function pricing.guard_charge() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if exists (select from accounts.billed b join accounts.accounts a on a.number = b.account
+               where a.number = old.account and old.day::timestamp at time zone a.time_zone < b.billed_until) then
+        raise exception 'charge % lies in an invoiced period and never changes', old.name
+            using errcode = 'restrict_violation';
+    end if;
+    return case tg_op when 'DELETE' then old else new end;
+end $$;
+create trigger charges_guard before update or delete on pricing.charges
+    for each row execute function pricing.guard_charge();
+
+alter table pricing.charges enable row level security;
+create policy reach on pricing.charges to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+grant select, insert, update, delete on pricing.charges to milo_app, milo_job;
 
 -- --------------------------------------------------------------------------------------------- commitments
 

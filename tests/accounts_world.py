@@ -31,6 +31,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Databases, Tx
 from milo_billing.kernel.errors import Invalid
+from milo_billing.pricing import resources as pricing
 from milo_billing.usage import resources as usage
 
 ACME = "organization-acme"
@@ -238,6 +239,7 @@ def make_world(
         *(kind() for kind in entitlements.KINDS),
         *(kind() for kind in usage.KINDS),
         *(kind() for kind in commitments.KINDS),
+        *(kind() for kind in pricing.KINDS),
     )
     engine = Engine(
         registry=Registry(kinds),

@@ -94,6 +94,7 @@ def read_meter(named: tuple[str, Any]) -> Meter:
 
 def read_sku(name: str, body: Any, meters: Mapping[str, Meter]) -> Sku:
     spec = SkuSpec.model_validate(body)
+    assert spec.meter is not None, "lists price usage"
     meter = meters[spec.meter.meter_name]
     assert list(skus.sku_errors(meter, match=spec.meter.match, pricing_unit=spec.pricing_unit)) == []
     return Sku(

@@ -68,6 +68,10 @@ SKU = manifest(
     },
 )
 
+SETUP = manifest(
+    BILLING, "Sku", "setup", {"displayName": "Set-up", "chargeType": "OneTime", "pricingUnit": "h"}
+)
+
 BINDING_OF_OLD = manifest(
     BILLING,
     "BillingAccountBinding",
@@ -317,6 +321,25 @@ EXAMPLES: dict[str, Example] = {
         change={"spec": {"quantity": 5}},
         broken={"spec": {"startsAt": "2026-02-30"}},
         broken_field="spec.startsAt",
+    ),
+    "charges": Example(
+        manifest=manifest(
+            BILLING,
+            "Charge",
+            "moving-in",
+            {
+                "billingAccountRef": {"name": "main"},
+                "skuRef": {"name": "setup"},
+                "quantity": "1.5",
+                "date": "2099-12-31",
+                "description": "Moving in",
+            },
+            namespace=ACME,
+        ),
+        needs=(ORGANIZATION, ACCOUNT, SETUP),
+        change={"spec": {"quantity": "2"}},
+        broken={"spec": {"quantity": "0"}},
+        broken_field="spec.quantity",
     ),
     "issuerprofiles": Example(
         manifest=manifest(

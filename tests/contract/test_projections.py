@@ -111,10 +111,16 @@ SPOILED: dict[str, tuple[str, str, str, str]] = {
         '"quantity":',
     ),
     "a Sku has another factor": (
-        "update catalog.skus set unit_factor = '1/10'",
+        "update catalog.skus set unit_factor = '1/10' where charge_type = 'Usage'",
         "catalog.skus",
         '"factor": "1/1000000"',
         '"factor": "1/10"',
+    ),
+    "a charge is of more": (
+        "update pricing.charges set quantity = 7",
+        "pricing.charges",
+        '"quantity": 2',
+        '"quantity": 7',
     ),
     "a price changed": (
         "update catalog.price_books set body = jsonb_set(body, '{prices,0,unitPrice}', '\"9\"') "

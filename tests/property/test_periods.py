@@ -8,7 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milo_billing.kernel.periods import Period, billing_month, days, local_day, local_midnight
+from milo_billing.kernel.periods import (
+    INTERVAL_MONTHS,
+    INVOICE_DAY_MAX,
+    DaySpan,
+    Interval,
+    Period,
+    add_months,
+    billing_month,
+    days,
+    interval_of,
+    local_day,
+    local_midnight,
+    term_of,
+)
 
 ZONES = sorted(available_timezones() - {"localtime", "Factory"})
 zones = st.sampled_from(ZONES)
@@ -71,3 +84,37 @@ def test_days_cover_a_period_without_gap_or_overlap(zone: str, start: datetime, 
     assert period.end <= local_midnight(found[-1] + DAY, zone=zone)
     for earlier, later in pairwise(found):
         assert local_midnight(earlier + DAY, zone=zone) == local_midnight(later, zone=zone)
+
+
+dates = st.dates(date(1900, 1, 1), date(2200, 1, 1))
+intervals = st.sampled_from(sorted(INTERVAL_MONTHS))
+
+
+@given(day=dates, anchor=dates, months=st.integers(1, 36))
+def test_every_day_lies_in_exactly_one_term_of_an_anchor(day: date, anchor: date, months: int) -> None:
+    term = term_of(day, anchor=anchor, months=months)
+    assert day in term
+    assert term_of(term.start, anchor=anchor, months=months) == term
+    assert term_of(term.end - DAY, anchor=anchor, months=months) == term
+    assert term_of(term.end, anchor=anchor, months=months).start == term.end
+
+
+@given(day=dates, interval=intervals, invoice_day=st.integers(1, INVOICE_DAY_MAX))
+def test_longer_intervals_are_made_of_shorter_ones(day: date, interval: Interval, invoice_day: int) -> None:
+    found = interval_of(day, interval=interval, invoice_day=invoice_day)
+    assert day in found
+    for shorter in sorted(INTERVAL_MONTHS):
+        if INTERVAL_MONTHS[shorter] <= INTERVAL_MONTHS[interval]:
+            assert interval_of(found.start, interval=shorter, invoice_day=invoice_day).start == found.start
+            assert interval_of(found.end - DAY, interval=shorter, invoice_day=invoice_day).end == found.end
+
+
+def test_a_month_after_a_month_end_is_clamped_and_the_anchor_is_kept() -> None:
+    found = [add_months(date(2024, 1, 31), count) for count in range(-2, 4)]
+    wanted = ("2023-11-30", "2023-12-31", "2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30")
+    assert found == [date.fromisoformat(text) for text in wanted]
+
+
+def test_a_span_of_no_days_is_refused() -> None:
+    with pytest.raises(ValueError, match="ends after it starts"):
+        DaySpan(date(2026, 1, 1), date(2026, 1, 1))

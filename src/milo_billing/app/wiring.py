@@ -57,6 +57,7 @@ from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
 from milo_billing.pricing import jobs as pricing_jobs
+from milo_billing.pricing import resources as pricing_resources
 from milo_billing.pricing import routes as pricing_routes
 from milo_billing.usage import jobs as usage_jobs
 from milo_billing.usage import resources as usage_resources
@@ -94,6 +95,7 @@ def build_registry(
         catalog_resources,
         entitlements_resources,
         usage_resources,
+        pricing_resources,
         commitments_resources,
         invoicing_resources,
     )

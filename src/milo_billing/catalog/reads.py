@@ -22,7 +22,8 @@ _RESOURCE_TYPE: LiteralString = (
     "select number, name, phase, api_group, kind, labels from catalog.resource_types"
 )
 _SKU: LiteralString = (
-    "select number, name, meter_name, match, pricing_unit, unit_factor, body from catalog.skus"
+    "select number, name, charge_type, coalesce(meter_name, ''), match, pricing_unit, unit_factor, body "
+    "from catalog.skus"
 )
 _BOOK: LiteralString = (
     "select number, name, book_name, effective_from, currency, body, selections from catalog.price_books"
@@ -264,7 +265,7 @@ def _resource_type(row: tuple[Any, ...]) -> ResourceType:
 
 
 def _sku(row: tuple[Any, ...]) -> Sku:
-    number, name, meter_name, match, pricing_unit, unit_factor, body = row
+    number, name, charge_type, meter_name, match, pricing_unit, unit_factor, body = row
     rounding: dict[str, Any] | None = body.get("quantityRounding")
     return Sku(
         number=number,
@@ -281,6 +282,7 @@ def _sku(row: tuple[Any, ...]) -> Sku:
         invoice_group=body.get("invoiceGroup", ""),
         service=body.get("serviceRef", {}).get("name", ""),
         labels=body.get("labels", {}),
+        charge_type=charge_type,
     )
 
 

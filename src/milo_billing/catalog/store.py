@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from milo_billing.catalog.types import BookPhase, BookRole, MeterPhase
+from milo_billing.catalog.types import BookPhase, BookRole, ChargeType, MeterPhase
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.aggregation import Aggregation, Window
 
@@ -80,8 +80,8 @@ def put_sku(
     *,
     uid: UUID,
     name: str,
-    charge_type: str,
-    meter_name: str,
+    charge_type: ChargeType,
+    meter_name: str | None,
     match: Mapping[str, Sequence[str]],
     pricing_unit: str,
     unit_factor: Fraction,

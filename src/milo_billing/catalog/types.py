@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from milo_billing.kernel.aggregation import Aggregation, Window
 from milo_billing.kernel.errors import MiloError
+from milo_billing.kernel.periods import Interval
 
 MeterPhase: TypeAlias = Literal["Draft", "Published", "Deprecated", "Retired"]
 BookPhase: TypeAlias = Literal["Draft", "Published", "Retired"]
@@ -19,6 +20,12 @@ BookRole: TypeAlias = Literal["List", "Negotiated", "Partner"]
 PriceModel: TypeAlias = Literal[
     "PerUnit", "Graduated", "Volume", "Package", "Stairstep", "Percentage", "Flat"
 ]
+ChargeType: TypeAlias = Literal["Usage", "Recurring", "OneTime"]
+Billing: TypeAlias = Literal["Advance", "Arrears"]
+DEFAULT_INTERVAL: Final[Interval] = "Monthly"
+DEFAULT_BILLING: Final[Billing] = "Advance"
+"""What a price of a recurring Sku means where it does not say."""
+
 LabelOperator: TypeAlias = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 
 
@@ -125,8 +132,9 @@ class QuantityRounding:
 
 @dataclass(frozen=True, slots=True)
 class Sku:
-    """What is sold from a meter.
+    """What is sold: the usage of a meter, something that recurs, or something once.
 
+    `meter_name` and `match` are empty where no usage is sold; a quantity is then declared, in `pricing_unit`.
     `match` constrains dimensions: usage belongs to the Sku if, for every dimension named, its value is one of
     those listed. `unit_factor` is exact: quantity in `pricing_unit` = metered value × `unit_factor`.
     `quantity_rounding` None keeps the exact quantity. `service` names the Service, empty where there is none. `labels`
@@ -145,6 +153,7 @@ class Sku:
     invoice_group: str
     service: str
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    charge_type: ChargeType = "Usage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,8 @@ class Price:
     """What one Sku costs in one book.
 
     `unit_price` is of a unit (PerUnit), of a package of `package_size` units (Package), or of a rating period (Flat).
+    Of a recurring Sku it is of an `interval`, charged on its first day or after its last one as `billing` says; both
+    are None where the book leaves them out, and for other Skus.
     Graduated, Volume and Stairstep have tiers instead; Percentage has `percent` of the settled amounts of the Skus that
     `base` names (never of its own). `charge_at_zero` says that a Flat or Percentage price is due where the Sku was not
     used too. `included_quantity` is in the Sku's pricing unit; `minimum` and `maximum` are in the book's currency, a
@@ -179,6 +190,8 @@ class Price:
     percent: Decimal | None = None
     base: frozenset[str] = frozenset()
     charge_at_zero: bool = False
+    interval: Interval | None = None
+    billing: Billing | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -368,6 +368,39 @@ class BillingAccountBinding(TypedDict):
     status: NotRequired[BillingAccountBindingStatus]
 
 
+class SkuRef(TypedDict):
+    """A Sku of chargeType OneTime."""
+
+    name: str
+
+
+class ChargeSpec(TypedDict):
+    """What is charged. Immutable once its date has passed, or an invoice holds it."""
+
+    billingAccountRef: BillingAccountRef
+    skuRef: SkuRef
+    quantity: NotRequired[str]
+    date: str
+    description: NotRequired[str]
+
+
+class ChargeStatus(TypedDict):
+    """What is true of a charge."""
+
+    observedGeneration: NotRequired[int]
+    conditions: NotRequired[list[Condition]]
+
+
+class Charge(TypedDict):
+    """Something sold once to an account, on a day, at the price of that day."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: ChargeSpec
+    status: NotRequired[ChargeStatus]
+
+
 class MatchLabel(TypedDict):
     """One demand on a label of a Sku, as in Kubernetes."""
 
@@ -941,12 +974,6 @@ class PriceBookSpecOrganizationRef(TypedDict):
     name: str
 
 
-class PriceBookSpecPriceSkuRef(TypedDict):
-    """An object by its name."""
-
-    name: str
-
-
 class PriceBookSpecPriceTier(TypedDict):
     """One band of a tiered price; its bound belongs to it."""
 
@@ -957,7 +984,7 @@ class PriceBookSpecPriceTier(TypedDict):
 
 
 class PriceBookSpecPriceBase(TypedDict):
-    """Whose settled amounts a percentage is of; never of its own Sku."""
+    """Whose settled amounts a percentage is of: Skus sold by usage, never its own."""
 
     matchLabels: NotRequired[list[MatchLabel]]
     cel: NotRequired[str]
@@ -966,7 +993,7 @@ class PriceBookSpecPriceBase(TypedDict):
 class PriceBookSpecPrice(TypedDict):
     """What a Sku costs, or each that a selector means. Amounts are decimal strings in the book's currency."""
 
-    skuRef: NotRequired[PriceBookSpecPriceSkuRef]
+    skuRef: NotRequired[SkuRef]
     skuSelector: NotRequired[SkuSelector]
     model: Literal["PerUnit", "Graduated", "Volume", "Package", "Stairstep", "Percentage", "Flat"]
     unitPrice: NotRequired[str]
@@ -978,6 +1005,8 @@ class PriceBookSpecPrice(TypedDict):
     minimum: NotRequired[str]
     maximum: NotRequired[str]
     chargeAtZero: NotRequired[bool]
+    interval: NotRequired[Literal["Monthly", "Quarterly", "Yearly"]]
+    billing: NotRequired[Literal["Advance", "Arrears"]]
 
 
 class PriceBookSpec(TypedDict):
@@ -1021,8 +1050,7 @@ class PriceBook(TypedDict):
 
 
 class SkuSpecMeter(TypedDict):
-    """The usage that a Sku sells: of one meter, and with one of the listed values in every dimension
-    named."""
+    """Of chargeType Usage, which needs it."""
 
     meterName: str
     match: NotRequired[dict[str, list[str]]]
@@ -1040,8 +1068,8 @@ class SkuSpec(TypedDict):
 
     serviceRef: NotRequired[ServiceRef]
     displayName: NotRequired[str]
-    chargeType: NotRequired[Literal["Usage"]]
-    meter: SkuSpecMeter
+    chargeType: NotRequired[Literal["Usage", "Recurring", "OneTime"]]
+    meter: NotRequired[SkuSpecMeter]
     pricingUnit: str
     quantityRounding: NotRequired[SkuSpecQuantityRounding]
     taxCategory: NotRequired[str]
@@ -1059,7 +1087,7 @@ class SkuStatus(TypedDict):
 
 
 class Sku(TypedDict):
-    """What is sold: the usage of a meter, in a unit that prices are quoted in."""
+    """What is sold, in a unit that prices are quoted in: usage, what recurs, or what is sold once."""
 
     apiVersion: NotRequired[str]
     kind: NotRequired[str]

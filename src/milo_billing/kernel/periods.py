@@ -1,7 +1,7 @@
 """Half-open stretches of time, and the calendar of one time zone (domain.md §1).
 
-Owns: `Period`, local midnights, billing days and billing months. Not: the clock (`now` is always passed in),
-terms counted in months, due dates.
+Owns: `Period`, local midnights, billing days and billing months, spans of days, terms counted in months. Not: the clock
+(`now` is always passed in), due dates.
 
 An instant is an aware `datetime` in UTC. A *local day* starts at the first instant whose wall clock in the
 zone shows that date or a later one, so days and months tile the time line in every zone of the IANA database:
@@ -10,14 +10,22 @@ a day of 23 or 25 hours, a midnight that the clock skips or shows twice, and a d
 """
 
 import re
+from calendar import monthrange
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 INVOICE_DAY_MAX: Final = 28
 """The last invoice day that every month has."""
+
+Interval: TypeAlias = Literal["Monthly", "Quarterly", "Yearly"]
+"""How long what recurs is charged for at a time."""
+
+INTERVAL_MONTHS: Final[Mapping[Interval, int]] = {"Monthly": 1, "Quarterly": 3, "Yearly": 12}
+"""Rating periods in an interval."""
 
 _DAY = timedelta(days=1)
 _INSTANT = timedelta(microseconds=1)
@@ -54,6 +62,29 @@ class Period:
     def duration(self) -> timedelta:
         """How long it is; one local day is 23, 24 or 25 hours."""
         return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DaySpan:
+    """The days `[start, end)`, at least one: billing days of an account, whatever its zone."""
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.start >= self.end:
+            raise ValueError(f"a span of days ends after it starts, unlike {self}")
+
+    def __contains__(self, day: date) -> bool:
+        return self.start <= day < self.end
+
+    def __str__(self) -> str:
+        return f"[{self.start}, {self.end})"
+
+    @property
+    def count(self) -> int:
+        """How many days it has."""
+        return (self.end - self.start).days
 
 
 @lru_cache(maxsize=1024)
@@ -112,8 +143,7 @@ def billing_day(day: date, *, zone: str) -> Period:
 
 def billing_month(year: int, month: int, *, zone: str, invoice_day: int = 1) -> Period:
     """The rating period that starts on `invoice_day` (1..28) of the month, local midnight to midnight."""
-    if not 1 <= invoice_day <= INVOICE_DAY_MAX:
-        raise ValueError(f"invoice day {invoice_day} is not within 1..{INVOICE_DAY_MAX}")
+    _check_invoice_day(invoice_day)
     start = date(year, month, invoice_day)
     return Period(local_midnight(start, zone=zone), local_midnight(next_month(start), zone=zone))
 
@@ -121,6 +151,40 @@ def billing_month(year: int, month: int, *, zone: str, invoice_day: int = 1) -> 
 def next_month(day: date) -> date:
     """The same day of the following month, which has it: days go up to INVOICE_DAY_MAX."""
     return date(day.year + day.month // 12, day.month % 12 + 1, day.day)
+
+
+def add_months(day: date, months: int) -> date:
+    """The same day so many months later, or earlier where negative, clamped to the month's end [PR-040..054].
+
+    Counted from the anchor each time it keeps the anchor's day: 31 January → 29 February → 31 March.
+    """
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def term_of(day: date, *, anchor: date, months: int) -> DaySpan:
+    """The term of so many months that holds the day; terms follow one another, before the anchor too [PR-041..044]."""
+    if months < 1:
+        raise ValueError(f"a term has at least one month, not {months}")
+    number = ((day.year - anchor.year) * 12 + day.month - anchor.month) // months
+    if add_months(anchor, number * months) > day:
+        number -= 1
+    return DaySpan(add_months(anchor, number * months), add_months(anchor, (number + 1) * months))
+
+
+def interval_of(day: date, *, interval: Interval, invoice_day: int) -> DaySpan:
+    """The interval of an account that holds the day: one, three or twelve of its rating periods [PR-050, PR-055..063].
+
+    Years begin on the invoice day of January, quarters on that of January, April, July and October, so that everything
+    an account pays for by the quarter is charged on one day, that of its quarterly invoices.
+    """
+    _check_invoice_day(invoice_day)
+    return term_of(day, anchor=date(day.year, 1, invoice_day), months=INTERVAL_MONTHS[interval])
+
+
+def _check_invoice_day(invoice_day: int) -> None:
+    if not 1 <= invoice_day <= INVOICE_DAY_MAX:
+        raise ValueError(f"invoice day {invoice_day} is not within 1..{INVOICE_DAY_MAX}")
 
 
 def days(period: Period, *, zone: str) -> tuple[date, ...]:

@@ -17,9 +17,12 @@ from milo_billing.pricing import reads, store
 from milo_billing.pricing.rules import fx
 from milo_billing.pricing.rules.explaining import explain
 from milo_billing.pricing.rules.lines import rate
+from milo_billing.pricing.rules.one_time import rate_charges
 from milo_billing.pricing.rules.percentages import discount_line
+from milo_billing.pricing.rules.quotes import quotes_of
 from milo_billing.pricing.types import (
     BookSource,
+    DeclaredRating,
     PriceExplanation,
     RateCard,
     RatedLine,
@@ -27,6 +30,7 @@ from milo_billing.pricing.types import (
     RatesDiffer,
     RatesImported,
     SkuNotFound,
+    UnableToRate,
     UsageQuantity,
 )
 from milo_billing.usage import reads as usage
@@ -35,18 +39,21 @@ from milo_billing.usage.types import UsageRow
 ROWS_MAX = 100_000
 """Roll-up rows read at once; about 100 MB."""
 
+CHARGES_MAX = 10_000
+"""Charges of an account in one rating period."""
+
 
 SourceReader: TypeAlias = Callable[[Tx, Account, date, date], Iterable[BookSource]]
 """The books of one kind that may price an account on any of the days [start, end), the first to ask first."""
 
 
 def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> RatedUsage:
-    """What the account's usage in the period costs, in its currency.
+    """What the account's usage in the period costs, and what it was sold once on the period's days, in its currency.
 
     The period begins and ends at local midnights of the account, as `billing_month` makes them; ValueError if not.
     While `now` lies within it the figures are provisional (`closed` is False). Raises AccountNotFound, and UnableToRate
     where the catalog and the usage do not fit together, or an exchange rate is missing. Usage without a price is in
-    `unpriced`, all of it where no price book is for this account.
+    `unpriced`, all of it where no price book is for this account; charges without one are in `unpriced_skus`.
     """
     payer = accounts.get_account(tx, number=account)
     first_day, end_day = _days(period, zone=payer.time_zone)
@@ -60,14 +67,40 @@ def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> Rate
         bound=_bound_days(tx, payer, card, first_day=first_day, end_day=end_day),
         distinct=lambda cells: usage.count_distinct_keys(tx, account=account, cells=cells),
     )
+    charged = _rate_charges(tx, card, account=account, first_day=first_day, end_day=end_day)
+    lines = [*rating.lines, *(_in_currency(line, card) for line in charged.lines)]
     return RatedUsage(
         account=account,
         period=period,
         closed=now >= period.end,
         currency=rating.currency,
-        lines=rating.lines,
+        lines=tuple(sorted(lines, key=lambda line: (line.sku.name, line.first_day))),
         unpriced=rating.unpriced,
+        unpriced_skus=charged.unpriced,
     )
+
+
+def _rate_charges(tx: Tx, card: RateCard, *, account: int, first_day: date, end_day: date) -> DeclaredRating:
+    """What Charge objects of these days cost, each in the currency of its book."""
+    charges = reads.list_charges(tx, account=account, first=first_day, end=end_day, limit=CHARGES_MAX + 1)
+    if len(charges) > CHARGES_MAX:
+        raise UnableToRate(
+            f"the account has more than {CHARGES_MAX} Charges from {first_day} to {end_day}: sell as one Charge of a "
+            "larger quantity what belongs together, or meter it"
+        )
+    return rate_charges(charges, quotes_of(card))
+
+
+def _in_currency(line: RatedLine, card: RateCard) -> RatedLine:
+    if line.currency == card.currency:
+        return line
+    found = card.rates.get(line.currency)
+    if found is None:
+        raise UnableToRate(
+            f"Sku {line.sku.name} is priced in {line.currency}, and there is no exchange rate to {card.currency}: "
+            "milo-billing rates import FILE brings them in"
+        )
+    return fx.convert_line(line, found)
 
 
 def read_rate_card(tx: Tx, *, payer: Account, first_day: date, end_day: date) -> RateCard:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
 from milo_billing.catalog.types import Book, Meter, Price, Sku
@@ -161,7 +162,9 @@ class SubLine(NamedTuple):
     Three are `quantity` × `unit_price`: Usage of units, Package of whole packages, Percentage of an amount in the main
     unit of the currency, whose `unit_price` is the hundredth of the percents. FlatFee is due once: on reaching `tier`
     (counted from 1), or for the period where there is none. Discount is what one percentage takes off, and Maximum what
-    the cap does: negative. Minimum is what the floor adds. Those four have no quantity and no unit price.
+    the cap does: negative. Minimum is what the floor adds. Those four have no quantity and no unit price, but for the
+    FlatFee of a recurring Sku: the part of an interval, and the price of a whole one. What is given back has a quantity
+    below zero.
     """
 
     kind: PartKind
@@ -260,7 +263,7 @@ class RatedUsage:
     """One account's rating period. Lines are by Sku name, then day; `account` is its surrogate number.
 
     `closed` says that the period was over when it was rated; until then more usage comes, and the figures are
-    provisional.
+    provisional. `unpriced_skus` are those of charges that no book prices on their day.
     """
 
     account: int
@@ -269,6 +272,7 @@ class RatedUsage:
     currency: Currency
     lines: tuple[RatedLine, ...]
     unpriced: tuple[Unpriced, ...]
+    unpriced_skus: tuple["UnpricedSku", ...] = ()
 
     @property
     def total(self) -> Money:
@@ -314,3 +318,86 @@ class PriceExplanation:
     candidates: tuple[Candidate, ...]
     book: Book | None
     line: RatedLine | None
+
+
+# ------------------------------------------------------------------------------- what recurs, and what is sold once
+
+
+class QuantitySince(NamedTuple):
+    """How many units there are from a day on: that day belongs to the new quantity."""
+
+    first_day: date
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A recurring Sku that an account has on the days `[start, end)`, None without an end.
+
+    `quantities` are by day, the first from `start` on, in the Sku's pricing unit and not negative. Days before
+    `trial_end` cost nothing. All dates are billing days of the account. `by` names where it comes from, for people.
+    """
+
+    sku: str
+    start: date
+    quantities: tuple[QuantitySince, ...]
+    end: date | None = None
+    trial_end: date | None = None
+    by: str = ""
+
+    def __post_init__(self) -> None:
+        days = [one.first_day for one in self.quantities]
+        if days[:1] != [self.start] or any(later <= earlier for earlier, later in pairwise(days)):
+            raise ValueError(
+                f"quantities of {self.sku} are by day, each once, from {self.start} on, unlike {days}"
+            )
+        if any(one.quantity < 0 for one in self.quantities):
+            raise ValueError(f"a quantity of {self.sku} is below nothing")
+
+    @property
+    def paid_from(self) -> date:
+        """The first day that costs something, if it is before the end."""
+        return self.start if self.trial_end is None else max(self.start, self.trial_end)
+
+
+@dataclass(frozen=True, slots=True)
+class OneTimeCharge:
+    """A Sku that is sold once, on a billing day of the account; `quantity` is in its pricing unit.
+
+    `description` is what the invoice calls it, empty for the Sku's own name. `name` is the Charge object's.
+    """
+
+    name: str
+    sku: str
+    day: date
+    quantity: Decimal
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What one Sku costs on a day: its price, in which version of a book, in which currency."""
+
+    sku: Sku
+    price: Price
+    book: int
+    currency: Currency
+
+
+PriceOn: TypeAlias = Callable[[str, date], Quote | None]
+"""The price that an account has for a Sku on a billing day; None where nothing prices it."""
+
+
+class UnpricedSku(NamedTuple):
+    """Something declared that no book prices on the day from which it would be charged: reported, never free."""
+
+    sku: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredRating:
+    """What is charged of declared quantities: lines by Sku name, then day, and what has no price."""
+
+    lines: tuple[RatedLine, ...]
+    unpriced: tuple[UnpricedSku, ...]

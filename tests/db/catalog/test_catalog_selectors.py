@@ -68,8 +68,8 @@ def test_a_sku_that_a_selector_meant_is_immutable(catalog: World) -> None:
 
 
 def test_a_base_keeps_what_it_meant_and_leaves_the_skus_free(catalog: World) -> None:
-    sku, everything = {"name": "cached"}, dict[str, str]()
-    support = {"skuRef": sku, "model": "Percentage", "percent": "10", "base": everything}
+    support: dict[str, Any] = {**price("cached"), "model": "Percentage", "percent": "10", "base": {}}
+    del support["unitPrice"]
     row = catalog.create(PriceBook, "v1", book_spec(price("input"), support))
     assert row.status["selections"] == [{"price": 1, "skus": [], "base": ["cached", "input", "output"]}]
     assert list_book(catalog).prices[1].base == {"cached", "input", "output"}

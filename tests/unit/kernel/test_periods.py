@@ -11,11 +11,9 @@ from milo_billing.kernel.periods import (
     billing_month,
     days,
     local_day,
-    local_midnight,
     parse_month,
     time_zone,
 )
-from tests.golden import GoldenCase, golden_cases, require_golden_cases
 
 
 def at(text: str) -> datetime:
@@ -128,22 +126,3 @@ def test_a_month_is_written_with_a_year_and_two_digits() -> None:
 def test_anything_else_is_no_month(text: str) -> None:
     with pytest.raises(ValueError, match="YYYY-MM"):
         parse_month(text)
-
-
-DST_DAYS = [case for case in golden_cases("PR-") if "dst_day_utc" in case.expected]
-
-
-def test_the_golden_days_are_there() -> None:
-    require_golden_cases()
-    assert DST_DAYS
-
-
-@pytest.mark.parametrize("case", DST_DAYS, ids=str)
-def test_a_golden_day_with_a_clock_change_has_its_length(case: GoldenCase) -> None:
-    (first, zone), (end, _) = case.input["from"].split(), case.input["to"].split()
-    period = Period(*(local_midnight(date.fromisoformat(text[:10]), zone=zone) for text in (first, end)))
-    assert len(days(period, zone=zone)) == case.expected["windows"]
-    changed = billing_day(date.fromisoformat(case.expected["dst_day_local"][0][:10]), zone=zone)
-    assert [changed.start, changed.end] == [at(text) for text in case.expected["dst_day_utc"]]
-    hours = int((changed.end - changed.start) / timedelta(hours=1))
-    assert hours == int(case.expected.get("dst_day_hours", hours))

@@ -20,6 +20,7 @@ from milo_billing.catalog.resources.fields import (
 from milo_billing.catalog.rules import books, lifecycle, wording
 from milo_billing.catalog.rules.prices import price_errors
 from milo_billing.catalog.types import (
+    Billing,
     BookHead,
     BookPhase,
     BookRole,
@@ -39,6 +40,7 @@ from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import Conflict, FieldError
 from milo_billing.kernel.money import is_currency
+from milo_billing.kernel.periods import Interval
 
 PRICES_MAX = 5_000
 """Prices of one book; an object is read and written whole."""
@@ -90,19 +92,28 @@ class PriceSpec(Fields):
     )
     model: PriceModel
     unit_price: Amount | None = Field(
-        default=None, description="Of a unit (PerUnit), a package (Package), or a rating period (Flat)."
+        default=None,
+        description="Of a unit (PerUnit), a package (Package), or a rating period or interval (Flat).",
     )
     tiers: list[PriceTier] = Field(default_factory=list[PriceTier], max_length=64)
     package_size: Amount | None = Field(default=None, description="Pricing units in a package.")
     percent: Amount | None = Field(default=None, description="Of what the Skus of base come to.")
     base: SkuSelector | None = Field(
-        default=None, description="Whose settled amounts a percentage is of; never of its own Sku."
+        default=None,
+        description="Whose settled amounts a percentage is of: Skus sold by usage, never its own.",
     )
     included_quantity: Amount = Field(default="0", description="Free pricing units, each rating period.")
     minimum: Amount | None = Field(default=None, description="Least charge of a rating period.")
     maximum: Amount | None = Field(default=None, description="Most charge of a rating period.")
     charge_at_zero: bool | None = Field(
         default=None, description="Flat and Percentage: due where the Sku was not used, too."
+    )
+    interval: Interval | None = Field(
+        default=None, description="Of a recurring Sku: what the price is for. Monthly where it is left out."
+    )
+    billing: Billing | None = Field(
+        default=None,
+        description="Of a recurring Sku: charged when the interval begins, or after it. Advance where it is left out.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Sku: what is sold from a meter, in a unit that prices are quoted in."""
+"""Sku: what is sold, in a unit that prices are quoted in: usage of a meter, or a quantity that is declared."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,7 +10,8 @@ from typing_extensions import override
 
 from milo_billing.catalog import reads, store
 from milo_billing.catalog.resources.fields import GROUP, Name, NameRef, UnitCode, body_of
-from milo_billing.catalog.rules import skus, units, wording
+from milo_billing.catalog.rules import charge_types, skus, units, wording
+from milo_billing.catalog.types import ChargeType
 from milo_billing.controlplane.kinds import (
     Admission,
     Column,
@@ -47,10 +48,13 @@ class SkuSpec(Fields):
 
     service_ref: NameRef | None = None
     display_name: str | None = Field(default=None, max_length=128, description="What invoices call it.")
-    charge_type: Literal["Usage"] = "Usage"
-    meter: SkuMeter
+    charge_type: ChargeType = Field(
+        default="Usage",
+        description="By usage of a meter; Recurring: again each interval, such as seats; OneTime: once, by a Charge.",
+    )
+    meter: SkuMeter | None = Field(default=None, description="Of chargeType Usage, which needs it.")
     pricing_unit: UnitCode = Field(
-        description="UCUM code that the meter's unit converts to, such as 10*6.{token}."
+        description="UCUM code that prices are quoted in, such as {seat}; a meter's unit converts to it."
     )
     quantity_rounding: QuantityRounding | None = None
     tax_category: str = Field(default="standard", min_length=1, max_length=64)
@@ -78,7 +82,7 @@ SkuObject: TypeAlias = Object[SkuSpec, SkuStatus]
 
 
 class Sku(Kind[SkuSpec, SkuStatus]):
-    """What is sold: the usage of a meter, in a unit that prices are quoted in."""
+    """What is sold, in a unit that prices are quoted in: usage of a meter, or what recurs, or what is sold once."""
 
     group = GROUP
     kind = "Sku"
@@ -86,15 +90,21 @@ class Sku(Kind[SkuSpec, SkuStatus]):
     singular = "sku"
     namespaced = False
     readable_by_all = True
-    description = "What is sold: the usage of a meter, in a unit that prices are quoted in."
+    description = (
+        "What is sold, in a unit that prices are quoted in: usage, what recurs, or what is sold once."
+    )
     spec_model = SkuSpec
     status_model = SkuStatus
-    columns = (Column("Meter", ".spec.meter.meterName"), Column("Unit", ".spec.pricingUnit"))
+    columns = (
+        Column("Charged", ".spec.chargeType"),
+        Column("Meter", ".spec.meter.meterName"),
+        Column("Unit", ".spec.pricingUnit"),
+    )
     selectable = ("spec.meter.meterName",)
 
     @override
     def validate(self, admission: SkuAdmission) -> Iterable[FieldError]:
-        """A meter that can be charged for in this unit, dimensions that it has, and no change once published."""
+        """What its charge type asks for; a meter that can be charged for so; and no change once published."""
         tx, spec = admission.tx, admission.object.spec
         if admission.old is not None and admission.old.spec != spec:
             store.lock_sku(tx, uid=admission.object.uid)
@@ -105,6 +115,9 @@ class Sku(Kind[SkuSpec, SkuStatus]):
                 return
         if spec.service_ref is not None and not reads.has_service(tx, name=spec.service_ref.name):
             yield wording.missing("spec.serviceRef.name", spec.service_ref.name)
+        yield from charge_types.sku_charge_errors(spec.charge_type, body_of(spec))
+        if spec.meter is None or spec.charge_type != "Usage":
+            return
         store.hold_meter(tx, meter_name=spec.meter.meter_name)
         meter = reads.find_meter(tx, meter_name=spec.meter.meter_name)
         if meter is None:
@@ -124,13 +137,15 @@ class Sku(Kind[SkuSpec, SkuStatus]):
     def gather(
         self, tx: Tx, object: SkuObject, old: SkuObject | None, *, now: datetime, clock: Clock
     ) -> str | None:
-        """The unit of the meter."""
+        """The unit that is counted: the meter's, or where there is none the pricing unit itself."""
+        if object.spec.meter is None:
+            return object.spec.pricing_unit
         meter = reads.find_meter(tx, meter_name=object.spec.meter.meter_name)
         return None if meter is None else meter.unit
 
     @override
     def reconcile(self, object: SkuObject, facts: str | None, *, now: datetime) -> SkuStatus:
-        """The exact factor from the meter's unit to the pricing unit."""
+        """The exact factor from what is counted to the pricing unit."""
         if facts is None:
             return object.status
         factor = units.conversion_factor(from_unit=facts, to_unit=object.spec.pricing_unit)
@@ -150,14 +165,14 @@ class Sku(Kind[SkuSpec, SkuStatus]):
         """catalog.skus."""
         spec = object.spec
         if object.status.unit_factor is None:
-            raise LookupError(f"the meter of Sku {object.name} has gone: {spec.meter.meter_name}")
+            raise LookupError(f"the meter of Sku {object.name} has gone")
         store.put_sku(
             tx,
             uid=object.uid,
             name=object.name,
             charge_type=spec.charge_type,
-            meter_name=spec.meter.meter_name,
-            match=spec.meter.match,
+            meter_name=None if spec.meter is None else spec.meter.meter_name,
+            match={} if spec.meter is None else spec.meter.match,
             pricing_unit=spec.pricing_unit,
             unit_factor=Fraction(object.status.unit_factor),
             body=body_of(spec),

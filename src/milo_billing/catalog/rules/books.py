@@ -9,6 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from milo_billing.catalog.rules import wording
+from milo_billing.catalog.rules.charge_types import price_charge_errors
 from milo_billing.catalog.rules.prices import parse_price, selector_of
 from milo_billing.catalog.rules.selectors import selects
 from milo_billing.catalog.types import BookHead, Price, Sku
@@ -41,7 +42,7 @@ def parse_prices(body: Mapping[str, Any], selections: Sequence[Selection]) -> tu
 def selections_of(body: Mapping[str, Any], *, skus: Sequence[Sku]) -> tuple[Selection, ...]:
     """What the selectors of a book mean among these Skus, for each price that has one, by name.
 
-    A `skuSelector` means Skus that no price of the book has by name; a `base` means any.
+    A `skuSelector` means Skus that no price of the book has by name; a `base` means any that is sold by usage.
     """
     named = {price["skuRef"]["name"] for price in body["prices"] if "skuRef" in price}
     found: list[Selection] = []
@@ -50,7 +51,8 @@ def selections_of(body: Mapping[str, Any], *, skus: Sequence[Sku]) -> tuple[Sele
         if selector is None and base is None:
             continue
         priced = [] if selector is None else [sku.name for sku in skus if selects([selector], sku)]
-        of = [] if base is None else [sku.name for sku in skus if selects([base], sku)]
+        metered = [sku for sku in skus if sku.charge_type == "Usage"]
+        of = [] if base is None else [sku.name for sku in metered if selects([base], sku)]
         found.append(
             Selection(index, tuple(sorted(name for name in priced if name not in named)), tuple(sorted(of)))
         )
@@ -100,12 +102,26 @@ def reference_errors(
         if name in fields:
             yield wording.duplicate(field, name)
         fields.setdefault(name, field)
+    yield from _charge_type_errors(body, selected, skus=skus)
     for one, other in overlaps([skus[name] for name in fields if name in skus]):
         message = (
             f'Skus "{one.name}" and "{other.name}" both match some usage of meter {other.meter_name}: '
             "every unit of usage is charged by one Sku; make their matches differ in the values of a dimension"
         )
         yield wording.invalid(fields[other.name], other.name, message)
+
+
+def _charge_type_errors(
+    body: Mapping[str, Any], selected: Mapping[int, Sequence[str]], *, skus: Mapping[str, Sku]
+) -> Iterator[FieldError]:
+    """Prices that do not go with how their Skus are charged; of those of a selector, the first Sku that is so."""
+    for index, price in enumerate(body["prices"]):
+        names = (price["skuRef"]["name"],) if "skuRef" in price else selected.get(index, ())
+        for sku in (skus[name] for name in names if name in skus):
+            errors = tuple(price_charge_errors(price, sku, path=f"spec.prices[{index}]"))
+            if errors:
+                yield from errors
+                break
 
 
 def base_errors(prices: Sequence[Price], *, path: str = "spec.prices") -> Iterator[FieldError]:
@@ -123,7 +139,8 @@ def overlaps(skus: Iterable[Sku]) -> Iterator[tuple[Sku, Sku]]:
     """Each Sku that claims usage of one before it, with the first such one."""
     by_meter: dict[str, list[Sku]] = {}
     for sku in skus:
-        by_meter.setdefault(sku.meter_name, []).append(sku)
+        if sku.charge_type == "Usage":
+            by_meter.setdefault(sku.meter_name, []).append(sku)
     for rivals in by_meter.values():
         # a catalog has thousands of Skus on one meter, told apart by one dimension: compare only those that share
         # a value of it, not every pair

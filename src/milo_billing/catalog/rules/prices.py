@@ -39,6 +39,8 @@ def parse_price(body: Mapping[str, Any], *, sku: str, base: Sequence[str] = ()) 
         percent=_decimal(body.get("percent")),
         base=frozenset(base),
         charge_at_zero=body.get("chargeAtZero") or False,
+        interval=body.get("interval"),
+        billing=body.get("billing"),
     )
 
 

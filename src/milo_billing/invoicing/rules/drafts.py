@@ -54,6 +54,12 @@ def revenue_lines(draft: Draft) -> tuple[tuple[AccountName, int, ServicePeriod],
 
 
 def _assert_priced(rated: Sequence[RatedUsage]) -> None:
+    charges = [f"{one.sku} on {one.day}" for usage in rated for one in usage.unpriced_skus]
+    if charges:
+        raise UnableToIssue(
+            f"there is a Charge for {charges[0]} and no price for it on that day ({len(charges)} such): publish a "
+            "price book that has it, or delete the Charge, then run the month again"
+        )
     meters = sorted({one.meter_name for usage in rated for one in usage.unpriced})
     if not meters:
         return

@@ -9,6 +9,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -17,7 +18,14 @@ from typing import Final
 from milo_billing.catalog.types import Price
 from milo_billing.kernel.money import Currency, Exact, exponent, minor_to_decimal, settle
 from milo_billing.kernel.quantity import fraction
-from milo_billing.pricing.types import ExchangeRate, ReferenceRate, SubLine, UnreadableRates
+from milo_billing.pricing.types import (
+    Conversion,
+    ExchangeRate,
+    RatedLine,
+    ReferenceRate,
+    SubLine,
+    UnreadableRates,
+)
 
 EURO: Final[Currency] = "EUR"
 
@@ -154,6 +162,24 @@ def convert_parts(parts: Sequence[SubLine], *, price: Price, rate: ExchangeRate)
         total_minor += minor
         converted.append(part._replace(amount_minor=minor))
     return tuple(converted)
+
+
+def convert_line(line: RatedLine, rate: ExchangeRate) -> RatedLine:
+    """A line that no project has a share of, in the target currency: its amount is the account's own."""
+    if line.shares:
+        raise ValueError(
+            f"the line of {line.sku.name} is shared by projects: it is converted before it is split"
+        )
+    parts = convert_parts(line.parts, price=line.price, rate=rate)
+    amount_minor = sum(part.amount_minor for part in parts)
+    return replace(
+        line,
+        currency=rate.to_currency,
+        parts=parts,
+        amount_minor=amount_minor,
+        own_minor=amount_minor,
+        conversion=Conversion(rate, line.parts, line.amount_minor),
+    )
 
 
 def _exact_amount(part: SubLine, *, price: Price, currency: Currency) -> Exact:
