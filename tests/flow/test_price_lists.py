@@ -113,6 +113,7 @@ def with_other_prices(file: Path) -> bytes:
     return json.dumps(providers).encode()
 
 
+@pytest.mark.long
 def test_manifests_are_written_for_gitops_and_a_version_that_has_not_begun_gives_way_when_asked(
     milo: CommandLine, tmp_path: Path
 ):

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from milo_billing.client.http import ApiClient
 from milo_billing.client.manifests import read_manifests
 from milo_billing.client.objects import Objects
@@ -28,6 +30,7 @@ def event(project: str, n: int, **data: Any) -> dict[str, Any]:
     return {**made, "data": {**made["data"], **data}}
 
 
+@pytest.mark.long
 def test_events_that_came_before_their_meter_are_replayed_once_it_is_declared(
     milo: CommandLine, api: ApiClient, customer: Callable[[str, str], str]
 ):
