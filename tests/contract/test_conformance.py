@@ -22,6 +22,22 @@ def test_every_declared_kind_has_an_example() -> None:
     assert sorted(DECLARED) == sorted(EXAMPLES)
 
 
+SHORTLY = (
+    "billingaccounts",
+    "billingaccountbindings",
+    "commitments",
+    "pricebooks",
+    "projects",
+    "usagecorrections",
+)
+"""Kinds that stand for all in the short run, where what is tested is the engine's: of each scope, immutable, versioned,
+with actions, with a life of its own."""
+
+of_the_engine = pytest.mark.parametrize(
+    "plural", [p if p in SHORTLY else pytest.param(p, marks=pytest.mark.long) for p in DECLARED]
+)
+
+
 @pytest.fixture(params=DECLARED)
 def plural(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -40,6 +56,7 @@ def test_a_created_object_is_whole_at_once(cluster: Cluster, example: Example) -
     assert cluster.http.get(cluster.path(example.manifest)).json() == created
 
 
+@of_the_engine
 def test_a_name_is_taken_once(cluster: Cluster, example: Example) -> None:
     cluster.created(example.manifest)
     again = cluster.create(example.manifest)
@@ -48,6 +65,7 @@ def test_a_name_is_taken_once(cluster: Cluster, example: Example) -> None:
     assert again.json()["details"]["kind"] == kind.plural
 
 
+@of_the_engine
 def test_what_does_not_exist_is_404_with_a_status(cluster: Cluster, example: Example) -> None:
     answer = cluster.http.get(cluster.path(example.manifest))
     assert answer.status_code == 404
@@ -60,6 +78,7 @@ def test_a_broken_spec_is_refused_at_its_field(cluster: Cluster, example: Exampl
     assert example.broken_field in [cause["field"] for cause in answer.json()["details"]["causes"]]
 
 
+@of_the_engine
 def test_unknown_fields_are_refused_warned_of_or_dropped(cluster: Cluster, example: Example) -> None:
     strange = merge_patch(example.manifest, {"spec": {"doesNotExist": 1}})
     strict = cluster.create(strange, fieldValidation="Strict")
@@ -71,6 +90,7 @@ def test_unknown_fields_are_refused_warned_of_or_dropped(cluster: Cluster, examp
     assert "doesNotExist" not in warned.json()["spec"]
 
 
+@of_the_engine
 def test_a_dry_run_says_what_would_be_and_leaves_nothing(cluster: Cluster, example: Example) -> None:
     answer = cluster.create(example.manifest, dryRun="All")
     assert answer.status_code == 201
@@ -89,6 +109,7 @@ def test_a_change_raises_the_version_and_no_change_does_not(cluster: Cluster, ex
     assert again["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]
 
 
+@of_the_engine
 def test_a_stale_replacement_conflicts(cluster: Cluster, example: Example) -> None:
     stale = cluster.created(example.manifest)
     cluster.merge(example.manifest, _change(example))
@@ -100,11 +121,13 @@ def test_a_stale_replacement_conflicts(cluster: Cluster, example: Example) -> No
     assert cluster.http.put(path, json=stale).status_code == 422
 
 
+@of_the_engine
 def test_an_identical_replacement_changes_nothing(cluster: Cluster, example: Example) -> None:
     standing = cluster.created(example.manifest)
     assert cluster.http.put(cluster.path(example.manifest), json=standing).json() == standing
 
 
+@of_the_engine
 def test_the_main_endpoint_ignores_status(cluster: Cluster, example: Example) -> None:
     created = cluster.created(example.manifest)
     forged = copy.deepcopy(created)
@@ -126,6 +149,7 @@ def test_a_list_has_the_object_the_table_its_columns(cluster: Cluster, example: 
     assert len(row["cells"]) == len(columns) and row["object"]["kind"] == "PartialObjectMetadata"
 
 
+@of_the_engine
 def test_selectors_select(cluster: Cluster, example: Example) -> None:
     name = cluster.created(merge_patch(example.manifest, {"metadata": {"labels": {"tier": "gold"}}}))[
         "metadata"
@@ -148,6 +172,7 @@ def test_selectors_select(cluster: Cluster, example: Example) -> None:
     )
 
 
+@of_the_engine
 def test_yaml_is_understood_and_spoken(cluster: Cluster, example: Example) -> None:
     collection = cluster.path(example.manifest, name=False)
     body = json.dumps(example.manifest)  # JSON is YAML
@@ -158,6 +183,7 @@ def test_yaml_is_understood_and_spoken(cluster: Cluster, example: Example) -> No
     assert f"kind: {example.manifest['kind']}\n" in shown.text
 
 
+@of_the_engine
 def test_a_finalizer_keeps_the_object_until_it_is_taken_away(cluster: Cluster, example: Example) -> None:
     if example.permanent:
         return
@@ -185,6 +211,7 @@ def test_delete_answers_success_and_checks_preconditions(cluster: Cluster, examp
     assert cluster.http.delete(path).status_code == 404
 
 
+@of_the_engine
 def test_a_dry_run_of_delete_deletes_nothing(cluster: Cluster, example: Example) -> None:
     """kubectl sends dryRun in the body; the parameter counts as well."""
     if example.permanent:
@@ -197,6 +224,7 @@ def test_a_dry_run_of_delete_deletes_nothing(cluster: Cluster, example: Example)
     assert cluster.http.get(path).json() == created
 
 
+@of_the_engine
 def test_a_watch_sees_every_change_once_and_in_order(cluster: Cluster, example: Example) -> None:
     collection = cluster.path(example.manifest, name=False)
     since = cluster.http.get(collection).json()["metadata"]["resourceVersion"]
