@@ -43,7 +43,7 @@ ROUNDS = 5
 """Measured rounds; one more comes first, which fills caches and is not counted."""
 
 EVENTS = 300_000
-HTTP_EVENTS = 300_000
+HTTP_EVENTS = 100_000
 CEILING_ROWS = 5_000
 IN_FLIGHT_EVENTS = 60_000
 CONNECTIONS = 256
