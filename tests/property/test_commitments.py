@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milo_billing.commitments.rules.composing import Reduction, reduce_lines
-from milo_billing.commitments.rules.intervals import add_months, intervals, prorated_minor, terms
+from milo_billing.commitments.rules.intervals import intervals, prorated_minor, terms
 from milo_billing.commitments.rules.settling import draw_down
 from milo_billing.commitments.types import Interval, MinimumSpend, Promise, Spend
+from milo_billing.kernel.periods import add_months
 from tests.unit.commitments.builders import promise, settle, spend
 
 DAYS = st.dates(date(2024, 1, 1), date(2030, 12, 31))

@@ -21,7 +21,6 @@ from milo_billing.commitments.types import (
     CommitmentCharge,
     ComposedLine,
     ComposedPeriod,
-    DaySpan,
     Discount,
     PartOfSpan,
     Progress,
@@ -30,7 +29,7 @@ from milo_billing.commitments.types import (
 )
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.money import settle
-from milo_billing.kernel.periods import Period, local_day, local_midnight
+from milo_billing.kernel.periods import DaySpan, Period, local_day, local_midnight
 from milo_billing.pricing import operations as pricing
 from milo_billing.pricing.types import RatedLine, Unpriced
 

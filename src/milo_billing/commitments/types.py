@@ -14,7 +14,7 @@ from uuid import UUID
 from milo_billing.catalog.types import SkuSelector
 from milo_billing.kernel.errors import Conflict, NotFound
 from milo_billing.kernel.money import Currency, Money
-from milo_billing.kernel.periods import Period
+from milo_billing.kernel.periods import DaySpan, Period
 from milo_billing.pricing.types import RatedLine, Unpriced
 
 GROUP: Final = "billing.miloapis.com"
@@ -35,32 +35,6 @@ class CommitmentNotFound(NotFound):
 
 class UnableToAccept(Conflict):
     """A commitment that nobody can promise as it stands; the message says what is in the way."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class DaySpan:
-    """The days `[start, end)`, at least one."""
-
-    start: date
-    end: date
-
-    def __post_init__(self) -> None:
-        if self.start >= self.end:
-            raise ValueError(f"a span of days ends after it starts, unlike [{self.start}, {self.end})")
-
-    @property
-    def count(self) -> int:
-        """How many days it has."""
-        return (self.end - self.start).days
-
-    def holds(self, other: "DaySpan") -> bool:
-        """Whether every day of the other one is in it."""
-        return self.start <= other.start and other.end <= self.end
-
-    def cut(self, other: "DaySpan") -> "DaySpan | None":
-        """The days that both have."""
-        start, end = max(self.start, other.start), min(self.end, other.end)
-        return DaySpan(start, end) if start < end else None
 
 
 @dataclass(frozen=True, slots=True)

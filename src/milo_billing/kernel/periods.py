@@ -86,6 +86,15 @@ class DaySpan:
         """How many days it has."""
         return (self.end - self.start).days
 
+    def holds(self, other: "DaySpan") -> bool:
+        """Whether every day of the other one is in it."""
+        return self.start <= other.start and other.end <= self.end
+
+    def cut(self, other: "DaySpan") -> "DaySpan | None":
+        """The days that both have."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return DaySpan(start, end) if start < end else None
+
 
 @lru_cache(maxsize=1024)
 def time_zone(name: str) -> ZoneInfo:

@@ -131,6 +131,17 @@ class BookSource:
     first_day: date | None = None
     end_day: date | None = None
 
+    def is_given(self, day: date) -> bool:
+        """Whether it may price the account on that day."""
+        return (self.first_day is None or self.first_day <= day) and (
+            self.end_day is None or day < self.end_day
+        )
+
+    def version_on(self, day: date) -> Book | None:
+        """The version of the book in force on the day, given or not; None before the first."""
+        standing = [book for book in self.books if book.effective_from <= day]
+        return standing[-1] if standing else None
+
 
 @dataclass(frozen=True, slots=True)
 class RateCard:

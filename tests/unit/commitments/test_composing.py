@@ -20,7 +20,7 @@ from milo_billing.commitments.rules.composing import (
     slices,
     spends,
 )
-from milo_billing.commitments.types import DaySpan
+from milo_billing.kernel.periods import DaySpan
 from milo_billing.pricing.rules.percentages import discount_line
 from tests.unit.commitments.builders import discount
 from tests.unit.pricing.builders import per_unit, rate_units

@@ -10,10 +10,11 @@ from uuid import UUID
 import pytest
 
 from milo_billing.commitments.rules.composing import Reduction, in_order, reduce_lines, reduction_of
-from milo_billing.commitments.rules.intervals import add_months, prorated_minor
+from milo_billing.commitments.rules.intervals import prorated_minor
 from milo_billing.commitments.rules.settling import draw_down, settle_interval
-from milo_billing.commitments.types import DaySpan, PartOfSpan, Settlement, Spend
+from milo_billing.commitments.types import PartOfSpan, Settlement, Spend
 from milo_billing.kernel.money import settle as settle_money
+from milo_billing.kernel.periods import DaySpan, add_months
 from milo_billing.pricing.rules.charges import charge, prepare
 from tests.golden import GoldenCase, golden_cases, require_golden_cases, unaccounted
 from tests.unit.commitments.builders import discount, minimum, month, promise, settle

@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from milo_billing.commitments.rules.intervals import add_months, intervals, prorated_minor, terms
+from milo_billing.commitments.rules.intervals import intervals, prorated_minor, terms
 from milo_billing.commitments.rules.settling import draw_down, progress, running, settle_interval
-from milo_billing.commitments.types import DaySpan, Interval, PartOfSpan, ViolationPolicy
+from milo_billing.commitments.types import Interval, PartOfSpan, ViolationPolicy
+from milo_billing.kernel.periods import DaySpan, add_months
 from tests.unit.commitments.builders import label, minimum, month, promise, selector, settle, spend
 
 

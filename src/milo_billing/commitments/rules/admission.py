@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Final
 
 from milo_billing.commitments.rules import specificity, wording
-from milo_billing.commitments.rules.intervals import add_months
-from milo_billing.commitments.types import Commitment, DaySpan, Discount, Promise
+from milo_billing.commitments.types import Commitment, Discount, Promise
 from milo_billing.kernel.errors import FieldError
+from milo_billing.kernel.periods import DaySpan, add_months
 
 YEARS: Final = (2000, 2200)
 """In which promises and discounts begin and end: terms that are added to a date stay within the calendar."""

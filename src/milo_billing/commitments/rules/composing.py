@@ -14,8 +14,9 @@ from fractions import Fraction
 from itertools import pairwise
 from uuid import UUID
 
-from milo_billing.commitments.types import ComposedLine, DaySpan, Discount, Spend, TakenOff
+from milo_billing.commitments.types import ComposedLine, Discount, Spend, TakenOff
 from milo_billing.kernel.money import Currency, allocate, half_up, settle
+from milo_billing.kernel.periods import DaySpan
 from milo_billing.pricing.types import RatedLine
 
 

@@ -4,24 +4,17 @@ Intervals are one, three or twelve rating periods of the account, counted from t
 begins; what lies outside the term is cut off, and the minimum prorated by days.
 """
 
-from calendar import monthrange
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from milo_billing.commitments.types import DaySpan, Interval, PartOfSpan, Promise
+from milo_billing.commitments.types import Interval, PartOfSpan, Promise
 from milo_billing.kernel.money import Currency, settle
-from milo_billing.kernel.periods import next_month
+from milo_billing.kernel.periods import DaySpan, add_months, next_month
 
 _RATING_PERIODS: Final[dict[Interval, int]] = {"Monthly": 1, "Quarterly": 3, "Yearly": 12}
-
-
-def add_months(day: date, months: int) -> date:
-    """The same day so many months later, clamped to the month's end; count from the anchor to keep it [PR-040..054]."""
-    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def rating_period_of(day: date, *, invoice_day: int) -> DaySpan:

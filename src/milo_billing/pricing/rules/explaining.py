@@ -52,15 +52,10 @@ def explain(
 
 
 def _candidate(source: BookSource, rank: int, *, sku: str, day: date, segment: Segment | None) -> Candidate:
-    book = _version(source, day)
+    book = source.version_on(day)
     if segment is not None and segment.rank == rank:
         return Candidate(source, segment.book, True, _why_chosen(segment, book))
     return Candidate(source, book, False, _why_not(source, book, sku=sku, day=day, segment=segment))
-
-
-def _version(source: BookSource, day: date) -> Book | None:
-    standing = [book for book in source.books if book.effective_from <= day]
-    return standing[-1] if standing else None
 
 
 def _why_chosen(segment: Segment, standing: Book | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from milo_billing.catalog.types import Book
-from milo_billing.pricing.types import BookSource, PriceOn, Quote, RateCard, UnableToRate
+from milo_billing.pricing.types import PriceOn, Quote, RateCard, UnableToRate
 
 
 def quotes_of(card: RateCard) -> PriceOn:
@@ -20,7 +20,7 @@ def quotes_of(card: RateCard) -> PriceOn:
 
     def price_on(sku: str, day: date) -> Quote | None:
         for source in card.sources:
-            book = _version(source, day)
+            book = source.version_on(day) if source.is_given(day) else None
             if book is None or sku not in offered[book.number]:
                 continue
             sold = card.skus.get(sku)
@@ -35,13 +35,3 @@ def quotes_of(card: RateCard) -> PriceOn:
 def _books(card: RateCard) -> Iterator[Book]:
     for source in card.sources:
         yield from source.books
-
-
-def _version(source: BookSource, day: date) -> Book | None:
-    """The version of the source's book that is in force on a day for which the source is given."""
-    if (source.first_day is not None and day < source.first_day) or (
-        source.end_day is not None and day >= source.end_day
-    ):
-        return None
-    standing = [book for book in source.books if book.effective_from <= day]
-    return standing[-1] if standing else None
