@@ -1,6 +1,6 @@
 """Rate an account's period: read the roll-ups and the price books, then decide purely (rules.lines)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Final, TypeAlias
@@ -20,6 +20,7 @@ from milo_billing.pricing.rules.lines import rate
 from milo_billing.pricing.rules.one_time import rate_charges
 from milo_billing.pricing.rules.percentages import discount_line, reduce_line
 from milo_billing.pricing.rules.quotes import quotes_of
+from milo_billing.pricing.rules.reading import reading_plan
 from milo_billing.pricing.rules.recurring import due_days, priced_days, rate_recurring
 from milo_billing.pricing.rules.subscriptions import subscription_of
 from milo_billing.pricing.types import (
@@ -36,7 +37,7 @@ from milo_billing.pricing.types import (
     UsageQuantity,
 )
 from milo_billing.usage import reads as usage
-from milo_billing.usage.types import UsageRow
+from milo_billing.usage.types import UsageRow, UsageStretch
 
 ROWS_MAX = 100_000
 """Roll-up rows read at once; about 100 MB."""
@@ -61,7 +62,7 @@ def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> Rate
     payer = accounts.get_account(tx, number=account)
     first_day, end_day = _days(period, zone=payer.time_zone)
     card = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day)
-    used = _read_usage(tx, account=account, first_day=first_day, end_day=end_day)
+    used = _read_usage(tx, card, account=account, first_day=first_day, end_day=end_day)
     rating = rate(
         used,
         card,
@@ -234,11 +235,40 @@ def _days(period: Period, *, zone: str) -> tuple[date, date]:
     return first_day, end_day
 
 
-def _read_usage(tx: Tx, *, account: int, first_day: date, end_day: date) -> Iterator[UsageQuantity]:
-    """The account's roll-ups, a stretch of whole days at a time."""
+def _read_usage(
+    tx: Tx, card: RateCard, *, account: int, first_day: date, end_day: date
+) -> Iterator[UsageQuantity]:
+    """The account's usage, added up in the database as far as prices allow (`reading_plan`), else day by day."""
+    plan = reading_plan(card, first_day=first_day, end_day=end_day)
+    limit = ROWS_MAX
+    sums = usage.sum_rollups(
+        tx, account=account, starts=plan.starts, end=end_day, but=[*plan.bounded, *plan.daily], limit=limit
+    )
+    bounds: tuple[UsageStretch, ...] = ()
+    if plan.bounded:
+        bounds = usage.bound_rollups(
+            tx, account=account, starts=plan.starts, end=end_day, meters=plan.bounded, limit=limit
+        )
+    if max(len(sums), len(bounds)) >= limit:
+        yield from _read_days(tx, account=account, first_day=first_day, end_day=end_day)
+        return
+    names = {meter.number: meter.meter_name for meter in card.meters.values()}
+    for part in (*sums, *bounds):
+        labels = tuple(sorted(part.dimensions.items()))
+        yield UsageQuantity(part.project, names.get(part.meter, ""), labels, part.first_day, part.figures)
+    if plan.daily:
+        yield from _read_days(tx, account=account, first_day=first_day, end_day=end_day, meters=plan.daily)
+
+
+def _read_days(
+    tx: Tx, *, account: int, first_day: date, end_day: date, meters: Collection[int] | None = None
+) -> Iterator[UsageQuantity]:
+    """The account's roll-ups by day, a stretch of whole days at a time."""
     limit = ROWS_MAX
     while first_day < end_day:
-        rows = usage.list_rollups(tx, account=account, first=first_day, end=end_day, limit=limit)
+        rows = usage.list_rollups(
+            tx, account=account, first=first_day, end=end_day, limit=limit, meters=meters
+        )
         if len(rows) < limit:
             yield from map(_quantity, rows)
             return
