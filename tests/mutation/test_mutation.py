@@ -21,6 +21,7 @@ from tests.mutation.mutants import CONSTANTS, ROOT, Part, mutants_of, parts_of
 from tests.mutation.run import all_parts
 
 FILE = "milo_billing/pricing/rules/example.py"
+LAST = "return [self.width + here for here, _ in zip(*self, strict=True)]"
 TEXT = textwrap.dedent(
     '''
     """A module."""
@@ -37,8 +38,8 @@ TEXT = textwrap.dedent(
         width: int = 5
 
         @property
-        def last(self) -> int:
-            return self.width + 1
+        def last(self) -> list[int]:
+            return [self.width + here for here, _ in zip(*self, strict=True)]
     '''
 )
 
@@ -62,8 +63,8 @@ def test_every_place_is_changed_but_for_fields_docstrings_and_what_an_assertion_
             'assert value >= 1, "it was counted"',
         ),
         ("below", "return value < LIMIT", "return value <= LIMIT"),
-        ("Steps.last", "return self.width + 1", "return self.width - 1"),
-        ("Steps.last", "return self.width + 1", "return self.width + 2"),
+        ("Steps.last", LAST, LAST.replace("+", "-")),
+        ("Steps.last", LAST, LAST.replace("*self, ", "")),
     ]
 
 
@@ -79,7 +80,7 @@ def test_a_function_is_another_once_it_says_something_else() -> None:
     assert list(before) == ["below", "Steps.last", CONSTANTS]
     retold = TEXT.replace("Whether the value is", "True if").replace("< LIMIT", " <  LIMIT  # why")
     assert content(retold) == before
-    shifted = content(TEXT.replace("+ 1", "+ 2"))
+    shifted = content(TEXT.replace("+ here", "* here"))
     assert {name for name, one in shifted.items() if before[name] != one} == {"Steps.last"}
 
 
