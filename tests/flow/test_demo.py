@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_demo_runs_from_nothing_to_invoices_and_its_totals_are_right():
     done = subprocess.run(
-        [sys.executable, "-m", "demo"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=180
+        [sys.executable, "-m", "demo"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     for heading in ("Invoices", "Usage", "What to do next"):
