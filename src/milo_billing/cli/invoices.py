@@ -1,7 +1,6 @@
 """Commands on invoices: run a month, list, show, save as PDF."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -148,7 +147,7 @@ def pdf(
         write(f"wrote {path}")
 
 
-def write_lines(lines: Sequence[JSON]) -> None:
+def write_lines(lines: list[JSON]) -> None:
     """Write the lines of an invoice as a table, and who took what off them as another."""
     write_table(
         ["Line", "Kind", "Description", "Quantity", "Unit", "Unit price", "Amount"],
