@@ -78,13 +78,13 @@ def test_a_reduction_says_what_it_took_of_which_part_of_each_line() -> None:
 
 def test_a_fixed_amount_acts_on_whole_lines_and_a_percentage_on_their_days() -> None:
     shares = {0: Fraction(1, 3)}
-    fixed = discount(7, amount=Decimal("12.50"))
+    fixed = discount(7, amount=Decimal("12.50"), description="Welcome")
     assert reduction_of(fixed, shares, currency="USD") == Reduction(
-        UID, "discount-7", None, 1250, {0: Fraction(1)}, scope="Line"
+        UID, "discount-7", None, 1250, {0: Fraction(1)}, scope="Line", title="Welcome"
     )
-    part = discount(7, percent=Decimal(10))
+    part = discount(7, percent=Decimal(10), scope="Invoice", description="Welcome")
     assert reduction_of(part, shares, currency="USD") == Reduction(
-        UID, "discount-7", Decimal(10), 0, shares, scope="Line"
+        UID, "discount-7", Decimal(10), 0, shares, title="Welcome"
     )
 
 
