@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from cyclopts import App, Parameter
+from cyclopts import App, ArgumentCollection, Group, Parameter
 
 from milo_billing.cli.output import write, write_json, write_server_table, write_table
 from milo_billing.cli.progress import Rate
@@ -34,6 +34,13 @@ invoices = App(name="invoices", help="Issue the invoices of a month, read them, 
 SHOWN_MAX = 200
 """A run over more accounts shows only those that failed; --output json has all of them."""
 
+
+def _one_run(arguments: ArgumentCollection) -> None:
+    if len(arguments.filter_by(value_set=True)) != 1:
+        raise ValueError("say --month for a new run, or --resume for one that was opened before")
+
+
+_WHICH = Group("A new run, or one that was opened before", validator=_one_run)
 _Name = Annotated[str, Parameter(help="The invoice's name or its number.")]
 
 
@@ -45,10 +52,12 @@ _Name = Annotated[str, Parameter(help="The invoice's name or its number.")]
 )
 def run(
     *,
-    month: str | None = None,
+    month: Annotated[str | None, Parameter(group=_WHICH)] = None,
     account: Annotated[list[str] | None, Parameter(negative=())] = None,
     wait: Annotated[bool, Parameter(help="Show how far it is until it is finished.")] = True,
-    resume: Annotated[str | None, Parameter(help="Watch this run, which was opened before.")] = None,
+    resume: Annotated[
+        str | None, Parameter(group=_WHICH, help="Watch this run, which was opened before.")
+    ] = None,
     target: Target = DEFAULT,
 ) -> int:
     """Issue the invoices of a month; safe to repeat, what is issued stays as it is.
@@ -63,8 +72,6 @@ def run(
     account
         Only this account, as namespace/name; repeatable.
     """
-    if (month is None) == (resume is None):
-        raise ClientError("Say --month for a new run, or --resume for one that was opened before.")
     with target.open() as api:
         if month is None:
             found = get_run(api, resume or "")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -19,6 +19,7 @@ from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 from tests.serving import serving
 
 TOKENS = ("2026-10-01", "web", "tokens", 10_000_000)
+NOBODYS = "0b0f6b3e-7c1e-4f55-9a52-0d0c9f1f9d11"
 INVOICES = f"/apis/billing.miloapis.com/v1alpha1/namespaces/{ACME}/invoices"
 
 
@@ -141,7 +142,7 @@ def test_a_run_says_how_far_it_is_and_its_accounts_are_paged(ground: Ground, htt
 
 
 @pytest.mark.parametrize(
-    ("path", "code"), [("no-uuid", 400), (str(uuid4()), 404), (f"{uuid4()}/accounts?state=waiting", 400)]
+    ("path", "code"), [("no-uuid", 400), (NOBODYS, 404), (f"{NOBODYS}/accounts?state=waiting", 400)]
 )
 def test_a_run_that_there_is_not(http: httpx.Client, path: str, code: int) -> None:
     assert http.get(f"/v1/invoicing/runs/{path}").status_code == code
