@@ -1,7 +1,7 @@
 """Verbs about who pays: the fence, how a payer begins and stops paying, what an account stands on."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import date, datetime
 from typing import LiteralString
 from uuid import UUID
 
@@ -47,6 +47,17 @@ def hold_billing_shared(tx: Tx, *, shares: Collection[int]) -> None:
     For whoever adds usage; take it after the fence, and for all shares at once.
     """
     store.lock_billing_shared(tx, shares=shares)
+
+
+def keep_invoice_day(tx: Tx, *, uid: UUID, today: date) -> None:
+    """Note that the account of this object has got another invoice day on this day of its zone, or its first one.
+
+    An invoice that is being issued is waited for, so that what it charged was known to it.
+    """
+    if reads.is_invoice_day_kept(tx, uid=uid):
+        return
+    store.lock_billing_shared(tx, shares={reads.get_number(tx, uid=uid) % BILLING_SHARES})
+    store.put_invoice_day(tx, uid=uid, today=today)
 
 
 def mark_billed(tx: Tx, *, account: int, until: datetime) -> None:
@@ -283,6 +294,7 @@ select 'accounts.accounts', uid::text, 'billing account ' || namespace || '/' ||
     'zone', spec ->> 'timeZone', 'phase', status ->> 'phase',
     'parent', spec #>> '{parentRef,name}', 'mode', spec ->> 'billingMode',
     'day', (spec #>> '{paymentTerms,invoiceDayOfMonth}')::int,
+    'last day', (spec #>> '{paymentTerms,invoiceDayOfMonth}')::int,
     'frequency', spec #>> '{paymentTerms,invoiceFrequency}', 'profile', spec #>> '{paymentProfile,type}',
     'method', spec #>> '{paymentProfile,paymentMethodRef,name}',
     'projects', (status ->> 'linkedProjectsCount')::int)
@@ -302,6 +314,8 @@ _PROJECTED: LiteralString = """
 select 'accounts.accounts', a.uid::text, 'billing account ' || a.namespace || '/' || a.name, jsonb_build_object(
     'namespace', a.namespace, 'name', a.name, 'owner_org', a.owner_org, 'currency', a.currency,
     'zone', a.time_zone, 'phase', a.phase, 'parent', p.name, 'mode', a.billing_mode, 'day', a.invoice_day,
+    'last day', (select d.invoice_day from accounts.invoice_days d where d.account = a.number
+                 order by d.day desc limit 1),
     'frequency', a.invoice_frequency, 'profile', a.profile_type, 'method', a.payment_method,
     'projects', (select count(*) from accounts.payer_intervals i
                  where i.account = a.number and i.ends_at = 'infinity'))

@@ -12,7 +12,7 @@ from milo_billing.entitlements import reads as entitlements
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.aggregation import is_prorated
 from milo_billing.kernel.money import Exact
-from milo_billing.kernel.periods import Period, local_day, local_midnight, next_month
+from milo_billing.kernel.periods import DaySpan, Period, local_day, local_midnight, next_month
 from milo_billing.pricing import reads, store
 from milo_billing.pricing.rules import fx
 from milo_billing.pricing.rules.explaining import explain
@@ -21,6 +21,8 @@ from milo_billing.pricing.rules.one_time import rate_charges
 from milo_billing.pricing.rules.percentages import discount_line, reduce_line
 from milo_billing.pricing.rules.quotes import quotes_of
 from milo_billing.pricing.rules.reading import reading_plan
+from milo_billing.pricing.rules.recurring import due_days, priced_days, rate_recurring
+from milo_billing.pricing.rules.subscriptions import subscription_of
 from milo_billing.pricing.types import (
     BookSource,
     DeclaredRating,
@@ -49,12 +51,13 @@ SourceReader: TypeAlias = Callable[[Tx, Account, date, date], Iterable[BookSourc
 
 
 def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> RatedUsage:
-    """What the account's usage in the period costs, and what it was sold once on the period's days, in its currency.
+    """What the account owes for the period in its currency: usage, what is sold once, what falls due of what recurs.
 
     The period begins and ends at local midnights of the account, as `billing_month` makes them; ValueError if not.
     While `now` lies within it the figures are provisional (`closed` is False). Raises AccountNotFound, and UnableToRate
     where the catalog and the usage do not fit together, or an exchange rate is missing. Usage without a price is in
-    `unpriced`, all of it where no price book is for this account; charges without one are in `unpriced_skus`.
+    `unpriced`, all of it where no price book is for this account; charges and subscriptions without one are in
+    `unpriced_skus`.
     """
     payer = accounts.get_account(tx, number=account)
     first_day, end_day = _days(period, zone=payer.time_zone)
@@ -69,7 +72,8 @@ def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> Rate
         distinct=lambda cells: usage.count_distinct_keys(tx, account=account, cells=cells),
     )
     charged = _rate_charges(tx, card, account=account, first_day=first_day, end_day=end_day)
-    lines = [*rating.lines, *(_in_currency(line, card) for line in charged.lines)]
+    recurring = _rate_subscriptions(tx, payer=payer, first_day=first_day, end_day=end_day)
+    lines = [*rating.lines, *(_in_currency(line, card) for line in charged.lines), *recurring.lines]
     return RatedUsage(
         account=account,
         period=period,
@@ -77,7 +81,7 @@ def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> Rate
         currency=rating.currency,
         lines=tuple(sorted(lines, key=lambda line: (line.sku.name, line.first_day))),
         unpriced=rating.unpriced,
-        unpriced_skus=charged.unpriced,
+        unpriced_skus=(*charged.unpriced, *recurring.unpriced),
     )
 
 
@@ -92,6 +96,30 @@ def _rate_charges(tx: Tx, card: RateCard, *, account: int, first_day: date, end_
     return rate_charges(charges, quotes_of(card))
 
 
+def _rate_subscriptions(tx: Tx, *, payer: Account, first_day: date, end_day: date) -> DeclaredRating:
+    """What falls due of what recurs, in the account's currency, at the exchange rates of the rating period.
+
+    Prices are those of the days on which intervals begin, which may lie long before the period.
+    """
+    due = due_days(DaySpan(first_day, end_day))
+    held = entitlements.list_subscriptions(tx, account=payer.number, start=due.start, end=due.end)
+    if not held:
+        return DeclaredRating((), ())
+    subscriptions = [subscription_of(one) for one in held]
+    invoice_days = accounts.get_invoice_days(tx, account=payer.number)
+    priced = priced_days(subscriptions, due=due, invoice_days=invoice_days)
+    card = read_rate_card(
+        tx,
+        payer=payer,
+        first_day=priced.start,
+        end_day=priced.end,
+        sources=KNOWN_SOURCES,
+        rates_on=end_day - timedelta(days=1),
+    )
+    rating = rate_recurring(subscriptions, quotes_of(card), due=due, invoice_days=invoice_days)
+    return DeclaredRating(tuple(_in_currency(line, card) for line in rating.lines), rating.unpriced)
+
+
 def _in_currency(line: RatedLine, card: RateCard) -> RatedLine:
     if line.currency == card.currency:
         return line
@@ -104,15 +132,25 @@ def _in_currency(line: RatedLine, card: RateCard) -> RatedLine:
     return fx.convert_line(line, found)
 
 
-def read_rate_card(tx: Tx, *, payer: Account, first_day: date, end_day: date) -> RateCard:
+def read_rate_card(
+    tx: Tx,
+    *,
+    payer: Account,
+    first_day: date,
+    end_day: date,
+    sources: Iterable[SourceReader] | None = None,
+    rates_on: date | None = None,
+) -> RateCard:
     """The books that may price the account on the days `[first_day, end_day)`, by precedence, with all they need.
 
-    The rate of a book in another currency is the one last published on the last of these days, or before it.
+    `sources` are asked for them, SOURCES unless others are named. The rate of a book in another currency is the one
+    last published on `rates_on`, or before it; on the last of these days where that is left out.
     """
-    found = [source for read in SOURCES for source in read(tx, payer, first_day, end_day) if source.books]
+    readers = SOURCES if sources is None else sources
+    found = [source for read in readers for source in read(tx, payer, first_day, end_day) if source.books]
     names = {price.sku for source in found for book in source.books for price in book.prices}
     foreign = {source.books[0].currency for source in found} - {payer.currency}
-    last_day = end_day - timedelta(days=1)
+    last_day = end_day - timedelta(days=1) if rates_on is None else rates_on
     rates = {
         currency: reads.find_rate(tx, from_currency=currency, to_currency=payer.currency, on=last_day)
         for currency in sorted(foreign)
@@ -138,6 +176,19 @@ def _entitlement_books(tx: Tx, payer: Account, start: date, end: date) -> Iterat
         )
 
 
+def _known_entitlement_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
+    for given in entitlements.list_known_books(tx, account=payer.number, start=start, end=end):
+        yield BookSource(
+            kind="Entitlement" if given.offer is None else "Offer",
+            book_name=given.book,
+            books=catalog.list_book_versions(tx, book_name=given.book, start=start, end=end),
+            by=given.entitlement,
+            first_day=given.term.starts_on,
+            end_day=given.term.ends_on,
+            known=tuple((one.day, one.ends_on) for one in given.revisions),
+        )
+
+
 def _list_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
     books = catalog.list_books(tx, currency=payer.currency, start=start, end=end)
     if books:
@@ -156,6 +207,10 @@ def _default_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[B
 SOURCES: Final[tuple[SourceReader, ...]] = (_entitlement_books, _list_books, _default_books)
 """Who is asked for prices, in order of precedence (domain.md §5): what was agreed with the account, the list book of
 its currency, the provider's default book. A partner's book goes behind the first, as one more reader."""
+
+KNOWN_SOURCES: Final[tuple[SourceReader, ...]] = (_known_entitlement_books, *SOURCES[1:])
+"""The same, with what was known of entitlements on which day: a price that was charged in advance stays what it was,
+also where the entitlement that brought its book ended on the very day."""
 
 
 def _bound_days(

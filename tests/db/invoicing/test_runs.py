@@ -6,18 +6,21 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 from bench.month_world import MONTH, YEAR, declare_month, open_office
 
 from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.types import Account
+from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database, Databases, Reach
 from milo_billing.invoicing import operations
 from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.jobs import run_steps
-from milo_billing.invoicing.types import Run
+from milo_billing.invoicing.types import IssueOutcome, Run
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 
 TOKENS = ("2026-10-01", "web", "tokens", 10_000_000)
@@ -92,7 +95,7 @@ def test_a_defect_of_one_account_is_its_own(ground: Ground, monkeypatch: pytest.
         ground.use(account, TOKENS)
     issue_month = operations.issue_month
 
-    def defective(work, *, account, **others):
+    def defective(work: Work, *, account: Account, **others: Any) -> IssueOutcome:
         outcome = issue_month(work, account=account, **others)
         if (
             account.number == bad.number
@@ -116,8 +119,7 @@ def test_what_became_of_an_account_does_not_change(ground: Ground) -> None:
     id = october(ground)
     go_over(ground, id)
     with ground.databases.app.transaction(reach=EVERYWHERE) as tx:
-        again = {"state": "failed", "invoice": None, "reason": "no", "at": NOVEMBER}
-        assert not runs.note_step(tx, run=id, step=1, **again)
+        assert not runs.note_step(tx, run=id, step=1, state="failed", invoice=None, reason="no", at=NOVEMBER)
         with pytest.raises(Exception, match="what happened does not change"), tx.transaction():
             tx.execute("update invoicing.run_steps set reason = 'another'")
 

@@ -18,6 +18,7 @@ from milo_billing.catalog.resources.fields import (
     published_status,
 )
 from milo_billing.catalog.rules import books, lifecycle, wording
+from milo_billing.catalog.rules.charge_types import base_charge_errors
 from milo_billing.catalog.rules.prices import price_errors
 from milo_billing.catalog.types import (
     Billing,
@@ -295,6 +296,7 @@ def _placing_errors(tx: Tx, book: BookObject) -> Iterator[FieldError]:
     store.hold_skus(tx, names=names)
     known = {sku.name: sku for sku in reads.list_skus(tx, names=names)}
     yield from books.reference_errors(body, selections, skus=known)
+    yield from base_charge_errors(body, known.values())
     yield from books.base_errors(books.parse_prices(body, selections))
 
 

@@ -9,8 +9,9 @@ from uuid import UUID
 from pydantic import Field
 from typing_extensions import override
 
+from milo_billing.accounts import operations as billing
 from milo_billing.accounts import reads as accounts
-from milo_billing.accounts.types import Account
+from milo_billing.accounts.types import BILLING_SHARES, Account
 from milo_billing.catalog import operations as catalog
 from milo_billing.commitments import reads, store
 from milo_billing.commitments.resources.fields import (
@@ -23,6 +24,7 @@ from milo_billing.commitments.resources.fields import (
     SkuSelectors,
     body_of,
 )
+from milo_billing.commitments.resources.reporting import ended_intervals, report_account
 from milo_billing.commitments.rules import admission as rules
 from milo_billing.commitments.rules import specificity, standing, wording
 from milo_billing.commitments.rules.bodies import parse_promise
@@ -46,6 +48,7 @@ from milo_billing.controlplane.kinds import (
     Json,
     Kind,
     Object,
+    Reported,
     rfc3339,
     set_condition,
 )
@@ -265,11 +268,8 @@ class CommitmentKind(Kind[CommitmentSpec, CommitmentStatus]):
         if account is None:  # an offer that nobody accepted outlives its account, and can still be taken back
             return CommitmentFacts(now.date(), _ends_on(object, old, today=now.date()), ())
         today = local_day(now, zone=account.time_zone)
-        shortfalls = tuple(
-            standing.EndedInterval(*row[:3], *row[4:], currency=account.currency)
-            for row in reads.list_shortfalls(tx, commitment=object.uid)
-        )
-        return CommitmentFacts(today, _ends_on(object, old, today=today), shortfalls)
+        ended = ended_intervals(tx, object.uid, account)
+        return CommitmentFacts(today, _ends_on(object, old, today=today), ended)
 
     @override
     def reconcile(
@@ -341,6 +341,14 @@ class CommitmentKind(Kind[CommitmentSpec, CommitmentStatus]):
         )
         if status.acceptance is not None:
             _protect(tx, object, account, now=now)
+
+    @override
+    def reports(self, tx: Tx, object: CommitmentObject, *, now: datetime) -> Iterable[Reported]:
+        """CommitmentMet of the account, from acceptance on."""
+        account = _account(tx, object)
+        if account is None or object.status.acceptance is None:
+            return ()
+        return report_account(tx, number=account.number, now=now)
 
 
 def _protect(tx: Tx, object: CommitmentObject, account: Account, *, now: datetime) -> None:
@@ -430,6 +438,8 @@ def _check_acceptable(admission: CommitmentAdmission) -> None:
         raise UnableToAccept(
             f'commitment "{object.name}" ended on {ends_on}; offer one with a later startsOn'
         )
+    # until the transaction ends nobody invoices days of the promise without it
+    billing.hold_billing_shared(tx, shares={account.number % BILLING_SHARES})
     billed = accounts.find_billed_until(tx, account=account.number)
     if billed is not None and local_midnight(promise.starts_on, zone=account.time_zone) < billed:
         raise UnableToAccept(

@@ -25,13 +25,14 @@ from milo_billing.infra.clock import monotonic_s, new_uid
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage import rules
 from milo_billing.usage.engine import decode, groups
+from milo_billing.usage.engine.answers import Acknowledged
 from milo_billing.usage.engine.decode import Batch
 from milo_billing.usage.engine.groups import Sender
 from milo_billing.usage.engine.pipeline import ACKNOWLEDGEMENT_S_MAX, UsageEngine
 from milo_billing.usage.engine.readings import to_us
 from milo_billing.usage.routes.bodies import Room, Visit, read_body
 from milo_billing.usage.routes.reading import JSON
-from milo_billing.usage.types import Acknowledged, UnreadableEvents
+from milo_billing.usage.types import UnreadableEvents
 
 INGEST: Final = "billing.miloapis.com/usage.ingest"
 
