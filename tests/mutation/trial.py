@@ -27,7 +27,7 @@ from typing import Any, Literal, NoReturn
 import pytest
 from _pytest.runner import runtestprotocol
 
-from tests.mutation.mutants import CONSTANTS, Mutant
+from tests.mutation.mutants import CONSTANTS, Mutant, mutated_files
 
 TESTS = (
     "tests/unit/pricing",
@@ -257,6 +257,7 @@ def _watched(items: Mapping[str, pytest.Item], functions: set[tuple[str, str]]) 
     failed = ""
     for name, item, following in _with_following(list(items.values())):
         reached.clear()
+        _forget()
         began = time.monotonic()
         sys.settrace(watch)
         fails = _fails(item, following)
@@ -265,6 +266,15 @@ def _watched(items: Mapping[str, pytest.Item], functions: set[tuple[str, str]]) 
         places[name] = sorted(reached & functions)
         failed = failed or (name if fails else "")
     return {"seconds": seconds, "places": places, "failed": failed}
+
+
+def _forget() -> None:
+    """Empty the caches of the rules: a test that is answered from one would not be seen to reach what is behind it."""
+    for file in mutated_files():
+        for value in vars(_module(file)).values():
+            clear = getattr(value, "cache_clear", None)
+            if clear is not None:
+                clear()
 
 
 def _killer(mutant: Mutant, items: Sequence[pytest.Item]) -> str:
