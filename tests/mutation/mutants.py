@@ -105,6 +105,13 @@ def mutants_of(file: str, text: str, *, functions: Container[str] | None = None)
     return tuple(found)
 
 
+def unchanged(file: str, text: str, *, function: str) -> Mutant:
+    """A function that is put in its own place: whatever tells it from a mutant would fail every mutant too."""
+    module = cst.parse_module(text)
+    code = next(_code(node) for node, name in _holders(module) if name == function)
+    return Mutant(file, function, "", "", code)
+
+
 class _Visitor(MutationVisitor):
     """Collects the changes of mutmut."""
 
