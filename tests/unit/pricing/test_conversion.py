@@ -95,6 +95,13 @@ def test_a_line_that_is_the_accounts_own_is_converted_whole() -> None:
     )
 
 
+def test_the_bounds_of_a_line_that_is_the_accounts_own_are_converted_too() -> None:
+    default = BookSource("Default", "list", (book(flat("20", minimum="25", at_zero=True)),))
+    (line,) = rate_october([], RateCard("USD", (default,), {"requests": sku()}, {"requests": meter()})).lines
+    found = fx.convert_line(line, CHF)
+    assert [(part.kind, part.amount_minor) for part in found.parts] == [("FlatFee", 1600), ("Minimum", 400)]
+
+
 def test_a_line_that_projects_share_is_not_converted_afterwards() -> None:
     with pytest.raises(
         ValueError, match="requests is shared by projects: it is converted before it is split"

@@ -35,7 +35,7 @@ from tests.unit.pricing.builders import (
     usd,
     volume,
 )
-from tests.unit.pricing.metering import Used, charged
+from tests.unit.pricing.metering import Used, charged, rolled_up
 
 EU, US = (("region", "eu"),), (("region", "us"),)
 
@@ -192,6 +192,13 @@ def test_distinct_keys_are_counted_by_the_rows_of_the_roll_up() -> None:
     assert (
         str(refused.value) == "the distinct keys of usage are counted by the rows of the roll-up: name them"
     )
+
+
+def test_a_line_of_distinct_keys_is_of_as_many_as_were_counted() -> None:
+    prices = card([book(per_unit("2", sku="seen"))], [sku("seen", meter="meter")], {"meter": "UniqueCount"})
+    rows = rolled_up([Used(1, 1, user="ann"), Used(2, 1, user="bob"), Used(3, 1, user="ann")])
+    (line,) = rate_october(rows, prices, distinct=lambda cells: [2 for _ in cells]).lines
+    assert (line.metered, line.events, line.amount) == (2, 3, usd("4"))
 
 
 # ------------------------------------------------------------------------------------------------- segments
