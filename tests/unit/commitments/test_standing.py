@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from milo_billing.commitments.rules.standing import EndedInterval, Finding, assess
+from milo_billing.commitments.rules.standing import OWN_CONDITIONS, EndedInterval, Finding, assess
 from milo_billing.commitments.types import Promise
 from tests.unit.commitments.builders import minimum, promise
 
@@ -93,3 +93,7 @@ def test_the_last_interval_of_each_minimum_says_whether_it_is_violated(
 ) -> None:
     standing = assess(promise(TEN), accepted=True, terminated=False, today=date(2026, 6, 1), ended=intervals)
     assert standing.violation == expected
+
+
+def test_its_conditions_have_the_names_that_clients_wait_for() -> None:
+    assert OWN_CONDITIONS == ("CommitmentActive", "CommitmentViolation")
