@@ -7,7 +7,6 @@ docstrings; and here, names of types, what an assertion says, and that zip is st
 """
 
 import ast
-import difflib
 import hashlib
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -86,6 +85,7 @@ def mutants_of(file: str, text: str, *, functions: Container[str] | None = None)
     visitor = _Visitor()
     wrapper.visit(visitor)
     holders = dict(_holders(wrapper.module))
+    originals: dict[int, tuple[str, str]] = {}
     found: dict[Mutant, None] = {}
     for mutation in visitor.mutations:
         holder = visitor.holder(mutation.original_node)
@@ -97,11 +97,19 @@ def mutants_of(file: str, text: str, *, functions: Container[str] | None = None)
         changed = deep_replace(holder, mutation.original_node, mutation.mutated_node)
         if not isinstance(changed, cst.FunctionDef | cst.SimpleStatementLine):
             raise TypeError(f"{file}: {place} became {type(changed).__name__}")
-        before, after = _code(holder), _code(changed)
-        if _meaning(before) != _meaning(after):
+        before, meaning = originals.get(id(holder)) or originals.setdefault(id(holder), _said(holder))
+        after = _code(changed)
+        if meaning != _meaning(after):
             was, becomes = _difference(before, after)
             found[Mutant(file, place, was, becomes, after)] = None
     return tuple(found)
+
+
+def unchanged(file: str, text: str, *, function: str) -> Mutant:
+    """A function that is put in its own place: whatever tells it from a mutant would fail every mutant too."""
+    module = cst.parse_module(text)
+    code = next(_code(node) for node, name in _holders(module) if name == function)
+    return Mutant(file, function, "", "", code)
 
 
 class _Visitor(MutationVisitor):
@@ -189,12 +197,19 @@ def _meaning(code: str) -> str:
     return ast.dump(_Unasserted().visit(ast.parse(code)))
 
 
+def _said(node: cst.CSTNode) -> tuple[str, str]:
+    code = _code(node)
+    return code, _meaning(code)
+
+
 def _difference(before: str, after: str) -> tuple[str, str]:
     """The lines that differ, without their indentation."""
-    lines = list(difflib.ndiff(before.splitlines(), after.splitlines()))
-    was = [line[2:].strip() for line in lines if line.startswith("- ")]
-    becomes = [line[2:].strip() for line in lines if line.startswith("+ ")]
-    return "\n".join(was), "\n".join(becomes)
+    was, becomes = before.splitlines(), after.splitlines()
+    while was and becomes and was[0] == becomes[0]:
+        del was[0], becomes[0]
+    while was and becomes and was[-1] == becomes[-1]:
+        del was[-1], becomes[-1]
+    return "\n".join(map(str.strip, was)), "\n".join(map(str.strip, becomes))
 
 
 def _hash(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tests.mutation.lists import Change, change_of, read_explained, stale
-from tests.mutation.mutants import SOURCE, Mutant, Part, mutants_of, mutated_files, parts_of
+from tests.mutation.mutants import SOURCE, Mutant, Part, mutants_of, mutated_files, parts_of, unchanged
 from tests.mutation.trial import Plan, Trial, try_mutants
 
 
@@ -58,7 +58,7 @@ class Findings:
         """What has to be done, or nothing."""
         told: list[str] = []
         if self.problem:
-            told.append(f"No mutant could be tried: {self.problem}.")
+            told.append(f"Nothing is known of the mutants: {self.problem}.")
         if self.unexplained:
             told.append(
                 f"{len(self.unexplained)} mutants survived. Kill each by a test that states the rule, remove the code"
@@ -136,9 +136,19 @@ def run(
             progress(len(trials), len(mutants), trial)
 
     deadline = None if seconds_max is None else began + seconds_max
-    plan = Plan(mutants, processes=processes, deadline=deadline, report=report)
+    plan = Plan(
+        mutants,
+        processes=processes,
+        unchanged=[_unchanged(mutant) for mutant in mutants[:1]],
+        deadline=deadline,
+        report=report,
+    )
     try_mutants(plan)
     return Findings(parts, trials, plan.untried, plan.problem, reasons.keys(), time.monotonic() - began)
+
+
+def _unchanged(mutant: Mutant) -> Mutant:
+    return unchanged(mutant.file, (SOURCE / mutant.file).read_text(), function=mutant.function)
 
 
 def show_progress(done: int, count: int, trial: Trial) -> None:

@@ -18,7 +18,8 @@ from tests.mutation.lists import (
     write_recorded,
 )
 from tests.mutation.mutants import CONSTANTS, ROOT, Part, mutants_of, parts_of
-from tests.mutation.run import all_parts
+from tests.mutation.run import Findings, all_parts
+from tests.mutation.trial import Trial
 
 FILE = "milo_billing/pricing/rules/example.py"
 LAST = "return [self.width + here for here, _ in zip(*self, strict=True)]"
@@ -106,19 +107,44 @@ def test_an_explanation_of_what_does_not_survive_is_stale() -> None:
     assert list(found) == [change_of(killed)]
 
 
+def test_a_function_is_sound_once_all_its_mutants_were_tried_and_killed_or_explained() -> None:
+    mutants = mutants_of(FILE, TEXT)
+    by_place = {
+        name: [one for one in mutants if one.function == name] for name in (CONSTANTS, "below", "Steps.last")
+    }
+    parts = [Part(FILE, name, "content") for name in by_place]
+    killed = [
+        Trial(one, "killed", 0.1, "some test") for one in by_place["below"][1:] + by_place[CONSTANTS][1:]
+    ]
+    survived = [Trial(by_place[name][0], "survived", 0.1) for name in ("below", CONSTANTS)]
+    explained = {change_of(by_place[CONSTANTS][0])}
+    late = by_place["Steps.last"]
+    found = Findings(parts, [*killed, *survived], late, "", explained, seconds=1.0)
+    assert [part.function for part in found.sound] == [CONSTANTS]
+    told = found.told()
+    assert "1 mutants survived" in told
+    assert str(change_of(by_place["below"][0])) in told
+    assert f"{len(late)} mutants of 1 changed functions were not reached" in told
+    assert Findings(parts, killed, [], "pytest died", explained, seconds=1.0).sound == []
+
+
 def test_explanations_name_functions_that_are_there() -> None:
     there = {(part.file, part.function) for part in all_parts()}
     lost = [str(change) for change in read_explained() if (change.file, change.function) not in there]
     assert lost == []
 
 
+@pytest.mark.shared  # examples that others published kill many
 @pytest.mark.long
+@pytest.mark.usefixtures("shared_data")
 def test_changed_rules_leave_no_mutant_alive() -> None:
     """Within eight minutes; a change that needs longer is to be recorded by hand, and the failure says how."""
     _run("--check", "--seconds", "480")
 
 
+@pytest.mark.shared
 @pytest.mark.nightly
+@pytest.mark.usefixtures("shared_data")
 def test_rules_leave_no_mutant_alive() -> None:
     _run("--check", "--all")
 

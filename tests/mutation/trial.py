@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any, Literal, NoReturn
 
 import pytest
 from _pytest.runner import runtestprotocol
 
-from tests.mutation.mutants import CONSTANTS, Mutant
+from tests.mutation.mutants import CONSTANTS, Mutant, mutated_files
 
 TESTS = (
     "tests/unit/pricing",
@@ -64,6 +64,8 @@ class Plan:
 
     mutants: Sequence[Mutant]
     processes: int
+    unchanged: Sequence[Mutant]
+    """Functions as they stand: tests that notice those would notice anything."""
     deadline: float | None
     """On the monotonic clock: no mutant is begun after it."""
     report: Callable[[Trial], None]
@@ -73,7 +75,9 @@ class Plan:
 
 def try_mutants(plan: Plan, *, tests: Sequence[str] = TESTS) -> None:
     """Try all mutants of the plan; those not reached before the deadline are in `untried`, what failed in `problem`."""
-    arguments = ["-p", "no:cacheprovider", "-p", "no:xdist", "--capture=no", "--tb=no", "--no-header", "-qqq"]
+    # what this process leaks (a file that is not closed) must not fail the tests of the processes that it forks
+    without = ["cacheprovider", "xdist", "unraisableexception", "threadexception"]
+    arguments = [*(f"-pno:{plugin}" for plugin in without), "--capture=no", "--tb=no", "--no-header", "-qqq"]
     ended = pytest.main([*arguments, f"--hypothesis-profile={PROFILE}", *tests], plugins=[_Loop(plan)])
     if ended != pytest.ExitCode.OK and not plan.problem:
         plan.problem = f"pytest ended with {ended!r}"
@@ -152,6 +156,18 @@ class _Trials:
                 self._plan.untried += [mutant, *waiting]
                 mutant = None
             self._collect()
+        self._plan.problem = self._noticed_unchanged(clean)
+
+    def _noticed_unchanged(self, clean: _Clean) -> str:
+        """After all others, since what this process has become by then is what they were forked from."""
+        for one in self._plan.unchanged:
+            reach = clean.reach.get((one.file, one.function), frozenset[str]())
+            items = [self._items[name] for name in sorted(reach)]
+            end, pid = _forked(lambda one=one, items=items: {"by": _killer(one, items)})
+            by = json.loads(_answered(end, pid))["by"]
+            if by:
+                return f"{by} fails with {one.function} as it stands, in a process of its own"
+        return ""
 
     def _begin(self, mutant: Mutant, clean: _Clean) -> None:
         place = (mutant.file, mutant.function)
@@ -221,14 +237,18 @@ def _answer(work: Callable[[], Mapping[str, Any]], end: int) -> NoReturn:
         os._exit(0)
 
 
-def _run_clean(items: Mapping[str, pytest.Item], functions: set[tuple[str, str]]) -> _Clean:
-    end, pid = _forked(lambda: _watched(items, functions))
+def _answered(end: int, pid: int) -> bytes:
     with os.fdopen(end, "rb") as pipe:
         text = pipe.read()
     os.waitpid(pid, 0)
     if not text:
-        raise RuntimeError("the run without mutants died")
-    answer = json.loads(text)
+        raise RuntimeError("a run without mutants died")
+    return text
+
+
+def _run_clean(items: Mapping[str, pytest.Item], functions: set[tuple[str, str]]) -> _Clean:
+    end, pid = _forked(lambda: _watched(items, functions))
+    answer = json.loads(_answered(end, pid))
     reach: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for name, places in answer["places"].items():
         for file, function in places:
@@ -240,15 +260,15 @@ def _run_clean(items: Mapping[str, pytest.Item], functions: set[tuple[str, str]]
 
 def _watched(items: Mapping[str, pytest.Item], functions: set[tuple[str, str]]) -> Mapping[str, Any]:
     """Run every test, and see which of the functions it calls. Constants are reached by what reaches their module."""
-    codes: dict[CodeType, tuple[str, str]] = {}
+    codes: dict[int, tuple[str, str]] = {}  # by identity: two files with the same words have equal codes
     for file in {file for file, _ in functions}:
         module = _module(file)
         for name, function in _functions_of(module):
-            codes[function.__code__] = (file, name)
+            codes[id(function.__code__)] = (file, name)
     reached: set[tuple[str, str]] = set()
 
     def watch(frame: FrameType, event: str, argument: object) -> None:
-        place = codes.get(frame.f_code)
+        place = codes.get(id(frame.f_code))
         if place is not None:
             reached.update((place, (place[0], CONSTANTS)))
 
@@ -257,6 +277,7 @@ def _watched(items: Mapping[str, pytest.Item], functions: set[tuple[str, str]]) 
     failed = ""
     for name, item, following in _with_following(list(items.values())):
         reached.clear()
+        _forget()
         began = time.monotonic()
         sys.settrace(watch)
         fails = _fails(item, following)
@@ -265,6 +286,15 @@ def _watched(items: Mapping[str, pytest.Item], functions: set[tuple[str, str]]) 
         places[name] = sorted(reached & functions)
         failed = failed or (name if fails else "")
     return {"seconds": seconds, "places": places, "failed": failed}
+
+
+def _forget() -> None:
+    """Empty the caches of the rules: a test that is answered from one would not be seen to reach what is behind it."""
+    for file in mutated_files():
+        for value in vars(_module(file)).values():
+            clear = getattr(value, "cache_clear", None)
+            if clear is not None:
+                clear()
 
 
 def _killer(mutant: Mutant, items: Sequence[pytest.Item]) -> str:

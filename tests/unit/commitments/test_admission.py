@@ -85,6 +85,10 @@ def test_a_date_is_of_the_calendar_and_of_the_years_of_promises(text: str | None
         (promise(discounts=(off("5", GPU, selector(cel="true")),)), [
             required("spec.skuDiscounts[0].priority", "what CEL selects is ordered by priority only")
         ]),
+        (promise(discounts=(off("5", selector(cel="true")),)), [
+            required("spec.skuDiscounts[0].priority", "what CEL selects is ordered by priority only")
+        ]),
+        (promise(discounts=(off("5", GPU),)), []),
         (promise(TEN, overage_factor=Decimal(2)), []),
         (promise(TEN, TEN, overage_factor=Decimal(2)), [forbidden("spec.overageFactor", ONE_MINIMUM)]),
         (promise(discounts=(off("1"),), overage_factor=Decimal(2)), [

@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from milo_billing.commitments.rules import standing as rules
 from milo_billing.commitments.rules.standing import EndedInterval, Finding, assess
 from milo_billing.commitments.types import Promise
 from tests.unit.commitments.builders import minimum, promise
@@ -93,3 +94,12 @@ def test_the_last_interval_of_each_minimum_says_whether_it_is_violated(
 ) -> None:
     standing = assess(promise(TEN), accepted=True, terminated=False, today=date(2026, 6, 1), ended=intervals)
     assert standing.violation == expected
+
+
+def test_its_conditions_have_the_names_that_clients_wait_for() -> None:
+    found = assess(promise(TEN), accepted=True, terminated=False, today=date(2026, 6, 1), ended=(MISSED,))
+    named = dict(zip(rules.OWN_CONDITIONS, (found.active, found.violation), strict=True))
+    assert {name: finding.holds for name, finding in named.items()} == {
+        "CommitmentActive": True,
+        "CommitmentViolation": True,
+    }

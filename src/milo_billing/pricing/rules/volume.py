@@ -54,10 +54,10 @@ def charge(levels: Levels, quantity: Fraction) -> tuple[SubLine, ...]:
 
 
 def _level(number: int, tier: Tier, *, currency: Currency) -> Level:
-    fee = settle(tier.flat_fee, currency).minor if tier.flat_fee else 0
+    fee = SubLine("FlatFee", settle(tier.flat_fee, currency).minor, tier=number)
     return Level(
         number=number,
         unit_price=prepare_unit_price(tier.unit_price, currency=currency),
         is_flat=bool(tier.flat_fee) and not tier.unit_price,
-        fee=(SubLine("FlatFee", fee, tier=number),) if tier.flat_fee else (),
+        fee=(fee,) if tier.flat_fee else (),
     )
