@@ -10,7 +10,16 @@ from psycopg.types.json import Jsonb
 
 from milo_billing.catalog.rules.books import Selection, parse_prices
 from milo_billing.catalog.rules.measurement import parse_bands
-from milo_billing.catalog.types import Book, BookHead, BookRole, Meter, QuantityRounding, ResourceType, Sku
+from milo_billing.catalog.types import (
+    Book,
+    BookHead,
+    BookPhase,
+    BookRole,
+    Meter,
+    QuantityRounding,
+    ResourceType,
+    Sku,
+)
 from milo_billing.controlplane.projections import ProjectionDifference, compare_rows
 from milo_billing.infra.database import Tx
 
@@ -181,6 +190,19 @@ def find_default_book(tx: Tx) -> str | None:
         "and role = 'List' and owner_org = 0 order by effective_from limit 1"
     ).fetchone()
     return None if row is None else row[0]
+
+
+def find_version(tx: Tx, *, name: str) -> tuple[Book, BookPhase, dict[str, Any]] | None:
+    """The living price book of that object name in whichever phase, its phase and its spec.
+
+    A draft has no selections yet: nothing that its selectors mean is among its prices.
+    """
+    row = tx.execute(
+        "select number, name, book_name, effective_from, currency, body, selections, phase "
+        "from catalog.price_books where name = %s and deleted_at is null",
+        (name,),
+    ).fetchone()
+    return None if row is None else (_book(row[:7]), row[7], row[5])
 
 
 def list_book_names(tx: Tx, *, numbers: Collection[int]) -> tuple[tuple[int, str, date], ...]:

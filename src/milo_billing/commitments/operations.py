@@ -13,7 +13,7 @@ from milo_billing.accounts.types import Account
 from milo_billing.catalog import operations as catalog
 from milo_billing.catalog.types import Sku, SkuSelector
 from milo_billing.commitments import reads, store
-from milo_billing.commitments.rules import composing, settling, specificity
+from milo_billing.commitments.rules import comparing, composing, settling, specificity
 from milo_billing.commitments.rules.intervals import intervals, rating_spans, terms
 from milo_billing.commitments.types import (
     ChargeKind,
@@ -25,7 +25,9 @@ from milo_billing.commitments.types import (
     PartOfSpan,
     Progress,
     SettledInterval,
+    Simulation,
     Spend,
+    WhatIf,
 )
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.money import settle
@@ -34,6 +36,8 @@ from milo_billing.pricing import operations as pricing
 from milo_billing.pricing.types import RatedLine, Unpriced
 
 _DAY: Final = timedelta(days=1)
+
+AS_DECLARED: Final = WhatIf()
 
 
 def rate_period(tx: Tx, *, account: int, period: Period, now: datetime) -> ComposedPeriod:
@@ -44,18 +48,39 @@ def rate_period(tx: Tx, *, account: int, period: Period, now: datetime) -> Compo
     period is not over it is what would be missing if nothing more came. Raises AccountNotFound and UnableToRate;
     ValueError where the period does not begin and end at midnights of the account.
     """
-    ledger = _Ledger(tx, accounts.get_account(tx, number=account), now)
+    (composed,) = rate_periods(tx, account=account, periods=[period], now=now)
+    return composed
+
+
+def rate_periods(
+    tx: Tx, *, account: int, periods: Sequence[Period], now: datetime, what_if: WhatIf = AS_DECLARED
+) -> tuple[ComposedPeriod, ...]:
+    """Rating periods of one account, as `rate_period` each, but under `what_if`; nothing is written."""
+    ledger = _Ledger(tx, accounts.get_account(tx, number=account), now, what_if=what_if)
+    return tuple(_promised(ledger, period) for period in periods)
+
+
+def simulate(
+    tx: Tx, *, account: int, periods: Sequence[Period], now: datetime, what_if: WhatIf
+) -> Simulation:
+    """Consecutive rating periods as everything stands and under `what_if`, compared. Raises as `rate_period` does."""
+    return comparing.compare(
+        rate_periods(tx, account=account, periods=periods, now=now),
+        rate_periods(tx, account=account, periods=periods, now=now, what_if=what_if),
+    )
+
+
+def _promised(ledger: "_Ledger", period: Period) -> ComposedPeriod:
     zone = ledger.payer.time_zone
     span = DaySpan(local_day(period.start, zone=zone), local_day(period.end, zone=zone))
     composed = ledger.compose(span)
-    charges = [charge for one in ledger.commitments for charge in _charges(ledger, one, span)]
     return ComposedPeriod(
-        account=account,
+        account=ledger.payer.number,
         period=period,
-        closed=now >= period.end,
+        closed=ledger.now >= period.end,
         currency=ledger.payer.currency,
         lines=composed.lines,
-        charges=tuple(charges),
+        charges=tuple(charge for one in ledger.commitments for charge in _charges(ledger, one, span)),
         unpriced=composed.unpriced,
     )
 
@@ -103,17 +128,28 @@ class _Ledger:
     now: datetime
     commitments: tuple[Commitment, ...] = ()
     discounts: tuple[Discount, ...] = ()
+    what_if: WhatIf = AS_DECLARED
     _composed: dict[DaySpan, _Composed] = field(default_factory=dict[DaySpan, _Composed])
 
     def __post_init__(self) -> None:
-        self.commitments = reads.list_commitments(self.tx, account=self.payer.number)
-        self.discounts = composing.in_order(reads.list_discounts(self.tx, account=self.payer.number))
+        commitments = reads.list_commitments(self.tx, account=self.payer.number)
+        discounts = reads.list_discounts(self.tx, account=self.payer.number)
+        self.commitments = comparing.changed(commitments, self.what_if.commitments, what_if=self.what_if)
+        self.discounts = composing.in_order(
+            comparing.changed(discounts, self.what_if.discounts, what_if=self.what_if)
+        )
 
     def rate(self, days: DaySpan) -> tuple[tuple[RatedLine, ...], tuple[Unpriced, ...]]:
         """The lines of these days at their prices, without discounts."""
         zone = self.payer.time_zone
         period = Period(local_midnight(days.start, zone=zone), local_midnight(days.end, zone=zone))
-        rated = pricing.rate_account(self.tx, account=self.payer.number, period=period, now=self.now)
+        rated = pricing.rate_account(
+            self.tx,
+            account=self.payer.number,
+            period=period,
+            now=self.now,
+            other_books=self.what_if.other_books,
+        )
         return rated.lines, rated.unpriced
 
     def compose(self, days: DaySpan) -> _Composed:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final, Literal, TypeAlias
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from milo_billing.catalog.types import SkuSelector
 from milo_billing.kernel.errors import Conflict, NotFound
 from milo_billing.kernel.money import Currency, Money
 from milo_billing.kernel.periods import DaySpan, Period
-from milo_billing.pricing.types import RatedLine, Unpriced
+from milo_billing.pricing.types import OtherBooks, RatedLine, Unpriced
 
 GROUP: Final = "billing.miloapis.com"
 
@@ -260,3 +260,57 @@ class Progress:
     days_left: int
     projected_spend_minor: int
     projected_shortfall_minor: int
+
+
+# ----------------------------------------------------------------------------------------------- simulation
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What is other than declared when an account is rated for a simulation; by itself it changes nothing.
+
+    `commitments` hold as if they had been accepted, beside the account's own; `without` are uids of own commitments and
+    Discounts that are left out altogether.
+    """
+
+    other_books: OtherBooks | None = None
+    commitments: tuple[Commitment, ...] = ()
+    discounts: tuple[Discount, ...] = ()
+    without: frozenset[UUID] = frozenset()
+
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Compared(Generic[K]):
+    """What one thing costs as declared, and what it would cost."""
+
+    of: K
+    today_minor: int
+    simulated_minor: int
+
+    @property
+    def difference_minor(self) -> int:
+        """Above zero where the simulation costs more."""
+        return self.simulated_minor - self.today_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """The same usage twice: as everything stands, and under a WhatIf. Amounts are after discounts, before tax.
+
+    Lines are compared by Sku and, once more, by project (None is the account's own); what commitments charge by
+    themselves stands beside them, by (kind, name). So `skus` with `charges` sum to `total`, and so do `projects` with
+    `charges`, and `periods`. `unpriced` is usage that nothing prices: as declared, then simulated.
+    """
+
+    account: int
+    currency: Currency
+    closed: bool
+    periods: tuple[Compared[Period], ...]
+    skus: tuple[Compared[str], ...]
+    projects: tuple[Compared[int | None], ...]
+    charges: tuple[Compared[tuple[str, str]], ...]
+    total: Compared[None]
+    unpriced: tuple[tuple[Unpriced, ...], tuple[Unpriced, ...]]

@@ -1,6 +1,7 @@
 """Rate an account's period: read the roll-ups and the price books, then decide purely (rules.lines)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Final, TypeAlias
@@ -23,6 +24,8 @@ from milo_billing.pricing.rules.quotes import quotes_of
 from milo_billing.pricing.types import (
     BookSource,
     DeclaredRating,
+    OtherBooks,
+    Precedence,
     PriceExplanation,
     RateCard,
     RatedLine,
@@ -30,6 +33,7 @@ from milo_billing.pricing.types import (
     RatesDiffer,
     RatesImported,
     SkuNotFound,
+    SourceKind,
     UnableToRate,
     UsageQuantity,
 )
@@ -47,17 +51,20 @@ SourceReader: TypeAlias = Callable[[Tx, Account, date, date], Iterable[BookSourc
 """The books of one kind that may price an account on any of the days [start, end), the first to ask first."""
 
 
-def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> RatedUsage:
+def rate_account(
+    tx: Tx, *, account: int, period: Period, now: datetime, other_books: OtherBooks | None = None
+) -> RatedUsage:
     """What the account's usage in the period costs, and what it was sold once on the period's days, in its currency.
 
     The period begins and ends at local midnights of the account, as `billing_month` makes them; ValueError if not.
     While `now` lies within it the figures are provisional (`closed` is False). Raises AccountNotFound, and UnableToRate
     where the catalog and the usage do not fit together, or an exchange rate is missing. Usage without a price is in
     `unpriced`, all of it where no price book is for this account; charges without one are in `unpriced_skus`.
+    `other_books` is what a simulation changes; nothing is written in either case.
     """
     payer = accounts.get_account(tx, number=account)
     first_day, end_day = _days(period, zone=payer.time_zone)
-    card = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day)
+    card = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day, other_books=other_books)
     used = _read_usage(tx, account=account, first_day=first_day, end_day=end_day)
     rating = rate(
         used,
@@ -103,12 +110,16 @@ def _in_currency(line: RatedLine, card: RateCard) -> RatedLine:
     return fx.convert_line(line, found)
 
 
-def read_rate_card(tx: Tx, *, payer: Account, first_day: date, end_day: date) -> RateCard:
+def read_rate_card(
+    tx: Tx, *, payer: Account, first_day: date, end_day: date, other_books: OtherBooks | None = None
+) -> RateCard:
     """The books that may price the account on the days `[first_day, end_day)`, by precedence, with all they need.
 
     The rate of a book in another currency is the one last published on the last of these days, or before it.
     """
     found = [source for read in SOURCES for source in read(tx, payer, first_day, end_day) if source.books]
+    if other_books is not None and other_books.first_day < end_day:
+        found = _with_other_books(tx, found, other_books, start=first_day, end=end_day)
     names = {price.sku for source in found for book in source.books for price in book.prices}
     foreign = {source.books[0].currency for source in found} - {payer.currency}
     last_day = end_day - timedelta(days=1)
@@ -123,6 +134,35 @@ def read_rate_card(tx: Tx, *, payer: Account, first_day: date, end_day: date) ->
         meters={meter.meter_name: meter for meter in catalog.load_meters(tx)},
         rates={currency: rate for currency, rate in rates.items() if rate is not None},
     )
+
+
+_REPLACED: Final[Mapping[Precedence, frozenset[SourceKind]]] = {
+    "First": frozenset(),
+    "List": frozenset({"List", "Default"}),
+    "Only": frozenset({"Entitlement", "Offer", "Partner", "List", "Default"}),
+}
+"""The sources that end where another book begins."""
+
+
+def _with_other_books(
+    tx: Tx, own: Sequence[BookSource], others: OtherBooks, *, start: date, end: date
+) -> list[BookSource]:
+    """The account's own sources with the simulated book at its place; the own ones hold up to its first day."""
+    if others.book is not None:
+        books = (replace(others.book, effective_from=others.first_day),)
+    else:
+        books = catalog.list_book_versions(tx, book_name=others.book_name, start=start, end=end)
+    simulated = BookSource("Simulated", others.book_name, books, first_day=others.first_day)
+    dropped = _REPLACED[others.precedence]
+    kept = [source for source in own if source.kind not in dropped]
+    before = [_until(source, others.first_day) for source in own if source.kind in dropped]
+    first = others.precedence == "First"
+    found = [simulated, *kept] if first else [*kept, simulated, *before]
+    return [source for source in found if source.books]
+
+
+def _until(source: BookSource, day: date) -> BookSource:
+    return replace(source, end_day=day if source.end_day is None else min(day, source.end_day))
 
 
 def _entitlement_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:

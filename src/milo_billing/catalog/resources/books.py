@@ -46,10 +46,6 @@ PRICES_MAX = 5_000
 """Prices of one book; an object is read and written whole."""
 
 
-SELECTED_MAX = 50_000
-"""Names of Skus that the selectors of one book can mean, together; they are kept in its status."""
-
-
 class LabelRequirement(Fields):
     """One demand on the labels of a Sku."""
 
@@ -289,13 +285,11 @@ def _placing_errors(tx: Tx, book: BookObject) -> Iterator[FieldError]:
     yield from books.list_book_errors(head, others=others)
     yield from books.default_book_errors(head, others=others)
     body, selections = body_of(spec), _selections(tx, spec)
-    yield from books.selection_errors(body, selections, names_max=SELECTED_MAX)
     names = [price.sku_ref.name for price in spec.prices if price.sku_ref is not None]
     names += [name for selection in selections for name in selection.skus]
     store.hold_skus(tx, names=names)
     known = {sku.name: sku for sku in reads.list_skus(tx, names=names)}
-    yield from books.reference_errors(body, selections, skus=known)
-    yield from books.base_errors(books.parse_prices(body, selections))
+    yield from books.publishing_errors(body, selections, skus=known)
 
 
 def _selections(tx: Tx, spec: PriceBookSpec) -> tuple[books.Selection, ...]:
