@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
 from typing import Final
+from uuid import UUID
 
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account
@@ -33,7 +34,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.kernel.money import settle
 from milo_billing.kernel.periods import DaySpan, Period, local_day, local_midnight
 from milo_billing.pricing import operations as pricing
-from milo_billing.pricing.types import RatedLine, Unpriced
+from milo_billing.pricing.types import OtherBooks, RatedLine, RatedUsage, Unpriced, UnpricedSku
 
 _DAY: Final = timedelta(days=1)
 
@@ -55,8 +56,18 @@ def rate_period(tx: Tx, *, account: int, period: Period, now: datetime) -> Compo
 def rate_periods(
     tx: Tx, *, account: int, periods: Sequence[Period], now: datetime, what_if: WhatIf = AS_DECLARED
 ) -> tuple[ComposedPeriod, ...]:
-    """Rating periods of one account, as `rate_period` each, but under `what_if`; nothing is written."""
-    ledger = _Ledger(tx, accounts.get_account(tx, number=account), now, what_if=what_if)
+    """Consecutive rating periods of one account, as `rate_period` each; what several of them need is read once.
+
+    `what_if` is what a simulation changes; nothing is written in either case. An account that promised nothing and has
+    no Discounts costs two indexed reads besides the rating itself.
+    """
+    commitments = comparing.changed(reads.list_commitments(tx, account=account), what_if.commitments, what_if)
+    discounts = comparing.changed(reads.list_discounts(tx, account=account), what_if.discounts, what_if)
+    books = what_if.other_books
+    if not commitments and not discounts:
+        return tuple(_as_rated(tx, account=account, period=one, now=now, books=books) for one in periods)
+    payer = accounts.get_account(tx, number=account)
+    ledger = _Ledger(tx, payer, now, commitments, composing.in_order(discounts), books)
     return tuple(_promised(ledger, period) for period in periods)
 
 
@@ -67,6 +78,22 @@ def simulate(
     return comparing.compare(
         rate_periods(tx, account=account, periods=periods, now=now),
         rate_periods(tx, account=account, periods=periods, now=now, what_if=what_if),
+    )
+
+
+def _as_rated(
+    tx: Tx, *, account: int, period: Period, now: datetime, books: OtherBooks | None
+) -> ComposedPeriod:
+    rated = pricing.rate_account(tx, account=account, period=period, now=now, other_books=books)
+    return ComposedPeriod(
+        account=account,
+        period=period,
+        closed=rated.closed,
+        currency=rated.currency,
+        lines=tuple(ComposedLine(line, (), ()) for line in rated.lines),
+        charges=(),
+        unpriced=rated.unpriced,
+        unpriced_skus=rated.unpriced_skus,
     )
 
 
@@ -82,12 +109,13 @@ def _promised(ledger: "_Ledger", period: Period) -> ComposedPeriod:
         lines=composed.lines,
         charges=tuple(charge for one in ledger.commitments for charge in _charges(ledger, one, span)),
         unpriced=composed.unpriced,
+        unpriced_skus=composed.unpriced_skus,
     )
 
 
 def show_progress(tx: Tx, *, commitment: Commitment, now: datetime) -> tuple[Progress, ...]:
     """How the running intervals of an accepted commitment stand, with the usage that was committed before this read."""
-    ledger = _Ledger(tx, accounts.get_account(tx, number=commitment.account), now)
+    ledger = _open(tx, account=commitment.account, now=now)
     today = local_day(now, zone=ledger.payer.time_zone)
     settled = _settled(ledger, commitment, until=today + _DAY, over_by=today)
     running = settling.running(settled, today=today)
@@ -96,7 +124,7 @@ def show_progress(tx: Tx, *, commitment: Commitment, now: datetime) -> tuple[Pro
 
 def assess(tx: Tx, *, commitment: Commitment, since: date, now: datetime) -> tuple[SettledInterval, ...]:
     """Write down how every interval stands that ended since then; doing it again replaces what was written."""
-    ledger = _Ledger(tx, accounts.get_account(tx, number=commitment.account), now)
+    ledger = _open(tx, account=commitment.account, now=now)
     today = local_day(now, zone=ledger.payer.time_zone)
     settled = _settled(ledger, commitment, until=today, ended_since=since)
     ended = tuple(one for one in settled if since < one.part.days.end <= today)
@@ -110,6 +138,16 @@ def assess(tx: Tx, *, commitment: Commitment, since: date, now: datetime) -> tup
 # ---------------------------------------------------------------------------------------------- composition
 
 
+def _open(tx: Tx, *, account: int, now: datetime) -> "_Ledger":
+    return _Ledger(
+        tx,
+        accounts.get_account(tx, number=account),
+        now,
+        reads.list_commitments(tx, account=account),
+        composing.in_order(reads.list_discounts(tx, account=account)),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Composed:
     """One rating period of an account after every discount, and its spend in slices."""
@@ -117,6 +155,7 @@ class _Composed:
     lines: tuple[ComposedLine, ...]
     spends: tuple[Spend, ...]
     unpriced: tuple[Unpriced, ...]
+    unpriced_skus: tuple[UnpricedSku, ...]
 
 
 @dataclass
@@ -126,31 +165,26 @@ class _Ledger:
     tx: Tx
     payer: Account
     now: datetime
-    commitments: tuple[Commitment, ...] = ()
-    discounts: tuple[Discount, ...] = ()
-    what_if: WhatIf = AS_DECLARED
+    commitments: tuple[Commitment, ...]
+    discounts: tuple[Discount, ...]
+    """In the order in which they act."""
+    other_books: OtherBooks | None = None
     _composed: dict[DaySpan, _Composed] = field(default_factory=dict[DaySpan, _Composed])
+    _drawn: dict[tuple[UUID, DaySpan], tuple[tuple[DaySpan, int], ...]] = field(
+        default_factory=dict[tuple[UUID, DaySpan], tuple[tuple[DaySpan, int], ...]]
+    )
 
-    def __post_init__(self) -> None:
-        commitments = reads.list_commitments(self.tx, account=self.payer.number)
-        discounts = reads.list_discounts(self.tx, account=self.payer.number)
-        self.commitments = comparing.changed(commitments, self.what_if.commitments, what_if=self.what_if)
-        self.discounts = composing.in_order(
-            comparing.changed(discounts, self.what_if.discounts, what_if=self.what_if)
-        )
-
-    def rate(self, days: DaySpan) -> tuple[tuple[RatedLine, ...], tuple[Unpriced, ...]]:
+    def rate(self, days: DaySpan) -> RatedUsage:
         """The lines of these days at their prices, without discounts."""
         zone = self.payer.time_zone
         period = Period(local_midnight(days.start, zone=zone), local_midnight(days.end, zone=zone))
-        rated = pricing.rate_account(
+        return pricing.rate_account(
             self.tx,
             account=self.payer.number,
             period=period,
             now=self.now,
-            other_books=self.what_if.other_books,
+            other_books=self.other_books,
         )
-        return rated.lines, rated.unpriced
 
     def compose(self, days: DaySpan) -> _Composed:
         """The days, which begin with a rating period and end within it."""
@@ -159,8 +193,21 @@ class _Ledger:
             found = self._composed[days] = self._compose(days)
         return found
 
+    def drawn(self, commitment: Commitment, span: DaySpan) -> tuple[tuple[DaySpan, int], ...]:
+        """What prepaid money of the commitment pays in a rating period, for each term with the days of it."""
+        if commitment.promise.prepayment is None:
+            return ()
+        found = self._drawn.get((commitment.uid, span))
+        if found is None:
+            cut = [(term.days, term.days.cut(span)) for term in terms(commitment.promise, until=span.end)]
+            found = self._drawn[commitment.uid, span] = tuple(
+                (within, _draw(self, commitment, term, span)) for term, within in cut if within is not None
+            )
+        return found
+
     def _compose(self, days: DaySpan) -> _Composed:
-        lines, unpriced = self.rate(days)
+        rated = self.rate(days)
+        lines = rated.lines
         promised = [one.promise for one in self.commitments]
         discounts = [(one, held) for one in self.discounts if (held := self._held(one, days)) is not None]
         spans = composing.cuts(
@@ -171,7 +218,7 @@ class _Ledger:
                 *(term.days.start for one in promised for term in terms(one, until=days.end)),
             ],
         )
-        reached = [_prices(self.rate(DaySpan(days.start, span.end))[0]) for span in spans[:-1]]
+        reached = [_prices(self.rate(DaySpan(days.start, span.end)).lines) for span in spans[:-1]]
         slices = composing.slices(spans, [*reached, _prices(lines)])
         skus = {line.sku.name: line.sku for line in lines}
         percentages = [
@@ -189,8 +236,13 @@ class _Ledger:
             for one, held in discounts
             if one.scope == "Invoice" or one.percent is None
         ]
-        composed = composing.composed_lines(discounted, effects, reductions)
-        return _Composed(composed, composing.spends(composed, slices, effects), unpriced)
+        taken = composing.reduce_lines([line.amount_minor for line in discounted], reductions)
+        reduced = pricing.reduce_lines(
+            discounted, [[one.amount_minor for one in composing.inside_line(off)] for off in taken]
+        )
+        composed = composing.composed_lines(reduced, effects, taken)
+        spends = composing.spends(composed, slices, effects)
+        return _Composed(composed, spends, rated.unpriced, rated.unpriced_skus)
 
     def _held(self, discount: Discount, days: DaySpan) -> DaySpan | None:
         """The days of these on which the discount holds."""
@@ -236,7 +288,9 @@ def _commitment_percentages(
             {sku: percent for sku, (percent, whose) in one.items() if whose == number} for one in best
         )
         if any(by_slice):
-            yield composing.Percentage(commitment.uid, commitment.name, by_slice)
+            yield composing.Percentage(
+                commitment.uid, commitment.name, by_slice, by="Commitment", title=commitment.name
+            )
 
 
 def _in_force(commitment: Commitment, days: DaySpan) -> bool:
@@ -254,6 +308,7 @@ def _line_percentages(
                 discount.uid,
                 discount.name,
                 tuple(percents if held.holds(span) else {} for span in spans),
+                title=discount.description,
             )
 
 
@@ -328,15 +383,12 @@ def _charges(ledger: _Ledger, commitment: Commitment, span: DaySpan) -> Iterator
     yield from _interval_charges(
         commitment, _settled(ledger, commitment, until=span.end, ended_since=span.start - grace), span
     )
-    if commitment.promise.prepayment is None:
-        return
-    minor = settle(commitment.promise.prepayment, commitment.currency).minor
-    for term in terms(commitment.promise, until=span.end):
-        if span.start <= term.days.start:
-            yield _charge(commitment, "Prepayment", term.days, minor)
-        within = term.days.cut(span)
-        if within is not None:
-            drawn_minor = _drawn(ledger, commitment, term.days, span, balance_minor=minor)
+    if commitment.promise.prepayment is not None:
+        minor = settle(commitment.promise.prepayment, commitment.currency).minor
+        for term in terms(commitment.promise, until=span.end):
+            if span.start <= term.days.start:
+                yield _charge(commitment, "Prepayment", term.days, minor)
+        for within, drawn_minor in ledger.drawn(commitment, span):
             if drawn_minor:
                 yield _charge(commitment, "DrawDown", within, -drawn_minor)
 
@@ -347,22 +399,30 @@ def _interval_charges(
     for one in settled:
         s, days = one.settlement, one.part.days
         if one.due_on is not None and span.start < one.due_on <= span.end and s.shortfall_minor:
-            yield _charge(commitment, "Shortfall", days, s.shortfall_minor, minimum=one.minimum)
+            yield _charge(commitment, "Shortfall", days, s.shortfall_minor, settled=one)
         if span.start < days.end <= span.end and s.surcharge_minor:
-            yield _charge(commitment, "Overage", days, s.surcharge_minor, minimum=one.minimum)
+            yield _charge(commitment, "Overage", days, s.surcharge_minor, settled=one)
 
 
-def _drawn(
-    ledger: _Ledger, commitment: Commitment, term: DaySpan, span: DaySpan, *, balance_minor: int
-) -> int:
-    """What the term's prepaid money pays in the last of its rating periods up to `span`."""
+def _draw(ledger: _Ledger, commitment: Commitment, term: DaySpan, span: DaySpan) -> int:
+    """What the term's prepaid money pays in the last of its rating periods up to `span`.
+
+    It pays what prepaid money that was accepted earlier has left of the same charges.
+    """
+    assert commitment.promise.prepayment is not None, "only prepaid money is drawn on"
     until = min(term.end, span.end)
     settled = _settled(ledger, commitment, until=until, ended_since=term.start)
+    earlier = ledger.commitments[: ledger.commitments.index(commitment)]
     charges: list[int] = []
     for one in _spans(ledger, DaySpan(term.start, span.end)):
-        spent = [part for part in ledger.compose(one).spends if term.holds(part.days)]
+        spends = ledger.compose(one).spends
+        within = sum(part.on(None) for part in spends if term.holds(part.days))
         added = [c for c in _interval_charges(commitment, settled, one) if term.holds(c.days)]
-        charges.append(sum(part.on(None) for part in spent) + sum(c.amount_minor for c in added))
+        paid_minor = sum(minor for other in earlier for _, minor in ledger.drawn(other, one))
+        # what is given back outside of the term leaves less to pay
+        spent_minor = min(within, sum(part.on(None) for part in spends))
+        charges.append(spent_minor + sum(c.amount_minor for c in added) - paid_minor)
+    balance_minor = settle(commitment.promise.prepayment, commitment.currency).minor
     return settling.draw_down(balance_minor, charges)[-1]
 
 
@@ -372,7 +432,7 @@ def _charge(
     days: DaySpan,
     amount_minor: int,
     *,
-    minimum: int | None = None,
+    settled: SettledInterval | None = None,
 ) -> CommitmentCharge:
     return CommitmentCharge(
         kind=kind,
@@ -381,5 +441,7 @@ def _charge(
         days=days,
         amount_minor=amount_minor,
         tax_category=commitment.promise.tax_category,
-        minimum=minimum,
+        minimum=None if settled is None else settled.minimum,
+        settlement=None if settled is None else settled.settlement,
+        factor=commitment.promise.overage_factor if kind == "Overage" else None,
     )

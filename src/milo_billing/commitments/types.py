@@ -15,7 +15,7 @@ from milo_billing.catalog.types import SkuSelector
 from milo_billing.kernel.errors import Conflict, NotFound
 from milo_billing.kernel.money import Currency, Money
 from milo_billing.kernel.periods import DaySpan, Period
-from milo_billing.pricing.types import OtherBooks, RatedLine, Unpriced
+from milo_billing.pricing.types import OtherBooks, RatedLine, Unpriced, UnpricedSku
 
 GROUP: Final = "billing.miloapis.com"
 
@@ -26,6 +26,8 @@ Stacking: TypeAlias = Literal["Refuse", "Best"]
 RenewalPolicy: TypeAlias = Literal["None", "Restart"]
 CommitmentPhase: TypeAlias = Literal["Pending", "Active", "Fulfilled", "Expired", "Terminated"]
 Scope: TypeAlias = Literal["Line", "Invoice"]
+Giver: TypeAlias = Literal["Commitment", "Discount"]
+"""Which kind of object takes something off."""
 ChargeKind: TypeAlias = Literal["Shortfall", "Overage", "Prepayment", "DrawDown"]
 
 
@@ -176,9 +178,10 @@ class SettledInterval:
 
 @dataclass(frozen=True, slots=True)
 class TakenOff:
-    """What one discount or commitment takes off a line.
+    """What one discount or commitment takes off a line: `by` is its kind, `source` and `name` are the object's.
 
     `percent` is None for a fixed amount, and where it differs within the period. `share` of the line lies in its days.
+    `amount_minor` has the other sign than the line, or is zero. `title` is what the invoice calls it.
     """
 
     source: UUID
@@ -186,24 +189,26 @@ class TakenOff:
     percent: Decimal | None
     share: Fraction
     amount_minor: int
-    """Zero or negative."""
+    scope: Scope = "Line"
+    by: Giver = "Discount"
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ComposedLine:
     """A rated line after every discount.
 
-    `line` has the percentages of line scope among its parts, one for each of `percentages`, in their order. `taken` are
-    fixed amounts and the line's shares of discounts on the whole invoice. The net is the line less what was taken.
+    `line` has what line scope takes off among its parts: a Discount for each of `inside`, percentages before fixed
+    amounts. `taken` are the line's shares of discounts on the whole invoice. The net is the line less what was taken.
     """
 
     line: RatedLine
-    percentages: tuple[TakenOff, ...]
+    inside: tuple[TakenOff, ...]
     taken: tuple[TakenOff, ...]
 
     @property
     def net_minor(self) -> int:
-        """What is owed for the line, before tax and credits; never below zero."""
+        """What is owed for the line, before tax and credits; never below zero, but for what is given back."""
         return self.line.amount_minor + sum(one.amount_minor for one in self.taken)
 
 
@@ -211,7 +216,8 @@ class ComposedLine:
 class CommitmentCharge:
     """What a commitment itself adds: a shortfall, a surcharge on overage, a prepayment bought, or drawn on (negative).
 
-    `days` are the interval or term that it is for; a shortfall is earned at the interval's end.
+    `days` are the interval or term that it is for; a shortfall is earned at the interval's end. `settlement` says how a
+    shortfall or a surcharge came about, a surcharge with the overage `factor`.
     """
 
     kind: ChargeKind
@@ -221,11 +227,16 @@ class CommitmentCharge:
     amount_minor: int
     tax_category: str
     minimum: int | None = None
+    settlement: Settlement | None = None
+    factor: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ComposedPeriod:
-    """One account's rating period with everything that was promised. While it is not `closed`, it is provisional."""
+    """One account's rating period with everything that was promised. While it is not `closed`, it is provisional.
+
+    `unpriced` is usage and `unpriced_skus` are Charges and subscriptions that no book prices.
+    """
 
     account: int
     period: Period
@@ -234,6 +245,7 @@ class ComposedPeriod:
     lines: tuple[ComposedLine, ...]
     charges: tuple[CommitmentCharge, ...]
     unpriced: tuple[Unpriced, ...]
+    unpriced_skus: tuple[UnpricedSku, ...] = ()
 
     @property
     def total(self) -> Money:
@@ -302,7 +314,8 @@ class Simulation:
 
     Lines are compared by Sku and, once more, by project (None is the account's own); what commitments charge by
     themselves stands beside them, by (kind, name). So `skus` with `charges` sum to `total`, and so do `projects` with
-    `charges`, and `periods`. `unpriced` is usage that nothing prices: as declared, then simulated.
+    `charges`, and `periods`. `unpriced` is usage, and `unpriced_skus` what was declared, that nothing prices: as
+    everything stands, then simulated.
     """
 
     account: int
@@ -314,3 +327,4 @@ class Simulation:
     charges: tuple[Compared[tuple[str, str]], ...]
     total: Compared[None]
     unpriced: tuple[tuple[Unpriced, ...], tuple[Unpriced, ...]]
+    unpriced_skus: tuple[tuple[UnpricedSku, ...], tuple[UnpricedSku, ...]]

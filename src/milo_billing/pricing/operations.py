@@ -19,7 +19,7 @@ from milo_billing.pricing.rules import fx
 from milo_billing.pricing.rules.explaining import explain
 from milo_billing.pricing.rules.lines import rate
 from milo_billing.pricing.rules.one_time import rate_charges
-from milo_billing.pricing.rules.percentages import discount_line
+from milo_billing.pricing.rules.percentages import discount_line, reduce_line
 from milo_billing.pricing.rules.quotes import quotes_of
 from milo_billing.pricing.types import (
     BookSource,
@@ -251,6 +251,11 @@ def discount_lines(
 ) -> tuple[RatedLine, ...]:
     """The lines with percentages off, by Sku name, one after the other: after the price, before maximum and minimum."""
     return tuple(discount_line(line, percents.get(line.sku.name, ())) for line in lines)
+
+
+def reduce_lines(lines: Sequence[RatedLine], amounts_minor: Sequence[Sequence[int]]) -> tuple[RatedLine, ...]:
+    """The lines, each with its fixed amounts off (zero or negative, one part an amount), their shares split anew."""
+    return tuple(reduce_line(line, off) for line, off in zip(lines, amounts_minor, strict=True))
 
 
 def explain_price(tx: Tx, *, payer: Account, sku: str, at: datetime, metered: Fraction) -> PriceExplanation:

@@ -71,6 +71,16 @@ def test_prepaid_money_is_bought_drawn_on_and_lost_with_the_term(ground: Ground)
     assert ground.charges(2027, 2) == []
 
 
+def test_two_prepayments_never_pay_the_same_charge(ground: Ground) -> None:
+    ground.promise("first", stacking="Best", prepayment={"amount": "50"}, termMonths=2)
+    ground.promise("second", stacking="Best", prepayment={"amount": "100"}, termMonths=2)
+    for day, units in (("2026-11-05", 30), ("2026-12-05", 90)):
+        ground.use(day, "gpu", units)
+    assert ground.charges(2026, 11) == [("Prepayment", 5000), ("DrawDown", -3000), ("Prepayment", 10000)]
+    assert ground.charges(2026, 12) == [("DrawDown", -2000), ("DrawDown", -7000)]
+    assert str(ground.rated(2026, 12).total) == "0.00 USD"
+
+
 def test_overage_counts_times_the_factor(ground: Ground) -> None:
     ground.promise(minimumSpends=[minimum("100", "Monthly")], overageFactor="1.5", termMonths=1)
     ground.use("2026-11-05", "gpu", 140)
@@ -85,7 +95,7 @@ def test_a_promise_that_begins_within_a_period_acts_on_what_came_after(ground: G
     ground.use("2026-11-20", "gpu", 20)
     rated = ground.rated(2026, 11)
     (line,) = rated.lines
-    assert (line.net_minor, line.percentages[0].share) == (11600, line.percentages[0].share.__class__(1, 6))
+    assert (line.net_minor, line.inside[0].share) == (11600, line.inside[0].share.__class__(1, 6))
     # 60 for 15 of 30 days, less 16 that were spent in them
     assert [(one.kind, one.amount_minor) for one in rated.charges] == [("Shortfall", 1400)]
 
@@ -103,7 +113,7 @@ def test_discounts_follow_the_commitment_line_scope_first_percentages_first(grou
     assert ground.nets(2026, 11) == {"disk": 1230, "gpu": 2870}
     assert ground.nets(2026, 12) == {"disk": 1500, "gpu": 3500}
     explained = {
-        line.line.sku.name: [(one.name, one.amount_minor) for one in (*line.percentages, *line.taken)]
+        line.line.sku.name: [(one.name, one.amount_minor) for one in (*line.inside, *line.taken)]
         for line in ground.rated(2026, 11).lines
     }
     assert explained["gpu"] == [

@@ -58,9 +58,9 @@ def test_a_percentage_acts_on_the_usage_of_its_days_only() -> None:
     found = effect([percentage("new", None, "20")], parts, "requests")
     assert [off for _, off in found.off] == [10]
     line = discount_line(rate_units(200, per_unit("1")), [off for _, off in found.off])
-    (composed,) = composed_lines([line], {"requests": found}, [])
-    assert (composed.net_minor, composed.percentages[0].percent) == (18000, Decimal(20))
-    assert composed.percentages[0].share == Fraction(1, 2)
+    (composed,) = composed_lines([line], {"requests": found}, [()])
+    assert (composed.net_minor, composed.inside[0].percent) == (18000, Decimal(20))
+    assert composed.inside[0].share == Fraction(1, 2)
     assert [one.by_sku for one in spends([composed], parts, {"requests": found})] == [
         {"requests": 10000},
         {"requests": 8000},
@@ -119,5 +119,5 @@ def test_a_line_that_is_free_for_whom_a_minimum_lifts_it_spends_by_its_usage() -
     parts = [Slice(FIRST, {"requests": Fraction(1, 4)}), Slice(SECOND, {"requests": Fraction(3, 4)})]
     line = discount_line(rate_units(200, per_unit("1", minimum="4")), [Decimal(100)])
     free = Effect((), (Fraction(0), Fraction(0)))
-    (composed,) = composed_lines([line], {}, [])
+    (composed,) = composed_lines([line], {}, [()])
     assert [one.by_sku["requests"] for one in spends([composed], parts, {"requests": free})] == [100, 300]

@@ -14,7 +14,7 @@ from milo_billing.commitments.types import (
     WhatIf,
 )
 from milo_billing.kernel.money import allocate
-from milo_billing.pricing.types import Unpriced
+from milo_billing.pricing.types import Unpriced, UnpricedSku
 
 OWN: None = None
 """The project of what no project's usage accounts for."""
@@ -32,7 +32,7 @@ T = TypeVar("T", bound=_Identified)
 K = TypeVar("K", bound=Hashable)
 
 
-def changed(own: Iterable[T], added: Iterable[T], *, what_if: WhatIf) -> tuple[T, ...]:
+def changed(own: Iterable[T], added: Iterable[T], what_if: WhatIf) -> tuple[T, ...]:
     """The account's own without those left out, then what is added: it is accepted last."""
     return (*(one for one in own if one.uid not in what_if.without), *added)
 
@@ -71,6 +71,7 @@ def compare(today: Sequence[ComposedPeriod], simulated: Sequence[ComposedPeriod]
         charges=_side_by_side([_by_charge(side) for side in sides], name="/".join),
         total=Compared(None, *(sum(period.total.minor for period in side) for side in sides)),
         unpriced=(_unpriced(today), _unpriced(simulated)),
+        unpriced_skus=(_unpriced_skus(today), _unpriced_skus(simulated)),
     )
 
 
@@ -107,3 +108,7 @@ def _side_by_side(sides: Sequence[Counter[K]], *, name: Callable[[K], str]) -> t
 
 def _unpriced(periods: Iterable[ComposedPeriod]) -> tuple[Unpriced, ...]:
     return tuple(chain.from_iterable(period.unpriced for period in periods))
+
+
+def _unpriced_skus(periods: Iterable[ComposedPeriod]) -> tuple[UnpricedSku, ...]:
+    return tuple(chain.from_iterable(period.unpriced_skus for period in periods))

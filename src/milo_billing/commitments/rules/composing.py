@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 from uuid import UUID
 
-from milo_billing.commitments.types import ComposedLine, Discount, Spend, TakenOff
+from milo_billing.commitments.types import ComposedLine, Discount, Giver, Scope, Spend, TakenOff
 from milo_billing.kernel.money import Currency, allocate, half_up, settle
 from milo_billing.kernel.periods import DaySpan
 from milo_billing.pricing.types import RatedLine
@@ -35,6 +35,8 @@ class Percentage:
     source: UUID
     name: str
     percents: tuple[Mapping[str, Decimal], ...]
+    by: Giver = "Discount"
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,16 @@ class Reduction:
     percent: Decimal | None
     amount_minor: int
     shares: Mapping[int, Fraction]
+    scope: Scope = "Invoice"
+    title: str = ""
 
 
 def reduce_lines(nets: Sequence[int], reductions: Sequence[Reduction]) -> tuple[tuple[TakenOff, ...], ...]:
-    """What is taken off each line, in the order of the reductions; a line never goes below zero [CM-050..056]."""
+    """What is taken off each line, in the order of the reductions; a line never goes below zero [CM-050..056].
+
+    A line that gives money back stands below zero from the start: a percentage makes it smaller too, as it did when the
+    line was charged, and a fixed amount leaves it alone.
+    """
     left = list(nets)
     taken: list[list[TakenOff]] = [[] for _ in nets]
     for reduction in reductions:
@@ -120,19 +128,34 @@ def reduce_lines(nets: Sequence[int], reductions: Sequence[Reduction]) -> tuple[
             index: half_up(left[index] * share.numerator, share.denominator)
             for index, share in reduction.shares.items()
         }
-        total = sum(base.values())
-        if reduction.percent is None:
-            off_minor = min(reduction.amount_minor, total)
-        else:
-            numerator, denominator = reduction.percent.as_integer_ratio()
-            off_minor = half_up(total * numerator, 100 * denominator)
-        for index, part_minor in allocate(off_minor, list(base.items())).items():
+        charged = {index: minor for index, minor in base.items() if minor >= 0}
+        returned = {index: -minor for index, minor in base.items() if minor < 0}
+        off = allocate(_off_minor(reduction, sum(charged.values())), list(charged.items()))
+        if reduction.percent is not None:
+            off |= allocate(-_off_minor(reduction, sum(returned.values())), list(returned.items()))
+        for index, part_minor in off.items():
             left[index] -= part_minor
-            share = reduction.shares[index]
-            taken[index].append(
-                TakenOff(reduction.source, reduction.name, reduction.percent, share, -part_minor)
-            )
+            taken[index].append(_taken_off(reduction, reduction.shares[index], -part_minor))
     return tuple(map(tuple, taken))
+
+
+def _off_minor(reduction: Reduction, total_minor: int) -> int:
+    if reduction.percent is None:
+        return min(reduction.amount_minor, total_minor)
+    numerator, denominator = reduction.percent.as_integer_ratio()
+    return half_up(total_minor * numerator, 100 * denominator)
+
+
+def _taken_off(reduction: Reduction, share: Fraction, amount_minor: int) -> TakenOff:
+    return TakenOff(
+        source=reduction.source,
+        name=reduction.name,
+        percent=reduction.percent,
+        share=share,
+        amount_minor=amount_minor,
+        scope=reduction.scope,
+        title=reduction.title,
+    )
 
 
 def in_order(discounts: Iterable[Discount]) -> tuple[Discount, ...]:
@@ -154,6 +177,8 @@ def reduction_of(discount: Discount, shares: Mapping[int, Fraction], *, currency
         percent=discount.percent,
         amount_minor=0 if discount.amount is None else settle(discount.amount, currency).minor,
         shares=dict.fromkeys(shares, Fraction(1)) if fixed else shares,
+        scope=discount.scope,
+        title=discount.description,
     )
 
 
@@ -161,14 +186,22 @@ def reduction_of(discount: Discount, shares: Mapping[int, Fraction], *, currency
 
 
 def composed_lines(
-    lines: Sequence[RatedLine], effects: Mapping[str, Effect], reductions: Sequence[Reduction]
+    lines: Sequence[RatedLine], effects: Mapping[str, Effect], taken: Sequence[Sequence[TakenOff]]
 ) -> tuple[ComposedLine, ...]:
-    """The lines, which have been discounted by the effects already, with what the reductions take off."""
-    taken = reduce_lines([line.amount_minor for line in lines], reductions)
+    """The lines with who gave what: they hold the effects, and what line scope takes off, among their parts already."""
     return tuple(
-        ComposedLine(line=line, percentages=_explained(line, effects.get(line.sku.name)), taken=off)
+        ComposedLine(
+            line=line,
+            inside=(*_explained(line, effects.get(line.sku.name)), *inside_line(off)),
+            taken=tuple(one for one in off if one.scope == "Invoice"),
+        )
         for line, off in zip(lines, taken, strict=True)
     )
+
+
+def inside_line(taken: Sequence[TakenOff]) -> tuple[TakenOff, ...]:
+    """What of it becomes a part of the line."""
+    return tuple(one for one in taken if one.scope == "Line" and one.amount_minor)
 
 
 def _explained(line: RatedLine, found: Effect | None) -> tuple[TakenOff, ...]:
@@ -176,10 +209,20 @@ def _explained(line: RatedLine, found: Effect | None) -> tuple[TakenOff, ...]:
         return ()
     minors = [part.amount_minor for part in line.parts if part.kind == "Discount"]
     explained: list[TakenOff] = []
-    for (percentage, off), minor in zip(found.off, minors, strict=True):
+    # fixed amounts follow behind the percentages
+    for (percentage, off), minor in zip(found.off, minors[: len(found.off)], strict=True):
         stated = _only(percentage, line.sku.name)
-        share = off / Fraction(stated) if stated else Fraction(1)
-        explained.append(TakenOff(percentage.source, percentage.name, stated, share, minor))
+        explained.append(
+            TakenOff(
+                source=percentage.source,
+                name=percentage.name,
+                percent=stated,
+                share=off / Fraction(stated) if stated else Fraction(1),
+                amount_minor=minor,
+                by=percentage.by,
+                title=percentage.title,
+            )
+        )
     return tuple(explained)
 
 

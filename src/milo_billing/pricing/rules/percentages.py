@@ -6,10 +6,11 @@ commitment or a discount takes off is known to those who chose it, above pricing
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from milo_billing.kernel.money import Exact, half_up, settle
 from milo_billing.pricing.rules.fx import settle_converted
-from milo_billing.pricing.rules.splits import split_line
+from milo_billing.pricing.rules.splits import OWN, split_line
 from milo_billing.pricing.types import Dimensions, Metered, RatedLine, SubLine
 
 _BOUNDS = ("Maximum", "Minimum")
@@ -58,9 +59,31 @@ def discount_line(line: RatedLine, percents: Sequence[Exact]) -> RatedLine:
         maximum_minor=_cap(line),
         minimum_minor=_floor(line),
     )
+    return _with_parts(line, parts)
+
+
+def reduce_line(line: RatedLine, amounts_minor: Sequence[int]) -> RatedLine:
+    """The line with fixed amounts off, each a Discount behind the bounds; its shares are split anew.
+
+    Amounts are zero or negative and leave the line at zero or above; they are whoever's who chose them.
+    """
+    if not amounts_minor:
+        return line
+    return _with_parts(line, (*line.parts, *(SubLine("Discount", minor) for minor in amounts_minor)))
+
+
+def _with_parts(line: RatedLine, parts: tuple[SubLine, ...]) -> RatedLine:
     amount_minor = sum(part.amount_minor for part in parts)
-    shares, own_minor = split_line(amount_minor, _metered(line))
+    shares, own_minor = split_line(amount_minor, _metered(line), weights=_weights(line))
     return replace(line, parts=parts, amount_minor=amount_minor, shares=shares, own_minor=own_minor)
+
+
+def _weights(line: RatedLine) -> Mapping[int, Fraction] | None:
+    """A percentage of other lines stays divided as its base was; every other line is by what was metered."""
+    if line.price.model != "Percentage":
+        return None
+    weights = {share.project: Fraction(max(share.amount_minor, 0)) for share in line.shares}
+    return {**weights, OWN: Fraction(max(line.own_minor, 0))}
 
 
 def _cap(line: RatedLine) -> int | None:
