@@ -12,6 +12,7 @@ from milo_billing.cli.commitments import commitment
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.prices import price
 from milo_billing.cli.rates import rates
+from milo_billing.cli.simulations import SIMULATE_HELP, simulate
 from milo_billing.cli.usage import usage
 
 app = App(
@@ -27,6 +28,7 @@ app.command(commitment)
 app.command(invoices)
 app.command(price)
 app.command(rates)
+app.command(simulate, help_epilogue=SIMULATE_HELP)
 price_lists.mount(app)
 billing.mount(app)
 entitlements.mount(app)
