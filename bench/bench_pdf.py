@@ -73,6 +73,7 @@ def _document(number: int, randomness: random.Random) -> InvoiceDocument:
         account=f"customer-{number}/main",
         currency="EUR",
         subtotal_minor=total,
+        discounts=(),
         total_minor=total,
         seller=Party(
             "Sample Cloud GmbH",
@@ -99,10 +100,13 @@ def _line(index: int, randomness: random.Random) -> InvoiceLine:
     half = amount // len(PROJECTS)
     return InvoiceLine(
         line=index,
+        kind="Usage",
         sku=f"sku-{index}",
         description=f"Product {index} in region {index % 7}",
         service="",
         invoice_group=f"Group {index // 10}",
+        tax_category="standard",
+        commitment=None,
         book_name="list",
         book_effective_from=date(2026, 1, 1),
         first_day=date(2026, 10, 1),

@@ -1391,12 +1391,14 @@ create table invoicing.invoices (
     sequence bigint not null check (sequence > 0),
     number text not null,
     currency text not null check (currency ~ '^[A-Z]{3}$'),
-    subtotal_minor bigint not null check (subtotal_minor >= 0),
-    total_minor bigint not null check (total_minor = subtotal_minor),   -- there are no taxes and credits yet
+    subtotal_minor bigint not null,
+    discounts_minor bigint not null,    -- discounts of invoice scope; those of line scope are inside the lines
+    total_minor bigint not null check (total_minor >= 0),
     amount_paid_minor bigint not null default 0 check (amount_paid_minor between 0 and total_minor),
     issued_at timestamptz not null,
     issued_on date not null,
     due_on date not null check (due_on >= issued_on),
+    check (total_minor = subtotal_minor + discounts_minor),             -- there are no taxes and credits yet
     frozen jsonb not null,              -- zone, language, terms, project names; `buyer` as the account's ciphertext
     unique (namespace, name),
     unique (issuer, series, sequence),
@@ -1408,23 +1410,48 @@ create table invoicing.lines (
     invoice uuid not null references invoicing.invoices (uid) deferrable initially deferred,
     line integer not null check (line > 0),
     owner_org bigint not null,
+    kind text not null check (kind in (
+        'Usage', 'Recurring', 'OneTime', 'Shortfall', 'Overage', 'Prepayment', 'DrawDown')),
     used_by integer not null,           -- the account that used
     paid_by integer not null,           -- the account that pays
-    sku integer not null,
-    sku_name text not null,
+    sku integer,                        -- null, like the book, where a commitment charges
+    sku_name text,
     description text not null,
     service text not null,
     invoice_group text not null,
-    book integer not null,              -- the version of the price book
-    book_name text not null,
-    book_effective_from date not null,
-    first_day date not null,            -- the days this price held: [first_day, end_day)
+    tax_category text not null,
+    book integer,                       -- the version of the price book
+    book_name text,
+    book_effective_from date,
+    commitment uuid,
+    first_day date not null,            -- the days that are charged: [first_day, end_day)
     end_day date not null check (end_day > first_day),
     quantity numeric not null,          -- in pricing_unit; `included` of it was free
     included numeric not null,
     pricing_unit text not null,
+    amount_minor bigint not null check (kind <> 'DrawDown' or amount_minor < 0),
+    primary key (invoice, line),
+    check (case when kind in ('Usage', 'Recurring', 'OneTime')
+        then num_nulls(sku, sku_name, book, book_name, book_effective_from) = 0 and commitment is null
+        else num_nonnulls(sku, sku_name, book, book_name, book_effective_from) = 0 and commitment is not null end)
+);
+
+-- Who took what off a line: `Line` is inside its amount, a Discount among its parts; `Invoice` is the line's share of
+-- what was taken off the whole invoice.
+create table invoicing.line_discounts (
+    invoice uuid not null,
+    line integer not null,
+    discount integer not null check (discount > 0),     -- in the order in which they acted
+    owner_org bigint not null,
+    scope text not null check (scope in ('Line', 'Invoice')),
+    given_by text not null check (given_by in ('Commitment', 'Discount')),
+    source uuid not null,               -- the object's uid
+    name text not null,
+    title text not null,                -- what the invoice calls it
+    percent numeric check (percent > 0 and percent <= 100),             -- null for an amount
     amount_minor bigint not null,
-    primary key (invoice, line)
+    primary key (invoice, line, discount),
+    foreign key (invoice, line) references invoicing.lines (invoice, line)
 );
 
 create table invoicing.line_parts (
@@ -1433,7 +1460,7 @@ create table invoicing.line_parts (
     part integer not null check (part > 0),
     owner_org bigint not null,
     kind text not null check (kind in (
-        'Usage', 'Package', 'Percentage', 'FlatFee', 'Discount', 'Maximum', 'Minimum')),
+        'Usage', 'Package', 'Percentage', 'FlatFee', 'Discount', 'Maximum', 'Minimum', 'Committed', 'Spent')),
     tier integer,
     quantity numeric,
     unit_price numeric,
@@ -1493,6 +1520,8 @@ create trigger invoices_kept before truncate on invoicing.invoices
     for each statement execute function invoicing.refuse_change();
 create trigger lines_written_once before update or delete or truncate on invoicing.lines
     for each statement execute function invoicing.refuse_change();
+create trigger line_discounts_written_once before update or delete or truncate on invoicing.line_discounts
+    for each statement execute function invoicing.refuse_change();
 create trigger line_parts_written_once before update or delete or truncate on invoicing.line_parts
     for each statement execute function invoicing.refuse_change();
 create trigger line_shares_written_once before update or delete or truncate on invoicing.line_shares
@@ -1512,12 +1541,15 @@ begin
 end $$;
 create trigger lines_before_invoice after insert on invoicing.lines
     referencing new table as added for each statement execute function invoicing.refuse_addition();
+create trigger line_discounts_before_invoice after insert on invoicing.line_discounts
+    referencing new table as added for each statement execute function invoicing.refuse_addition();
 create trigger line_parts_before_invoice after insert on invoicing.line_parts
     referencing new table as added for each statement execute function invoicing.refuse_addition();
 create trigger line_shares_before_invoice after insert on invoicing.line_shares
     referencing new table as added for each statement execute function invoicing.refuse_addition();
 
--- An invoice is the sum of its lines; a line is the sum of its parts, and of its shares.
+-- An invoice is the sum of its lines, and of what was taken off it; a line is the sum of its parts, and of its shares.
+-- Whoever took something off is named, and nothing is taken off beyond what a line comes to.
 create function invoicing.assert_sums() returns trigger
     language plpgsql security definer set search_path = pg_catalog as $$
 declare
@@ -1525,6 +1557,26 @@ declare
 begin
     if new.subtotal_minor <> (select coalesce(sum(amount_minor), 0) from invoicing.lines where invoice = new.uid) then
         raise exception 'invoice % is not the sum of its lines', new.number using errcode = 'check_violation';
+    end if;
+    if new.discounts_minor <> (select coalesce(sum(amount_minor), 0) from invoicing.line_discounts
+                               where invoice = new.uid and scope = 'Invoice') then
+        raise exception 'the discounts of invoice % are not the sum of those on its lines', new.number
+            using errcode = 'check_violation';
+    end if;
+    select l.line into off
+    from invoicing.lines l
+    cross join lateral (
+        select coalesce(sum(amount_minor) filter (where scope = 'Line'), 0) as inside,
+            coalesce(sum(amount_minor) filter (where scope = 'Invoice'), 0) as beside
+        from invoicing.line_discounts where invoice = l.invoice and line = l.line) d
+    where l.invoice = new.uid
+      and (d.beside * l.amount_minor > 0 or abs(d.beside) > abs(l.amount_minor)
+           or d.inside <> (select coalesce(sum(p.amount_minor), 0) from invoicing.line_parts p
+                           where p.invoice = new.uid and p.line = l.line and p.kind = 'Discount'))
+    order by l.line limit 1;
+    if found then
+        raise exception 'the discounts of line % of invoice % exceed it, or are not its parts', off.line, new.number
+            using errcode = 'check_violation';
     end if;
     select l.line into off
     from invoicing.lines l
@@ -1547,7 +1599,7 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{invoices,lines,line_parts,line_shares,documents}'::text[] loop
+    foreach owned in array '{invoices,lines,line_discounts,line_parts,line_shares,documents}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
         execute format('create policy reach on invoicing.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',

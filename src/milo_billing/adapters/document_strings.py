@@ -41,6 +41,13 @@ class Strings:
     maximum: str
     minimum: str
     discount: str
+    commitments: str
+    shortfall: str
+    overage: str
+    prepayment: str
+    draw_down: str
+    committed: str
+    spent: str
     subtotal: str
     total: str
     amount_due: str
@@ -90,6 +97,13 @@ _EN = Strings(
     maximum="Reduction to the maximum charge",
     minimum="Increase to the minimum charge",
     discount="Discount",
+    commitments="Commitments",
+    shortfall="Minimum spend not reached",
+    overage="Usage beyond the commitment",
+    prepayment="Prepayment",
+    draw_down="Paid from prepayment",
+    committed="Committed",
+    spent="Spent or paid before",
     subtotal="Subtotal",
     total="Total",
     amount_due="Amount due",
@@ -139,6 +153,13 @@ _DE = Strings(
     maximum="Minderung auf den Höchstbetrag",
     minimum="Aufstockung auf den Mindestbetrag",
     discount="Rabatt",
+    commitments="Zusagen",
+    shortfall="Mindestumsatz nicht erreicht",
+    overage="Nutzung über die Zusage hinaus",
+    prepayment="Vorauszahlung",
+    draw_down="Aus Vorauszahlung bezahlt",
+    committed="Zugesagt",
+    spent="Bereits verbraucht oder bezahlt",
     subtotal="Zwischensumme",
     total="Gesamtbetrag",
     amount_due="Zu zahlen",
@@ -188,6 +209,13 @@ _FR = Strings(
     maximum="Réduction au montant maximal",
     minimum="Complément au montant minimal",
     discount="Remise",
+    commitments="Engagements",
+    shortfall="Minimum de dépense non atteint",
+    overage="Utilisation au-delà de l’engagement",
+    prepayment="Prépaiement",
+    draw_down="Réglé par prépaiement",
+    committed="Engagement",
+    spent="Déjà dépensé ou réglé",
     subtotal="Sous-total",
     total="Total",
     amount_due="Montant à payer",
@@ -237,6 +265,13 @@ _JA = Strings(
     maximum="上限額による減額",
     minimum="最低額までの加算",
     discount="割引",
+    commitments="利用コミットメント",
+    shortfall="最低利用額の不足分",
+    overage="コミットメント超過分",
+    prepayment="前払い",
+    draw_down="前払いからの充当",
+    committed="コミットメント額",
+    spent="利用済みまたは支払済み",
     subtotal="小計",
     total="合計",
     amount_due="ご請求金額",

@@ -9,7 +9,16 @@ from decimal import Decimal
 from typing import Any, Final
 
 from milo_billing.adapters.document_formats import Formats, formats_for
-from milo_billing.invoicing.types import InvoiceDocument, InvoiceLine, LineShare, Part, Party
+from milo_billing.invoicing.types import (
+    SKU_KINDS,
+    InvoiceDiscount,
+    InvoiceDocument,
+    InvoiceLine,
+    LineDiscount,
+    LineShare,
+    Part,
+    Party,
+)
 from milo_billing.kernel.money import settle
 
 PROJECT_ITEMS_MAX: Final = 120
@@ -30,6 +39,7 @@ _PLACED_BY_TEMPLATE: Final = (
     "payment",
     "by_project",
     "project",
+    "commitments",
 )
 _WHOLE: Final = "JPY"
 """A currency without decimals: a rate printed as its price has no more digits than it needs."""
@@ -67,11 +77,17 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         ],
         "due-by": words.due_by.format(date=due_on),
         "amount-head": words.amount.format(currency=document.currency),
-        "lines": [_line(line, document, formats) for line in document.lines],
+        "lines": [_line(line, document, formats) for line in document.lines if line.kind in SKU_KINDS],
+        "promises": [
+            _promise(line, document, formats) for line in document.lines if line.kind not in SKU_KINDS
+        ],
         "totals": _totals(document, formats),
         "total-money": total,
-        "total-amount": formats.amount(document.total_minor, document.currency),
         "projects": projects,
+        "projects-total": [
+            words.subtotal if document.discounts else words.total,
+            formats.amount(document.subtotal_minor, document.currency),
+        ],
         "pay-please": " ".join(
             (
                 words.pay_please.format(amount=total, date=due_on),
@@ -114,12 +130,27 @@ def _footer(seller: Party, formats: Formats) -> str:
 
 
 def _totals(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
-    """Label and amount; the last row is what is due. A subtotal that says the same as the total is left out."""
+    """Label and amount: the lines, what is taken off the whole invoice, and last what is due.
+
+    A subtotal that says the same as the total is left out.
+    """
     words, currency = formats.strings, document.currency
-    rows = [[words.total, formats.money(document.total_minor, currency)]]
-    if document.subtotal_minor != document.total_minor:
-        rows.insert(0, [words.subtotal, formats.money(document.subtotal_minor, currency)])
-    return rows
+    total = [words.total, formats.money(document.total_minor, currency)]
+    if not document.discounts and document.subtotal_minor == document.total_minor:
+        return [total]
+    return [
+        [words.subtotal, formats.money(document.subtotal_minor, currency)],
+        *(
+            [_discount_name(one, formats), formats.money(one.amount_minor, currency)]
+            for one in document.discounts
+        ),
+        total,
+    ]
+
+
+def _discount_name(one: InvoiceDiscount | LineDiscount, formats: Formats) -> str:
+    percent = "" if one.percent is None else formats.percent(one.percent / 100)
+    return " · ".join(filter(None, (formats.strings.discount, one.title, percent)))
 
 
 def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dict[str, Any]:
@@ -148,6 +179,34 @@ def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dic
     }
 
 
+def _promise(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dict[str, Any]:
+    """What a commitment charges: for what, the commitment's name, its days; a single part would repeat the line."""
+    return {
+        "description": _promise_name(line, formats),
+        "detail": f"{line.description} · {formats.days(line.first_day, line.end_day)}",
+        "quantity": "",
+        "unit": "",
+        "price": "",
+        "amount": formats.amount(line.amount_minor, document.currency),
+        "parts": [] if line.kind in ("Prepayment", "DrawDown") else _parts(line, document.currency, formats),
+    }
+
+
+def _promise_name(line: InvoiceLine, formats: Formats) -> str:
+    words = formats.strings
+    match line.kind:
+        case "Shortfall":
+            return words.shortfall
+        case "Overage":
+            return words.overage
+        case "Prepayment":
+            return words.prepayment
+        case "DrawDown":
+            return words.draw_down
+        case "Usage" | "Recurring" | "OneTime":
+            return line.description
+
+
 def _unit_price(price: Decimal, line: InvoiceLine, currency: str, formats: Formats) -> str:
     """A price; one in another currency than the invoice says so."""
     if line.conversion is None:
@@ -165,7 +224,16 @@ def _conversion(line: InvoiceLine, formats: Formats) -> str:
 
 
 def _parts(line: InvoiceLine, currency: str, formats: Formats) -> list[dict[str, str]]:
-    rows = [_part(part, line, currency, formats) for part in line.parts]
+    # a percentage that took nothing off has no giver
+    given = iter([one for one in line.discounts if one.scope == "Line"])
+    named = [
+        next(given, None) if part.kind == "Discount" and part.amount_minor else None for part in line.parts
+    ]
+    rows = [
+        _part(part, line, currency, formats)
+        | ({} if giver is None else {"description": _discount_name(giver, formats)})
+        for part, giver in zip(line.parts, named, strict=True)
+    ]
     if line.included:
         included = {
             "description": formats.strings.included,
@@ -210,6 +278,10 @@ def _part_name(part: Part, currency: str, formats: Formats) -> str:
             return words.maximum
         case "Minimum":
             return words.minimum
+        case "Committed":
+            return words.committed
+        case "Spent":
+            return words.spent
 
 
 def _projects(document: InvoiceDocument, formats: Formats) -> list[dict[str, Any]]:
@@ -241,9 +313,10 @@ def _projects(document: InvoiceDocument, formats: Formats) -> list[dict[str, Any
 
 def _item(line: InvoiceLine, share: LineShare, currency: str, formats: Formats) -> dict[str, str]:
     unit = formats.unit(line.pricing_unit)
+    name = _promise_name(line, formats)
     return {
-        "description": f"{line.description} ({unit})" if unit else line.description,
-        "quantity": formats.quantity(share.quantity),
+        "description": f"{name} ({unit})" if unit else name,
+        "quantity": formats.quantity(share.quantity) if line.kind in SKU_KINDS else "",
         "amount": formats.amount(share.amount_minor, currency),
     }
 

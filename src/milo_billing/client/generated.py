@@ -659,6 +659,7 @@ class InvoiceStatus(TypedDict):
     issuer: NotRequired[str]
     currencyCode: NotRequired[str]
     subtotal: NotRequired[str]
+    discounts: NotRequired[str]
     total: NotRequired[str]
     amountPaid: NotRequired[str]
     amountDue: NotRequired[str]

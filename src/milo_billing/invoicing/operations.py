@@ -12,6 +12,7 @@ from milo_billing.accounts import operations as accounts
 from milo_billing.accounts import reads as account_reads
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.catalog import reads as catalog
+from milo_billing.commitments import operations as commitments
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.kinds import Condition, set_condition
 from milo_billing.controlplane.work import Work
@@ -21,7 +22,7 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.ports import DocumentWriter
-from milo_billing.invoicing.rules import drafts, issuing, periods
+from milo_billing.invoicing.rules import drafts, issuing, periods, postings
 from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
@@ -42,7 +43,6 @@ from milo_billing.invoicing.types import (
 )
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.ledger import operations as ledger
-from milo_billing.pricing import operations as pricing
 from milo_billing.usage import operations as usage
 from milo_billing.usage.ports import BlobStore
 from milo_billing.usage.types import EventFilter, EventPage
@@ -66,10 +66,10 @@ class Office:
 def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime) -> Draft:
     """What the account owes for consecutive rating periods, as it stands now; nothing is written.
 
-    Raises UnableToIssue where usage has no price.
+    With everything that was promised, and every discount. Raises UnableToIssue where usage has no price.
     """
     return drafts.draft(
-        [pricing.rate_account(tx, account=account.number, period=period, now=now) for period in stretch]
+        commitments.rate_periods(tx, account=account.number, periods=stretch, now=now), kind="Periodic"
     )
 
 
@@ -101,7 +101,8 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     # and no usage comes in that the draft might miss without knowing that it came after an invoice
     accounts.hold_billing(tx, account=account.number)
     drafted = draft(tx, account=account, stretch=stretch, now=now)
-    if drafted.total_minor == 0 and not (profile is not None and profile.zero_invoices):
+    # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
+    if not postings.postings(drafted) and not (profile is not None and profile.zero_invoices):
         return Skipped("nothing to charge")
     if profile is None:
         raise UnableToIssue(
@@ -150,7 +151,7 @@ def _issue(
         billing_account=invoice.account,
         owner_org=invoice.owner_org,
         currency=invoice.currency,
-        lines=drafts.revenue_lines(drafted),
+        lines=postings.postings(drafted),
         now=now,
         description=f"Invoice {invoice.number}",
     )
@@ -195,6 +196,7 @@ def _numbered(
         number=number,
         currency=drafted.currency,
         subtotal_minor=drafted.subtotal_minor,
+        discounts_minor=drafted.discounts_minor,
         total_minor=drafted.total_minor,
         amount_paid_minor=0,
         issued_at=now,
@@ -223,7 +225,7 @@ def _freeze(
 
 def _book_versions(tx: Tx, drafted: Draft, *, known: dict[int, BookVersion]) -> Mapping[int, BookVersion]:
     """The names of the price books' versions that the lines were charged under, by number."""
-    missing = {line.book for line in drafted.lines if line.book not in known}
+    missing = {line.book for line in drafted.lines if line.book is not None and line.book not in known}
     if missing:
         for number, name, effective_from in catalog.list_book_names(tx, numbers=missing):
             known[number] = BookVersion(name, effective_from)
@@ -319,9 +321,9 @@ def list_line_events(
     found = reads.list_lines(tx, invoice=invoice.uid, after=line - 1, limit=1)
     if not found or found[0].line != line:
         raise LineNotFound(f"invoice {invoice.number} has no line {line}")
-    skus = catalog.list_skus(tx, names=[found[0].sku])
+    skus = catalog.list_skus(tx, names=[found[0].sku] if found[0].sku is not None else [])
     meter = catalog.find_meter(tx, meter_name=skus[0].meter_name) if skus else None
-    if meter is None:
+    if meter is None or found[0].kind != "Usage":
         raise LineNotFound(f"line {line} of invoice {invoice.number} charges for no usage: it has no events")
     wanted = EventFilter(
         accounts=(invoice.account,),

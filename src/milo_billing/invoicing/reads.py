@@ -20,6 +20,7 @@ from milo_billing.invoicing.types import (
     InvoiceNotFound,
     IssuerVersion,
     LineConversion,
+    LineDiscount,
     LineShare,
     Part,
 )
@@ -27,8 +28,8 @@ from milo_billing.kernel.periods import Period, local_day
 
 _INVOICE: LiteralString = (
     "select uid, name, namespace, owner_org, account, account_name, kind, lower(period), upper(period), phase, issuer, "
-    "series, sequence, number, currency, subtotal_minor, total_minor, amount_paid_minor, issued_at, issued_on, due_on "
-    "from invoicing.invoices"
+    "series, sequence, number, currency, subtotal_minor, discounts_minor, total_minor, amount_paid_minor, issued_at, "
+    "issued_on, due_on from invoicing.invoices"
 )
 
 
@@ -70,8 +71,9 @@ def _invoice(row: tuple[Any, ...]) -> Invoice:
 def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[InvoiceLine, ...]:
     """The invoice's lines behind line `after`, with their parts and what each project has of them."""
     rows = tx.execute(
-        "select line, sku_name, description, service, invoice_group, book_name, book_effective_from, first_day, "
-        "end_day, quantity, included, pricing_unit, amount_minor from invoicing.lines "
+        "select line, kind, sku_name, description, service, invoice_group, tax_category, book_name, "
+        "book_effective_from, commitment, first_day, end_day, quantity, included, pricing_unit, amount_minor "
+        "from invoicing.lines "
         "where invoice = %s and line > %s order by line limit %s",
         (invoice, after, limit),
     ).fetchall()
@@ -81,12 +83,14 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
     parts = _parts(tx, invoice=invoice, first=first, last=last)
     shares = _shares(tx, invoice=invoice, first=first, last=last)
     conversions = _conversions(tx, invoice=invoice)
+    discounts = _discounts(tx, invoice=invoice, first=first, last=last)
     return tuple(
         InvoiceLine(
             *row,
             parts=tuple(parts.get(row[0], ())),
             projects=tuple(shares.get(row[0], ())),
             conversion=conversions.get(row[0]),
+            discounts=tuple(discounts.get(row[0], ())),
         )
         for row in rows
     )
@@ -97,6 +101,18 @@ def _conversions(tx: Tx, *, invoice: UUID) -> dict[int, LineConversion]:
     row = tx.execute(query, (invoice,)).fetchone()
     found: dict[str, Any] = {} if row is None or row[0] is None else row[0]
     return {int(line): read_conversion(body) for line, body in found.items()}
+
+
+def _discounts(tx: Tx, *, invoice: UUID, first: int, last: int) -> dict[int, list[LineDiscount]]:
+    rows = tx.execute(
+        "select line, scope, given_by, source, name, title, percent, amount_minor from invoicing.line_discounts "
+        "where invoice = %s and line between %s and %s order by line, discount",
+        (invoice, first, last),
+    )
+    found: dict[int, list[LineDiscount]] = {}
+    for line, *values in rows:
+        found.setdefault(line, []).append(LineDiscount(*values))
+    return found
 
 
 def _parts(tx: Tx, *, invoice: UUID, first: int, last: int) -> dict[int, list[Part]]:
@@ -141,6 +157,7 @@ def find_document(tx: Tx, *, invoice: UUID, kind: str) -> tuple[str, bytes, str]
 
 def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[InvoiceLine]) -> InvoiceDocument:
     """What is printed on the invoice, from what was frozen when it was issued: later changes do not show."""
+    lines = tuple(lines)
     row = tx.execute(
         "select i.frozen, v.body from invoicing.invoices i "
         "join invoicing.issuer_versions v on v.digest = i.issuer_version where i.uid = %s",
@@ -165,6 +182,7 @@ def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[Inv
         account=f"{invoice.namespace.removeprefix('organization-')}/{invoice.account_name}",
         currency=invoice.currency,
         subtotal_minor=invoice.subtotal_minor,
+        discounts=issuing.invoice_discounts(lines),
         total_minor=invoice.total_minor,
         seller=profiles.issuer_party(issuer),
         buyer=None if isinstance(buyer, Erased) else issuing.party_of(cast("dict[str, Any]", buyer)),
@@ -172,7 +190,7 @@ def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[Inv
         color=brand.get("color", profiles.DEFAULT_COLOR),
         bank=profiles.issuer_bank(issuer),
         legal_text=issuer.get("legalText", ""),
-        lines=tuple(lines),
+        lines=lines,
     )
 
 
@@ -216,7 +234,8 @@ from invoicing.issuers i join invoicing.issuer_versions v on v.digest = i.versio
 _INVOICES: LiteralString = """
 select 'controlplane.objects', uid::text, 'invoice ' || namespace || '/' || name, jsonb_build_object(
     'namespace', namespace, 'name', name, 'owner_org', owner_org, 'account', account_name, 'phase', phase,
-    'number', number, 'issuer', issuer, 'currency', currency, 'subtotal', subtotal_minor, 'total', total_minor,
+    'number', number, 'issuer', issuer, 'currency', currency, 'subtotal', subtotal_minor,
+    'discounts', discounts_minor, 'total', total_minor,
     'paid', amount_paid_minor, 'due', total_minor - amount_paid_minor, 'issued', issued_on, 'due date', due_on)
 from invoicing.invoices
 """
@@ -225,6 +244,7 @@ select 'controlplane.objects', uid::text, 'invoice ' || namespace || '/' || name
     'namespace', namespace, 'name', name, 'owner_org', owner_org, 'account', spec #>> '{billingAccountRef,name}',
     'phase', status ->> 'phase', 'number', status ->> 'number', 'issuer', status ->> 'issuer',
     'currency', status ->> 'currencyCode', 'subtotal', replace(status ->> 'subtotal', '.', '')::bigint,
+    'discounts', replace(status ->> 'discounts', '.', '')::bigint,
     'total', replace(status ->> 'total', '.', '')::bigint,
     'paid', replace(status ->> 'amountPaid', '.', '')::bigint,
     'due', replace(status ->> 'amountDue', '.', '')::bigint, 'issued', (status ->> 'issuedOn')::date,

@@ -219,7 +219,8 @@ class InvoiceStatus(Fields):
     number: str = ""
     issuer: str = Field(default="", description="The name of the IssuerProfile.")
     currency_code: str = ""
-    subtotal: str = ""
+    subtotal: str = Field(default="", description="The sum of the lines, with the discounts inside them.")
+    discounts: str = Field(default="", description="What is taken off the whole invoice, zero or below.")
     total: str = ""
     amount_paid: str = ""
     amount_due: str = ""

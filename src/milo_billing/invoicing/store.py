@@ -51,13 +51,14 @@ def insert_invoice(
 ) -> None:
     """Write the invoice with all that belongs to it. It can never be changed again."""
     _insert_lines(tx, invoice, lines=lines, books=books)
+    _insert_discounts(tx, invoice, lines=lines)
     _insert_parts(tx, invoice, lines=lines)
     _insert_shares(tx, invoice, lines=lines)
     tx.execute(
         "insert into invoicing.invoices (uid, owner_org, namespace, name, account, account_name, kind, period, phase, "
-        "issuer, issuer_version, series, sequence, number, currency, subtotal_minor, total_minor, amount_paid_minor, "
-        "issued_at, issued_on, due_on, frozen) "
-        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "issuer, issuer_version, series, sequence, number, currency, subtotal_minor, discounts_minor, total_minor, "
+        "amount_paid_minor, issued_at, issued_on, due_on, frozen) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             invoice.uid,
             invoice.owner_org,
@@ -75,6 +76,7 @@ def insert_invoice(
             invoice.number,
             invoice.currency,
             invoice.subtotal_minor,
+            invoice.discounts_minor,
             invoice.total_minor,
             invoice.amount_paid_minor,
             invoice.issued_at,
@@ -92,32 +94,71 @@ def _insert_lines(
     tx: Tx, invoice: Invoice, *, lines: Sequence[DraftLine], books: Mapping[int, BookVersion]
 ) -> None:
     tx.execute(
-        "insert into invoicing.lines select %s, l.line, %s, %s, %s, l.sku, l.sku_name, l.description, l.service, "
-        "l.invoice_group, l.book, l.book_name, l.book_effective_from, l.first_day, l.end_day, l.quantity, l.included, "
-        "l.pricing_unit, l.amount_minor from unnest(%s::int[], %s::int[], %s::text[], %s::text[], %s::text[], "
-        "%s::text[], %s::int[], %s::text[], %s::date[], %s::date[], %s::date[], %s::numeric[], %s::numeric[], "
-        "%s::text[], %s::bigint[]) as l (line, sku, sku_name, description, service, invoice_group, book, book_name, "
-        "book_effective_from, first_day, end_day, quantity, included, pricing_unit, amount_minor)",
+        "insert into invoicing.lines (invoice, line, owner_org, used_by, paid_by, kind, sku, sku_name, description, "
+        "service, invoice_group, tax_category, book, book_name, book_effective_from, commitment, first_day, end_day, "
+        "quantity, included, pricing_unit, amount_minor) "
+        "select %s, l.line, %s, %s, %s, l.kind, l.sku, l.sku_name, l.description, "
+        "l.service, l.invoice_group, l.tax_category, l.book, l.book_name, l.book_effective_from, l.commitment, "
+        "l.first_day, l.end_day, l.quantity, l.included, l.pricing_unit, l.amount_minor "
+        "from unnest(%s::int[], %s::text[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], "
+        "%s::int[], %s::text[], %s::date[], %s::uuid[], %s::date[], %s::date[], %s::numeric[], %s::numeric[], "
+        "%s::text[], %s::bigint[]) as l (line, kind, sku, sku_name, description, service, invoice_group, "
+        "tax_category, book, book_name, book_effective_from, commitment, first_day, end_day, quantity, included, "
+        "pricing_unit, amount_minor)",
         (
             invoice.uid,
             invoice.owner_org,
             invoice.account,
             invoice.account,
             list(range(1, len(lines) + 1)),
+            [line.kind for line in lines],
             [line.sku_number for line in lines],
             [line.sku for line in lines],
             [line.description for line in lines],
             [line.service for line in lines],
             [line.invoice_group for line in lines],
+            [line.tax_category for line in lines],
             [line.book for line in lines],
-            [books[line.book].name for line in lines],
-            [books[line.book].effective_from for line in lines],
+            [None if line.book is None else books[line.book].name for line in lines],
+            [None if line.book is None else books[line.book].effective_from for line in lines],
+            [line.commitment for line in lines],
             [line.first_day for line in lines],
             [line.end_day for line in lines],
             [line.quantity for line in lines],
             [line.included for line in lines],
             [line.pricing_unit for line in lines],
             [line.amount_minor for line in lines],
+        ),
+    )
+
+
+def _insert_discounts(tx: Tx, invoice: Invoice, *, lines: Sequence[DraftLine]) -> None:
+    rows = [
+        (number, index, one)
+        for number, line in enumerate(lines, start=1)
+        for index, one in enumerate(line.discounts, start=1)
+    ]
+    if not rows:
+        return
+    tx.execute(
+        "insert into invoicing.line_discounts (invoice, line, discount, owner_org, scope, given_by, source, name, "
+        "title, percent, amount_minor) "
+        "select %s, d.line, d.discount, %s, d.scope, d.given_by, d.source, d.name, d.title, d.percent, d.amount_minor "
+        "from unnest(%s::int[], %s::int[], %s::text[], %s::text[], %s::uuid[], %s::text[], %s::text[], "
+        "%s::numeric[], %s::bigint[]) "
+        "as d (line, discount, scope, given_by, source, name, title, percent, amount_minor)",
+        (
+            invoice.uid,
+            invoice.owner_org,
+            [number for number, _, _ in rows],
+            [index for _, index, _ in rows],
+            [one.scope for _, _, one in rows],
+            [one.given_by for _, _, one in rows],
+            [one.source for _, _, one in rows],
+            [one.name for _, _, one in rows],
+            [one.title for _, _, one in rows],
+            [one.percent for _, _, one in rows],
+            [one.amount_minor for _, _, one in rows],
         ),
     )
 

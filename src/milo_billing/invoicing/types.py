@@ -4,20 +4,30 @@ The contract with the writers of documents (adapters) and with payments and reve
 units and a currency; quantities are `Decimal` as people read them (what was charged was computed exactly, in pricing).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
+from milo_billing.commitments.types import Giver, Scope
 from milo_billing.kernel.errors import Conflict, NotFound
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period
-from milo_billing.pricing.types import Dimensions, PartKind
+from milo_billing.pricing.types import Dimensions
+from milo_billing.pricing.types import PartKind as PricedKind
 
 InvoiceKind: TypeAlias = Literal["Periodic", "OneTime", "Adjustment", "Consolidated", "Final"]
 InvoicePhase: TypeAlias = Literal["Issued", "PartiallyPaid", "Paid", "PastDue", "Void", "Uncollectible"]
+LineKind: TypeAlias = Literal[
+    "Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown"
+]
+"""What a line charges for: a Sku by its charge type, or what a commitment adds."""
+PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent"]
+"""Pricing's, and the two amounts whose difference is a shortfall."""
+
+SKU_KINDS: Final[frozenset[LineKind]] = frozenset({"Usage", "Recurring", "OneTime"})
 
 GROUP: Final = "billing.miloapis.com"
 
@@ -47,13 +57,32 @@ class UnableToRender(Exception):
 @dataclass(frozen=True, slots=True)
 class Part:
     """One settled sub-line. `kind` is pricing's (`SubLine`): Usage, Package and Percentage have a quantity and a unit
-    price, a FlatFee that belongs to a tier has its number, from 1.
+    price, a FlatFee that belongs to a tier has its number, from 1. A shortfall is what was Committed less what was
+    Spent; an overage is a Percentage, the factor less one, of what is over the minimum.
     """
 
     kind: PartKind
     tier: int | None
     quantity: Decimal | None
     unit_price: Decimal | None
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineDiscount:
+    """What one Discount or commitment took off a line: `source` is the object's uid, `title` what the invoice calls it.
+
+    Of scope Line it is inside the line's amount, one of its parts; of scope Invoice it is the line's share of what was
+    taken off the whole invoice. `percent` is None for an amount, and where it changed within the period.
+    `amount_minor` has the other sign than the line.
+    """
+
+    scope: Scope
+    given_by: Giver
+    source: UUID
+    name: str
+    title: str
+    percent: Decimal | None
     amount_minor: int
 
 
@@ -93,15 +122,20 @@ class DraftShare:
 class DraftLine:
     """The charge for one Sku at one price over `[first_day, end_day)`: the sum of its parts, and of its shares.
 
-    `included` of the quantity was free. `book` is the version of the price book, by number.
+    `included` of the quantity was free. `book` is the version of the price book, by number. What a commitment charges
+    has its uid, its name as description, the days that it is for, and neither Sku nor book. `in_advance` says that a
+    recurring charge is earned after it falls due.
     """
 
-    sku: str
-    sku_number: int
+    kind: LineKind
+    sku: str | None
+    sku_number: int | None
     description: str
     service: str
     invoice_group: str
-    book: int
+    tax_category: str
+    book: int | None
+    commitment: UUID | None
     first_day: date
     end_day: date
     quantity: Decimal
@@ -111,11 +145,26 @@ class DraftLine:
     parts: tuple[Part, ...]
     shares: tuple[DraftShare, ...]
     conversion: LineConversion | None = None
+    discounts: tuple[LineDiscount, ...] = ()
+    in_advance: bool = False
+
+    @property
+    def net_minor(self) -> int:
+        """What is owed for the line after every discount, before tax."""
+        return self.amount_minor + beside_minor(self.discounts)
+
+
+def beside_minor(discounts: Iterable[LineDiscount]) -> int:
+    """What discounts on the whole invoice take off; those of line scope are inside the line."""
+    return sum(one.amount_minor for one in discounts if one.scope == "Invoice")
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What an account would be invoiced for a period: computed, never stored."""
+    """What an account would be invoiced for a period: computed, never stored.
+
+    The subtotal is the sum of the lines, the total what discounts on the whole invoice leave of it.
+    """
 
     account: int
     kind: InvoiceKind
@@ -123,6 +172,7 @@ class Draft:
     currency: str
     lines: tuple[DraftLine, ...]
     subtotal_minor: int
+    discounts_minor: int
     total_minor: int
 
     @property
@@ -172,6 +222,7 @@ class Invoice:
     number: str
     currency: str
     subtotal_minor: int
+    discounts_minor: int
     total_minor: int
     amount_paid_minor: int
     issued_at: datetime
@@ -225,12 +276,15 @@ class InvoiceLine:
     """One line as it was issued. `line` counts from 1; the rest as in DraftLine, with names for numbers."""
 
     line: int
-    sku: str
+    kind: LineKind
+    sku: str | None
     description: str
     service: str
     invoice_group: str
-    book_name: str
-    book_effective_from: date
+    tax_category: str
+    book_name: str | None
+    book_effective_from: date | None
+    commitment: UUID | None
     first_day: date
     end_day: date
     quantity: Decimal
@@ -240,6 +294,21 @@ class InvoiceLine:
     parts: tuple[Part, ...]
     projects: tuple[LineShare, ...]
     conversion: LineConversion | None = None
+    discounts: tuple[LineDiscount, ...] = ()
+
+    @property
+    def net_minor(self) -> int:
+        """What is owed for the line after every discount, before tax."""
+        return self.amount_minor + beside_minor(self.discounts)
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceDiscount:
+    """What one Discount takes off the whole invoice, over all its lines and rating periods; zero or negative."""
+
+    title: str
+    percent: Decimal | None
+    amount_minor: int
 
 
 # ---------------------------------------------------------------------------------------------------- documents
@@ -312,6 +381,7 @@ class InvoiceDocument:
     account: str
     currency: str
     subtotal_minor: int
+    discounts: tuple[InvoiceDiscount, ...]
     total_minor: int
     seller: Party
     buyer: Party | None

@@ -7,7 +7,7 @@ from uuid import UUID
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.money import Currency
 from milo_billing.ledger import rules, store
-from milo_billing.ledger.types import AccountName, LedgerTransaction, ServicePeriod
+from milo_billing.ledger.types import LedgerTransaction, Posting
 
 
 def post(tx: Tx, *, transaction: LedgerTransaction, now: datetime) -> UUID:
@@ -31,14 +31,13 @@ def post_receivable(
     billing_account: int,
     owner_org: int,
     currency: Currency,
-    lines: Sequence[tuple[AccountName, int, ServicePeriod]],
+    lines: Sequence[Posting],
     now: datetime,
     description: str = "",
 ) -> UUID | None:
-    """Debit what the customer now owes, credit the revenue that earned it; as `post`, also in its errors.
+    """Debit what the customer now owes, credit revenue, earned or deferred; as `post`, also in its errors.
 
-    `lines` are (revenue account, minor units, service period), charges positive, reductions negative; service
-    periods are (first day, day after the last). None where all lines are zero: a zero invoice moves nothing
+    Of `lines`, charges are positive, reductions negative. None where all lines are zero: a zero invoice moves nothing
     in the books.
     """
     entries = rules.receivable_entries(lines, currency=currency)

@@ -9,6 +9,7 @@ from milo_billing.ledger.types import (
     AccountName,
     Entry,
     LedgerTransaction,
+    Posting,
     ServicePeriod,
     UnableToPost,
 )
@@ -43,14 +44,11 @@ def assert_postable(transaction: LedgerTransaction) -> None:
         )
 
 
-def receivable_entries(
-    lines: Sequence[tuple[AccountName, int, ServicePeriod]], *, currency: Currency
-) -> tuple[Entry, ...]:
-    """Debit the receivable with the sum, credit each revenue account per service period; negative lines the
-    reverse.
+def receivable_entries(lines: Sequence[Posting], *, currency: Currency) -> tuple[Entry, ...]:
+    """Debit the receivable with the sum, credit each account of revenue, earned or deferred, per service period;
+    negative lines the reverse.
 
-    `lines` are (revenue account, minor units, service period), charges positive. Lines of one account and
-    period become one entry. Empty where every entry would be zero: there is nothing to post.
+    Lines of one account and period become one entry. Empty where every entry would be zero: there is nothing to post.
     """
     earned: defaultdict[tuple[AccountName, ServicePeriod], int] = defaultdict(int)
     for account, minor, service in lines:

@@ -12,7 +12,10 @@ AccountName = NewType("AccountName", str)
 """A ledger account, root first: `Assets:Receivable`. Made by `account_name` or one of the builders below."""
 
 ServicePeriod: TypeAlias = tuple[date, date]
-"""The days a revenue entry was earned in: the first, and the day after the last."""
+"""The days a revenue entry was earned in, a deferred one will be: the first, and the day after the last."""
+
+Posting: TypeAlias = tuple[AccountName, int, ServicePeriod]
+"""What a receivable is credited to: (account, minor units, service period), charges positive."""
 
 _ACCOUNT_NAME = re.compile(r"[A-Z][A-Za-z]*(:[A-Za-z0-9-]+)+")
 
@@ -36,10 +39,17 @@ RECEIVABLE: Final = account_name("Assets", "Receivable")
 
 REVENUE: Final = account_name("Income", "Revenue")
 
+DEFERRED_REVENUE: Final = account_name("Liabilities", "DeferredRevenue")
+
 
 def revenue(*parts: str) -> AccountName:
     """Revenue of one kind: `revenue("Usage")` is Income:Revenue:Usage."""
     return account_name(REVENUE, *parts)
+
+
+def deferred(*parts: str) -> AccountName:
+    """What was charged and is not earned yet: `deferred("Recurring")` is Liabilities:DeferredRevenue:Recurring."""
+    return account_name(DEFERRED_REVENUE, *parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,27 @@ class Ground:
             self.declare("skus", sku, spec)
         self.publish("USD")
 
+    def act(self, plural: str, name: str, action: str, *, now: datetime = DECLARED) -> None:
+        kind = next(kind for kind in self.engine.registry.kinds if kind.plural == plural)
+        self.write(
+            lambda work: self.engine.act(work, kind, namespace=ACME, name=name, action=action, request={}),
+            now=now,
+        )
+
+    def promise(self, name: str = "yearly", account: str = "main", **spec: Any) -> None:
+        """Offer a commitment from October on, and accept it."""
+        wanted = {"billingAccountRef": {"name": account}, "startsOn": "2026-10-01", "termMonths": 12, **spec}
+        self.declare("commitments", name, wanted, namespace=ACME)
+        self.act("commitments", name, "accept")
+
+    def discount(self, name: str, account: str = "main", **spec: Any) -> None:
+        wanted = {"billingAccountRef": {"name": account}, "startsOn": "2026-10-01", **spec}
+        self.declare("discounts", name, wanted, namespace=ACME)
+
+    def spend(self, account: Account, day: str, dollars: int, *, project: str = "web") -> None:
+        """Use tokens for so many dollars."""
+        self.use(account, (day, project, "tokens", dollars * 400_000))
+
     def publish(self, currency: str, prices: list[dict[str, Any]] = PRICES) -> None:
         name = f"list-{currency.lower()}"
         spec = {

@@ -158,7 +158,7 @@ def test_the_database_itself_refuses_a_second_invoice_for_the_days(ground: Groun
     copy = (
         "insert into invoicing.invoices select gen_random_uuid(), owner_org, namespace, 'other', account, "
         "account_name, kind, tstzrange(lower(period) + '1 day', upper(period)), phase, issuer, issuer_version, "
-        "series, 99, 'other', currency, 0, 0, 0, issued_at, issued_on, due_on, frozen from invoicing.invoices "
+        "series, 99, 'other', currency, 0, 0, 0, 0, issued_at, issued_on, due_on, frozen from invoicing.invoices "
         "where uid = %s"
     )
     with pytest.raises(psycopg.errors.ExclusionViolation):
@@ -317,9 +317,12 @@ FORBIDDEN = (
     "update invoicing.line_parts set amount_minor = 1",
     "delete from invoicing.line_shares",
     "update invoicing.issuer_versions set body = '{}'",
-    "insert into invoicing.lines select invoice, line + 1, owner_org, used_by, paid_by, sku, sku_name, description, "
-    "service, invoice_group, book, book_name, book_effective_from, first_day, end_day, quantity, included, "
-    "pricing_unit, 0 from invoicing.lines",
+    "insert into invoicing.lines select invoice, line + 1, owner_org, kind, used_by, paid_by, sku, sku_name, "
+    "description, service, invoice_group, tax_category, book, book_name, book_effective_from, commitment, first_day, "
+    "end_day, quantity, included, pricing_unit, 0 from invoicing.lines",
+    "insert into invoicing.line_discounts select invoice, line, 100, owner_org, 'Invoice', 'Discount', invoice, 'x', "
+    "'x', 10, -1 from invoicing.lines",
+    "update invoicing.line_discounts set amount_minor = 0",
     "insert into invoicing.line_parts select invoice, line, part + 100, owner_org, kind, tier, quantity, unit_price, 0 "
     "from invoicing.line_parts",
     "insert into invoicing.line_shares select invoice, line, share + 100, owner_org, project, dimensions, metered, "
@@ -368,6 +371,25 @@ def test_payment_may_change_the_phase_and_what_is_paid(ground: Ground) -> None:
             "alter table invoicing.line_shares disable trigger user; delete from invoicing.line_shares",
             "its shares",
         ),
+        (
+            "update pg_temp.kept set discounts_minor = -1, total_minor = total_minor - 1",
+            "the discounts of invoice .* are not the sum",
+        ),
+        (
+            "insert into invoicing.line_discounts select invoice, line, 1, owner_org, 'Invoice', 'Discount', invoice, "
+            "'x', 'x', null, -amount_minor - 1 from invoicing.lines; "
+            "update pg_temp.kept set subtotal_minor = 9000, discounts_minor = -2501, total_minor = 6499; "
+            "alter table invoicing.lines disable trigger user; "
+            "insert into invoicing.lines select invoice, 2, owner_org, kind, used_by, paid_by, sku, sku_name, "
+            "description, service, invoice_group, tax_category, book, book_name, book_effective_from, commitment, "
+            "first_day, end_day, quantity, included, pricing_unit, 6500 from invoicing.lines",
+            "the discounts of line 1",
+        ),
+        (
+            "insert into invoicing.line_discounts select invoice, line, 1, owner_org, 'Line', 'Discount', invoice, "
+            "'x', 'x', null, -1 from invoicing.lines",
+            "or are not its parts",
+        ),
     ],
 )
 def test_an_invoice_that_does_not_sum_up_cannot_be_committed(
@@ -397,7 +419,7 @@ def test_an_organization_reads_its_own_invoices_only(ground: Ground, databases: 
     with databases.app.transaction(reach=frozenset({account.owner_org + 1})) as tx:
         with pytest.raises(InvoiceNotFound):
             reads.get_invoice(tx, namespace=ACME, name=invoice.name)
-        for table in ("invoices", "lines", "line_parts", "line_shares", "documents"):
+        for table in ("invoices", "lines", "line_discounts", "line_parts", "line_shares", "documents"):
             assert tx.execute(f"select count(*) from invoicing.{table}".encode()).fetchone() == (0,)
     with databases.app.transaction(reach=frozenset({account.owner_org})) as tx:
         assert reads.get_invoice(tx, namespace=ACME, name=invoice.name) == invoice

@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from milo_billing.catalog.types import Price, Sku
+from milo_billing.commitments.types import CommitmentCharge, ComposedLine, ComposedPeriod
 from milo_billing.invoicing.types import (
     BankDetails,
     InvoiceDocument,
@@ -21,7 +22,6 @@ from milo_billing.pricing.types import (
     DimensionShare,
     ProjectShare,
     RatedLine,
-    RatedUsage,
     SubLine,
     Unpriced,
 )
@@ -63,9 +63,22 @@ def rated_line(
     )
 
 
-def rated(*lines: RatedLine, unpriced: tuple[str, ...] = (), period: Period = OCTOBER) -> RatedUsage:
+def rated(
+    *lines: RatedLine | ComposedLine,
+    unpriced: tuple[str, ...] = (),
+    charges: tuple[CommitmentCharge, ...] = (),
+    period: Period = OCTOBER,
+) -> ComposedPeriod:
     missing = tuple(Unpriced(meter, 1, (), 1, 1) for meter in unpriced)
-    return RatedUsage(account=1, period=period, closed=True, currency="USD", lines=lines, unpriced=missing)
+    return ComposedPeriod(
+        account=1,
+        period=period,
+        closed=True,
+        currency="USD",
+        lines=tuple(one if isinstance(one, ComposedLine) else ComposedLine(one, (), ()) for one in lines),
+        charges=charges,
+        unpriced=missing,
+    )
 
 
 def usage_part(quantity: str, unit_price: str, amount_minor: int, *, tier: int | None = None) -> Part:
@@ -78,10 +91,13 @@ def line(description: str, *parts: Part, number: int = 1, unit: str = "{request}
     quantity = sum((part.quantity for part in parts if part.quantity is not None), Decimal(0))
     return InvoiceLine(
         line=number,
+        kind="Usage",
         sku=f"sku-{number}",
         description=description,
         service="compute",
         invoice_group="",
+        tax_category="standard",
+        commitment=None,
         book_name="list",
         book_effective_from=date(2026, 1, 1),
         first_day=date(2026, 10, 1),
@@ -110,6 +126,7 @@ def document(*lines: InvoiceLine, language: str = "en", currency: str = "USD") -
         account="acme/main",
         currency=currency,
         subtotal_minor=total,
+        discounts=(),
         total_minor=total,
         seller=Party(
             "Kestrel Cloud Ltd.",

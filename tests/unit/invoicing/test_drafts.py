@@ -4,7 +4,8 @@ from fractions import Fraction
 
 import pytest
 
-from milo_billing.invoicing.rules.drafts import draft, revenue_lines
+from milo_billing.invoicing.rules.drafts import draft
+from milo_billing.invoicing.rules.postings import postings
 from milo_billing.invoicing.types import UnableToIssue
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period, billing_month
@@ -61,6 +62,6 @@ def test_no_invoice_is_below_zero_or_beyond_64_bits(minor: int) -> None:
 
 
 def test_revenue_is_earned_in_the_days_of_each_line() -> None:
-    ((account, minor, days),) = revenue_lines(draft([rated(TOKENS)]))
+    ((account, minor, days),) = postings(draft([rated(TOKENS)]))
     assert (account, minor) == ("Income:Revenue:Usage", 4515)
     assert [day.isoformat() for day in days] == ["2026-10-01", "2026-11-01"]

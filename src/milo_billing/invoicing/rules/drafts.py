@@ -1,59 +1,61 @@
-"""From rated usage to a draft: lines, their split, totals. Nothing is computed here that pricing has settled."""
+"""From composed rating periods to a draft: lines, their split, discounts, totals. Nothing is settled twice."""
 
 from collections.abc import Sequence
 from fractions import Fraction
 
+from milo_billing.commitments.types import ComposedLine, ComposedPeriod, TakenOff
 from milo_billing.invoicing.rules.conversions import line_conversion
+from milo_billing.invoicing.rules.promised import charge_line
 from milo_billing.invoicing.types import (
     QUANTITY_PLACES_MAX,
     Draft,
     DraftLine,
     DraftShare,
     InvoiceKind,
+    LineDiscount,
     Part,
     UnableToIssue,
+    beside_minor,
 )
 from milo_billing.kernel.periods import Period
 from milo_billing.kernel.quantity import is_int64, shown_decimal
-from milo_billing.ledger.types import AccountName, ServicePeriod, revenue
-from milo_billing.pricing.types import RatedLine, RatedUsage, SubLine
+from milo_billing.pricing.types import RatedLine, SubLine
 
 UNPRICED_NAMED_MAX = 10
 """How many of the meters without a price a refusal names."""
 
-USAGE_REVENUE = revenue("Usage")
 
-
-def draft(rated: Sequence[RatedUsage], *, kind: InvoiceKind = "Periodic") -> Draft:
+def draft(composed: Sequence[ComposedPeriod], *, kind: InvoiceKind = "Periodic") -> Draft:
     """What one account owes for consecutive rating periods, one or more, of one currency.
 
-    Raises UnableToIssue where usage has no price (never silently free), and where the total does not fit in 64 bits
-    or is below zero.
+    Lines of Skus come first, by rating period, then what commitments charge. Raises UnableToIssue where usage has no
+    price (never silently free), and where the total does not fit in 64 bits or is below zero.
     """
-    _assert_priced(rated)
-    lines = tuple(_line(line) for one in rated for line in one.lines)
-    total_minor = sum(line.amount_minor for line in lines)
-    if not is_int64(total_minor) or total_minor < 0:
+    _assert_priced(composed)
+    sold = tuple(_line(line) for one in composed for line in one.lines)
+    promised = tuple(charge_line(charge, currency=one.currency) for one in composed for charge in one.charges)
+    lines = (*sold, *promised)
+    subtotal_minor = sum(line.amount_minor for line in lines)
+    discounts_minor = sum(beside_minor(line.discounts) for line in lines)
+    total_minor = subtotal_minor + discounts_minor
+    if not is_int64(subtotal_minor) or not is_int64(total_minor) or total_minor < 0:
         raise UnableToIssue(
-            f"an invoice cannot total {total_minor} minor units: check the prices and the usage"
+            f"an invoice cannot total {total_minor} minor units: check the prices and the usage, and what is given "
+            "back of charges in advance"
         )
     return Draft(
-        account=rated[0].account,
+        account=composed[0].account,
         kind=kind,
-        period=Period(rated[0].period.start, rated[-1].period.end),
-        currency=rated[0].currency,
+        period=Period(composed[0].period.start, composed[-1].period.end),
+        currency=composed[0].currency,
         lines=lines,
-        subtotal_minor=total_minor,
+        subtotal_minor=subtotal_minor,
+        discounts_minor=discounts_minor,
         total_minor=total_minor,
     )
 
 
-def revenue_lines(draft: Draft) -> tuple[tuple[AccountName, int, ServicePeriod], ...]:
-    """What the ledger credits: usage is earned in the days in which it was used."""
-    return tuple((USAGE_REVENUE, line.amount_minor, (line.first_day, line.end_day)) for line in draft.lines)
-
-
-def _assert_priced(rated: Sequence[RatedUsage]) -> None:
+def _assert_priced(rated: Sequence[ComposedPeriod]) -> None:
     charges = [f"{one.sku} on {one.day}" for usage in rated for one in usage.unpriced_skus]
     if charges:
         raise UnableToIssue(
@@ -70,14 +72,18 @@ def _assert_priced(rated: Sequence[RatedUsage]) -> None:
     )
 
 
-def _line(line: RatedLine) -> DraftLine:
+def _line(composed: ComposedLine) -> DraftLine:
+    line = composed.line
     return DraftLine(
+        kind=line.sku.charge_type,
         sku=line.sku.name,
         sku_number=line.sku.number,
         description=line.sku.display_name or line.sku.name,
         service=line.sku.service,
         invoice_group=line.sku.invoice_group,
+        tax_category=line.sku.tax_category,
         book=line.book,
+        commitment=None,
         first_day=line.first_day,
         end_day=line.end_day,
         quantity=shown_decimal(line.quantity, places_max=QUANTITY_PLACES_MAX),
@@ -87,6 +93,20 @@ def _line(line: RatedLine) -> DraftLine:
         parts=tuple(_part(part) for part in line.parts),
         shares=_shares(line),
         conversion=line_conversion(line.conversion),
+        discounts=tuple(_discount(one) for one in (*composed.inside, *composed.taken) if one.amount_minor),
+        in_advance=line.price.billing == "Advance",
+    )
+
+
+def _discount(taken: TakenOff) -> LineDiscount:
+    return LineDiscount(
+        scope=taken.scope,
+        given_by=taken.by,
+        source=taken.source,
+        name=taken.name,
+        title=taken.title or taken.name,
+        percent=taken.percent,
+        amount_minor=taken.amount_minor,
     )
 
 

@@ -1,10 +1,22 @@
 """Numbers, dates, and what an issued invoice says of itself."""
 
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from milo_billing.accounts.types import BillingProfile, Contact
-from milo_billing.invoicing.types import GROUP, Invoice, Party, PostalAddress, TaxId, UnableToIssue
+from milo_billing.invoicing.types import (
+    GROUP,
+    Invoice,
+    InvoiceDiscount,
+    InvoiceLine,
+    Party,
+    PostalAddress,
+    TaxId,
+    UnableToIssue,
+)
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.kernel.periods import Period
 
@@ -66,12 +78,26 @@ def invoice_status(invoice: Invoice) -> dict[str, Any]:
         "issuer": invoice.issuer,
         "currencyCode": invoice.currency,
         "subtotal": amount(invoice.subtotal_minor),
+        "discounts": amount(invoice.discounts_minor),
         "total": amount(invoice.total_minor),
         "amountPaid": amount(invoice.amount_paid_minor),
         "amountDue": amount(invoice.amount_due_minor),
         "issuedOn": invoice.issued_on.isoformat(),
         "dueDate": invoice.due_on.isoformat(),
     }
+
+
+def invoice_discounts(lines: Iterable[InvoiceLine]) -> tuple[InvoiceDiscount, ...]:
+    """What was taken off the whole invoice, once for each Discount, in the order in which they acted."""
+    amounts: dict[tuple[UUID, str, Decimal | None], int] = {}
+    for line in lines:
+        for one in line.discounts:
+            if one.scope == "Invoice":
+                key = one.source, one.title, one.percent
+                amounts[key] = amounts.get(key, 0) + one.amount_minor
+    # percentages act before fixed amounts; a line may have been reached by some of them only
+    ordered = sorted(amounts.items(), key=lambda item: item[0][2] is None)
+    return tuple(InvoiceDiscount(title, percent, minor) for (_, title, percent), minor in ordered)
 
 
 def addressee(profile: BillingProfile, *, account_name: str) -> Party:

@@ -9,6 +9,7 @@ from milo_billing.invoicing.types import (
     InvoiceLine,
     Issued,
     IssueOutcome,
+    LineDiscount,
     LineShare,
     Part,
     Skipped,
@@ -43,11 +44,14 @@ def line_body(line: InvoiceLine, *, currency: str) -> dict[str, Any]:
     price = prices.pop() if len(prices) == 1 else None
     return {
         "line": line.line,
+        "kind": line.kind,
         "sku": line.sku,
         "description": line.description,
         "service": line.service,
         "invoiceGroup": line.invoice_group,
-        "priceBook": {"name": line.book_name, "effectiveFrom": line.book_effective_from.isoformat()},
+        "taxCategory": line.tax_category,
+        "priceBook": _book_body(line),
+        "commitment": None if line.commitment is None else str(line.commitment),
         "firstDay": line.first_day.isoformat(),
         "endDay": line.end_day.isoformat(),
         "quantity": _plain(line.quantity),
@@ -55,10 +59,29 @@ def line_body(line: InvoiceLine, *, currency: str) -> dict[str, Any]:
         "pricingUnit": line.pricing_unit,
         "unitPrice": None if price is None else _plain(price),
         "amount": str(minor_to_decimal(line.amount_minor, currency)),
+        "discounts": [_discount_body(one, currency=currency) for one in line.discounts],
+        "net": str(minor_to_decimal(line.net_minor, currency)),
         "currencyCode": currency,
         "parts": [_part_body(part, currency=currency) for part in line.parts],
         "projects": [_share_body(share, currency=currency) for share in line.projects],
         "conversion": None if line.conversion is None else conversion_body(line.conversion),
+    }
+
+
+def _book_body(line: InvoiceLine) -> dict[str, str] | None:
+    if line.book_name is None or line.book_effective_from is None:
+        return None
+    return {"name": line.book_name, "effectiveFrom": line.book_effective_from.isoformat()}
+
+
+def _discount_body(one: LineDiscount, *, currency: str) -> dict[str, Any]:
+    """`scope` Line is inside the line's amount; Invoice is its share of what was taken off the whole invoice."""
+    return {
+        "scope": one.scope,
+        "givenBy": {"kind": one.given_by, "name": one.name, "uid": str(one.source)},
+        "title": one.title,
+        "percentage": None if one.percent is None else _plain(one.percent),
+        "amount": str(minor_to_decimal(one.amount_minor, currency)),
     }
 
 

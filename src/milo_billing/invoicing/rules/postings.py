@@ -1,0 +1,43 @@
+"""Which accounts of the books an invoice credits, and for which days (domain.md §9)."""
+
+from datetime import timedelta
+from typing import Final, assert_never
+
+from milo_billing.invoicing.types import Draft, DraftLine
+from milo_billing.ledger.types import AccountName, Posting, ServicePeriod, deferred, revenue
+
+_DAY: Final = timedelta(days=1)
+
+
+def postings(draft: Draft) -> tuple[Posting, ...]:
+    """What the receivable is credited to, after every discount; what is drawn on or given back is debited.
+
+    Usage and surcharges are earned in the days of their line, a shortfall on the last day of its interval. What is
+    charged in advance and money that is prepaid is deferred, with the days that it is for; revenue takes it from there.
+    Empty where the books stay as they are.
+    """
+    found: dict[tuple[AccountName, ServicePeriod], int] = {}
+    for line in draft.lines:
+        key = account_of(line), service_of(line)
+        found[key] = found.get(key, 0) + line.net_minor
+    return tuple((account, minor, days) for (account, days), minor in found.items() if minor)
+
+
+def account_of(line: DraftLine) -> AccountName:
+    """Revenue, or what is not earned yet."""
+    match line.kind:
+        case "Recurring":
+            return deferred("Recurring") if line.in_advance else revenue("Recurring")
+        case "Prepayment" | "DrawDown":
+            return deferred("Prepayment")
+        case "Usage" | "OneTime" | "Shortfall" | "Overage":
+            return revenue(line.kind)
+        case _:
+            assert_never(line.kind)
+
+
+def service_of(line: DraftLine) -> ServicePeriod:
+    """The days in which the line is earned: `[first, end)`."""
+    if line.kind == "Shortfall":
+        return line.end_day - _DAY, line.end_day
+    return line.first_day, line.end_day
