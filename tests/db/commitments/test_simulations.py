@@ -56,7 +56,7 @@ def used(ground: Ground) -> Ground:
 def test_with_nothing_other_nothing_differs(used: Ground) -> None:
     used.promise(skuDiscounts=[{"percentage": "20"}], minimumSpends=[minimum("500", "Quarterly")])
     used.discount("all", scope="Invoice", amount="7", currencyCode="USD")
-    own_book = {"priceBookRef": {"name": "list"}, "precedence": "Only"}
+    own_book: dict[str, Any] = {"priceBookRef": {"name": "list"}, "precedence": "Only"}
     questions: tuple[dict[str, Any], ...] = ({}, own_book, {"from": "2026-10", "to": "2027-03"})
     for question in questions:
         found = simulate(used, **question)
