@@ -13,7 +13,7 @@ from uuid import UUID
 
 from milo_billing.catalog.types import SkuSelector
 from milo_billing.kernel.errors import Conflict, NotFound
-from milo_billing.kernel.money import Currency, Money
+from milo_billing.kernel.money import Currency, Money, allocate
 from milo_billing.kernel.periods import DaySpan, Period
 from milo_billing.pricing.types import OtherBooks, RatedLine, Unpriced, UnpricedSku
 
@@ -28,6 +28,8 @@ CommitmentPhase: TypeAlias = Literal["Pending", "Active", "Fulfilled", "Expired"
 Scope: TypeAlias = Literal["Line", "Invoice"]
 Giver: TypeAlias = Literal["Commitment", "Discount"]
 """Which kind of object takes something off."""
+_OWN: Final = -1
+"""The account itself among numbers of projects, which are not negative: keys that are shared out must compare."""
 ChargeKind: TypeAlias = Literal["Shortfall", "Overage", "Prepayment", "DrawDown"]
 
 
@@ -210,6 +212,24 @@ class ComposedLine:
     def net_minor(self) -> int:
         """What is owed for the line, before tax and credits; never below zero, but for what is given back."""
         return self.line.amount_minor + sum(one.amount_minor for one in self.taken)
+
+    @property
+    def net_shares(self) -> Mapping[int | None, int]:
+        """What each project owes of the net, and the account itself (None); they sum to it.
+
+        What is taken off the whole invoice is borne by the shares in proportion.
+        """
+        line = self.line
+        shares = {share.project: share.amount_minor for share in line.shares}
+        shares[_OWN] = line.own_minor
+        # what is given back has shares below zero, and is reduced in the same proportion
+        weights = [
+            (key, max(minor if line.amount_minor >= 0 else -minor, 0)) for key, minor in shares.items()
+        ]
+        for key, minor in allocate(self.net_minor - line.amount_minor, weights).items():
+            shares[key] += minor
+        own_minor = shares.pop(_OWN)
+        return {**shares, None: own_minor} if own_minor else {**shares}
 
 
 @dataclass(frozen=True, slots=True)

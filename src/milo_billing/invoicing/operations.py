@@ -34,6 +34,7 @@ from milo_billing.invoicing.types import (
     IssueOutcome,
     IssuerVersion,
     LineNotFound,
+    Preview,
     PrintedDocument,
     Skipped,
     UnableToIssue,
@@ -41,6 +42,7 @@ from milo_billing.invoicing.types import (
     Unchanged,
     WrittenDocument,
 )
+from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.ledger import operations as ledger
 from milo_billing.usage import operations as usage
@@ -70,6 +72,46 @@ def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime)
     """
     return drafts.draft(
         commitments.rate_periods(tx, account=account.number, periods=stretch, now=now), kind="Periodic"
+    )
+
+
+def preview(
+    tx: Tx, *, office: Office, account: Account, month: tuple[int, int] | None, now: datetime
+) -> Preview:
+    """The account's invoice that holds this month, or the running one, as it stands now; nothing is written.
+
+    From the same functions as the invoice, so that at the end of the period it is the invoice. Rating periods that
+    have not begun are left out. Raises BadRequest where none has.
+    """
+    profile = _profile(tx, office.vault, account)
+    invoice_day = account.invoice_day if profile is None else profile.invoice_day
+    year, number = month or periods.running_month(
+        local_day(now, zone=account.time_zone), invoice_day=invoice_day
+    )
+    wanted = periods.invoice_holding(
+        year,
+        number,
+        frequency="Monthly" if profile is None else profile.invoice_frequency,
+        zone=account.time_zone,
+        invoice_day=invoice_day,
+    )
+    begun = [period for period in wanted if period.start <= now]
+    if not begun:
+        raise BadRequest(f"the invoice of {year}-{number:02} has not begun: nothing can be said of it yet")
+    standing = reads.list_periodic(tx, account=account.number, within=Period(begun[0].start, begun[-1].end))
+    stretch = periods.uncovered(begun, invoiced=[one.period for one in standing]) or tuple(begun)
+    composed = commitments.rate_periods(tx, account=account.number, periods=stretch, now=now)
+    drafted = drafts.provisional(composed)
+    used = {share.project for line in drafted.lines for share in line.shares}
+    used |= {one.project for period in composed for one in period.unpriced}
+    numbers = {project for project in used if project is not None}
+    return Preview(
+        draft=drafted,
+        periods=composed,
+        closed=all(period.closed for period in composed),
+        invoices=standing,
+        books=_book_versions(tx, drafted, known=office.books),
+        projects={one.number: one.name for one in directory.list_projects(tx, numbers=numbers)},
     )
 
 

@@ -19,12 +19,12 @@ from milo_billing.controlplane.doors import Door, repeated
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.identity import Identity, Reach, reaches
 from milo_billing.controlplane.work import Work
-from milo_billing.infra.database import Tx
+from milo_billing.infra.database import Tx, forbid_writes
 from milo_billing.infra.telemetry import counter
 from milo_billing.invoicing import operations, reads
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.ports import DocumentWriter
-from milo_billing.invoicing.rules import representations, requests
+from milo_billing.invoicing.rules import previews, representations, requests
 from milo_billing.invoicing.types import GROUP, IssueOutcome
 from milo_billing.kernel.errors import Forbidden, MiloError
 from milo_billing.usage.ports import BlobStore
@@ -32,6 +32,7 @@ from milo_billing.usage.ports import BlobStore
 RUN: Final = f"{GROUP}/invoices.run"
 GET: Final = f"{GROUP}/invoices.get"
 READ_USAGE: Final = f"{GROUP}/usage.read"
+PREVIEW_PATH: Final = "/v1/invoicing/preview"
 INVOICE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/invoices/{{name}}"
 BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 
@@ -42,7 +43,8 @@ _accounts = counter(
 
 
 def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore) -> list[Route]:
-    """`POST /v1/invoicing/runs`, `GET …/invoices/{name}/lines`, `…/lines/{line}/events`, `…/pdf`.
+    """`POST /v1/invoicing/runs`, `GET /v1/invoicing/preview`, `GET …/invoices/{name}/lines`,
+    `…/lines/{line}/events`, `…/pdf`.
 
     `blobs` is where archived usage lies.
     """
@@ -52,6 +54,16 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         run = await to_thread.run_sync(_open_run, door, office, request, wanted)
         # an iterator that is not async is read in the thread pool, a row at a time
         return StreamingResponse(run.rows(), media_type="application/x-ndjson")
+
+    def show_preview(request: Request) -> Response:
+        asked = requests.parse_preview(request.query_params)
+        with door.open(request, permission=GET) as call:
+            forbid_writes(call.tx)
+            account = _get_account(call.tx, namespace=asked.namespace, name=asked.account)
+            found = operations.preview(
+                call.tx, office=office, account=account, month=asked.month, now=call.now
+            )
+        return JSONResponse(previews.preview_body(found, account=account, by=asked.by, at=call.now))
 
     def show_lines(request: Request) -> Response:
         page = requests.parse_page(request.query_params)
@@ -88,6 +100,7 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
 
     return [
         Route("/v1/invoicing/runs", run_month, methods=["POST"]),
+        Route(PREVIEW_PATH, show_preview, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
         Route(f"{INVOICE_PATH}/pdf", show_pdf, methods=["GET"]),

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
-from milo_billing.commitments.types import Giver, Scope
+from milo_billing.commitments.types import ComposedPeriod, Giver, Scope
 from milo_billing.kernel.errors import Conflict, NotFound
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period
@@ -178,6 +178,23 @@ class Draft:
     @property
     def total(self) -> Money:
         return Money(self.total_minor, self.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The draft of an invoice while nobody issues it, with what would keep it from being issued.
+
+    `periods` are the composed rating periods, those that have begun; `closed` says that all of them are over. `books`
+    and `projects` have the names for the numbers in the draft. `invoices` are those that stand for these days already:
+    where they cover all of them, the draft is what they would be now.
+    """
+
+    draft: Draft
+    periods: tuple[ComposedPeriod, ...]
+    closed: bool
+    invoices: "tuple[Invoice, ...]"
+    books: "Mapping[int, BookVersion]"
+    projects: Mapping[int, str]
 
 
 # ----------------------------------------------------------------------------------------------------- invoices

@@ -1,26 +1,18 @@
 """One usage rated twice: as everything stands, and as it would be; and whose every amount is."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import chain
 from typing import Protocol, TypeVar
 from uuid import UUID
 
 from milo_billing.commitments.types import (
     Compared,
-    ComposedLine,
     ComposedPeriod,
     Simulation,
     WhatIf,
 )
-from milo_billing.kernel.money import allocate
 from milo_billing.pricing.types import Unpriced, UnpricedSku
-
-OWN: None = None
-"""The project of what no project's usage accounts for."""
-
-_OWN_KEY = -1
-"""The same among numbers of projects, which are not negative: keys that are shared out must compare."""
 
 
 class _Identified(Protocol):
@@ -35,23 +27,6 @@ K = TypeVar("K", bound=Hashable)
 def changed(own: Iterable[T], added: Iterable[T], what_if: WhatIf) -> tuple[T, ...]:
     """The account's own without those left out, then what is added: it is accepted last."""
     return (*(one for one in own if one.uid not in what_if.without), *added)
-
-
-def nets_of(line: ComposedLine) -> Mapping[int | None, int]:
-    """What each project owes for the line after every discount, and the account itself (None); sums to the line's net.
-
-    What is taken off the whole line is borne by its shares in proportion.
-    """
-    rated = line.line
-    shares = {share.project: share.amount_minor for share in rated.shares}
-    shares[_OWN_KEY] = rated.own_minor
-    taken_minor = line.net_minor - rated.amount_minor
-    # what is given back has shares below zero, and is reduced in the same proportion
-    weights = {key: max(minor if rated.amount_minor >= 0 else -minor, 0) for key, minor in shares.items()}
-    for key, minor in allocate(taken_minor, list(weights.items())).items():
-        shares[key] += minor
-    own_minor = shares.pop(_OWN_KEY)
-    return {**shares, OWN: own_minor} if own_minor else {**shares}
 
 
 def compare(today: Sequence[ComposedPeriod], simulated: Sequence[ComposedPeriod]) -> Simulation:
@@ -89,7 +64,7 @@ def _by_sku(periods: Iterable[ComposedPeriod]) -> Counter[str]:
 def _by_project(periods: Iterable[ComposedPeriod]) -> Counter[int | None]:
     found: Counter[int | None] = Counter()
     for line in chain.from_iterable(period.lines for period in periods):
-        found.update(nets_of(line))
+        found.update(line.net_shares)
     return found
 
 
