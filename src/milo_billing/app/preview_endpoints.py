@@ -1,4 +1,4 @@
-"""The endpoint of previews, as the OpenAPI document says it (app.endpoints)."""
+"""The endpoints of previews and explanations, as the OpenAPI document says them (app.endpoints)."""
 
 from typing import Final
 
@@ -14,7 +14,9 @@ from milo_billing.controlplane.endpoints import (
     number,
 )
 from milo_billing.invoicing.routes import GET as READ_INVOICES
-from milo_billing.invoicing.routes import PREVIEW_PATH
+from milo_billing.invoicing.routes import INVOICE_PATH, PREVIEW_PATH
+
+_NULLABLE_TEXT: Final = {**TEXT, "nullable": True}
 
 PREVIEWS: Final = (
     Endpoint(
@@ -43,6 +45,29 @@ PREVIEWS: Final = (
                 "shares": fields({"items": many(ANY), "others": fields({"count": number(), "amount": TEXT})}),
                 "rates": many(ANY),
                 "unpriced": fields({"usage": many(ANY), "skus": many(ANY)}),
+            }
+        ),
+    ),
+    Endpoint(
+        id="explainInvoiceLine",
+        method="get",
+        path=f"{INVOICE_PATH}/lines/{{line}}/explanation",
+        about="How the amount of a line came about, step by step from what the invoice froze, and whether the frozen "
+        "version of the price book gives it again.",
+        permission=READ_INVOICES,
+        answer=fields(
+            {
+                **dict.fromkeys(("invoice", "kind", "description", "amount", "net", "currencyCode"), TEXT),
+                "line": number(minimum=1),
+                "sku": _NULLABLE_TEXT,
+                "firstDay": DAY,
+                "endDay": DAY,
+                "priceBook": {**ANY, "nullable": True},
+                "commitment": _NULLABLE_TEXT,
+                "steps": many(fields({"step": TEXT, "text": TEXT})),
+                "recomputed": {**TEXT, "enum": ["same", "differs"]},
+                "recomputedAmount": _NULLABLE_TEXT,
+                "shares": many(ANY),
             }
         ),
     ),

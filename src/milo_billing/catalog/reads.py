@@ -116,6 +116,12 @@ def list_skus(tx: Tx, *, names: Collection[str]) -> tuple[Sku, ...]:
     return tuple(_sku(row) for row in found)
 
 
+def find_sku(tx: Tx, *, number: int) -> Sku | None:
+    """The Sku with that number, also one that was deleted."""
+    row = tx.execute(f"{_SKU} where number = %s", (number,)).fetchone()
+    return None if row is None else _sku(row)
+
+
 def list_all_skus(tx: Tx) -> tuple[Sku, ...]:
     """Every living Sku, by name: for selectors, which look at each."""
     return tuple(_sku(row) for row in tx.execute(f"{_SKU} where deleted_at is null order by name"))
@@ -190,6 +196,12 @@ def find_default_book(tx: Tx) -> str | None:
         "and role = 'List' and owner_org = 0 order by effective_from limit 1"
     ).fetchone()
     return None if row is None else row[0]
+
+
+def find_book(tx: Tx, *, number: int) -> Book | None:
+    """The version of a price book with that number, also one that was retired."""
+    row = tx.execute(f"{_BOOK} where number = %s", (number,)).fetchone()
+    return None if row is None else _book(row)
 
 
 def find_version(tx: Tx, *, name: str) -> tuple[Book, BookPhase, dict[str, Any]] | None:

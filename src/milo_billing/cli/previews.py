@@ -1,11 +1,11 @@
-"""The command that shows an invoice before it is one."""
+"""An invoice before it is one, and how a line of one came about."""
 
 from typing import Annotated, Final, Literal, cast
 
 from cyclopts import Parameter
 
 from milo_billing.cli.output import write, write_json, write_table
-from milo_billing.cli.target import DEFAULT, Target
+from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.errors import ClientError
 from milo_billing.client.http import JSON
 from milo_billing.client.previews import preview_invoice
@@ -116,3 +116,43 @@ def _write_unpriced(unpriced: JSON) -> None:
         write("")
         write("Without a price (no invoice is issued until a price book has one):")
         write_table(["Meter or Sku", "Project", "Dimensions or day", "Sum"], rows, right=["Sum"])
+
+
+def write_explanation(found: JSON, *, json: bool) -> int:
+    """Write the steps of a line; the exit code says whether it comes out the same again."""
+    same = found["recomputed"] == "same"
+    if json:
+        write_json(found)
+        return 0 if same else EXIT_FAILED
+    book = cast("JSON | None", found["priceBook"])
+    by = "" if book is None else f", by {book['bookName']} from {book['effectiveFrom']}"
+    write(
+        f"Line {found['line']} of {found['invoice']}: {found['description']}, {found['kind']}, from "
+        f"{found['firstDay']} up to {found['endDay']}{by}"
+    )
+    write("")
+    for number, step in enumerate(cast("list[JSON]", found["steps"]), start=1):
+        write(f"{number:>3}. {step['text']}")
+    shares = cast("list[JSON]", found["shares"])
+    if any(share["project"] for share in shares):
+        write("")
+        write_table(
+            ["Project", "Dimensions", "Metered", "Quantity", "Amount"],
+            [
+                [
+                    share["project"] or _OWN,
+                    ",".join(f"{key}={value}" for key, value in share["dimensions"].items()),
+                    share["metered"],
+                    share["quantity"],
+                    share["amount"],
+                ]
+                for share in shares
+            ],
+            right=["Metered", "Quantity", "Amount"],
+        )
+    write("")
+    if same:
+        write("recomputed from what was frozen: the same amount")
+    else:
+        write(f"recomputed from what was frozen: {found['recomputedAmount'] or 'nothing'}, which differs")
+    return 0 if same else EXIT_FAILED

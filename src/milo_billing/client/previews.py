@@ -1,5 +1,8 @@
-"""What an invoice would be, asked of the server."""
+"""What an invoice would be, and how a line of one came about, asked of the server."""
 
+from urllib.parse import quote
+
+from milo_billing.client.billing import BILLING
 from milo_billing.client.http import JSON, ApiClient
 
 
@@ -11,3 +14,9 @@ def preview_invoice(api: ApiClient, *, account: str, month: str | None = None, b
     namespace, _, name = account.partition("/")
     params = {"namespace": namespace, "account": name, "by": by, **({"month": month} if month else {})}
     return api.json("GET", "/v1/invoicing/preview", params=params)
+
+
+def explain_line(api: ApiClient, *, namespace: str, name: str, line: int) -> JSON:
+    """Every step from what was metered to the line's amount, and whether it comes out the same again."""
+    path = f"{BILLING}/namespaces/{quote(namespace)}/invoices/{quote(name)}/lines/{line}/explanation"
+    return api.json("GET", path)

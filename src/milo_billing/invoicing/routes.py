@@ -24,7 +24,7 @@ from milo_billing.infra.telemetry import counter
 from milo_billing.invoicing import operations, reads
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.ports import DocumentWriter
-from milo_billing.invoicing.rules import previews, representations, requests
+from milo_billing.invoicing.rules import explaining, previews, representations, requests
 from milo_billing.invoicing.types import GROUP, IssueOutcome
 from milo_billing.kernel.errors import Forbidden, MiloError
 from milo_billing.usage.ports import BlobStore
@@ -44,7 +44,7 @@ _accounts = counter(
 
 def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore) -> list[Route]:
     """`POST /v1/invoicing/runs`, `GET /v1/invoicing/preview`, `GET …/invoices/{name}/lines`,
-    `…/lines/{line}/events`, `…/pdf`.
+    `…/lines/{line}/events`, `…/lines/{line}/explanation`, `…/pdf`.
 
     `blobs` is where archived usage lies.
     """
@@ -87,6 +87,13 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
             )
         return JSONResponse(found.body())
 
+    def explain_line(request: Request) -> Response:
+        number = requests.parse_line(request.path_params["line"])
+        with door.open(request, permission=GET) as call:
+            invoice = reads.get_invoice(call.tx, **_names(request))
+            found = operations.explain_line(call.tx, invoice=invoice, line=number)
+        return JSONResponse(explaining.explanation_body(found))
+
     def show_pdf(request: Request) -> Response:
         with door.open(request, permission=GET) as call:
             invoice = reads.get_invoice(call.tx, **_names(request))
@@ -103,6 +110,7 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         Route(PREVIEW_PATH, show_preview, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
+        Route(f"{INVOICE_PATH}/lines/{{line}}/explanation", explain_line, methods=["GET"]),
         Route(f"{INVOICE_PATH}/pdf", show_pdf, methods=["GET"]),
     ]
 

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
+from milo_billing.catalog.types import Book, Sku
 from milo_billing.entitlements import reads as entitlements
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.aggregation import is_prorated
@@ -21,9 +22,11 @@ from milo_billing.pricing.rules.lines import rate
 from milo_billing.pricing.rules.one_time import rate_charges
 from milo_billing.pricing.rules.percentages import discount_line, reduce_line
 from milo_billing.pricing.rules.quotes import quotes_of
+from milo_billing.pricing.rules.recharging import recharge
 from milo_billing.pricing.types import (
     BookSource,
     DeclaredRating,
+    FrozenLine,
     OtherBooks,
     Precedence,
     PriceExplanation,
@@ -272,6 +275,11 @@ def explain_price(tx: Tx, *, payer: Account, sku: str, at: datetime, metered: Fr
     end_day = next_month(first_day)
     card = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day)
     return explain(card, sku=found[0], day=day, first_day=first_day, end_day=end_day, metered=metered)
+
+
+def charge_again(frozen: FrozenLine, *, sku: Sku, book: Book) -> RatedLine | None:
+    """What a line that was charged comes to under a version of a price book; None where that does not price the Sku."""
+    return recharge(frozen, sku=sku, book=book)
 
 
 def _first_day_of_period(day: date, *, invoice_day: int) -> date:

@@ -349,6 +349,26 @@ class PriceExplanation:
     line: RatedLine | None
 
 
+@dataclass(frozen=True, slots=True)
+class FrozenLine:
+    """What is known of a line that was charged; amounts are minor units of `currency`, the account's.
+
+    `metered` is in the meter's unit, `quantity` in the Sku's pricing unit, for what was declared and not metered.
+    `base` is what a percentage was of, in the main unit of the book's currency. `percents_minor` are what percentages
+    took off, `fixed_minor` what fixed amounts did, in order; zero or of the other sign than the line.
+    """
+
+    currency: Currency
+    first_day: date
+    end_day: date
+    metered: Fraction
+    quantity: Fraction
+    base: Fraction
+    percents_minor: tuple[int, ...]
+    fixed_minor: tuple[int, ...]
+    rate: ExchangeRate | None
+
+
 # ------------------------------------------------------------------------------- what recurs, and what is sold once
 
 
