@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 import psycopg.conninfo
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, Phase, settings
 
 from milo_billing.infra.bootstrap import bootstrap
 from milo_billing.infra.database import Databases, Tx, connect, open_databases, reach_text
@@ -29,6 +29,16 @@ from milo_billing.infra.settings import surroundings
 # a machine that does something else besides must not fail a property; more examples: --hypothesis-profile nightly
 settings.register_profile("house", deadline=None)
 settings.register_profile("nightly", deadline=None, max_examples=2000)
+# of tests.mutation: thousands of runs, each with the same few examples and without a search for the smallest
+settings.register_profile(
+    "mutation",
+    deadline=None,
+    max_examples=10,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
 settings.load_profile("house")
 
 RUN_FOLDER = "MILO_BILLING_TEST_RUN_FOLDER"

@@ -742,11 +742,44 @@ create table accounts.billed (
 );
 create index billed_by_version on accounts.billed ((account & 63), version);
 
+-- The invoice day of an account, by the billing day on which it was written: what recurs keeps the one with which its
+-- interval began. Truth: the object has only the last.
+create table accounts.invoice_days (
+    account integer not null references accounts.accounts (number),
+    owner_org bigint not null,
+    day date not null,
+    invoice_day smallint not null check (invoice_day between 1 and 28),
+    primary key (account, day)
+);
+
+create function accounts.guard_invoice_day() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if tg_op = 'DELETE' then
+        raise exception 'invoice days are never deleted: amounts follow from them' using errcode = 'restrict_violation';
+    end if;
+    if tg_op = 'UPDATE' and (new.account, new.day, new.owner_org)
+       is distinct from (old.account, old.day, old.owner_org) then
+        raise exception 'an invoice day stays of its account and day' using errcode = 'restrict_violation';
+    end if;
+    if exists (select from accounts.billed b join accounts.accounts a on a.number = b.account
+               where a.number = new.account and new.day::timestamp at time zone a.time_zone < b.billed_until)
+       or exists (select from accounts.invoice_days d where d.account = new.account and d.day > new.day) then
+        raise exception 'an invoice day of % would change what was known before', new.day
+            using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger invoice_days_guard before insert or update or delete on accounts.invoice_days
+    for each row execute function accounts.guard_invoice_day();
+
 alter table accounts.accounts enable row level security;
 create policy reach on accounts.accounts to milo_app, milo_job, milo_ingest
     using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
 alter table accounts.payer_intervals enable row level security;
 create policy reach on accounts.payer_intervals to milo_app, milo_job, milo_ingest
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+alter table accounts.invoice_days enable row level security;
+create policy reach on accounts.invoice_days to milo_app, milo_job
     using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
 -- everybody may read the classes, and keep one from going (a row lock asks for the right to update); the provider writes
 alter table accounts.payment_method_classes enable row level security;
@@ -761,7 +794,8 @@ alter table accounts.payment_methods enable row level security;
 create policy reach on accounts.payment_methods to milo_app, milo_job
     using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
 
-grant select, insert, update on accounts.accounts, accounts.payer_intervals, accounts.billed to milo_app, milo_job;
+grant select, insert, update on accounts.accounts, accounts.payer_intervals, accounts.billed, accounts.invoice_days
+    to milo_app, milo_job;
 grant select, insert, update, delete on accounts.payment_methods, accounts.payment_method_classes to milo_app, milo_job;
 grant select on accounts.accounts, accounts.payer_intervals, accounts.billed to milo_ingest;
 
@@ -777,6 +811,7 @@ create table entitlements.offers (
     services text[] not null,
     features jsonb not null,
     book text,                      -- bookName; null: the account's list prices
+    recurring jsonb not null,       -- [{"sku", "quantity", "per"}]: what whoever takes it pays for again and again
     trial_days integer not null check (trial_days >= 0),
     deleted_at timestamptz
 );
@@ -792,6 +827,7 @@ create table entitlements.entitlements (
     offer integer references entitlements.offers (number),
     services text[] not null,       -- of its own; empty: the offer's
     book text,                      -- bookName of the negotiated prices
+    recurring jsonb not null,       -- of its own, beside the offer's
     starts_on date not null,        -- local midnights of the account: [starts_on, ends_on)
     ends_on date,
     quantity bigint not null check (quantity > 0),
@@ -811,8 +847,8 @@ begin
     if tg_op = 'DELETE' then
         raise exception 'entitlements are never deleted: amounts follow from them' using errcode = 'restrict_violation';
     end if;
-    if (new.account, new.offer, new.services, new.book, new.starts_on, new.owner_org)
-       is distinct from (old.account, old.offer, old.services, old.book, old.starts_on, old.owner_org)
+    if (new.account, new.offer, new.services, new.book, new.recurring, new.starts_on, new.owner_org)
+       is distinct from (old.account, old.offer, old.services, old.book, old.recurring, old.starts_on, old.owner_org)
        or old.deleted_at is distinct from new.deleted_at and old.deleted_at is not null then
         raise exception 'entitlement % can only be ended', old.name using errcode = 'restrict_violation';
     end if;
@@ -821,10 +857,49 @@ end $$;
 create trigger entitlements_guard before update or delete on entitlements.entitlements
     for each row execute function entitlements.guard_entitlement();
 
+-- What each entitlement said when a day of its account ended on which it was written: how many of it, and up to when.
+-- Truth, not a projection: the object has only the last of it. What recurs is charged by what was known, so a row is
+-- written on its own day and stays.
+create table entitlements.revisions (
+    entitlement integer not null references entitlements.entitlements (number),
+    owner_org bigint not null,
+    day date not null,              -- of the account
+    quantity bigint not null check (quantity > 0),
+    ends_on date,
+    primary key (entitlement, day)
+);
+
+create function entitlements.guard_revision() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if tg_op = 'DELETE' then
+        raise exception 'revisions of entitlements are never deleted: amounts follow from them'
+            using errcode = 'restrict_violation';
+    end if;
+    if tg_op = 'UPDATE' and (new.entitlement, new.day, new.owner_org)
+       is distinct from (old.entitlement, old.day, old.owner_org) then
+        raise exception 'a revision stays of its entitlement and day' using errcode = 'restrict_violation';
+    end if;
+    if exists (select from accounts.billed b join accounts.accounts a on a.number = b.account
+               join entitlements.entitlements e on e.account = a.number
+               where e.number = new.entitlement
+                 and new.day::timestamp at time zone a.time_zone < b.billed_until)
+       or exists (select from entitlements.revisions r where r.entitlement = new.entitlement and r.day > new.day) then
+        raise exception 'a revision of % would change what was known before', new.day
+            using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger revisions_guard before insert or update or delete on entitlements.revisions
+    for each row execute function entitlements.guard_revision();
+
 alter table entitlements.entitlements enable row level security;
 create policy reach on entitlements.entitlements to milo_app, milo_job
     using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
-grant select, insert, update on entitlements.offers, entitlements.entitlements to milo_app, milo_job;
+alter table entitlements.revisions enable row level security;
+create policy reach on entitlements.revisions to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+grant select, insert, update on entitlements.offers, entitlements.entitlements, entitlements.revisions
+    to milo_app, milo_job;
 
 -- -------------------------------------------------------------------------------------------------- usage
 -- Owned by milo_ingest: COPY does not work under row-level security, and partitions come and go while serving.

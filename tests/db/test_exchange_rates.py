@@ -11,10 +11,12 @@ import pytest
 
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.database import Databases, Tx
+from milo_billing.infra.telemetry import REGISTRY
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.pricing import jobs, operations, reads
 from milo_billing.pricing.types import ExchangeRate, RateNotFound, RatesDiffer
 
+LAST_DAY = "milo_billing_exchange_rates_last_day_timestamp_seconds"
 NOW = datetime(2026, 4, 14, tzinfo=UTC)
 
 RATES = b"Date,USD,CHF\n2026-04-10,1.1711,0.9241\n2026-04-09,1.1698,N/A\n2026-04-08,1.1644,0.9208\n"
@@ -121,14 +123,29 @@ class Published:
         return self.content
 
 
+def tasks(databases: Databases, source: Published) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Fetching and measuring."""
+    fetch, measure = jobs.tasks(database=databases.job, clock=SimulatedClock(NOW), source=source)
+    return fetch.task.run, measure.task.run
+
+
+def fetches(outcome: str) -> float:
+    return REGISTRY.get_sample_value("milo_billing_exchange_rate_fetches_total", {"outcome": outcome}) or 0
+
+
 def test_the_daily_job_brings_in_what_is_published_and_fails_aloud(databases: Databases) -> None:
     source = Published(RATES)
-    (periodic,) = jobs.tasks(database=databases.job, clock=SimulatedClock(NOW), source=source)
-    fetch: Callable[..., None] = periodic.task.run
+    fetch, measure = tasks(databases, source)
+    measure(timestamp=0)
+    assert REGISTRY.get_sample_value(LAST_DAY) == 0
     fetch(timestamp=0)
     fetch(timestamp=0)
+    measure(timestamp=0)
+    assert REGISTRY.get_sample_value(LAST_DAY) == datetime(2026, 4, 10, tzinfo=UTC).timestamp()
     with databases.app.transaction(reach="*") as tx:
         assert on(tx, "2026-04-10").day == date(2026, 4, 10)
+    failed = fetches("failed")
     source.content = None
     with pytest.raises(Unavailable):
         fetch(timestamp=0)
+    assert fetches("failed") == failed + 1

@@ -9,6 +9,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milo_billing.accounts.types import InvoiceDays
 from milo_billing.catalog.types import Billing
 from milo_billing.kernel.money import settle
 from milo_billing.kernel.periods import INTERVAL_MONTHS, INVOICE_DAY_MAX, DaySpan, Interval, interval_of
@@ -61,7 +62,7 @@ def test_legs_come_to_every_day_once(
 ) -> None:
     ended = replace(held, end=held.end or FIRST + timedelta(days=1000))
     lines = rate_recurring(
-        [ended], price_of(amount, interval, billing), due=FOREVER, invoice_day=invoice_day
+        [ended], price_of(amount, interval, billing), due=FOREVER, invoice_days=InvoiceDays(invoice_day)
     ).lines
     wanted = parts_by_day(ended, until=FOREVER.end, interval=interval, invoice_day=invoice_day)
     assert sum((line.quantity for line in lines), Fraction(0)) == wanted
@@ -84,9 +85,11 @@ def test_due_days_can_be_cut_into_invoices_anywhere(
     edges = [FOREVER.start, *(FOREVER.start + timedelta(days=cut) for cut in sorted(cuts)), FOREVER.end]
     pieces: list[RatedLine] = []
     for start, end in pairwise(edges):
-        rating = rate_recurring([held], price_on, due=DaySpan(start, end), invoice_day=invoice_day)
+        rating = rate_recurring(
+            [held], price_on, due=DaySpan(start, end), invoice_days=InvoiceDays(invoice_day)
+        )
         pieces += rating.lines
-    whole = rate_recurring([held], price_on, due=FOREVER, invoice_day=invoice_day).lines
+    whole = rate_recurring([held], price_on, due=FOREVER, invoice_days=InvoiceDays(invoice_day)).lines
     assert sorted(map(repr, pieces)) == sorted(map(repr, whole))
 
 

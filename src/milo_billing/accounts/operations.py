@@ -1,7 +1,7 @@
 """Verbs about who pays: the fence, how a payer begins and stops paying, what an account stands on."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import date, datetime
 from typing import LiteralString
 from uuid import UUID
 
@@ -47,6 +47,15 @@ def hold_billing_shared(tx: Tx, *, shares: Collection[int]) -> None:
     For whoever adds usage; take it after the fence, and for all shares at once.
     """
     store.lock_billing_shared(tx, shares=shares)
+
+
+def keep_invoice_day(tx: Tx, *, uid: UUID, today: date) -> None:
+    """Note that the account of this object has got another invoice day on this day of its zone, or its first one.
+
+    An invoice that is being issued is waited for, so that what it charged was known to it.
+    """
+    store.lock_billing_shared(tx, shares={reads.get_number(tx, uid=uid) % BILLING_SHARES})
+    store.put_invoice_day(tx, uid=uid, today=today)
 
 
 def mark_billed(tx: Tx, *, account: int, until: datetime) -> None:

@@ -19,6 +19,7 @@ from milo_billing.accounts.types import (
     Billed,
     BillingProfile,
     Contact,
+    InvoiceDays,
     PaidProject,
     Payer,
     PayerInterval,
@@ -132,6 +133,24 @@ def find_billed_until(tx: Tx, *, account: int) -> datetime | None:
     """Up to where the account has been invoiced; None where it never was."""
     row = tx.execute("select billed_until from accounts.billed where account = %s", (account,)).fetchone()
     return None if row is None else row[0]
+
+
+def get_number(tx: Tx, *, uid: UUID) -> int:
+    """The number of the account that the object of this uid is, also a deleted one. Raises AccountNotFound."""
+    row = tx.execute("select number from accounts.accounts where uid = %s", (uid,)).fetchone()
+    if row is None:
+        raise AccountNotFound(f"there is no billing account with uid {uid}")
+    return row[0]
+
+
+def get_invoice_days(tx: Tx, *, account: int) -> InvoiceDays:
+    """The invoice days that the account has had. Raises AccountNotFound."""
+    rows = tx.execute(
+        "select day, invoice_day from accounts.invoice_days where account = %s order by day", (account,)
+    ).fetchall()
+    if not rows:
+        return InvoiceDays(get_account(tx, number=account).invoice_day)
+    return InvoiceDays(rows[0][1], tuple(rows[1:]))
 
 
 def load_billed(tx: Tx, *, since: Mapping[int, int]) -> tuple[Billed, ...]:

@@ -1,7 +1,7 @@
 """SQL that writes this slice's tables, and the locks that order a change of payer."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import date, datetime
 from typing import LiteralString
 from uuid import UUID
 
@@ -123,6 +123,24 @@ def put_account(
         "billing_mode = %s, invoice_day = %s, invoice_frequency = %s, profile_type = %s, payment_method = %s, "
         "version = %s where uid = %s",
         values,
+    )
+
+
+def put_invoice_day(tx: Tx, *, uid: UUID, today: date) -> None:
+    """Keep the account's invoice day as the one that was written on this day of the account, where it is another one.
+
+    The caller holds the account's billing lock shared. A day never goes back, and none is written that an invoice
+    holds.
+    """
+    tx.execute(
+        "insert into accounts.invoice_days (account, owner_org, day, invoice_day) "
+        "select a.number, a.owner_org, greatest(last.day, %s, (b.billed_until at time zone a.time_zone)::date), "
+        "a.invoice_day from accounts.accounts a left join accounts.billed b on b.account = a.number "
+        "left join lateral (select d.day, d.invoice_day from accounts.invoice_days d where d.account = a.number "
+        "order by d.day desc limit 1) last on true "
+        "where a.uid = %s and last.invoice_day is distinct from a.invoice_day "
+        "on conflict (account, day) do update set invoice_day = excluded.invoice_day",
+        (today, uid),
     )
 
 

@@ -4,7 +4,7 @@ The contract with usage, invoicing and everything above.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -45,6 +45,27 @@ class Account:
     deleted_at: datetime | None
     invoice_day: int
     """1..28: rating periods begin on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceDays:
+    """The days of the month, 1..28, on which what an account pays for by the interval began anew.
+
+    `changes` are (day, invoice day), by the billing day on which each was written, after the `first`.
+    """
+
+    first: int
+    changes: tuple[tuple[date, int], ...] = ()
+
+    def on(self, day: date) -> int:
+        """The invoice day of an interval that begins on this day: what was written before it."""
+        known = [invoice_day for written, invoice_day in self.changes if written < day]
+        return known[-1] if known else self.first
+
+    def holds_since(self, day: date) -> date | None:
+        """The day after which nothing else was known than on this one; None where it never was."""
+        written = [on for on, _ in self.changes if on < day]
+        return written[-1] if written else None
 
 
 @dataclass(frozen=True, slots=True)

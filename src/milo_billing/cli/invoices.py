@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from cyclopts import App, Parameter
 
@@ -14,7 +14,7 @@ from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
 from milo_billing.client.billing import RunLine, RunTotals, get_invoice_lines, get_invoice_pdf, run_invoices
 from milo_billing.client.errors import ClientError
 from milo_billing.client.generated import Invoice
-from milo_billing.client.http import ApiClient
+from milo_billing.client.http import JSON, ApiClient
 from milo_billing.client.objects import Objects
 from milo_billing.client.previews import explain_line
 from milo_billing.client.quarantine import list_line_events
@@ -92,20 +92,28 @@ def show(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFAUL
         write(f"{label + ':':<12}{value}")
     write("")
     write_table(
-        ["Line", "Description", "Quantity", "Unit", "Unit price", "Amount"],
-        [
-            [
-                line["line"],
-                line["description"],
-                line["quantity"],
-                line["pricingUnit"],
-                line.get("unitPrice") or "tiers",
-                line["amount"],
-            ]
-            for line in lines
-        ],
+        ["Line", "Kind", "Description", "Quantity", "Unit", "Unit price", "Amount"],
+        [_row(line) for line in lines],
         right=["Line", "Quantity", "Unit price", "Amount"],
     )
+    if discounts := [(line, one) for line in lines for one in line["discounts"]]:
+        write("")
+        write_table(
+            ["Line", "Discount", "Of", "Off", "Percentage", "Amount"],
+            [
+                [
+                    line["line"],
+                    one["title"],
+                    f"{one['givenBy']['kind']} {one['givenBy']['name']}",
+                    "the line" if one["scope"] == "Line" else "the invoice",
+                    one["percentage"],
+                    one["amount"],
+                ]
+                for line, one in discounts
+            ],
+            right=["Line", "Percentage", "Amount"],
+        )
+        write("What is off the line is inside the line's amount already.")
 
 
 @invoices.command(
@@ -184,6 +192,20 @@ def pdf(
         write(f"wrote {path}")
 
 
+def _row(line: JSON) -> list[Any]:
+    """What a commitment charges has no quantity and no price."""
+    sold = line["sku"] is not None
+    return [
+        line["line"],
+        line["kind"],
+        line["description"],
+        line["quantity"] if sold else "",
+        line["pricingUnit"],
+        (line.get("unitPrice") or "tiers") if sold else "",
+        line["amount"],
+    ]
+
+
 def _find(api: ApiClient, name: str, *, namespace: str | None) -> tuple[str, str, Invoice]:
     """The one invoice of this name or number: its namespace, its name, itself."""
     objects = Objects(api)
@@ -223,5 +245,7 @@ def _heading(invoice: Invoice) -> list[tuple[str, str]]:
         ("Phase", status.get("phase", "")),
         ("Issued", status.get("issuedOn", "")),
         ("Due", status.get("dueDate", "")),
+        ("Lines", f"{status.get('subtotal', '')} {status.get('currencyCode', '')}"),
+        ("Discounts", f"{status.get('discounts', '')} {status.get('currencyCode', '')}"),
         ("Total", f"{status.get('total', '')} {status.get('currencyCode', '')}"),
     ]

@@ -6,6 +6,7 @@ Owns: the conversation with the server and what is printed. Not: what a list mea
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,7 +42,8 @@ catalog = App(name="catalog", help="What is sold: import price lists.")
     help_epilogue="Examples:\n\n"
     "  milo-billing catalog import prices.json --format llm --dry-run\n\n"
     "  milo-billing catalog import prices.json --format llm --book list --effective-from 2026-10-01\n\n"
-    "  milo-billing catalog import oci.json --format oci --currency EUR --write catalog.yaml",
+    "  milo-billing catalog import oci.json --format oci --currency EUR --write catalog.yaml\n\n"
+    "  milo-billing catalog import AmazonS3/us-east-1/index.json --format aws --source aws-s3",
 )
 def import_(
     file: Path,
@@ -97,31 +99,72 @@ def import_(
         if listed.problems and not skip_bad:
             _say(listed.problems, file=file, hint="; --skip-bad imports the other entries")
             return EXIT_FAILED
+        wanted = _Import(listed, file, book, effective_from, replace_later, write_to, all_changes, target)
         if offline:
-            if not dry_run and write_to is None:
-                raise UnableToImport(
-                    "--offline asks no server, so nothing can be applied.",
-                    next_step="Add --write FILE or --dry-run.",
-                )
-            planned = _plan(listed, Standing(), book, effective_from, replace=replace_later)
-            return _finish(
-                planned, listed, file=file, write_to=write_to, all_changes=all_changes, target=target
-            )
+            return wanted.finish_offline(dry_run=dry_run)
         with target.open() as api:
-            objects = Objects(api)
-            standing = _standing(objects, currency=currency)
-            planned = _plan(listed, standing, book, effective_from, replace=replace_later)
-            done = _finish(
-                planned, listed, file=file, write_to=write_to, all_changes=all_changes, target=target
-            )
-            if done or dry_run or write_to is not None or not planned.manifests:
-                return done
-            return _apply(api, objects, planned, file=file, target=target)
+            return wanted.finish_online(api, dry_run=dry_run)
 
 
 def mount(app: App) -> None:
     """Add these commands to the app."""
     app.command(catalog)
+
+
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """A list that was read, and what is wanted of it: the options of the command."""
+
+    listed: PriceList
+    file: Path
+    book: str | None
+    effective_from: date | None
+    replace_later: bool
+    write_to: Path | None
+    all_changes: bool
+    target: Target
+
+    def finish_offline(self, *, dry_run: bool) -> int:
+        """Show and write what becomes of the list where nothing stands. Raises UnableToImport."""
+        if not dry_run and self.write_to is None:
+            raise UnableToImport(
+                "--offline asks no server, so nothing can be applied.",
+                next_step="Add --write FILE or --dry-run.",
+            )
+        return self._show(self._plan(Standing()))
+
+    def finish_online(self, api: ApiClient, *, dry_run: bool) -> int:
+        """Show what would change on the server, then change it, unless it is only to be shown or written."""
+        objects = Objects(api)
+        planned = self._plan(_standing(objects, currency=self.listed.currency))
+        done = self._show(planned)
+        if done or dry_run or self.write_to is not None or not planned.manifests:
+            return done
+        return _apply(api, objects, planned, file=self.file, target=self.target)
+
+    def _plan(self, standing: Standing) -> Plan:
+        today = clock.now().date()
+        return plan(
+            self.listed,
+            standing=standing,
+            book=self.book or _list_book(standing.books) or self.listed.source,
+            effective_from=self.effective_from or today,
+            # it is tomorrow already somewhere: what begins then may have begun for an account
+            replace_after=today + timedelta(days=1) if self.replace_later else None,
+        )
+
+    def _show(self, planned: Plan) -> int:
+        """Show the plan and write it where it is wanted; 1 where it cannot be carried out."""
+        if planned.problems:
+            _say(planned.problems, file=self.file, hint="")
+            return EXIT_FAILED
+        if self.target.json:
+            write_json(_report(planned, self.listed))
+        else:
+            _show(planned, self.listed, all_changes=self.all_changes)
+        if self.write_to is not None:
+            _write(planned, self.write_to, silent=self.target.json)
+        return 0
 
 
 def _read(file: Path, *, format: Format, source: str, currency: str) -> PriceList:
@@ -147,20 +190,6 @@ def _standing(objects: Objects, *, currency: str) -> Standing:
     )
 
 
-def _plan(
-    listed: PriceList, standing: Standing, book: str | None, effective_from: date | None, *, replace: bool
-) -> Plan:
-    today = clock.now().date()
-    return plan(
-        listed,
-        standing=standing,
-        book=book or _list_book(standing.books) or listed.source,
-        effective_from=effective_from or today,
-        # it is tomorrow already somewhere: what begins then may have begun for an account
-        replace_after=today + timedelta(days=1) if replace else None,
-    )
-
-
 def _list_book(books: Sequence[Any]) -> str | None:
     """The provider's list book, of which a currency has one."""
     for one in books:
@@ -171,34 +200,15 @@ def _list_book(books: Sequence[Any]) -> str | None:
     return None
 
 
-def _finish(
-    planned: Plan,
-    listed: PriceList,
-    *,
-    file: Path,
-    write_to: Path | None,
-    all_changes: bool,
-    target: Target,
-) -> int:
-    """Show the plan and write it where it is wanted; 1 where it cannot be carried out."""
-    if planned.problems:
-        _say(planned.problems, file=file, hint="")
-        return EXIT_FAILED
-    if target.json:
-        write_json(_report(planned, listed))
-    else:
-        _show(planned, listed, all_changes=all_changes)
-    if write_to is None:
-        return 0
+def _write(planned: Plan, to: Path, *, silent: bool) -> None:
     try:
-        write_to.write_text(_yaml(planned))
+        to.write_text(_yaml(planned))
     except OSError as error:
-        raise UnableToImport(f"The file cannot be written: {error.strerror}.", where=str(write_to)) from error
-    if not target.json:
-        write(f"wrote {len(planned.manifests):,} objects to {write_to}")
+        raise UnableToImport(f"The file cannot be written: {error.strerror}.", where=str(to)) from error
+    if not silent:
+        write(f"wrote {len(planned.manifests):,} objects to {to}")
         for each in planned.replaced:
             write(f"retire and delete {each['metadata']['name']} before you apply them")
-    return 0
 
 
 def _yaml(planned: Plan) -> str:

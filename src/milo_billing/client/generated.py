@@ -557,6 +557,14 @@ class PriceBookRef(TypedDict):
     name: str
 
 
+class Recurring(TypedDict):
+    """A Sku that is paid for again each interval of its price, and how much of it."""
+
+    skuRef: SkuRef
+    quantity: NotRequired[str]
+    per: NotRequired[Literal["Seat", "Entitlement"]]
+
+
 class EntitlementSpec(TypedDict):
     """What is wanted of an entitlement. Only `endsAt`, `quantity` and `limits` may change."""
 
@@ -567,6 +575,7 @@ class EntitlementSpec(TypedDict):
     startsAt: str
     endsAt: NotRequired[str]
     quantity: NotRequired[int]
+    recurring: NotRequired[list[Recurring]]
     limits: NotRequired[dict[str, str]]
 
 
@@ -864,6 +873,7 @@ class OfferSpec(TypedDict):
     services: list[OfferSpecService]
     features: NotRequired[dict[str, str]]
     priceBookRef: NotRequired[PriceBookRef]
+    recurring: NotRequired[list[Recurring]]
     trialDays: NotRequired[int]
 
 

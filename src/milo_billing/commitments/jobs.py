@@ -1,6 +1,5 @@
 """What workers do for promises: look at what time has changed, and say so in phases and conditions."""
 
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -9,6 +8,8 @@ import structlog
 from milo_billing.accounts import reads as accounts
 from milo_billing.commitments import operations, reads
 from milo_billing.commitments.resources.commitments import CommitmentKind
+from milo_billing.commitments.resources.reporting import report_account
+from milo_billing.commitments.rules.standing import LOOKED_AT_AGAIN
 from milo_billing.commitments.types import Commitment
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.identity import Identity
@@ -21,8 +22,6 @@ from milo_billing.infra.telemetry import counter
 from milo_billing.kernel.errors import MiloError
 from milo_billing.kernel.periods import local_day
 
-LOOKED_AT_AGAIN: Final = timedelta(days=45)
-"""For so long after its end an interval is looked at again: late usage comes within 30 days."""
 _PAGE: Final = 500
 _SYSTEM: Final = Identity("system:commitments")
 
@@ -78,4 +77,7 @@ def _assess(
             since = min(today - LOOKED_AT_AGAIN, reached)
             operations.assess(tx, commitment=commitment, since=since, now=now)
         engine.settle(work, [Ref(CommitmentKind, commitment.namespace, commitment.name)])
+        # the status may stand while the account's does not: another commitment has ended meanwhile
+        for reported in report_account(tx, number=commitment.account, now=now):
+            engine.report_condition(work, reported)
         engine.commit(work)

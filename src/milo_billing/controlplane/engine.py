@@ -5,7 +5,6 @@ Owns: the order of a write and of its consequences. Not: HTTP (api), SQL (store)
 """
 
 import copy
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,9 +26,12 @@ from milo_billing.controlplane.kinds import (
     Json,
     Ref,
     Registry,
+    Reported,
+    set_condition,
 )
 from milo_billing.controlplane.managing import track_update
-from milo_billing.controlplane.names import metadata_errors, name_errors
+from milo_billing.controlplane.names import metadata_errors, name_errors, name_suffix
+from milo_billing.controlplane.preconditions import check_deletable, check_preconditions
 from milo_billing.controlplane.rows import Row, selectable_values, to_object
 from milo_billing.controlplane.schemas import apply_defaults, drop_nulls, structural_schema, validate
 from milo_billing.controlplane.statuses import (
@@ -61,9 +63,6 @@ _KUBERNETES_VERBS = {
     "updateStatus": "update",
 }
 """How Kubernetes calls what a client did, where the audit record says more."""
-
-_NAME_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
-"""Kubernetes' alphabet for generated names: no vowels, no look-alikes."""
 
 
 class Namespaces(Protocol):
@@ -113,7 +112,7 @@ class Engine:
         owner = work.owners.get(namespace)
         if owner is None:
             owner = work.owners[namespace] = self._owner_of_namespace(work.tx, kind, namespace)
-        name = draft.name or (draft.generate_name and draft.generate_name + _suffix())
+        name = draft.name or (draft.generate_name and draft.generate_name + name_suffix())
         row = Row(
             uid=new_uid(),
             namespace=namespace,
@@ -146,7 +145,7 @@ class Engine:
         if not self.store.insert(work.tx, kind, row, now=work.now):
             raise already_exists(kind, row.name)
         self._record(work, kind, row, old=None, change="ADDED", verb="create")
-        kind.project(work.tx, to_object(kind, row), None, now=work.now)
+        self._project(work, kind, row, None)
         self._settle_after(work, kind, others)
         return row
 
@@ -209,7 +208,7 @@ class Engine:
         row.readable_by_all = kind.visible_to_all(new)
         self.store.update(work.tx, kind, row, now=work.now)
         self._record(work, kind, row, old=found, change="MODIFIED", verb=verb)
-        kind.project(work.tx, to_object(kind, row), old, now=work.now)
+        self._project(work, kind, row, old)
         self._settle_after(work, kind, others)
         return row
 
@@ -253,7 +252,7 @@ class Engine:
         if locked is None:
             raise not_found(kind, name)
         row = locked[1]
-        _check_deletable(kind, row, preconditions)
+        check_deletable(kind, row, preconditions)
         if row.metadata.get("finalizers"):
             if row.deletion_requested_at is not None:
                 return row, False
@@ -336,6 +335,31 @@ class Engine:
         rows = self.store.lock(work.tx, kinds)
         self._settle(work, {uid: (kinds[uid], row) for uid, row in rows.items()})
 
+    def report_condition(self, work: Work, reported: Reported) -> None:
+        """Set a condition of one slice on an object of another; saying what stands already writes nothing.
+
+        An object that is not there has no conditions. Raises LookupError where no kind of that name is served.
+        """
+        kind = self.registry.get(reported.group, reported.plural)
+        for row in self.store.lock(
+            work.tx, self.store.uids(work.tx, [(kind, reported.namespace, reported.name)])
+        ).values():
+            conditions = set_condition(
+                to_object(kind, row).status.conditions,
+                type=reported.type,
+                status=reported.status,
+                reason=reported.reason,
+                message=reported.message,
+                observed_generation=row.generation,
+                now=work.now,
+            )
+            self._restate(
+                work,
+                kind,
+                replace(row, status={**row.status, "conditions": list(map(_dumped, conditions))}),
+                row,
+            )
+
     def settle_late(self, work: Work) -> None:
         """Settle what writes of a kind that `settles_late` have left to be settled once."""
         if work.late:
@@ -402,19 +426,7 @@ class Engine:
                 f"the name of the object ({draft.name}) does not match the name on the URL ({found.name})"
             )
             raise Failure(Status(400, "BadRequest", message))
-        self._check_preconditions(kind, found, Preconditions(draft.uid, draft.resource_version))
-
-    def _check_preconditions(self, kind: AnyKind, row: Row, wanted: Preconditions) -> None:
-        if wanted.uid and wanted.uid != str(row.uid):
-            key = "/".join(p for p in (kind.group, kind.plural, row.namespace, row.name) if p)
-            why = (
-                f"StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, "
-                f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted.uid}, "
-                f"UID in object meta: {row.uid}"
-            )
-            raise conflict(kind, row.name, why)
-        if wanted.resource_version and wanted.resource_version != str(row.resource_version):
-            raise conflict(kind, row.name, MODIFIED)
+        check_preconditions(kind, found, Preconditions(draft.uid, draft.resource_version))
 
     def _prepared(self, kind: AnyKind, row: Row, now: datetime) -> AnyObject:
         """The object with its defaults; Invalid with all that the schema and the rules of metadata say."""
@@ -483,11 +495,21 @@ class Engine:
             old = to_object(kind, found)
             row = replace(found, status={})
             self._reconcile(work, kind, row, old, old)
-            if row.status == found.status:
-                continue
+            self._restate(work, kind, row, found)
+
+    def _restate(self, work: Work, kind: AnyKind, row: Row, found: Row) -> None:
+        """Write a status that follows from another object's write; one that stands already is not written."""
+        if row.status != found.status:
             self.store.update(work.tx, kind, row, now=work.now)
             self._record(work, kind, row, old=found, change="MODIFIED", verb=None)
-            kind.project(work.tx, to_object(kind, row), old, now=work.now)
+            self._project(work, kind, row, to_object(kind, found))
+
+    def _project(self, work: Work, kind: AnyKind, row: Row, old: AnyObject | None) -> None:
+        """The side tables, then what the object's slice says of other slices' objects because of it."""
+        object = to_object(kind, row)
+        kind.project(work.tx, object, old, now=work.now)
+        for reported in kind.reports(work.tx, object, now=work.now):
+            self.report_condition(work, reported)
 
     def _record(
         self,
@@ -514,29 +536,6 @@ class Engine:
                 detail=detail,
             )
         )
-
-
-def _suffix() -> str:
-    return "".join(secrets.choice(_NAME_SUFFIX) for _ in range(5))
-
-
-def _check_deletable(kind: AnyKind, row: Row, wanted: Preconditions) -> None:
-    """Raise 409 where the client means another object, or an older state of this one."""
-    if wanted.uid and wanted.uid != str(row.uid):
-        why = (
-            f"the UID in the precondition ({wanted.uid}) does not match the UID in record ({row.uid}). "
-            "The object might have been deleted and then recreated"
-        )
-    elif wanted.resource_version and wanted.resource_version != str(row.resource_version):
-        why = (
-            f"the ResourceVersion in the precondition ({wanted.resource_version}) does not match the "
-            f"ResourceVersion in record ({row.resource_version}). The object might have been modified"
-        )
-    else:
-        return
-    details = {"name": row.name, "group": kind.group, "kind": kind.kind}
-    message = f'Operation cannot be fulfilled on {kind.kind}.{kind.group} "{row.name}": {why}'
-    raise Failure(Status(409, "Conflict", message, details))
 
 
 def _merged(found: Row, draft: Draft, *, subresource: str) -> Row:

@@ -140,6 +140,23 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """A condition that one slice sets on an object of another, which is named as on the wire.
+
+    Each condition type has one owning slice; the object's own kind leaves those of others as they stand.
+    """
+
+    group: str
+    plural: str
+    namespace: str
+    name: str
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Admission(Generic[S, T]):
     """What a kind's rules may look at when they admit a write. `old` is None on create."""
 
@@ -160,7 +177,8 @@ class Kind(Generic[S, T]):
     """Base of every kind. Subclass, set the class variables, override the rules that the kind has.
 
     The engine calls, inside one transaction: default, validate (every error at once, never mutates), affects (what to
-    lock and settle again), gather (reads; may take locks), reconcile (pure), project (side tables).
+    lock and settle again), gather (reads; may take locks), reconcile (pure), project (side tables), reports (conditions
+    of its slice on objects of others).
     """
 
     group: ClassVar[str]
@@ -237,6 +255,10 @@ class Kind(Generic[S, T]):
     def project(self, tx: Tx, object: Object[S, T], old: Object[S, T] | None, *, now: datetime) -> None:
         """Write the side tables that other slices read. `object.deleted` says that the object goes."""
 
+    def reports(self, tx: Tx, object: Object[S, T], *, now: datetime) -> Iterable[Reported]:
+        """Conditions of this kind's slice on objects of others, as they follow from the object once it is projected."""
+        return ()
+
 
 class ReadyStatus(Fields):
     """A status that says nothing but Ready."""
@@ -286,6 +308,10 @@ class Registry:
 
     def find(self, group: str, version: str, plural: str) -> AnyKind | None:
         return self._by_plural.get((group, version, plural))
+
+    def get(self, group: str, plural: str, version: str = Kind.version) -> AnyKind:
+        """The kind of that name. Raises LookupError where none is served."""
+        return self._by_plural[(group, version, plural)]
 
     def instance(self, kind: type[AnyKind]) -> AnyKind:
         """The one instance of a kind's class."""

@@ -1,6 +1,7 @@
 """Rules of Kubernetes metadata: names, labels, annotations, finalizers. Messages are the API server's own."""
 
 import re
+import secrets
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -12,6 +13,9 @@ from milo_billing.kernel.errors import FieldError
 NAME_LENGTH_MAX = 253
 LABEL_LENGTH_MAX = 63
 ANNOTATIONS_BYTES_MAX = 256 * 1024
+
+_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+"""Kubernetes' alphabet for generated names: no vowels, no look-alikes."""
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
@@ -33,6 +37,11 @@ _LABEL_VALUE_MESSAGE = (
     "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
     "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
+
+
+def name_suffix() -> str:
+    """What follows a generateName: five letters by chance."""
+    return "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
 
 
 def _quote(value: str) -> str:

@@ -1,6 +1,6 @@
 """Rate an account's period: read the roll-ups and the price books, then decide purely (rules.lines)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
@@ -14,7 +14,7 @@ from milo_billing.entitlements import reads as entitlements
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.aggregation import is_prorated
 from milo_billing.kernel.money import Exact
-from milo_billing.kernel.periods import Period, local_day, local_midnight, next_month
+from milo_billing.kernel.periods import DaySpan, Period, local_day, local_midnight, next_month
 from milo_billing.pricing import reads, store
 from milo_billing.pricing.rules import fx
 from milo_billing.pricing.rules.explaining import explain
@@ -22,7 +22,10 @@ from milo_billing.pricing.rules.lines import rate
 from milo_billing.pricing.rules.one_time import rate_charges
 from milo_billing.pricing.rules.percentages import discount_line, reduce_line
 from milo_billing.pricing.rules.quotes import quotes_of
+from milo_billing.pricing.rules.reading import reading_plan
 from milo_billing.pricing.rules.recharging import recharge
+from milo_billing.pricing.rules.recurring import due_days, priced_days, rate_recurring
+from milo_billing.pricing.rules.subscriptions import subscription_of
 from milo_billing.pricing.types import (
     BookSource,
     DeclaredRating,
@@ -41,7 +44,7 @@ from milo_billing.pricing.types import (
     UsageQuantity,
 )
 from milo_billing.usage import reads as usage
-from milo_billing.usage.types import UsageRow
+from milo_billing.usage.types import UsageRow, UsageStretch
 
 ROWS_MAX = 100_000
 """Roll-up rows read at once; about 100 MB."""
@@ -57,18 +60,18 @@ SourceReader: TypeAlias = Callable[[Tx, Account, date, date], Iterable[BookSourc
 def rate_account(
     tx: Tx, *, account: int, period: Period, now: datetime, other_books: OtherBooks | None = None
 ) -> RatedUsage:
-    """What the account's usage in the period costs, and what it was sold once on the period's days, in its currency.
+    """What the account owes for the period in its currency: usage, what is sold once, what falls due of what recurs.
 
     The period begins and ends at local midnights of the account, as `billing_month` makes them; ValueError if not.
     While `now` lies within it the figures are provisional (`closed` is False). Raises AccountNotFound, and UnableToRate
     where the catalog and the usage do not fit together, or an exchange rate is missing. Usage without a price is in
-    `unpriced`, all of it where no price book is for this account; charges without one are in `unpriced_skus`.
-    `other_books` is what a simulation changes; nothing is written in either case.
+    `unpriced`, all of it where no price book is for this account; charges and subscriptions without one are in
+    `unpriced_skus`. `other_books` is what a simulation changes; nothing is written in either case.
     """
     payer = accounts.get_account(tx, number=account)
     first_day, end_day = _days(period, zone=payer.time_zone)
     card = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day, other_books=other_books)
-    used = _read_usage(tx, account=account, first_day=first_day, end_day=end_day)
+    used = _read_usage(tx, card, account=account, first_day=first_day, end_day=end_day)
     rating = rate(
         used,
         card,
@@ -78,7 +81,8 @@ def rate_account(
         distinct=lambda cells: usage.count_distinct_keys(tx, account=account, cells=cells),
     )
     charged = _rate_charges(tx, card, account=account, first_day=first_day, end_day=end_day)
-    lines = [*rating.lines, *(_in_currency(line, card) for line in charged.lines)]
+    recurring = _rate_subscriptions(tx, other_books, payer=payer, first_day=first_day, end_day=end_day)
+    lines = [*rating.lines, *(_in_currency(line, card) for line in charged.lines), *recurring.lines]
     return RatedUsage(
         account=account,
         period=period,
@@ -86,7 +90,7 @@ def rate_account(
         currency=rating.currency,
         lines=tuple(sorted(lines, key=lambda line: (line.sku.name, line.first_day))),
         unpriced=rating.unpriced,
-        unpriced_skus=charged.unpriced,
+        unpriced_skus=(*charged.unpriced, *recurring.unpriced),
     )
 
 
@@ -99,6 +103,33 @@ def _rate_charges(tx: Tx, card: RateCard, *, account: int, first_day: date, end_
             "larger quantity what belongs together, or meter it"
         )
     return rate_charges(charges, quotes_of(card))
+
+
+def _rate_subscriptions(
+    tx: Tx, other_books: OtherBooks | None, *, payer: Account, first_day: date, end_day: date
+) -> DeclaredRating:
+    """What falls due of what recurs, in the account's currency, at the exchange rates of the rating period.
+
+    Prices are those of the days on which intervals begin, which may lie long before the period.
+    """
+    due = due_days(DaySpan(first_day, end_day))
+    held = entitlements.list_subscriptions(tx, account=payer.number, start=due.start, end=due.end)
+    if not held:
+        return DeclaredRating((), ())
+    subscriptions = [subscription_of(one) for one in held]
+    invoice_days = accounts.get_invoice_days(tx, account=payer.number)
+    priced = priced_days(subscriptions, due=due, invoice_days=invoice_days)
+    card = read_rate_card(
+        tx,
+        payer=payer,
+        first_day=priced.start,
+        end_day=priced.end,
+        sources=KNOWN_SOURCES,
+        rates_on=end_day - timedelta(days=1),
+        other_books=other_books,
+    )
+    rating = rate_recurring(subscriptions, quotes_of(card), due=due, invoice_days=invoice_days)
+    return DeclaredRating(tuple(_in_currency(line, card) for line in rating.lines), rating.unpriced)
 
 
 def _in_currency(line: RatedLine, card: RateCard) -> RatedLine:
@@ -114,18 +145,27 @@ def _in_currency(line: RatedLine, card: RateCard) -> RatedLine:
 
 
 def read_rate_card(
-    tx: Tx, *, payer: Account, first_day: date, end_day: date, other_books: OtherBooks | None = None
+    tx: Tx,
+    *,
+    payer: Account,
+    first_day: date,
+    end_day: date,
+    sources: Iterable[SourceReader] | None = None,
+    rates_on: date | None = None,
+    other_books: OtherBooks | None = None,
 ) -> RateCard:
     """The books that may price the account on the days `[first_day, end_day)`, by precedence, with all they need.
 
-    The rate of a book in another currency is the one last published on the last of these days, or before it.
+    `sources` are asked for them, SOURCES unless others are named. The rate of a book in another currency is the one
+    last published on `rates_on`, or before it; on the last of these days where that is left out.
     """
-    found = [source for read in SOURCES for source in read(tx, payer, first_day, end_day) if source.books]
+    readers = SOURCES if sources is None else sources
+    found = [source for read in readers for source in read(tx, payer, first_day, end_day) if source.books]
     if other_books is not None and other_books.first_day < end_day:
         found = _with_other_books(tx, found, other_books, start=first_day, end=end_day)
     names = {price.sku for source in found for book in source.books for price in book.prices}
     foreign = {source.books[0].currency for source in found} - {payer.currency}
-    last_day = end_day - timedelta(days=1)
+    last_day = end_day - timedelta(days=1) if rates_on is None else rates_on
     rates = {
         currency: reads.find_rate(tx, from_currency=currency, to_currency=payer.currency, on=last_day)
         for currency in sorted(foreign)
@@ -165,7 +205,15 @@ def _with_other_books(
 
 
 def _until(source: BookSource, day: date) -> BookSource:
-    return replace(source, end_day=day if source.end_day is None else min(day, source.end_day))
+    return replace(
+        source,
+        end_day=_earlier(source.end_day, day),
+        known=tuple((on, _earlier(end, day)) for on, end in source.known),
+    )
+
+
+def _earlier(end: date | None, day: date) -> date:
+    return day if end is None else min(end, day)
 
 
 def _entitlement_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
@@ -177,6 +225,19 @@ def _entitlement_books(tx: Tx, payer: Account, start: date, end: date) -> Iterat
             by=given.entitlement,
             first_day=given.term.starts_on,
             end_day=given.term.ends_on,
+        )
+
+
+def _known_entitlement_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
+    for given in entitlements.list_known_books(tx, account=payer.number, start=start, end=end):
+        yield BookSource(
+            kind="Entitlement" if given.offer is None else "Offer",
+            book_name=given.book,
+            books=catalog.list_book_versions(tx, book_name=given.book, start=start, end=end),
+            by=given.entitlement,
+            first_day=given.term.starts_on,
+            end_day=given.term.ends_on,
+            known=tuple((one.day, one.ends_on) for one in given.revisions),
         )
 
 
@@ -198,6 +259,10 @@ def _default_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[B
 SOURCES: Final[tuple[SourceReader, ...]] = (_entitlement_books, _list_books, _default_books)
 """Who is asked for prices, in order of precedence (domain.md §5): what was agreed with the account, the list book of
 its currency, the provider's default book. A partner's book goes behind the first, as one more reader."""
+
+KNOWN_SOURCES: Final[tuple[SourceReader, ...]] = (_known_entitlement_books, *SOURCES[1:])
+"""The same, with what was known of entitlements on which day: a price that was charged in advance stays what it was,
+also where the entitlement that brought its book ended on the very day."""
 
 
 def _bound_days(
@@ -222,11 +287,40 @@ def _days(period: Period, *, zone: str) -> tuple[date, date]:
     return first_day, end_day
 
 
-def _read_usage(tx: Tx, *, account: int, first_day: date, end_day: date) -> Iterator[UsageQuantity]:
-    """The account's roll-ups, a stretch of whole days at a time."""
+def _read_usage(
+    tx: Tx, card: RateCard, *, account: int, first_day: date, end_day: date
+) -> Iterator[UsageQuantity]:
+    """The account's usage, added up in the database as far as prices allow (`reading_plan`), else day by day."""
+    plan = reading_plan(card, first_day=first_day, end_day=end_day)
+    limit = ROWS_MAX
+    sums = usage.sum_rollups(
+        tx, account=account, starts=plan.starts, end=end_day, but=[*plan.bounded, *plan.daily], limit=limit
+    )
+    bounds: tuple[UsageStretch, ...] = ()
+    if plan.bounded:
+        bounds = usage.bound_rollups(
+            tx, account=account, starts=plan.starts, end=end_day, meters=plan.bounded, limit=limit
+        )
+    if max(len(sums), len(bounds)) >= limit:
+        yield from _read_days(tx, account=account, first_day=first_day, end_day=end_day)
+        return
+    names = {meter.number: meter.meter_name for meter in card.meters.values()}
+    for part in (*sums, *bounds):
+        labels = tuple(sorted(part.dimensions.items()))
+        yield UsageQuantity(part.project, names.get(part.meter, ""), labels, part.first_day, part.figures)
+    if plan.daily:
+        yield from _read_days(tx, account=account, first_day=first_day, end_day=end_day, meters=plan.daily)
+
+
+def _read_days(
+    tx: Tx, *, account: int, first_day: date, end_day: date, meters: Collection[int] | None = None
+) -> Iterator[UsageQuantity]:
+    """The account's roll-ups by day, a stretch of whole days at a time."""
     limit = ROWS_MAX
     while first_day < end_day:
-        rows = usage.list_rollups(tx, account=account, first=first_day, end=end_day, limit=limit)
+        rows = usage.list_rollups(
+            tx, account=account, first=first_day, end=end_day, limit=limit, meters=meters
+        )
         if len(rows) < limit:
             yield from map(_quantity, rows)
             return

@@ -64,6 +64,12 @@ def find_rate(
     return ExchangeRate(source, day, from_currency, to_currency, *legs)
 
 
+def find_last_day(tx: Tx, *, source: str = ECB) -> date | None:
+    """The last day of which the source's rates are here; None where there are none."""
+    row = tx.execute("select max(day) from pricing.exchange_rates where source = %s", (source,)).fetchone()
+    return None if row is None else row[0]
+
+
 def find_difference(
     tx: Tx, *, source: str, rates: Sequence[ReferenceRate]
 ) -> tuple[ReferenceRate, Decimal] | None:

@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from milo_billing.catalog.types import Book, Meter, Price, Sku
 from milo_billing.kernel.aggregation import Figures
@@ -122,6 +122,7 @@ class BookSource:
 
     `books` are its versions that touch the rating period, in order of `effective_from`, all in one currency; the first
     may have begun long before. `by` names the entitlement or agreement that it comes from, empty for lists.
+    `known` has (day, end): which `end_day` was said when that day ended; empty where nobody asks what was known when.
     """
 
     kind: SourceKind
@@ -130,12 +131,17 @@ class BookSource:
     by: str = ""
     first_day: date | None = None
     end_day: date | None = None
+    known: tuple[tuple[date, date | None], ...] = ()
 
-    def is_given(self, day: date) -> bool:
-        """Whether it may price the account on that day."""
-        return (self.first_day is None or self.first_day <= day) and (
-            self.end_day is None or day < self.end_day
-        )
+    def is_given(self, day: date, *, known: date | None = None) -> bool:
+        """Whether it may price the account on that day, by what was said before the day `known` where there is one."""
+        end_day = self.end_day
+        if known is not None and self.known:
+            said = [end for on, end in self.known if on < known]
+            if not said:
+                return False
+            end_day = said[-1]
+        return (self.first_day is None or self.first_day <= day) and (end_day is None or day < end_day)
 
     def version_on(self, day: date) -> Book | None:
         """The version of the book in force on the day, given or not; None before the first."""
@@ -385,6 +391,9 @@ class Subscription:
 
     `quantities` are by day, the first from `start` on, in the Sku's pricing unit and not negative. Days before
     `trial_end` cost nothing. All dates are billing days of the account. `by` names where it comes from, for people.
+
+    So it is known from the day `known_from` on: what an invoice carries that was issued at the midnight with which that
+    day began, or later, follows from it. Until then it was `before`; without one, nothing was known.
     """
 
     sku: str
@@ -393,6 +402,8 @@ class Subscription:
     end: date | None = None
     trial_end: date | None = None
     by: str = ""
+    known_from: date = date.min
+    before: "Subscription | None" = None
 
     def __post_init__(self) -> None:
         days = [one.first_day for one in self.quantities]
@@ -402,11 +413,21 @@ class Subscription:
             )
         if any(one.quantity < 0 for one in self.quantities):
             raise ValueError(f"a quantity of {self.sku} is below nothing")
+        if self.before is not None and self.known_from <= self.before.known_from:
+            raise ValueError(f"what is known of {self.sku} on {self.known_from} does not follow what was")
 
     @property
     def paid_from(self) -> date:
         """The first day that costs something, if it is before the end."""
         return self.start if self.trial_end is None else max(self.start, self.trial_end)
+
+    @property
+    def states(self) -> tuple["Subscription", ...]:
+        """What was known of it, the first first and this one last."""
+        found: list[Subscription] = [self]
+        while found[-1].before is not None:
+            found.append(found[-1].before)
+        return tuple(reversed(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,8 +454,12 @@ class Quote:
     currency: Currency
 
 
-PriceOn: TypeAlias = Callable[[str, date], Quote | None]
-"""The price that an account has for a Sku on a billing day; None where nothing prices it."""
+class PriceOn(Protocol):
+    """The price that an account has for a Sku on a billing day; None where nothing prices it."""
+
+    def __call__(self, sku: str, day: date, *, known: date | None = None) -> Quote | None:
+        """By what was known before the day `known`; without it, by what is known now."""
+        ...
 
 
 class UnpricedSku(NamedTuple):

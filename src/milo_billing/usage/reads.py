@@ -35,6 +35,7 @@ from milo_billing.usage.types import (
     UsageCell,
     UsageChange,
     UsageRow,
+    UsageStretch,
     UsageTotal,
     Void,
     Voided,
@@ -65,12 +66,17 @@ LABEL_CHARACTERS_MAX = 200
 """Meter and project of a quarantined event are kept so long; the original has all of them."""
 
 
-def list_rollups(tx: Tx, *, account: int, first: date, end: date, limit: int) -> tuple[UsageRow, ...]:
+def list_rollups(
+    tx: Tx, *, account: int, first: date, end: date, limit: int, meters: Collection[int] | None = None
+) -> tuple[UsageRow, ...]:
     """Usage of the account on the billing days in [first, end), by day, project, meter and dimension set.
 
-    A month's bill reads nothing else. At most `limit` rows: a caller that gets so many asks for fewer days.
+    Of these meters, by number, or of all. At most `limit` rows: a caller that gets so many asks for fewer days.
     """
-    of_account: LiteralString = "where account = %(account)s and day >= %(first)s and day < %(end)s"
+    of_account: LiteralString = (
+        "where account = %(account)s and day >= %(first)s and day < %(end)s "
+        "and (%(meters)s::int[] is null or meter = any (%(meters)s))"
+    )
     union: LiteralString = (
         f"select {_COLUMNS} from usage.rollups {of_account} "
         f"union all select {_COLUMNS} from usage.deltas {of_account}"
@@ -81,7 +87,8 @@ def list_rollups(tx: Tx, *, account: int, first: date, end: date, limit: int) ->
         "group by account, project, meter, dimensions, day order by day, project, meter, dimensions limit %(limit)s"
         ") u left join usage.dimension_sets s on s.hash = u.dimensions order by day, project, meter, u.dimensions"
     )
-    rows = tx.execute(query, {"account": account, "first": first, "end": end, "limit": limit}).fetchall()
+    asked = {"account": account, "first": first, "end": end, "limit": limit}
+    rows = tx.execute(query, {**asked, "meters": None if meters is None else list(meters)}).fetchall()
     names = _meter_names(tx)
     return tuple(
         UsageRow(
@@ -96,6 +103,58 @@ def list_rollups(tx: Tx, *, account: int, first: date, end: date, limit: int) ->
         )
         for row in rows
     )
+
+
+_STRETCH: LiteralString = "(%(starts)s::date[])[width_bucket(day, %(starts)s::date[])]"
+_OF_STRETCHES: LiteralString = "where account = %(account)s and day >= %(first)s and day < %(end)s and "
+
+
+def sum_rollups(
+    tx: Tx, *, account: int, starts: Sequence[date], end: date, but: Collection[int], limit: int
+) -> tuple[UsageStretch, ...]:
+    """Sums and counts over stretches of billing days, by project, meter, dimension set and stretch.
+
+    A stretch goes from one of `starts`, which ascend, to the next, and the last one to `end`. Of all meters `but`
+    these, by number. At most `limit`: a caller that gets so many reads the roll-up day by day.
+    """
+    where: LiteralString = f"{_OF_STRETCHES} meter <> all (%(but)s::int[])"
+    query: LiteralString = (
+        "select u.*, null, null, coalesce(s.dimensions, '{}') from ("
+        f"select project, meter, dimensions as hash, {_STRETCH} as first_day, sum(sum), sum(count)::bigint from ("
+        f"select project, meter, dimensions, day, sum, count from usage.rollups {where} "
+        f"union all select project, meter, dimensions, day, sum::numeric, count from usage.deltas {where}) parts "
+        "group by project, meter, hash, first_day limit %(limit)s) u "
+        "left join usage.dimension_sets s on s.hash = u.hash order by 1, 2, 3, 4"
+    )
+    values = {"account": account, "starts": list(starts), "first": starts[0], "end": end, "limit": limit}
+    return tuple(map(_stretch, tx.execute(query, {**values, "but": list(but)})))
+
+
+def bound_rollups(
+    tx: Tx, *, account: int, starts: Sequence[date], end: date, meters: Collection[int], limit: int
+) -> tuple[UsageStretch, ...]:
+    """The least and the greatest value over stretches of billing days, as `sum_rollups`, of these meters."""
+    where: LiteralString = f"{_OF_STRETCHES} meter = any (%(meters)s::int[])"
+    columns: LiteralString = "project, meter, dimensions, day, sum::numeric as sum, count, min, max"
+    query: LiteralString = (
+        "select u.*, coalesce(s.dimensions, '{}') from ("
+        f"select project, meter, dimensions as hash, {_STRETCH} as first_day, sum(sum), sum(count)::bigint, "
+        # what was voided altogether leaves a day without events, whose least and greatest do not count
+        "min(min) filter (where count > 0), max(max) filter (where count > 0) from ("
+        "select project, meter, dimensions, day, sum(sum) as sum, sum(count) as count, "
+        "min(min) filter (where min <= max) as min, max(max) filter (where min <= max) as max from ("
+        f"select {columns} from usage.rollups {where} union all select {columns} from usage.deltas {where}) parts "
+        "group by project, meter, dimensions, day) days "
+        "group by project, meter, hash, first_day limit %(limit)s) u "
+        "left join usage.dimension_sets s on s.hash = u.hash order by 1, 2, 3, 4"
+    )
+    values = {"account": account, "starts": list(starts), "first": starts[0], "end": end, "limit": limit}
+    return tuple(map(_stretch, tx.execute(query, {**values, "meters": list(meters)})))
+
+
+def _stretch(row: Sequence[Any]) -> UsageStretch:
+    project, meter, _, first_day, total, count, low, high, labels = row
+    return UsageStretch(project, meter, labels, first_day, Figures(int(total), count, low, high))
 
 
 def count_distinct_keys(tx: Tx, *, account: int, cells: Sequence[Sequence[AccountRow]]) -> tuple[int, ...]:

@@ -29,6 +29,15 @@ def look(ground: Ground, at: datetime) -> dict[str, Any]:
     return ground.status()
 
 
+def account_version(ground: Ground) -> int:
+    with ground.world.databases.app.transaction(reach=EVERYWHERE) as tx:
+        row = tx.execute(
+            "select resource_version from controlplane.objects where resource = 'billingaccounts' and name = 'main'"
+        ).fetchone()
+        assert row is not None
+        return row[0]
+
+
 def test_it_is_pending_active_and_fulfilled_and_says_so(ground: Ground) -> None:
     ground.offer(minimumSpends=[minimum("100", "Monthly")], termMonths=2)
     assert condition(ground.status(), "CommitmentActive") == ("False", "AwaitingAcceptance")
@@ -61,6 +70,49 @@ def test_late_usage_mends_what_was_said(ground: Ground) -> None:
     assert condition(look(ground, at), "CommitmentViolation")[0] == "True"
     ground.use("2026-11-30", "gpu", 100)
     assert condition(look(ground, at), "CommitmentViolation")[0] == "False"
+
+
+def test_the_account_says_whether_its_promises_are_met(ground: Ground) -> None:
+    def said() -> tuple[str, str]:
+        return condition(ground.world.status(BillingAccount, "main", namespace=ACME), "CommitmentMet")
+
+    ground.offer(minimumSpends=[minimum("100", "Monthly")], termMonths=1)
+    ground.offer("second", minimumSpends=[minimum("1", "Monthly")], startsOn="2026-12-01", termMonths=6)
+    standing = ground.world.status(BillingAccount, "main", namespace=ACME)
+    assert "CommitmentMet" not in str(standing)
+    ground.accept()
+    assert said() == ("Unknown", "NoIntervalEnded")
+    ground.accept("second")
+    look(ground, datetime(2026, 12, 2, tzinfo=UTC))
+    assert said() == ("False", "MinimumSpendNotMet")
+    standing = ground.world.status(BillingAccount, "main", namespace=ACME)
+    assert 'Commitment "yearly": Spend of 0.00 USD from 2026-11-01 to 2026-12-01 is 100.00 USD' in str(
+        standing
+    )
+    assert condition(standing, "Ready")[0] == "True"
+    before = account_version(ground)
+    look(ground, datetime(2026, 12, 2, 1, tzinfo=UTC))
+    assert account_version(ground) == before
+    ground.use("2026-11-30", "gpu", 100)
+    look(ground, datetime(2026, 12, 3, tzinfo=UTC))
+    assert said() == ("True", "MinimumSpendMet")
+
+
+def test_what_ended_long_ago_no_longer_counts_beside_what_runs(ground: Ground) -> None:
+    ground.promise(minimumSpends=[minimum("100", "Monthly")], termMonths=1)
+    ground.promise("second", minimumSpends=[minimum("1", "Yearly")], startsOn="2026-12-01", termMonths=12)
+    for day, reason in ((2, "MinimumSpendNotMet"), (16, "NoIntervalEnded")):
+        look(ground, datetime(2027, 1, day, tzinfo=UTC))
+        standing = ground.world.status(BillingAccount, "main", namespace=ACME)
+        assert condition(standing, "CommitmentMet")[1] == reason
+
+
+def test_ending_a_commitment_early_says_how_the_account_stands_at_once(ground: Ground) -> None:
+    ground.promise(minimumSpends=[minimum("100", "Monthly")])
+    look(ground, datetime(2026, 12, 2, tzinfo=UTC))
+    ground.world.act(CommitmentKind, "yearly", "terminate", {"reason": "moved"})
+    standing = ground.world.status(BillingAccount, "main", namespace=ACME)
+    assert condition(standing, "CommitmentMet") == ("False", "MinimumSpendNotMet")
 
 
 def test_accepting_again_changes_nothing_and_what_was_accepted_stays(ground: Ground) -> None:

@@ -5,40 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from milo_billing.app.wiring import build_registry
-from milo_billing.controlplane.engine import Engine
-from milo_billing.controlplane.identity import Authorizer, Identity
-from milo_billing.controlplane.store import Store
-from milo_billing.directory.operations import OrganizationNamespaces
-from milo_billing.infra.clock import SimulatedClock
-from milo_billing.infra.crypto import Vault
-from milo_billing.infra.database import EVERYWHERE, Databases, Reach, Tx, connect
-from milo_billing.invoicing.operations import Office
-from tests.db.invoicing.ground import DECLARED, ISSUER, Ground
-
-
-class Staff(Authorizer):
-    """Everybody is staff: who may do what is not what these tests are about."""
-
-    def authenticate(self, tx: Tx, token: str, now: object) -> Identity:
-        return Identity(token)
-
-    def reach(self, tx: Tx, identity: Identity, permission: str) -> Reach:
-        return EVERYWHERE
+from milo_billing.infra.database import Databases, connect
+from tests.db.invoicing.ground import ISSUER, Ground, open_ground
 
 
 @pytest.fixture
 def bare_ground(databases: Databases, tmp_path: Path) -> Ground:
     """A catalog and a customer, but nobody who issues."""
-    vault = Vault(tmp_path / "keyfile")
-    engine = Engine(
-        registry=build_registry(),
-        store=Store(vault),
-        namespaces=OrganizationNamespaces(),
-        authorizer=Staff(),
-        clock=SimulatedClock(DECLARED),
-    )
-    ground = Ground(databases, engine, Office(engine, vault))
+    ground = open_ground(databases, tmp_path)
     ground.declare_world()
     return ground
 

@@ -3,16 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account
+from milo_billing.app.wiring import build_registry
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.engine import Engine
-from milo_billing.controlplane.identity import Identity
+from milo_billing.controlplane.identity import Authorizer, Identity
+from milo_billing.controlplane.store import Store
 from milo_billing.controlplane.work import Work
-from milo_billing.infra.clock import new_uid
+from milo_billing.directory.operations import OrganizationNamespaces
+from milo_billing.infra.clock import SimulatedClock, new_uid
+from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import EVERYWHERE, Databases, Reach, Tx
 from milo_billing.invoicing import operations
 from milo_billing.invoicing.operations import Office
@@ -177,3 +182,26 @@ class Ground:
     def reading(self, do: Callable[[Tx], T]) -> T:
         with self.databases.app.transaction(reach=EVERYWHERE) as tx:
             return do(tx)
+
+
+class Staff(Authorizer):
+    """Everybody is staff: who may do what is not what these tests are about."""
+
+    def authenticate(self, tx: Tx, token: str, now: object) -> Identity:
+        return Identity(token)
+
+    def reach(self, tx: Tx, identity: Identity, permission: str) -> Reach:
+        return EVERYWHERE
+
+
+def open_ground(databases: Databases, folder: Path) -> Ground:
+    """The ground on these databases, with the keys in the folder; nothing is declared yet."""
+    vault = Vault(folder / "keyfile")
+    engine = Engine(
+        registry=build_registry(),
+        store=Store(vault),
+        namespaces=OrganizationNamespaces(),
+        authorizer=Staff(),
+        clock=SimulatedClock(DECLARED),
+    )
+    return Ground(databases, engine, Office(engine, vault))

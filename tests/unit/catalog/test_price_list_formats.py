@@ -209,6 +209,120 @@ def test_the_unit_price_of_a_charge_has_the_fewest_digits_that_give_it(
     assert unit_price(Decimal(charge), Decimal(quantity)) == Decimal(price)
 
 
+def offer(*ranges: dict[str, str], since: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
+    """A file of one product, in the form of AWS's price list service: its terms as ranges of a price."""
+    return {
+        "formatVersion": "v1.0",
+        "offerCode": "AmazonS3",
+        "products": {
+            "WP9A": {
+                "sku": "WP9A",
+                "productFamily": "Storage",
+                "attributes": {"servicename": "Amazon S3", "usagetype": "TimedStorage", "location": "Ohio"},
+            }
+        },
+        "terms": {"OnDemand": {"WP9A": term("1", *ranges, since=since)}, "Reserved": {}},
+    }
+
+
+def term(code: str, *ranges: dict[str, str], since: str) -> dict[str, Any]:
+    dimensions: dict[str, dict[str, Any]] = {
+        f"WP9A.{code}.{number}": {
+            "rateCode": f"WP9A.{code}.{number}",
+            "description": "in words",
+            "beginRange": each.get("from", "0"),
+            "endRange": each.get("to", "Inf"),
+            "unit": each.get("unit", "GB-Mo"),
+            "pricePerUnit": {each.get("currency", "USD"): each["price"]},
+            "appliesTo": [],
+        }
+        for number, each in enumerate(ranges)
+    }
+    return {f"WP9A.{code}": {"sku": "WP9A", "effectiveDate": since, "priceDimensions": dimensions}}
+
+
+TIERS = (
+    {"from": "51200", "to": "512000", "price": "0.0220000000"},
+    {"to": "51200", "price": "0.0230000000"},
+    {"from": "512000", "price": "0.0210000000"},
+)
+
+
+def test_an_offer_file_of_aws_is_graduated_by_its_ranges():
+    listed = read("aws", offer(*TIERS))
+    assert steps(listed) == [[("51200", "0.023"), ("512000", "0.022"), ("None", "0.021")]]
+    (sku,) = listed.skus
+    assert (sku.name, sku.display_name, sku.invoice_group) == ("aws.wp9a", "TimedStorage, Ohio", "Amazon S3")
+    assert (sku.match, sku.pricing_unit) == ((("sku", ("WP9A",)),), "GiBy")
+    assert steps(read("aws", "\ufeff " + json.dumps(offer({"price": "2"})))) == [[("None", "2")]]
+
+
+@pytest.mark.parametrize(
+    ("unit", "meter", "pricing"),
+    [
+        ("GB-Mo", "By", "GiBy"),
+        ("Hrs", "s", "h"),
+        ("LCU-Hrs", "{lcu}.s", "{lcu}.h"),
+        ("Requests", *["{requests}"] * 2),
+        ("Lambda-GB-Second", "MiBy.s", "GiBy.s"),
+        ("IOPS-Mo", *["{iops}"] * 2),
+    ],
+)
+def test_the_short_units_of_an_offer_file(unit: str, meter: str, pricing: str):
+    listed = read("aws", offer({"price": "100.0000000000", "unit": unit}))
+    assert (listed.meters[0].unit, listed.skus[0].pricing_unit) == (meter, pricing)
+    assert steps(listed) == [[("None", "100")]]
+
+
+def test_a_later_term_of_an_offer_file_is_a_later_price():
+    more = term("1", {"price": "1"}, since="2026-01-01") | term("2", {"price": "3"}, since="2026-08-01")
+    listed = read("aws", offer({"price": "1"}) | {"terms": {"OnDemand": {"WP9A": more}}})
+    assert steps(listed) == [[("None", "1")]]
+    assert listed.days_after(DAY) == (date(2026, 8, 1),)
+    assert steps(listed, on=date(2026, 8, 1)) == [[("None", "3")]]
+
+
+def test_what_an_offer_file_does_not_sell_by_usage_is_left_out():
+    reserved: dict[str, Any] = {"terms": {"Reserved": {}}}
+    for content, reason in (
+        (offer({"price": "1", "currency": "CNY"}), "its prices are in CNY"),
+        (offer(), "it has no price on demand"),
+        (offer({"price": "1"}) | reserved, "it has no price on demand"),
+    ):
+        listed = read("aws", content)
+        assert [(each.entry, each.reason) for each in listed.left_out] == [("WP9A", reason)]
+        assert listed.skus == ()
+
+
+PATH = "terms.OnDemand.WP9A.WP9A.1.priceDimensions.WP9A.1."
+
+
+@pytest.mark.parametrize(
+    ("ranges", "field", "what"),
+    [
+        ([{"from": "5", "price": "1"}], f"{PATH}0.beginRange", "nothing says what less than that costs"),
+        ([{"to": "5", "price": "1"}], f"{PATH}0.endRange", "nothing says what more than that costs"),
+        ([{"to": "5", "price": "1"}, {"from": "6", "price": "2"}], f"{PATH}1.beginRange", "ends at 5"),
+        ([{"price": "1"}, {"price": "2"}], f"{PATH}1.beginRange", "has no end"),
+        ([{"price": "-1"}], f"{PATH}0.pricePerUnit.USD", "amounts from zero on"),
+        ([{"to": "5", "price": "1"}, {"from": "5", "price": "1", "unit": "Hrs"}], f"{PATH}0.unit", "GB-Mo and Hrs"),
+    ],
+)  # fmt: skip
+def test_bad_ranges_of_an_offer_file_are_named(ranges: list[dict[str, str]], field: str, what: str):
+    found = problem(read("aws", offer(*ranges)))
+    assert found[:2] == ("WP9A", field)
+    assert what in found[2]
+
+
+def test_an_offer_file_with_two_terms_of_one_day_is_ambiguous():
+    more = term("1", {"price": "1"}, since="2026-01-01") | term("2", {"price": "3"}, since="2026-01-01")
+    content = offer({"price": "1"}) | {"terms": {"OnDemand": {"WP9A": more}}}
+    assert problem(read("aws", content))[1:] == (
+        "terms.OnDemand.WP9A.WP9A.2.effectiveDate",
+        "is 2026-01-01 in two terms: one of them must hold",
+    )
+
+
 def test_bad_rows_of_aws_are_named_by_their_line():
     listed = read("aws", UNIT_PRICES + "r,A,free,GB\nr,B,-1,GB\nr,C,1,GB\n")
     assert [each.entry for each in listed.problems] == ["line 2: r/A", "line 3: r/B"]
@@ -223,6 +337,7 @@ def test_bad_rows_of_aws_are_named_by_their_line():
         ("llm", [{"id": "x"}], "has no models"),
         ("llm", {"items": []}, "is no list"),
         ("aws", "a,b\n1,2\n", "The header has no prices in USD: a, b"),
+        ("aws", {"items": []}, "This is no offer file of AWS: it has no products and terms."),
         ("oci", "{", "This is not JSON"),
         ("llm", '[{"id": "x", "models": [{"id": "m", "prices": {"input_mtok": NaN}}]}]', "This is not JSON"),
     ],

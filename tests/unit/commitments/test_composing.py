@@ -121,3 +121,15 @@ def test_a_line_that_is_free_for_whom_a_minimum_lifts_it_spends_by_its_usage() -
     free = Effect((), (Fraction(0), Fraction(0)))
     (composed,) = composed_lines([line], {}, [()])
     assert [one.by_sku["requests"] for one in spends([composed], parts, {"requests": free})] == [100, 300]
+
+
+def test_a_percentage_makes_smaller_what_is_given_back_and_a_fixed_amount_leaves_it_alone() -> None:
+    shares = dict.fromkeys(range(3), Fraction(1))
+    percent = Reduction(UUID(int=1), "tenth", Decimal(10), 0, shares)
+    fixed = Reduction(UUID(int=2), "much", None, 1000, shares)
+    taken = reduce_lines([100, -50, 200], [percent, fixed])
+    assert [[(one.name, one.amount_minor) for one in off] for off in taken] == [
+        [("tenth", -10), ("much", -90)],
+        [("tenth", 5)],
+        [("tenth", -20), ("much", -180)],
+    ]

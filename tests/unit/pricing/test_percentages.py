@@ -1,10 +1,12 @@
 """Percentages of what other Skus came to: order, days, whose they are."""
 
 from datetime import date, timedelta
+from fractions import Fraction
 
 import pytest
 
 from milo_billing.catalog.types import Price, Sku
+from milo_billing.pricing.rules.percentages import discount_line, reduce_line
 from milo_billing.pricing.types import RatedLine, UnableToRate, UsageQuantity
 from tests.unit.pricing.builders import (
     FIRST_DAY,
@@ -100,6 +102,15 @@ def test_a_percentage_falls_to_the_projects_whose_amounts_it_is_of() -> None:
     assert all(
         share.amount_minor == sum(one.amount_minor for one in share.dimensions) for share in line.shares
     )
+    assert line.own_minor == 0
+
+
+def test_a_percentage_that_is_discounted_stays_divided_as_its_base_is() -> None:
+    rows = [used(100, "compute", project=1), used(300, "compute", project=2), used(7, "support", project=3)]
+    line = reduce_line(
+        discount_line(rated(rows, COMPUTE, support(base="compute"))["support"], [Fraction(50)]), [-400]
+    )
+    assert [(share.project, share.amount_minor) for share in line.shares] == [(1, 900), (2, 2700), (3, 0)]
     assert line.own_minor == 0
 
 

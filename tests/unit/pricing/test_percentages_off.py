@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from milo_billing.catalog.types import Price
 from milo_billing.pricing.rules.charges import charge, prepare
-from milo_billing.pricing.rules.percentages import discount_line, take_off
+from milo_billing.pricing.rules.percentages import discount_line, reduce_line, take_off
 from milo_billing.pricing.types import SubLine
 from tests.unit.pricing.builders import book, card, graduated, per_unit, rate_october, rate_units, tier, usage
 
@@ -81,3 +81,17 @@ def test_shares_of_projects_follow_the_discounted_amount() -> None:
     rating = rate_october([usage(1, project=1), usage(2, project=2)], card([book(per_unit("1"))]))
     line = discount_line(rating.lines[0], [Decimal("50")])
     assert [share.amount_minor for share in line.shares] == [50, 100]
+
+
+def test_fixed_amounts_are_parts_behind_the_bounds_and_the_shares_follow() -> None:
+    price = per_unit("1", minimum="4")
+    rating = rate_october([usage(1, project=1), usage(2, project=2)], card([book(price)]))
+    line = reduce_line(rating.lines[0], [-70, -30])
+    assert [(part.kind, part.amount_minor) for part in line.parts] == [
+        ("Usage", 300),
+        ("Minimum", 100),
+        ("Discount", -70),
+        ("Discount", -30),
+    ]
+    assert ([share.amount_minor for share in line.shares], line.amount_minor) == ([100, 200], 300)
+    assert reduce_line(line, []) is line

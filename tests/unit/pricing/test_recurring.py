@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from milo_billing.accounts.types import InvoiceDays
 from milo_billing.catalog.types import Billing, ChargeType, Price
 from milo_billing.kernel.periods import DaySpan, Interval
 from milo_billing.pricing.rules.one_time import rate_charges
@@ -77,7 +78,7 @@ def due(first: str, end: str) -> DaySpan:
 def rated(
     subscription: Subscription, price_on: PriceOn, window: DaySpan, *, invoice_day: int = 1
 ) -> list[tuple[str, str, str]]:
-    return legs(rate_recurring([subscription], price_on, due=window, invoice_day=invoice_day))
+    return legs(rate_recurring([subscription], price_on, due=window, invoice_days=InvoiceDays(invoice_day)))
 
 
 JANUARY = due_days(DaySpan(day("01-01"), day("02-01")))
@@ -123,15 +124,6 @@ def test_the_invoice_that_closes_february_carries(
     assert rated(subscription, monthly(per_unit("31"), billing), FEBRUARY) == list(expected)
 
 
-def test_the_first_invoice_carries_what_fell_due_on_the_first_day_too() -> None:
-    first = due_days(DaySpan(day("01-01"), day("02-01")), first=True)
-    assert rated(TEN_SEATS, monthly(per_unit("1")), first) == [
-        ("01-01", "02-01", "10.00"),
-        ("02-01", "03-01", "10.00"),
-    ]
-    assert rated(TEN_SEATS, monthly(per_unit("1")), JANUARY) == [("02-01", "03-01", "10.00")]
-
-
 @pytest.mark.parametrize(
     ("interval", "invoice_day", "window", "expected"),
     [
@@ -156,21 +148,26 @@ def test_a_quarter_in_arrears_that_ends_early_is_due_then() -> None:
     )
     months = [due_days(DaySpan(date(2024, month, 15), date(2024, month + 1, 15))) for month in (4, 5, 6)]
     amounts = [
-        [line.amount_minor for line in rate_recurring([used], price_on, due=month, invoice_day=15).lines]
+        [
+            line.amount_minor
+            for line in rate_recurring([used], price_on, due=month, invoice_days=InvoiceDays(15)).lines
+        ]
         for month in months
     ]
     assert amounts == [[], [], [32000]]
 
 
 def test_a_flat_price_is_charged_once_whatever_the_quantity() -> None:
-    rating = rate_recurring([MORE], monthly(flat("50"), "Arrears"), due=FEBRUARY, invoice_day=1)
+    rating = rate_recurring([MORE], monthly(flat("50"), "Arrears"), due=FEBRUARY, invoice_days=InvoiceDays(1))
     assert legs(rating) == [("02-01", "03-01", "50.00")]
     (part,) = rating.lines[0].parts
     assert (part.kind, part.quantity, part.unit_price) == ("FlatFee", 1, Decimal("50"))
 
 
 def test_a_line_says_the_part_of_the_interval_and_belongs_to_the_account_itself() -> None:
-    back, charged, _ = rate_recurring([MORE], monthly(per_unit("10")), due=FEBRUARY, invoice_day=1).lines
+    back, charged, _ = rate_recurring(
+        [MORE], monthly(per_unit("10")), due=FEBRUARY, invoice_days=InvoiceDays(1)
+    ).lines
     assert (back.quantity, charged.quantity) == (Fraction(-5), Fraction(6))
     assert (charged.parts[0].kind, charged.parts[0].unit_price) == ("Usage", Decimal("10"))
     assert (charged.own_minor, charged.shares, charged.events) == (charged.amount_minor, (), 0)
@@ -198,12 +195,14 @@ def test_a_price_holds_until_the_interval_that_it_began_with_ends() -> None:
 def test_what_has_no_price_is_reported_once_and_charged_from_the_next_period_on() -> None:
     since_march = prices(("2026-03-01", per_unit("30")))
     held = seats(("02-15", "1"))
-    assert rate_recurring([held], since_march, due=FEBRUARY, invoice_day=1).unpriced == (
+    assert rate_recurring([held], since_march, due=FEBRUARY, invoice_days=InvoiceDays(1)).unpriced == (
         UnpricedSku("seats", day("02-15")),
     )
-    rating = rate_recurring([held], since_march, due=FEBRUARY, invoice_day=1)
+    rating = rate_recurring([held], since_march, due=FEBRUARY, invoice_days=InvoiceDays(1))
     assert [line.first_day for line in rating.lines] == [day("03-01")]
-    unknown = rate_recurring([replace(held, sku="other")], since_march, due=FEBRUARY, invoice_day=1)
+    unknown = rate_recurring(
+        [replace(held, sku="other")], since_march, due=FEBRUARY, invoice_days=InvoiceDays(1)
+    )
     assert unknown.unpriced == (UnpricedSku("other", day("02-15")), UnpricedSku("other", day("03-01")))
 
 
@@ -211,13 +210,14 @@ def test_prices_are_asked_for_on_the_days_that_are_named() -> None:
     asked: list[date] = []
     inner = prices(("2025-01-01", per_unit("1")), interval="Yearly")
 
-    def price_on(name: str, on: date) -> Any:
-        asked.append(on)
-        return inner(name, on)
+    def price_on(sku: str, day: date, *, known: date | None = None) -> Any:
+        asked.append(day)
+        return inner(sku, day)
 
-    rate_recurring([seats(("01-01", "1"))], price_on, due=JANUARY, invoice_day=15)
-    within = priced_days(JANUARY, invoice_day=15)
-    assert within == DaySpan(date(2025, 1, 15), day("02-02"))
+    held, days = [seats(("01-01", "1"))], InvoiceDays(15)
+    rate_recurring(held, price_on, due=JANUARY, invoice_days=days)
+    within = priced_days(held, due=JANUARY, invoice_days=days)
+    assert within == DaySpan(day("01-01"), day("02-02"))
     assert asked
     assert all(on in within for on in asked)
 
@@ -225,7 +225,7 @@ def test_prices_are_asked_for_on_the_days_that_are_named() -> None:
 def test_a_sku_that_is_charged_otherwise_is_refused() -> None:
     usage = sold("Usage", ("2025-01-01", per_unit("1")))
     with pytest.raises(UnableToRate, match="which is not recurring"):
-        rate_recurring([TEN_SEATS], usage, due=FEBRUARY, invoice_day=1)
+        rate_recurring([TEN_SEATS], usage, due=FEBRUARY, invoice_days=InvoiceDays(1))
     with pytest.raises(UnableToRate, match="which is not sold once"):
         rate_charges([OneTimeCharge("c", "seats", day("02-03"), Decimal(1))], usage)
 
@@ -233,7 +233,7 @@ def test_a_sku_that_is_charged_otherwise_is_refused() -> None:
 def test_an_amount_that_cannot_be_kept_is_refused() -> None:
     vast = monthly(per_unit("1e17"))
     with pytest.raises(UnableToRate, match="64 bits"):
-        rate_recurring([TEN_SEATS], vast, due=FEBRUARY, invoice_day=1)
+        rate_recurring([TEN_SEATS], vast, due=FEBRUARY, invoice_days=InvoiceDays(1))
 
 
 def test_quantities_that_do_not_begin_with_the_subscription_are_refused() -> None:

@@ -30,7 +30,7 @@ from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import Conflict, FieldError, Invalid
 from milo_billing.kernel.money import is_currency
-from milo_billing.kernel.periods import UnknownTimeZone, time_zone
+from milo_billing.kernel.periods import UnknownTimeZone, local_day, time_zone
 
 GRANT_TERMS = f"{GROUP}/billingaccounts.grantTerms"
 """Permission of the provider's staff to grant credit: long terms, payment by invoice."""
@@ -208,7 +208,7 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
 
     @override
     def project(self, tx: Tx, object: AccountObject, old: AccountObject | None, *, now: datetime) -> None:
-        """accounts.accounts, and the version by which caches know that they are old."""
+        """accounts.accounts, the version by which caches know that they are old, and the history of invoice days."""
         spec = object.spec
         store.put_account(
             tx,
@@ -228,6 +228,9 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
             profile_type=None if spec.payment_profile is None else spec.payment_profile.type,
             payment_method=_method_name(spec),
         )
+        day = spec.payment_terms.invoice_day_of_month
+        if old is None or old.spec.payment_terms.invoice_day_of_month != day:
+            operations.keep_invoice_day(tx, uid=object.uid, today=local_day(now, zone=spec.time_zone))
 
 
 def _account_of(tx: Tx, object: AccountObject) -> int | None:

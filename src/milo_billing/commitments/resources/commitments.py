@@ -23,6 +23,7 @@ from milo_billing.commitments.resources.fields import (
     SkuSelectors,
     body_of,
 )
+from milo_billing.commitments.resources.reporting import ended_intervals, report_account
 from milo_billing.commitments.rules import admission as rules
 from milo_billing.commitments.rules import specificity, standing, wording
 from milo_billing.commitments.rules.bodies import parse_promise
@@ -46,6 +47,7 @@ from milo_billing.controlplane.kinds import (
     Json,
     Kind,
     Object,
+    Reported,
     rfc3339,
     set_condition,
 )
@@ -258,11 +260,8 @@ class CommitmentKind(Kind[CommitmentSpec, CommitmentStatus]):
         if account is None:  # an offer that nobody accepted outlives its account, and can still be taken back
             return CommitmentFacts(now.date(), _ends_on(object, old, today=now.date()), ())
         today = local_day(now, zone=account.time_zone)
-        shortfalls = tuple(
-            standing.EndedInterval(*row[:3], *row[4:], currency=account.currency)
-            for row in reads.list_shortfalls(tx, commitment=object.uid)
-        )
-        return CommitmentFacts(today, _ends_on(object, old, today=today), shortfalls)
+        ended = ended_intervals(tx, object.uid, account)
+        return CommitmentFacts(today, _ends_on(object, old, today=today), ended)
 
     @override
     def reconcile(
@@ -334,6 +333,14 @@ class CommitmentKind(Kind[CommitmentSpec, CommitmentStatus]):
         )
         if status.acceptance is not None:
             _protect(tx, object, account, now=now)
+
+    @override
+    def reports(self, tx: Tx, object: CommitmentObject, *, now: datetime) -> Iterable[Reported]:
+        """CommitmentMet of the account, from acceptance on."""
+        account = _account(tx, object)
+        if account is None or object.status.acceptance is None:
+            return ()
+        return report_account(tx, number=account.number, now=now)
 
 
 def _protect(tx: Tx, object: CommitmentObject, account: Account, *, now: datetime) -> None:

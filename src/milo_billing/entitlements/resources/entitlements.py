@@ -8,8 +8,9 @@ from typing import Annotated, TypeAlias
 from pydantic import Field, StringConstraints
 from typing_extensions import override
 
+from milo_billing.accounts import operations as billing
 from milo_billing.accounts import reads as accounts
-from milo_billing.accounts.types import Account
+from milo_billing.accounts.types import BILLING_SHARES, Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.controlplane.kinds import (
     PROVIDER_ORG,
@@ -24,6 +25,13 @@ from milo_billing.controlplane.kinds import (
 )
 from milo_billing.entitlements import reads, store
 from milo_billing.entitlements.resources.offers import SERVICES_MAX, BookName, Name, ServiceName
+from milo_billing.entitlements.resources.recurring_skus import (
+    RECURRING_MAX,
+    RecurringItem,
+    item_errors,
+    recurring_of,
+    sku_errors,
+)
 from milo_billing.entitlements.rules import terms, wording
 from milo_billing.entitlements.types import GROUP, EntitlementPhase, Term
 from milo_billing.infra.clock import Clock
@@ -74,7 +82,18 @@ class EntitlementSpec(Fields):
         json_schema_extra={"format": "date"},
         description="Up to local midnight of this date, which is not one of its days any more.",
     )
-    quantity: int = Field(default=1, ge=1, le=1_000_000_000, description="Seats, or how often it was taken.")
+    quantity: int = Field(
+        default=1,
+        ge=1,
+        le=1_000_000_000,
+        description="Seats, or how often it was taken. A change acts on the day of the account on which it is written.",
+    )
+    recurring: list[RecurringItem] = Field(
+        default_factory=list[RecurringItem],
+        max_length=RECURRING_MAX,
+        description="What the account pays for again each interval, beside what its offer says. "
+        "Given by the provider's staff.",
+    )
     limits: dict[str, Limit] = Field(
         default_factory=dict[str, str],
         max_length=64,
@@ -140,6 +159,7 @@ class Entitlement(Kind[EntitlementSpec, EntitlementStatus]):
             yield from _date_errors(spec)
             return
         yield from terms.term_errors(term)
+        yield from item_errors(spec.recurring)
         granted = _is_granted(admission)
         yield from _grant_errors(spec, old=None if old is None else old.spec, granted=granted)
         if old is None:
@@ -214,11 +234,12 @@ class Entitlement(Kind[EntitlementSpec, EntitlementStatus]):
     def project(
         self, tx: Tx, object: EntitlementObject, old: EntitlementObject | None, *, now: datetime
     ) -> None:
-        """entitlements.entitlements: written once, then ended."""
+        """entitlements.entitlements: written once, then ended; and what the day leaves known of it."""
         spec, term = object.spec, _known_term(object)
         if old is not None:
+            today = _today(tx, object, now)
             if object.deleted:
-                term = terms.ended_now(term, today=_today(tx, object, now))
+                term = terms.ended_now(term, today=today)
             store.update_entitlement(
                 tx,
                 uid=object.uid,
@@ -228,6 +249,8 @@ class Entitlement(Kind[EntitlementSpec, EntitlementStatus]):
                 phase="Ended" if object.deleted else object.status.phase,
                 deleted_at=now if object.deleted else None,
             )
+            if object.deleted or (old.spec.quantity, old.spec.ends_at) != (spec.quantity, spec.ends_at):
+                _revise(tx, object, today=today)
             return
         account = accounts.find_account(tx, namespace=object.namespace, name=spec.billing_account_ref.name)
         if account is None:
@@ -243,11 +266,20 @@ class Entitlement(Kind[EntitlementSpec, EntitlementStatus]):
             offer=None if offer is None else offer.number,
             services=[service.name for service in spec.services],
             book=None if spec.price_book_ref is None else spec.price_book_ref.name,
+            recurring=recurring_of(spec.recurring),
             term=term,
             quantity=spec.quantity,
             limits=spec.limits,
             phase=object.status.phase,
         )
+        _revise(tx, object, today=local_day(now, zone=account.time_zone))
+
+
+def _revise(tx: Tx, object: EntitlementObject, *, today: date) -> None:
+    """Keep what is known from tomorrow on. An invoice that carries tomorrow waits for this, or this one for it."""
+    number = reads.get_account_of(tx, uid=object.uid)
+    billing.hold_billing_shared(tx, shares={number % BILLING_SHARES})
+    store.put_revision(tx, uid=object.uid, today=today)
 
 
 def _term(spec: EntitlementSpec) -> Term | None:
@@ -304,6 +336,7 @@ def _grant_errors(
     for path, given in (
         ("services", spec.services),
         ("priceBookRef", spec.price_book_ref),
+        ("recurring", spec.recurring),
         ("limits", spec.limits or (old is not None and old.limits)),
     ):
         if given:
@@ -330,6 +363,7 @@ def _ground_errors(admission: EntitlementAdmission, account: Account | None) -> 
     for index, service in enumerate(spec.services):
         if not catalog.has_service(tx, name=service.name):
             yield wording.missing(f"spec.services[{index}].name", service.name)
+    yield from sku_errors(tx, spec.recurring)
     book = spec.price_book_ref
     if book is not None and not catalog.is_book_published(
         tx,
@@ -349,6 +383,7 @@ def _change_errors(before: EntitlementSpec, after: EntitlementSpec) -> Iterator[
         ("offerRef", before.offer_ref, after.offer_ref),
         ("services", before.services, after.services),
         ("priceBookRef", before.price_book_ref, after.price_book_ref),
+        ("recurring", before.recurring, after.recurring),
         ("startsAt", before.starts_at, after.starts_at),
     ):
         if old != new:

@@ -19,6 +19,13 @@ from milo_billing.controlplane.kinds import (
     set_condition,
 )
 from milo_billing.entitlements import reads, store
+from milo_billing.entitlements.resources.recurring_skus import (
+    RECURRING_MAX,
+    RecurringItem,
+    item_errors,
+    recurring_of,
+    sku_errors,
+)
 from milo_billing.entitlements.rules import wording
 from milo_billing.entitlements.types import GROUP, OfferPhase
 from milo_billing.infra.database import Tx
@@ -61,8 +68,16 @@ class OfferSpec(Fields):
     price_book_ref: BookName | None = Field(
         default=None, description="The bookName of its prices; without it, the account's list prices."
     )
+    recurring: list[RecurringItem] = Field(
+        default_factory=list[RecurringItem],
+        max_length=RECURRING_MAX,
+        description="What whoever takes the offer pays for again each interval, at the prices of his books.",
+    )
     trial_days: int = Field(
-        default=0, ge=0, le=TRIAL_DAYS_MAX, description="Days from the start of an entitlement on."
+        default=0,
+        ge=0,
+        le=TRIAL_DAYS_MAX,
+        description="Days from the start of an entitlement on, on which what recurs costs nothing.",
     )
 
 
@@ -108,8 +123,10 @@ class Offer(Kind[OfferSpec, OfferStatus]):
         for index, name in enumerate(names):
             if name in names[:index]:
                 yield wording.invalid(f"spec.services[{index}].name", name, "stands above already")
+        yield from item_errors(offer.spec.recurring)
         if offer.spec.phase != "Published":
             return
+        yield from sku_errors(admission.tx, offer.spec.recurring)
         for index, name in enumerate(names):
             if not catalog.has_service(admission.tx, name=name):
                 yield wording.missing(f"spec.services[{index}].name", name)
@@ -157,6 +174,7 @@ class Offer(Kind[OfferSpec, OfferStatus]):
             services=[service.name for service in spec.services],
             features=spec.features,
             book=None if spec.price_book_ref is None else spec.price_book_ref.name,
+            recurring=recurring_of(spec.recurring),
             trial_days=spec.trial_days,
             deleted_at=now if object.deleted else None,
         )

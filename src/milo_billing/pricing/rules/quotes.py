@@ -18,9 +18,9 @@ def quotes_of(card: RateCard) -> PriceOn:
     """
     offered = {book.number: {price.sku: price for price in book.prices} for book in _books(card)}
 
-    def price_on(sku: str, day: date) -> Quote | None:
+    def price_on(sku: str, day: date, *, known: date | None = None) -> Quote | None:
         for source in card.sources:
-            book = source.version_on(day) if source.is_given(day) else None
+            book = source.version_on(day) if source.is_given(day, known=known) else None
             if book is None or sku not in offered[book.number]:
                 continue
             sold = card.skus.get(sku)

@@ -8,14 +8,20 @@ gives back the rest of the interval at the old quantity and charges it at the ne
 arrears, each quantity is charged for its days, on the day after the interval or after the subscription's end. What is
 charged on which day follows from the subscription alone, so that due days can be cut into invoices anywhere, and each
 leg is charged exactly once.
+
+What is said of a subscription is known from the next day on. On that day falls due what its legs up to then come to
+more than those that had been known: legs that nobody knew of are charged, legs that are none any more given back. So an
+invoice never needs what was said after the midnight from which it can be issued, and rating it again gives it again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
+from milo_billing.accounts.types import InvoiceDays
 from milo_billing.catalog.types import DEFAULT_BILLING, DEFAULT_INTERVAL
 from milo_billing.kernel.periods import DaySpan, Interval, interval_of
 from milo_billing.pricing.rules.proration import advance_span, part_of, prorate
@@ -33,23 +39,24 @@ from milo_billing.pricing.types import (
 _DAY = timedelta(days=1)
 
 
-def due_days(rating_period: DaySpan, *, first: bool = False) -> DaySpan:
+def due_days(rating_period: DaySpan) -> DaySpan:
     """The days on which falls due what the invoice carries that closes this rating period.
 
     After its first day up to the day after its last: what the period leaves to pay in arrears, and what the next one
-    costs in advance. An account's `first` invoice also carries what fell due on its first day.
+    costs in advance. The first invoice of an account needs no rule of its own: nothing is known of an account on the
+    first day of the period in which it was made, so that nothing falls due on it.
     """
-    start = rating_period.start if first else rating_period.start + _DAY
-    return DaySpan(start, rating_period.end + _DAY)
+    return DaySpan(rating_period.start + _DAY, rating_period.end + _DAY)
 
 
-def priced_days(due: DaySpan, *, invoice_day: int) -> DaySpan:
+def priced_days(subscriptions: Iterable[Subscription], *, due: DaySpan, invoice_days: InvoiceDays) -> DaySpan:
     """The days on which prices are asked for, to rate what falls due: a rate card has to be read for all of them."""
-    return DaySpan(_year_of(due, invoice_day=invoice_day).start, due.end)
+    starts = [_first_asked(one, due=due, invoice_days=invoice_days) for one in subscriptions]
+    return DaySpan(min([due.start, *starts]), due.end)
 
 
 def rate_recurring(
-    subscriptions: Iterable[Subscription], price_on: PriceOn, *, due: DaySpan, invoice_day: int
+    subscriptions: Iterable[Subscription], price_on: PriceOn, *, due: DaySpan, invoice_days: InvoiceDays
 ) -> DeclaredRating:
     """Every leg that falls due on these days, settled on its own, in the currency of its book.
 
@@ -58,17 +65,13 @@ def rate_recurring(
     Raises UnableToRate where an amount does not fit in 64 bits, and where a Sku is not recurring.
     """
     lines: list[RatedLine] = []
-    unpriced: list[UnpricedSku] = []
+    unpriced: set[UnpricedSku] = set()
     for subscription in subscriptions:
-        for charged in _spans(subscription, price_on, due=due, invoice_day=invoice_day):
-            if charged.quote is None:
-                if charged.days.start in due and _units_on(subscription, charged.days.start):
-                    unpriced.append(UnpricedSku(subscription.sku, charged.days.start))
-                continue
-            legs = _legs(subscription, charged.quote, charged.days)
-            lines += [
-                _line(leg, charged.quote, full=charged.full) for leg in legs if leg.due in due and leg.units
-            ]
+        for leg in _due_legs(subscription, price_on, due=due, invoice_days=invoice_days):
+            if leg.quote is not None:
+                lines.append(_line(leg, leg.quote))
+            elif leg.units > 0:
+                unpriced.add(UnpricedSku(subscription.sku, leg.days.start))
     lines.sort(key=lambda line: (line.sku.name, line.first_day))
     return DeclaredRating(tuple(lines), tuple(sorted(unpriced)))
 
@@ -87,18 +90,93 @@ class _Leg(NamedTuple):
     days: DaySpan
     units: Decimal
     due: date
+    full: DaySpan
+    quote: Quote | None
+
+
+def _due_legs(
+    subscription: Subscription, price_on: PriceOn, *, due: DaySpan, invoice_days: InvoiceDays
+) -> Iterator[_Leg]:
+    """What falls due on these days, by what was known on each of them."""
+    states = subscription.states
+    since = _first_asked(subscription, due=due, invoice_days=invoice_days)
+    before: list[_Leg] = []
+    for state, until in zip(states, [*(one.known_from for one in states[1:]), due.end], strict=True):
+        if until < due.start:
+            continue
+        if state.known_from >= due.end:
+            return
+        known = [
+            leg
+            for charged in _spans(
+                state,
+                price_on,
+                start=since,
+                end=min(until, due.end),
+                known=states[0].known_from,
+                invoice_days=invoice_days,
+            )
+            for leg in _legs(state, charged)
+            if leg.units and leg.due < until
+        ]
+        if state.known_from in due:
+            yield from _differences(before, known, on=state.known_from)
+        yield from (leg for leg in known if leg.due >= state.known_from and leg.due in due)
+        before = known
+
+
+def _differences(before: Sequence[_Leg], known: Sequence[_Leg], *, on: date) -> Iterator[_Leg]:
+    """What comes back and what is charged on the day from which something else is known."""
+    passed = [leg for leg in known if leg.due < on]
+    for legs, others, sign in ((before, passed, -1), (passed, before, 1)):
+        standing = Counter((leg.days, leg.units) for leg in others)
+        for leg in legs:
+            key = (leg.days, leg.units)
+            if standing[key]:
+                standing[key] -= 1
+            else:
+                yield leg._replace(units=leg.units * sign, due=on)
+
+
+def _first_asked(subscription: Subscription, *, due: DaySpan, invoice_days: InvoiceDays) -> date:
+    """The first day of the subscription whose interval something could fall due of.
+
+    What is known of it for the first time on one of these days falls due from its beginning.
+    """
+    if subscription.states[0].known_from in due:
+        return subscription.paid_from
+    return max(subscription.paid_from, _fresh_start(due.start - _DAY, invoice_days=invoice_days))
+
+
+def _fresh_start(day: date, *, invoice_days: InvoiceDays) -> date:
+    """A day on which intervals of every length begin anew, this one or one before it.
+
+    That is where a year of the account begins, unless its invoice day changed in the year before: then an interval
+    that began by another one may run on.
+    """
+    while True:
+        invoice_day = invoice_days.on(day)
+        year = interval_of(day, interval="Yearly", invoice_day=invoice_day)
+        last_year = interval_of(year.start - _DAY, interval="Yearly", invoice_day=invoice_day)
+        changed = invoice_days.holds_since(day)
+        if changed is None or changed < last_year.start:
+            return year.start
+        day = min(changed, last_year.start)
 
 
 def _spans(
-    subscription: Subscription, price_on: PriceOn, *, due: DaySpan, invoice_day: int
+    subscription: Subscription,
+    price_on: PriceOn,
+    *,
+    start: date,
+    end: date,
+    known: date,
+    invoice_days: InvoiceDays,
 ) -> Iterator[_Charged]:
-    """The subscription's days, interval by interval; those that something could fall due of.
-
-    All intervals of an account begin anew with its year, so that this is where to begin, however old it is.
-    """
-    cursor = max(subscription.paid_from, _year_of(due, invoice_day=invoice_day).start)
-    while cursor < due.end and (subscription.end is None or cursor < subscription.end):
-        quote = price_on(subscription.sku, cursor)
+    """The subscription's days from `start` on, interval by interval, as long as they begin before `end`."""
+    cursor = start
+    while cursor < end and (subscription.end is None or cursor < subscription.end):
+        quote = price_on(subscription.sku, cursor, known=max(cursor, known))
         interval: Interval = "Monthly"
         if quote is not None:
             if quote.sku.charge_type != "Recurring":
@@ -106,31 +184,32 @@ def _spans(
                     f"{subscription.by or 'a subscription'} has Sku {subscription.sku}, which is not recurring"
                 )
             interval = quote.price.interval or DEFAULT_INTERVAL
+        invoice_day = invoice_days.on(cursor)
         days = advance_span(cursor, interval=interval, invoice_day=invoice_day)
         yield _Charged(days, interval_of(cursor, interval=interval, invoice_day=invoice_day), quote)
         cursor = days.end
 
 
-def _year_of(due: DaySpan, *, invoice_day: int) -> DaySpan:
-    return interval_of(due.start - _DAY, interval="Yearly", invoice_day=invoice_day)
-
-
-def _legs(subscription: Subscription, quote: Quote, days: DaySpan) -> Iterator[_Leg]:
+def _legs(subscription: Subscription, charged: _Charged) -> Iterator[_Leg]:
+    days, full, quote = charged
+    if quote is None:
+        yield _Leg(days, _units_on(subscription, days.start), days.start, full, quote)
+        return
     pieces = _pieces(subscription, days, flat=quote.price.model == "Flat")
     end = pieces[-1][0].end
     if (quote.price.billing or DEFAULT_BILLING) == "Arrears":
         for piece, units in pieces:
-            yield _Leg(piece, units, due=end)
+            yield _Leg(piece, units, end, full, quote)
         return
     standing = pieces[0][1]
-    yield _Leg(days, standing, due=days.start)
+    yield _Leg(days, standing, days.start, full, quote)
     changes = [(piece.start, units) for piece, units in pieces[1:]]
     if end < days.end:
         changes.append((end, Decimal(0)))
     for day, units in changes:
         rest = DaySpan(day, days.end)
-        yield _Leg(rest, -standing, due=day)
-        yield _Leg(rest, units, due=day)
+        yield _Leg(rest, -standing, day, full, quote)
+        yield _Leg(rest, units, day, full, quote)
         standing = units
 
 
@@ -157,8 +236,8 @@ def _units_on(subscription: Subscription, day: date) -> Decimal:
     return [one.quantity for one in subscription.quantities if one.first_day <= day][-1]
 
 
-def _line(leg: _Leg, quote: Quote, *, full: DaySpan) -> RatedLine:
-    part, price = part_of(leg.days, full), quote.price
+def _line(leg: _Leg, quote: Quote) -> RatedLine:
+    part, price = part_of(leg.days, leg.full), quote.price
     if price.unit_price is None:
         raise ValueError(f"the price of {price.sku} is {price.model} without unitPrice")
     try:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from milo_billing.catalog.rules import units
 from milo_billing.catalog.rules.importing import reading
 from milo_billing.catalog.rules.importing.metrics import Metric, whole_unit
-from milo_billing.catalog.rules.importing.parts import sell_part
+from milo_billing.catalog.rules.importing.parts import read_entries, sell_part
 from milo_billing.catalog.rules.importing.reading import UnableToReadPrices
 from milo_billing.catalog.rules.importing.values import Gathering, PriceList, Step, Steps, merged
 from milo_billing.catalog.types import IncompatibleUnits, UnknownUnit
@@ -33,14 +33,13 @@ def read(content: bytes, *, source: str, currency: str) -> PriceList:
             next_step="A list is {skus: [{skuId, description, pricingInfo}]}, as the Cloud Billing Catalog gives it.",
         )
     gathering = Gathering(source, currency)
-    for index, item in enumerate(reading.items(document["skus"], field="skus")):
-        where = f"skus[{index}]"
-        try:
-            entry = reading.body(item, field="")
-            where = reading.text(entry.get("skuId"), field="skuId")
-            _read_sku(gathering, entry, sku=where)
-        except UnableToReadPrices as error:
-            gathering.refuse(where, error.field, error.what, error.next_step or "Correct it in the file.")
+    listed = enumerate(reading.items(document["skus"], field="skus"))
+    read_entries(
+        gathering,
+        [(f"skus[{index}]", item) for index, item in listed],
+        PART,
+        lambda entry, sku: _read_sku(gathering, entry, sku=sku),
+    )
     return gathering.result()
 
 

@@ -5,15 +5,14 @@ the meter of its unit, with the part number as a dimension.
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from itertools import pairwise
 from typing import Any, Final
 
 from milo_billing.catalog.rules.importing import reading
 from milo_billing.catalog.rules.importing.metrics import read_metric
-from milo_billing.catalog.rules.importing.parts import sell_part
+from milo_billing.catalog.rules.importing.parts import read_entries, sell_part
+from milo_billing.catalog.rules.importing.ranges import Range, steps_of
 from milo_billing.catalog.rules.importing.reading import UnableToReadPrices
-from milo_billing.catalog.rules.importing.values import Gathering, PriceList, Step, Steps, flat, merged
+from milo_billing.catalog.rules.importing.values import Gathering, PriceList, Steps, flat
 
 PART: Final = "partNumber"
 ON_DEMAND: Final = "PAY_AS_YOU_GO"
@@ -28,15 +27,13 @@ def read(content: bytes, *, source: str, currency: str) -> PriceList:
             next_step="A list is {items: [{partNumber, metricName, currencyCodeLocalizations}]}.",
         )
     gathering = Gathering(source, currency)
-    listed = reading.items(document["items"], field="items")
-    for index, item in enumerate(listed):
-        where = f"items[{index}]"
-        try:
-            entry = reading.body(item, field="")
-            where = reading.text(entry.get("partNumber"), field="partNumber")
-            _read_part(gathering, entry, part=where)
-        except UnableToReadPrices as error:
-            gathering.refuse(where, error.field, error.what, error.next_step or "Correct it in the file.")
+    listed = enumerate(reading.items(document["items"], field="items"))
+    read_entries(
+        gathering,
+        [(f"items[{index}]", item) for index, item in listed],
+        PART,
+        lambda entry, part: _read_part(gathering, entry, part=part),
+    )
     return gathering.result()
 
 
@@ -79,32 +76,13 @@ def _steps(prices: Sequence[tuple[str, Mapping[str, Any]]]) -> Steps:
     if len(prices) == 1 and "rangeMin" not in prices[0][1]:
         path, price = prices[0]
         return flat(reading.amount(price.get("value"), field=f"{path}.value"))
-    ranges = sorted(
-        (
-            reading.amount(price.get("rangeMin"), field=f"{path}.rangeMin"),
-            reading.amount(price.get("rangeMax"), field=f"{path}.rangeMax"),
-            reading.amount(price.get("value"), field=f"{path}.value"),
-            path,
+    ranges = [
+        Range(
+            begins=reading.amount(price.get("rangeMin"), field=f"{path}.rangeMin"),
+            ends=reading.amount(price.get("rangeMax"), field=f"{path}.rangeMax"),
+            price=reading.amount(price.get("value"), field=f"{path}.value"),
+            field=path,
         )
         for path, price in prices
-    )
-    first, path = ranges[0][0], ranges[0][3]
-    if first != 0:
-        raise UnableToReadPrices(
-            f"is {first}: nothing says what less than that costs", field=f"{path}.rangeMin"
-        )
-    for (_, ends, _, _), (begins, _, _, path) in pairwise(ranges):
-        if begins != ends:
-            what = f"is {begins}, but the range before it ends at {ends}: every quantity has one price"
-            raise UnableToReadPrices(what, field=f"{path}.rangeMin")
-    _no_less(ranges)
-    last = len(ranges) - 1
-    return merged(
-        Step(ends if index < last else None, value) for index, (_, ends, value, _) in enumerate(ranges)
-    )
-
-
-def _no_less(ranges: Sequence[tuple[Decimal, Decimal, Decimal, str]]) -> None:
-    for begins, ends, _, path in ranges:
-        if ends <= begins:
-            raise UnableToReadPrices(f"is {ends}, not above rangeMin, {begins}", field=f"{path}.rangeMax")
+    ]
+    return steps_of(ranges, low="rangeMin", high="rangeMax")

@@ -1,12 +1,13 @@
 """Lists of parts, as of OCI, Google and AWS: a meter for each unit, on which a dimension says the part."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Final
 
-from milo_billing.catalog.rules.importing import names
+from milo_billing.catalog.rules.importing import names, reading
 from milo_billing.catalog.rules.importing.metrics import Metric
+from milo_billing.catalog.rules.importing.reading import Body, UnableToReadPrices
 from milo_billing.catalog.rules.importing.values import (
     LIST_LABEL,
     Gathering,
@@ -17,6 +18,23 @@ from milo_billing.catalog.rules.importing.values import (
 )
 
 _UNIT: Final = re.compile(r"(\{[a-z0-9-]+\}|[A-Za-z]+)(\.[A-Za-z]+)?")
+
+
+def read_entries(
+    gathering: Gathering, listed: Iterable[tuple[str, object]], named: str, read: Callable[[Body, str], None]
+) -> None:
+    """Read each entry, given with where it stands; `named` is the field that says its name.
+
+    One that cannot be read is a problem under its name, or under its place where it has none; the others go on.
+    """
+    for place, item in listed:
+        where = place
+        try:
+            entry = reading.body(item, field="")
+            where = reading.text(entry.get(named), field=named)
+            read(entry, where)
+        except UnableToReadPrices as error:
+            gathering.refuse(where, error.field, error.what, error.next_step or "Correct it in the file.")
 
 
 def sell_part(
