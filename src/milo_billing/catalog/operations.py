@@ -58,7 +58,9 @@ def draft_book(tx: Tx, *, body: Mapping[str, Any], name: str, number: int = DRAF
     names = [price["skuRef"]["name"] for price in body["prices"] if "skuRef" in price]
     skus = reads.list_all_skus(tx) if selective else reads.list_skus(tx, names=names)
     selections = books.selections_of(body, skus=skus)
-    errors = [*books.publishing_errors(body, selections, skus={sku.name: sku for sku in skus})]
+    priced = {*names, *(name for selection in selections for name in selection.skus)}
+    known = {sku.name: sku for sku in skus if sku.name in priced}
+    errors = [*books.publishing_errors(body, selections, skus=known)]
     if errors:
         raise Invalid(errors)
     return Book(

@@ -148,6 +148,24 @@ def test_a_percentage_is_of_what_is_sold_by_usage(catalog: World):
     assert selection["base"] == ["support", "tokens"]
 
 
+@pytest.mark.parametrize(
+    ("base", "says"),
+    [
+        ({"cel": "name in ['tokens', 'seats']"}, 'Sku "seats" is recurring'),
+        ({"cel": "name == 'setup'"}, 'Sku "setup" is sold once'),
+    ],
+)
+def test_a_base_that_selects_what_is_not_sold_by_usage_is_refused(
+    catalog: World, base: dict[str, Any], says: str
+):
+    catalog.create(MeterDefinition, "support", meter_spec("llm.example.com/support"))
+    catalog.create(Sku, "support", sku_spec("llm.example.com/support"))
+    support = {"skuRef": {"name": "support"}, "model": "Percentage", "percent": "10", "base": base}
+    prices = (priced("tokens"), priced("seats"), priced("setup"), support)
+    (refusal,) = catalog.refusals(PriceBook, "list", book_spec(*prices))
+    assert refusal.startswith(f"spec.prices[3].base: Forbidden: {says}, and a percentage is of what")
+
+
 def test_a_recurring_sku_claims_no_usage_of_another_one(catalog: World):
     catalog.create(Sku, "more-seats", SEATS)
     catalog.create(PriceBook, "list", book_spec(priced("seats"), priced("more-seats"), priced("setup")))

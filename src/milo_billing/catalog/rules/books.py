@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 from milo_billing.catalog.rules import wording
-from milo_billing.catalog.rules.charge_types import price_charge_errors
+from milo_billing.catalog.rules.charge_types import base_charge_errors, price_charge_errors
 from milo_billing.catalog.rules.prices import parse_price, selector_of
 from milo_billing.catalog.rules.selectors import selects
 from milo_billing.catalog.types import BookHead, Price, Sku
@@ -94,6 +94,7 @@ def publishing_errors(
     """What stands between a book and its publishing, other books apart; `skus` has those it prices, by name."""
     yield from selection_errors(body, selections, names_max=SELECTED_MAX)
     yield from reference_errors(body, selections, skus=skus)
+    yield from base_charge_errors(body, skus.values())
     yield from base_errors(parse_prices(body, selections))
 
 

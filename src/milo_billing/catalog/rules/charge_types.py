@@ -1,11 +1,13 @@
 """What goes with the way in which a Sku is charged: by usage, again and again, or once (domain.md §5)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 from milo_billing.catalog.rules import units, wording
-from milo_billing.catalog.types import ChargeType, PriceModel, Sku, UnknownUnit
+from milo_billing.catalog.rules.prices import selector_of
+from milo_billing.catalog.rules.selectors import selects
+from milo_billing.catalog.types import ChargeType, PriceModel, Sku, SkuSelector, UnknownUnit
 from milo_billing.kernel.errors import FieldError
 
 DECLARED_MODELS: Final[tuple[PriceModel, ...]] = ("PerUnit", "Flat")
@@ -49,6 +51,26 @@ def price_charge_errors(body: Mapping[str, Any], sku: Sku, *, path: str) -> Iter
     for field in ("includedQuantity", "minimum", "maximum", "chargeAtZero"):
         if _says_something(body.get(field)):
             yield wording.forbidden(f"{path}.{field}", f"{what}; only prices of usage have it")
+
+
+def base_charge_errors(body: Mapping[str, Any], skus: Iterable[Sku]) -> Iterator[FieldError]:
+    """Bases of percentages that name what is not sold by usage, among the Skus that the book of this spec prices.
+
+    An empty base is everything that is sold by usage, and asks for nothing else.
+    """
+    declared = [sku for sku in skus if sku.charge_type != "Usage"]
+    for index, price in enumerate(body["prices"]):
+        base = selector_of(price, "base")
+        if base is None or base == SkuSelector():
+            continue
+        for sku in declared:
+            if selects([base], sku):
+                message = (
+                    f'Sku "{sku.name}" is {_WORDS[sku.charge_type]}, and a percentage is of what is sold by usage: '
+                    "narrow the base so that it does not mean it"
+                )
+                yield wording.forbidden(f"spec.prices[{index}].base", message)
+                break
 
 
 def _says_something(value: Any) -> bool:

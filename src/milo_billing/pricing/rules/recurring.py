@@ -16,6 +16,7 @@ invoice never needs what was said after the midnight from which it can be issued
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -176,18 +177,24 @@ def _spans(
     """The subscription's days from `start` on, interval by interval, as long as they begin before `end`."""
     cursor = start
     while cursor < end and (subscription.end is None or cursor < subscription.end):
-        quote = price_on(subscription.sku, cursor, known=max(cursor, known))
-        interval: Interval = "Monthly"
-        if quote is not None:
-            if quote.sku.charge_type != "Recurring":
-                raise UnableToRate(
-                    f"{subscription.by or 'a subscription'} has Sku {subscription.sku}, which is not recurring"
-                )
-            interval = quote.price.interval or DEFAULT_INTERVAL
+        quote = _with_terms(price_on(subscription.sku, cursor, known=max(cursor, known)))
+        if quote is not None and quote.sku.charge_type != "Recurring":
+            raise UnableToRate(
+                f"{subscription.by or 'a subscription'} has Sku {subscription.sku}, which is not recurring"
+            )
+        interval: Interval = "Monthly" if quote is None else quote.price.interval or DEFAULT_INTERVAL
         invoice_day = invoice_days.on(cursor)
         days = advance_span(cursor, interval=interval, invoice_day=invoice_day)
         yield _Charged(days, interval_of(cursor, interval=interval, invoice_day=invoice_day), quote)
         cursor = days.end
+
+
+def _with_terms(quote: Quote | None) -> Quote | None:
+    """The quote with what a price means that leaves its interval or billing out: whoever posts the line asks for it."""
+    if quote is None:
+        return None
+    interval, billing = quote.price.interval or DEFAULT_INTERVAL, quote.price.billing or DEFAULT_BILLING
+    return replace(quote, price=replace(quote.price, interval=interval, billing=billing))
 
 
 def _legs(subscription: Subscription, charged: _Charged) -> Iterator[_Leg]:
@@ -197,7 +204,7 @@ def _legs(subscription: Subscription, charged: _Charged) -> Iterator[_Leg]:
         return
     pieces = _pieces(subscription, days, flat=quote.price.model == "Flat")
     end = pieces[-1][0].end
-    if (quote.price.billing or DEFAULT_BILLING) == "Arrears":
+    if quote.price.billing == "Arrears":
         for piece, units in pieces:
             yield _Leg(piece, units, end, full, quote)
         return

@@ -1,0 +1,164 @@
+"""What recurs stands on invoices: in advance as deferred revenue, what is given back below zero, each leg once."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from milo_billing.accounts.types import Account
+from milo_billing.controlplane.decoding import Draft
+from milo_billing.controlplane.patches import merge_patch
+from milo_billing.controlplane.rows import Row
+from milo_billing.invoicing import operations, reads
+from milo_billing.invoicing.types import Invoice, InvoiceLine, Issued, UnableToIssue
+from milo_billing.kernel.periods import billing_month
+from tests.db.invoicing.ground import ACME, PRICES, Ground
+
+SEATS: dict[str, Any] = {"skuRef": {"name": "seats"}, "model": "PerUnit", "unitPrice": "30"}
+PLATFORM: dict[str, Any] = {
+    "skuRef": {"name": "platform"},
+    "model": "Flat",
+    "unitPrice": "50",
+    "billing": "Arrears",
+}
+SUPPORT: dict[str, Any] = {
+    "skuRef": {"name": "support"},
+    "model": "PerUnit",
+    "unitPrice": "365",
+    "interval": "Yearly",
+}
+
+
+@pytest.fixture
+def shop(ground: Ground) -> Ground:
+    """A provider with an offer for each of what recurs."""
+    ground.declare("services", "llm", {"phase": "Published"})
+    for name in ("seats", "platform", "support"):
+        ground.declare(
+            "skus", name, {"chargeType": "Recurring", "pricingUnit": "{seat}", "displayName": name}
+        )
+        offer = {"tier": "Pro", "phase": "Published", "services": [{"name": "llm"}]}
+        ground.declare("offers", name, {**offer, "recurring": [{"skuRef": {"name": name}}]})
+    spec = {
+        "bookName": "list-usd",
+        "effectiveFrom": "2026-02-01",
+        "currencyCode": "USD",
+        "phase": "Published",
+    }
+    ground.declare("pricebooks", "list-2", {**spec, "prices": [*PRICES, SEATS, PLATFORM, SUPPORT]})
+    return ground
+
+
+def take(ground: Ground, offer: str, starts_at: str, **spec: Any) -> None:
+    wanted = {"billingAccountRef": {"name": "main"}, "offerRef": {"name": offer}, "startsAt": starts_at}
+    ground.declare("entitlements", offer, {**wanted, **spec}, namespace=ACME)
+
+
+def change(ground: Ground, name: str, on: str, **spec: Any) -> None:
+    """Merge into the spec at noon of the day."""
+    kind = next(kind for kind in ground.engine.registry.kinds if kind.plural == "entitlements")
+
+    def merged(row: Row) -> Draft:
+        return Draft(
+            name, ACME, "", "", "", row.labels, row.metadata, merge_patch(row.spec, spec), row.status
+        )
+
+    ground.write(
+        lambda work: ground.engine.update(work, kind, namespace=ACME, name=name, change=merged, verb="patch"),
+        now=datetime.fromisoformat(f"{on}T12:00:00+00:00"),
+    )
+
+
+def issued(ground: Ground, account: Account, month: int) -> Invoice:
+    outcome = ground.issue(account, month=month, now=datetime(2026, month + 1, 1, 6, tzinfo=UTC))
+    assert isinstance(outcome, Issued), outcome
+    return outcome.invoice
+
+
+def lines_of(ground: Ground, invoice: Invoice) -> Sequence[InvoiceLine]:
+    return ground.reading(lambda tx: reads.list_lines(tx, invoice=invoice.uid, limit=100))
+
+
+def shown(ground: Ground, invoice: Invoice) -> list[tuple[str, str, str, int]]:
+    return [
+        (str(line.sku), f"{line.first_day:%m-%d}", f"{line.end_day:%m-%d}", line.amount_minor)
+        for line in lines_of(ground, invoice)
+    ]
+
+
+def credited(ground: Ground, invoice: Invoice) -> set[tuple[str, int, date | None, date | None]]:
+    return set(
+        ground.read(
+            "select e.account, -e.amount_minor, e.service_from, e.service_to from ledger.entries e "
+            "join ledger.transactions t on t.id = e.transaction where t.key = %s and e.account <> %s",
+            f"invoice/{invoice.uid}/issue",
+            "Assets:Receivable",
+        )
+    )
+
+
+def test_charges_in_advance_are_deferred_over_their_days_and_arrears_are_earned(shop: Ground) -> None:
+    account = shop.declare_account()
+    take(shop, "seats", "2026-09-15")
+    take(shop, "platform", "2026-09-15")
+    invoice = issued(shop, account, 9)
+    assert shown(shop, invoice) == [
+        ("platform", "09-15", "10-01", 2_667),
+        ("seats", "09-15", "10-01", 1_600),
+        ("seats", "10-01", "11-01", 3_000),
+    ]
+    assert {line.kind for line in lines_of(shop, invoice)} == {"Recurring"}
+    deferred = "Liabilities:DeferredRevenue:Recurring"
+    assert credited(shop, invoice) == {
+        ("Income:Revenue:Recurring", 2_667, date(2026, 9, 15), date(2026, 10, 1)),
+        (deferred, 1_600, date(2026, 9, 15), date(2026, 10, 1)),
+        (deferred, 3_000, date(2026, 10, 1), date(2026, 11, 1)),
+    }
+
+
+def test_what_is_given_back_stands_below_zero_and_is_discounted_as_it_was_charged(shop: Ground) -> None:
+    account = shop.declare_account()
+    shop.discount("loyal", percentage="10", scope="Invoice")
+    take(shop, "seats", "2026-10-01")
+    assert issued(shop, account, 9).total_minor == 3_000  # the discount begins in October
+    change(shop, "seats", "2026-10-16", quantity=3)
+    invoice = issued(shop, account, 10)
+    assert shown(shop, invoice) == [
+        ("seats", "10-16", "11-01", -1_548),
+        ("seats", "10-16", "11-01", 4_645),
+        ("seats", "11-01", "12-01", 9_000),
+    ]
+    assert (invoice.subtotal_minor, invoice.total_minor) == (12_097, 10_887)
+    change(shop, "seats", "2026-11-01", quantity=2)  # after the invoice of that day
+    october = [billing_month(2026, 10, zone="Etc/UTC")]
+    again = datetime(2026, 11, 2, tzinfo=UTC)
+    drafted = shop.reading(lambda tx: operations.draft(tx, account=account, stretch=october, now=again))
+    assert drafted.total_minor == invoice.total_minor
+    assert [line[3] for line in shown(shop, issued(shop, account, 11))] == [-9_000, 6_000, 6_000]
+
+
+def test_a_quarterly_invoice_has_what_fell_due_in_each_of_its_rating_periods(shop: Ground) -> None:
+    account = shop.declare_account(paymentTerms={"invoiceFrequency": "Quarterly"})
+    take(shop, "seats", "2026-09-10")
+    assert shown(shop, issued(shop, account, 9)) == [
+        ("seats", "09-10", "10-01", 2_100),
+        ("seats", "10-01", "11-01", 3_000),
+    ]
+    change(shop, "seats", "2026-12-01", endsAt="2026-12-16")
+    invoice = shop.issue(account, month=12, now=datetime(2027, 1, 1, 6, tzinfo=UTC))
+    assert isinstance(invoice, Issued)
+    assert shown(shop, invoice.invoice) == [
+        ("seats", "11-01", "12-01", 3_000),
+        ("seats", "12-01", "01-01", 3_000),
+        ("seats", "12-16", "01-01", -1_548),
+    ]
+
+
+def test_what_is_given_back_beyond_what_is_owed_is_not_issued_below_zero(shop: Ground) -> None:
+    account = shop.declare_account()
+    take(shop, "support", "2026-09-01")
+    assert issued(shop, account, 9).total_minor == 36_500 * 122 // 365
+    change(shop, "support", "2026-10-16", endsAt="2026-10-16")
+    with pytest.raises(UnableToIssue, match="given back"):
+        shop.issue(account, month=10, now=datetime(2026, 11, 1, 6, tzinfo=UTC))
