@@ -1,5 +1,6 @@
 """What was promised is what is invoiced: lines of commitments, who gave which discount, and the books."""
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 
 from milo_billing.accounts.types import Account
 from milo_billing.adapters.folder_blobs import FolderBlobs
+from milo_billing.commitments.types import UnableToAccept
+from milo_billing.controlplane.work import Work
 from milo_billing.invoicing import operations, reads
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
@@ -19,8 +22,9 @@ from milo_billing.invoicing.types import (
     Skipped,
     Unchanged,
 )
+from milo_billing.kernel.errors import Invalid
 from milo_billing.kernel.periods import billing_month
-from tests.db.invoicing.ground import NOVEMBER, Ground
+from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 
 TOKENS = [{"cel": "name == 'tokens'"}]
 
@@ -300,3 +304,31 @@ def test_a_preview_just_before_the_end_is_the_invoice_and_late_usage_does_not_ch
     ground.use(account, ("2026-10-07", "web", "tokens", 8_000_000))
     assert ground.issue(account) == Unchanged(invoice)
     assert lines_of(ground, invoice) == issued
+
+
+# ------------------------------------------------------------------------------------------- at the same time
+
+
+def test_nothing_is_promised_or_given_for_days_that_are_being_invoiced(ground: Ground) -> None:
+    account = ground.declare_account()
+    ground.spend(account, "2026-10-05", 30)
+    offer = {"billingAccountRef": {"name": "main"}, "startsOn": "2026-10-01", "termMonths": 12}
+    ground.declare("commitments", "late", {**offer, "skuDiscounts": [{"percentage": "5"}]}, namespace=ACME)
+
+    def issue(work: Work) -> list[Future[None]]:
+        outcome = operations.issue_month(work, office=ground.office, account=account, year=2026, month=10)
+        assert isinstance(outcome, Issued)
+        late = [
+            threads.submit(ground.act, "commitments", "late", "accept"),
+            threads.submit(ground.discount, "late", scope="Invoice", percentage="5"),
+        ]
+        # they wait for the invoice, which they would not be on
+        assert wait(late, timeout=0.5).done == set()
+        return late
+
+    with ThreadPoolExecutor(2) as threads:
+        accepted, given = ground.write(issue, now=NOVEMBER)
+        with pytest.raises(UnableToAccept, match="within an invoiced period"):
+            accepted.result()
+        with pytest.raises(Invalid, match="lies in an invoiced period"):
+            given.result()

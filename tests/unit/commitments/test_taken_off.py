@@ -68,22 +68,24 @@ def test_a_reduction_says_what_it_took_of_which_part_of_each_line() -> None:
     half = Reduction(UID, "spring", Decimal(10), 0, {0: Fraction(1, 2), 1: Fraction(1)})
     fixed = Reduction(UUID(int=8), "credit", None, 90, {1: Fraction(1)})
     assert reduce_lines([1000, 100], [half, fixed]) == (
-        (TakenOff(UID, "spring", Decimal(10), Fraction(1, 2), -50),),
+        (TakenOff(UID, "spring", Decimal(10), Fraction(1, 2), -50, scope="Invoice"),),
         (
-            TakenOff(UID, "spring", Decimal(10), Fraction(1), -10),
-            TakenOff(UUID(int=8), "credit", None, Fraction(1), -90),
+            TakenOff(UID, "spring", Decimal(10), Fraction(1), -10, scope="Invoice"),
+            TakenOff(UUID(int=8), "credit", None, Fraction(1), -90, scope="Invoice"),
         ),
     )
 
 
 def test_a_fixed_amount_acts_on_whole_lines_and_a_percentage_on_their_days() -> None:
     shares = {0: Fraction(1, 3)}
-    fixed = discount(7, amount=Decimal("12.50"))
+    fixed = discount(7, amount=Decimal("12.50"), description="Welcome")
     assert reduction_of(fixed, shares, currency="USD") == Reduction(
-        UID, "discount-7", None, 1250, {0: Fraction(1)}
+        UID, "discount-7", None, 1250, {0: Fraction(1)}, scope="Line", title="Welcome"
     )
-    part = discount(7, percent=Decimal(10))
-    assert reduction_of(part, shares, currency="USD") == Reduction(UID, "discount-7", Decimal(10), 0, shares)
+    part = discount(7, percent=Decimal(10), scope="Invoice", description="Welcome")
+    assert reduction_of(part, shares, currency="USD") == Reduction(
+        UID, "discount-7", Decimal(10), 0, shares, title="Welcome"
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,14 +101,16 @@ def test_a_percentage_inside_a_line_is_explained_by_what_it_is_and_of_how_much(
 ) -> None:
     found = effect([percentage(*percents)], evenly(2), "requests")
     line = discount_line(rate_units(100, per_unit("1")), [off for _, off in found.off])
-    (composed,) = composed_lines([line], {"requests": found}, [])
-    assert composed.percentages == (TakenOff(UID, "plan", stated, share, amount_minor),)
+    (composed,) = composed_lines([line], {"requests": found}, [()])
+    assert composed.inside == (TakenOff(UID, "plan", stated, share, amount_minor),)
 
 
 def test_spend_of_several_lines_of_a_sku_adds_up_in_each_slice() -> None:
     line = rate_units(100, per_unit("1"))
     found = effect([], evenly(2), "requests")
-    composed = composed_lines([line, replace(line, first_day=date(2026, 10, 11))], {"requests": found}, [])
+    composed = composed_lines(
+        [line, replace(line, first_day=date(2026, 10, 11))], {"requests": found}, [(), ()]
+    )
     assert spends(composed, evenly(2), {"requests": found}) == (
         Spend(THIRDS[0], {"requests": 10000}),
         Spend(THIRDS[1], {"requests": 10000}),

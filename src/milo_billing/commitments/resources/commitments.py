@@ -9,8 +9,9 @@ from uuid import UUID
 from pydantic import Field
 from typing_extensions import override
 
+from milo_billing.accounts import operations as billing
 from milo_billing.accounts import reads as accounts
-from milo_billing.accounts.types import Account
+from milo_billing.accounts.types import BILLING_SHARES, Account
 from milo_billing.catalog import operations as catalog
 from milo_billing.commitments import reads, store
 from milo_billing.commitments.resources.fields import (
@@ -459,6 +460,8 @@ def _check_acceptable(admission: CommitmentAdmission) -> None:
         raise UnableToAccept(
             f'commitment "{object.name}" ended on {ends_on}; offer one with a later startsOn'
         )
+    # until the transaction ends nobody invoices days of the promise without it
+    billing.hold_billing_shared(tx, shares={account.number % BILLING_SHARES})
     billed = accounts.find_billed_until(tx, account=account.number)
     if billed is not None and local_midnight(promise.starts_on, zone=account.time_zone) < billed:
         raise UnableToAccept(

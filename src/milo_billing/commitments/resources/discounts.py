@@ -8,8 +8,9 @@ from uuid import UUID
 from pydantic import Field
 from typing_extensions import override
 
+from milo_billing.accounts import operations as billing
 from milo_billing.accounts import reads as accounts
-from milo_billing.accounts.types import Account
+from milo_billing.accounts.types import BILLING_SHARES, Account
 from milo_billing.catalog import operations as catalog
 from milo_billing.commitments import store
 from milo_billing.commitments.resources.fields import (
@@ -177,6 +178,8 @@ def _account(tx: Tx, object: DiscountObject) -> Account | None:
 
 
 def _billed_until(tx: Tx, account: Account) -> date | None:
+    """The first day that no invoice holds yet; until the transaction ends nobody invoices further."""
+    billing.hold_billing_shared(tx, shares={account.number % BILLING_SHARES})
     billed = accounts.find_billed_until(tx, account=account.number)
     return None if billed is None else local_day(billed, zone=account.time_zone)
 
