@@ -1,6 +1,7 @@
 """The same usage under other prices and promises: what differs, whose it is, and that nothing is written."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -170,6 +171,18 @@ def test_a_period_that_runs_counts_what_came_in_so_far(used: Ground) -> None:
     early = datetime(2026, 11, 10, tzinfo=UTC)
     assert not simulate(used, now=early).closed
     assert simulate(used, now=LATER).closed
+
+
+def test_the_example_of_the_documentation_comes_to_what_it_says(used: Ground) -> None:
+    page = (Path(__file__).parents[3] / "docs/previews-and-simulations.md").read_text()
+    question = orjson.loads(page.split("```json\n")[1].split("```")[0])
+    del question["billingAccountRef"]
+    found = simulate(used, **question)
+    shown = {**by(found.skus), "Total": total(found)}
+    shown |= {f"{name}: {kind}": amounts for (kind, name), amounts in by(found.charges).items()}
+    for name, (today, simulated) in shown.items():
+        cells = [name, *(f"{minor / 100:.2f}" for minor in (today, simulated, simulated - today))]
+        assert f"| {' | '.join(cells)} |" in page
 
 
 REFUSED: list[tuple[dict[str, Any], list[str]]] = [

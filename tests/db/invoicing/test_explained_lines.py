@@ -1,9 +1,11 @@
 """Every amount of an invoice back to what was metered, and the same again from what was frozen."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from milo_billing.cli.previews import write_explanation
 from milo_billing.infra.database import EVERYWHERE, connect
 from milo_billing.invoicing import operations, reads
 from milo_billing.invoicing.rules.explaining import explanation_body
@@ -43,6 +45,8 @@ def test_a_line_is_explained_from_what_each_project_used_to_what_is_owed(ground:
         "discount all: 10 % off the invoice, this line's share: -11.52 USD",
         "owed for it are 103.71 USD",
     ]
+    page = (Path(__file__).parents[3] / "docs/previews-and-simulations.md").read_text()
+    assert [text for text in texts(requests) if text not in page] == []
     assert texts(tokens)[1] == "60000000 {token} × 1/1000000 = 60 10*6.{token}"
     assert texts(missing)[:2] == ["committed: 500.00 USD", "spent: -211.25 USD"]
     assert [one["recomputed"] for one in (requests, tokens, missing)] == ["same"] * 3
@@ -135,3 +139,16 @@ def test_a_book_that_says_something_else_now_is_told(ground: Ground, clean_datab
         )
     (found,) = explained(ground, invoice)
     assert (found["recomputed"], found["amount"], found["recomputedAmount"]) == ("differs", "30.00", "31.20")
+
+
+def test_the_command_writes_the_steps_and_exits_by_what_was_found(
+    ground: Ground, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, *_ = explained(ground, ground.issued(promised(ground)))
+    assert write_explanation(found, json=False) == 0
+    printed = capsys.readouterr().out
+    assert "  1. 1833 {request} metered by 2 projects" in printed
+    assert "recomputed from what was frozen: the same amount" in printed
+    assert write_explanation({**found, "recomputed": "differs"}, json=True) == 1
+    assert write_explanation({**found, "recomputed": "differs", "recomputedAmount": None}, json=False) == 1
+    assert "nothing, which differs" in capsys.readouterr().out
