@@ -91,29 +91,7 @@ def show(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFAUL
     for label, value in _heading(invoice):
         write(f"{label + ':':<12}{value}")
     write("")
-    write_table(
-        ["Line", "Kind", "Description", "Quantity", "Unit", "Unit price", "Amount"],
-        [_row(line) for line in lines],
-        right=["Line", "Quantity", "Unit price", "Amount"],
-    )
-    if discounts := [(line, one) for line in lines for one in line["discounts"]]:
-        write("")
-        write_table(
-            ["Line", "Discount", "Of", "Off", "Percentage", "Amount"],
-            [
-                [
-                    line["line"],
-                    one["title"],
-                    f"{one['givenBy']['kind']} {one['givenBy']['name']}",
-                    "the line" if one["scope"] == "Line" else "the invoice",
-                    one["percentage"],
-                    one["amount"],
-                ]
-                for line, one in discounts
-            ],
-            right=["Line", "Percentage", "Amount"],
-        )
-        write("What is off the line is inside the line's amount already.")
+    write_lines(lines)
 
 
 @invoices.command(
@@ -190,6 +168,33 @@ def pdf(
         write_json({"invoice": found, "file": str(path), "bytes": len(content)})
     else:
         write(f"wrote {path}")
+
+
+def write_lines(lines: list[JSON]) -> None:
+    """Write the lines of an invoice as a table, and who took what off them as another."""
+    write_table(
+        ["Line", "Kind", "Description", "Quantity", "Unit", "Unit price", "Amount"],
+        [_row(line) for line in lines],
+        right=["Line", "Quantity", "Unit price", "Amount"],
+    )
+    if discounts := [(line, one) for line in lines for one in line["discounts"]]:
+        write("")
+        write_table(
+            ["Line", "Discount", "Of", "Off", "Percentage", "Amount"],
+            [
+                [
+                    line["line"],
+                    one["title"],
+                    f"{one['givenBy']['kind']} {one['givenBy']['name']}",
+                    "the line" if one["scope"] == "Line" else "the invoice",
+                    one["percentage"] or "",
+                    one["amount"],
+                ]
+                for line, one in discounts
+            ],
+            right=["Line", "Percentage", "Amount"],
+        )
+        write("What is off the line is inside the line's amount already.")
 
 
 def _row(line: JSON) -> list[Any]:

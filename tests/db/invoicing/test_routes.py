@@ -10,6 +10,7 @@ import pytest
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app.preview_endpoints import PREVIEWS
+from milo_billing.cli.invoices import write_lines
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import SimulatedClock
@@ -117,6 +118,47 @@ def test_lines_are_paged(ground: Ground, http: httpx.Client) -> None:
     assert (requests["sku"], requests["amount"]) == ("requests", "1.00")
     assert (tokens["quantity"], tokens["unitPrice"], tokens["amount"]) == ("10", "2.5", "25.00")
     assert tokens["projects"] == [{"project": "web", "quantity": "10", "amount": "25.00"}]
+
+
+def test_lines_say_what_was_promised_and_who_gave_what(
+    ground: Ground, http: httpx.Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ground.use(ground.declare_account(), TOKENS)
+    ground.promise(
+        minimumSpends=[{"amount": "100", "currencyCode": "USD", "interval": "Monthly"}],
+        skuDiscounts=[{"percentage": "20"}],
+    )
+    ground.discount("launch", scope="Invoice", amount="5", currencyCode="USD", displayName="Launch offer")
+    (row, _) = run(http, month="2026-10")
+    assert row["total"] == "100.00"
+    tokens, missing = http.get(f"{INVOICES}/{row['invoice']}/lines").json()["items"]
+    assert (tokens["kind"], tokens["amount"], tokens["net"]) == ("Usage", "20.00", "15.00")
+    assert [(one["scope"], one["givenBy"]["kind"], one["amount"]) for one in tokens["discounts"]] == [
+        ("Line", "Commitment", "-5.00"),
+        ("Invoice", "Discount", "-5.00"),
+    ]
+    assert (missing["kind"], missing["sku"], missing["priceBook"], missing["amount"]) == (
+        "Shortfall",
+        None,
+        None,
+        "85.00",
+    )
+    assert [(part["kind"], part["amount"]) for part in missing["parts"]] == [
+        ("Committed", "100.00"),
+        ("Spent", "-15.00"),
+    ]
+    write_lines([tokens, missing])
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert shown == [
+        "LINE KIND DESCRIPTION QUANTITY UNIT UNIT PRICE AMOUNT",
+        "1 Usage Tokens 10 10*6.{token} 2.5 20.00",
+        "2 Shortfall yearly 85.00",
+        "",
+        "LINE DISCOUNT OF OFF PERCENTAGE AMOUNT",
+        "1 yearly Commitment yearly the line 20 -5.00",
+        "1 Launch offer Discount launch the invoice -5.00",
+        "What is off the line is inside the line's amount already.",
+    ]
 
 
 def test_the_pdf_is_served_with_a_tag_of_its_bytes(ground: Ground, http: httpx.Client) -> None:
