@@ -30,12 +30,12 @@ from milo_billing.infra.postgres.folder import SUPERUSER
 from milo_billing.infra.postgres.server import PostgresServer, find_postmaster
 from milo_billing.usage import store
 from milo_billing.usage.engine import decode, groups, knowledge
+from milo_billing.usage.engine.answers import Acknowledged
 from milo_billing.usage.engine.pipeline import UsageEngine
 from milo_billing.usage.engine.prepare import Preparer
 from milo_billing.usage.engine.prepared import GOOD, Limits
 from milo_billing.usage.engine.readings import to_us
 from milo_billing.usage.engine.rows import pack_events
-from milo_billing.usage.types import Acknowledged
 
 NAME = "ingest"
 

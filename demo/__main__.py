@@ -6,16 +6,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
-from demo import month, provider
-from demo.expected import expected_lines
-from demo.report import InvoiceRow, UsageReport, print_report
+from demo import agreements, month, provider
+from demo.expected import Line, expected_invoices, expected_spend, quantity_of, total_of
+from demo.report import InvoiceRow, Shown, UsageReport, print_report
 from demo.server import Running, UnableToStartServer, start_server, stop_leftovers
 from milo_billing.cli.output import format_error
 from milo_billing.cli.progress import Bars
@@ -26,9 +26,11 @@ from milo_billing.client.billing import (
     run_invoices,
     verify_audit,
 )
+from milo_billing.client.commitments import accept_commitment, get_commitment_summary
 from milo_billing.client.errors import ClientError
 from milo_billing.client.http import JSON, ApiClient
 from milo_billing.client.objects import Objects
+from milo_billing.client.rates import import_rates
 from milo_billing.client.timestamps import format_instant
 from milo_billing.client.usage import get_statistics, send_events
 
@@ -51,18 +53,20 @@ class Demo:
         self._sent = 0
         self._sending_s = 0.0
 
-    def run(self) -> tuple[list[InvoiceRow], UsageReport]:
+    def run(self) -> tuple[list[InvoiceRow], UsageReport, Shown]:
         """Everything up to the invoices; raises Mismatch when they are not what they must be."""
         with self._server(month.REBOUND_AT) as api:
             self._declare(api)
             self._send(api, self._month.first, stage="usage, first half")
+            progress = self._show_progress(api)
             self._rebind(api)
         with self._server(month.SECOND_DELIVERY_AT) as api:
             self._send(api, self._month.second, stage="usage, second half")
             usage = self._check_usage(api)
-            invoices = self._issue(api)
+            import_rates(api, content=agreements.RATES.read_bytes())
+            invoices, explained = self._issue(api)
             self._check_audit(api)
-        return invoices, usage
+        return invoices, usage, Shown(progress, explained)
 
     @contextmanager
     def _server(self, clock: datetime) -> Generator[ApiClient]:
@@ -82,15 +86,55 @@ class Demo:
         bound_from = {
             account.key: format_instant(month.month_start(account)) for account in provider.ACCOUNTS
         }
-        manifests = list(
-            provider.manifests(first_day=f"{month.YEAR}-{month.MONTH:02}-01", bound_from=bound_from)
-        )
+        manifests = [
+            *provider.manifests(first_day=month.FIRST_DAY, bound_from=bound_from),
+            *agreements.manifests(first_day=month.FIRST_DAY),
+        ]
         objects = Objects(api)
         for done, manifest in enumerate(manifests, start=1):
             objects.apply(manifest)
             if manifest["kind"] == "PaymentMethod":
                 _activate(api, manifest)
             self._bars.show("declarations", done, len(manifests), unit="objects")
+        promise = agreements.PROMISE
+        accept_commitment(api, namespace=promise.account.namespace, name=promise.name)
+
+    def _show_progress(self, api: ApiClient) -> str:
+        """How the commitment stands now, as the command line shows it; raises Mismatch where it is not so."""
+        promise = agreements.PROMISE
+        namespace = promise.account.namespace
+        summary = get_commitment_summary(api, namespace=namespace, name=promise.name)
+        expected = expected_spend(set(self._month.first))  # some readings were sent twice
+        for each in cast("list[JSON]", summary["items"]):
+            if Decimal(each["spent"]) != expected:
+                raise Mismatch(f"{each['interval']} spend {each['spent']}, expected {expected}")
+        return self._command("commitment", "show", promise.name, "-n", namespace)
+
+    def _explain(self, invoices: Mapping[str, Mapping[str, Line]]) -> str:
+        """How a converted line came about, as the command line shows it; raises Mismatch where it is not the line."""
+        account, sku = agreements.CONVERTED, "tokens-sage"
+        quantity = quantity_of(self._month.counted, account, sku)
+        told = self._command(
+            *("price", "explain", "--account", account.key, "--sku", sku),
+            *("--quantity", str(quantity), "--at", month.LAST_DAY),
+        )
+        amount = f"{invoices[account.key][sku].amount} {account.currency}"
+        if amount not in told:
+            raise Mismatch(f"the price explained is not {amount}:\n{told}")
+        return told
+
+    def _command(self, *words: str) -> str:
+        """What `milo-billing` prints. Raises Mismatch with what it says where it fails."""
+        command = [str(Path(sys.executable).with_name("milo-billing")), *words]
+        done = subprocess.run(
+            [*command, "--kubeconfig", str(self._folder / "kubeconfig")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise Mismatch(f"{' '.join(words)}: {done.stderr or done.stdout}")
+        return done.stdout
 
     def _rebind(self, api: ApiClient) -> None:
         project = next(project for project in provider.PROJECTS if project.name == month.REBOUND)
@@ -129,10 +173,11 @@ class Demo:
             quarantined=quarantined,
         )
 
-    def _issue(self, api: ApiClient) -> list[InvoiceRow]:
+    def _issue(self, api: ApiClient) -> tuple[list[InvoiceRow], str]:
+        """The invoices, and how a line of one came about."""
         shutil.rmtree(DOCUMENTS, ignore_errors=True)
         DOCUMENTS.mkdir()
-        expected = expected_lines(self._month.counted)
+        expected = expected_invoices(self._month.counted)
         issued: dict[str, RunLine] = {}
         for step in run_invoices(api, month=f"{month.YEAR}-{month.MONTH:02}"):
             if isinstance(step, RunLine):
@@ -144,13 +189,16 @@ class Demo:
             raise Mismatch(f"invoices for {sorted(issued)}, expected {sorted(expected)}")
         rows = [self._save(api, issued[account], expected[account]) for account in sorted(issued)]
         self._bars.show("PDF documents", len(rows), len(rows), unit="files")
-        return rows
+        return rows, self._explain(expected)
 
-    def _save(self, api: ApiClient, issued: RunLine, expected: dict[str, Decimal]) -> InvoiceRow:
+    def _save(self, api: ApiClient, issued: RunLine, expected: Mapping[str, Line]) -> InvoiceRow:
         namespace = issued.account.split("/")[0]
         lines = get_invoice_lines(api, namespace=namespace, name=issued.invoice)
-        amounts = {str(line["sku"]): Decimal(line["amount"]) for line in lines}
-        total = sum(expected.values(), Decimal(0))
+        amounts = {
+            str(line["sku"] or line["description"]): Line(Decimal(line["amount"]), Decimal(line["net"]))
+            for line in lines
+        }
+        total = total_of(expected)
         if amounts != expected or Decimal(issued.total) != total:
             raise Mismatch(f"{issued.account}: {issued.total} of {amounts}, expected {total} of {expected}")
         account = next(account for account in provider.ACCOUNTS if account.key == issued.account)
@@ -207,7 +255,7 @@ def main() -> int:
     try:
         clear(folder)
         with Bars() as bars:
-            invoices, usage = Demo(folder, bars).run()
+            invoices, usage, shown = Demo(folder, bars).run()
     except ClientError as error:
         sys.stderr.write(format_error(error) + f"  log: {folder.with_suffix('.log')}\n")
         return 1
@@ -217,7 +265,7 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the next run starts clean\n")
         return 130
-    print_report(invoices, usage, folder=folder, elapsed_s=time.perf_counter() - started)
+    print_report(invoices, usage, shown, folder=folder, elapsed_s=time.perf_counter() - started)
     return 0
 
 

@@ -15,6 +15,7 @@ from milo_billing.client.usage import new_event
 
 SEED = 20261001
 YEAR, MONTH = 2026, 10
+FIRST_DAY, LAST_DAY = "2026-10-01", "2026-10-31"
 
 EVENTS = 200_000
 DUPLICATES = 2_000

@@ -4,7 +4,7 @@ Owns: names and prices as data, and the manifests made of them.
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,13 @@ Manifest = dict[str, Any]
 BILLING = "billing.miloapis.com/v1alpha1"
 RESOURCES = "resourcemanager.miloapis.com/v1alpha1"
 SERVICES = "services.miloapis.com/v1alpha1"
+
+SERVICE = "kestrel-cloud"
+DEFAULT_CURRENCY = "USD"
+"""The list in this currency also prices accounts whose own has no list."""
+
+Tiers = tuple[tuple[int | None, Decimal], ...]
+"""Upper bound (inclusive, None for the last) and unit price of each tier; one tier is a plain price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +75,21 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Sku:
-    """What the sample sells: `per` metered units are one pricing unit."""
+    """What the sample sells: `per` metered units are one pricing unit. `family` is a label that selectors see."""
 
     name: str
     title: str
+    family: str
     meter: str
     match: tuple[str, ...]
     pricing_unit: str
     per: int
-    usd: tuple[tuple[int | None, Decimal], ...]
-    eur: tuple[tuple[int | None, Decimal], ...]
+    usd: Tiers
+    eur: Tiers
 
 
-def _tiers(*tiers: tuple[int | None, str]) -> tuple[tuple[int | None, Decimal], ...]:
-    """Upper bound (inclusive, None for the last) and unit price of each tier; one tier is a plain price."""
+def tiers_of(*tiers: tuple[int | None, str]) -> Tiers:
+    """Tiers with their prices as text."""
     return tuple((up_to, Decimal(price)) for up_to, price in tiers)
 
 
@@ -89,6 +97,7 @@ ORGANIZATIONS = {
     "acme": "Acme Robotics",
     "globex": "Globex",
     "initech": "Initech Software",
+    "alpenglow": "Alpenglow Analytik",
 }
 
 ACCOUNTS = (
@@ -167,6 +176,24 @@ ACCOUNTS = (
         payment="Card",
         language="en",
     ),
+    Account(
+        organization="alpenglow",
+        name="main",
+        currency="CHF",
+        zone="Europe/Zurich",
+        business_name="Alpenglow Analytik AG",
+        contact="Seraina Caduff",
+        email="kreditoren@alpenglow.example",
+        address=(
+            ("country", "CH"),
+            ("line1", "Bahnhofplatz 7"),
+            ("city", "Chur"),
+            ("postalCode", "7000"),
+        ),
+        net_days=30,
+        payment="BankTransfer",
+        language="de",
+    ),
 )
 
 PROJECTS = (
@@ -182,6 +209,7 @@ PROJECTS = (
     Project("timesheets", "Timesheets", "initech", "main", 6),
     Project("report-search", "Report search", "initech", "main", 8),
     Project("release-notes", "Release notes", "initech", "main", 4),
+    Project("snow-forecast", "Snow forecast", "alpenglow", "main", 7),
 )
 
 REBOUND = "warehouse-vision"
@@ -196,31 +224,33 @@ METERS = (
 
 SKUS = (
     Sku(
-        "cpu-hours", "CPU time", "compute.kestrel.example/cpu-seconds", (), "h", 3600,
-        usd=_tiers((None, "0.0465")), eur=_tiers((None, "0.0429")),
+        "cpu-hours", "CPU time", "compute", "compute.kestrel.example/cpu-seconds", (), "h", 3600,
+        usd=tiers_of((None, "0.0465")), eur=tiers_of((None, "0.0429")),
     ),
     Sku(
-        "network-egress", "Network egress", "network.kestrel.example/egress", (), "GBy", 10**9,
-        usd=_tiers((100, "0.09"), (1_000, "0.07"), (None, "0.05")),
-        eur=_tiers((100, "0.083"), (1_000, "0.0645"), (None, "0.046")),
+        "network-egress", "Network egress", "network", "network.kestrel.example/egress", (), "GBy", 10**9,
+        usd=tiers_of((100, "0.09"), (1_000, "0.07"), (None, "0.05")),
+        eur=tiers_of((100, "0.083"), (1_000, "0.0645"), (None, "0.046")),
     ),
     Sku(
-        "api-requests", "API requests", "gateway.kestrel.example/requests", (), "10*6.{request}", 10**6,
-        usd=_tiers((1, "0"), (10, "0.85"), (None, "0.60")), eur=_tiers((1, "0"), (10, "0.78"), (None, "0.55")),
+        "api-requests", "API requests", "gateway", "gateway.kestrel.example/requests", (), "10*6.{request}", 10**6,
+        usd=tiers_of((1, "0"), (10, "0.85"), (None, "0.60")), eur=tiers_of((1, "0"), (10, "0.78"), (None, "0.55")),
     ),
     Sku(
-        "tokens-swift", "Tokens, model swift", "inference.kestrel.example/tokens", ("swift",), "10*6.{token}", 10**6,
-        usd=_tiers((None, "2.50")), eur=_tiers((None, "2.30")),
+        "tokens-swift", "Tokens, model swift", "inference", "inference.kestrel.example/tokens",
+        ("swift",), "10*6.{token}", 10**6,
+        usd=tiers_of((None, "2.50")), eur=tiers_of((None, "2.30")),
     ),
     Sku(
-        "tokens-sage", "Tokens, model sage", "inference.kestrel.example/tokens", ("sage",), "10*6.{token}", 10**6,
-        usd=_tiers((50, "10.00"), (None, "8.00")), eur=_tiers((50, "9.20"), (None, "7.40")),
+        "tokens-sage", "Tokens, model sage", "inference", "inference.kestrel.example/tokens",
+        ("sage",), "10*6.{token}", 10**6,
+        usd=tiers_of((50, "10.00"), (None, "8.00")), eur=tiers_of((50, "9.20"), (None, "7.40")),
     ),
 )  # fmt: skip
 
 
-def prices_of(sku: Sku, currency: str) -> tuple[tuple[int | None, Decimal], ...]:
-    """The tiers of a Sku in a currency of the sample."""
+def prices_of(sku: Sku, currency: str) -> Tiers:
+    """The tiers of a Sku in a currency of the sample that has a list."""
     return {"USD": sku.usd, "EUR": sku.eur}[currency]
 
 
@@ -236,23 +266,23 @@ def manifests(*, first_day: str, bound_from: dict[str, str]) -> Iterator[Manifes
     pays.
     """
     for name, title in ORGANIZATIONS.items():
-        yield _object(RESOURCES, "Organization", name, {"displayName": title})
+        yield new_object(RESOURCES, "Organization", name, {"displayName": title})
     for project in PROJECTS:
         owner = {"kind": "Organization", "name": project.organization}
-        yield _object(RESOURCES, "Project", project.name, {"ownerRef": owner, "displayName": project.title})
-    yield _object(
-        SERVICES, "Service", "kestrel-cloud", {"displayName": "Kestrel Cloud", "phase": "Published"}
-    )
+        yield new_object(
+            RESOURCES, "Project", project.name, {"ownerRef": owner, "displayName": project.title}
+        )
+    yield new_object(SERVICES, "Service", SERVICE, {"displayName": "Kestrel Cloud", "phase": "Published"})
     yield from (_meter(meter) for meter in METERS)
     yield from (_sku(sku) for sku in SKUS)
-    yield from (_book(currency, first_day) for currency in ("USD", "EUR"))
+    yield from (_list_book(currency, first_day) for currency in ("USD", "EUR"))
     yield _issuer()
-    yield _object(BILLING, "PaymentMethodClass", "manual", {"provider": "manual", "isDefault": True})
+    yield new_object(BILLING, "PaymentMethodClass", "manual", {"provider": "manual", "isDefault": True})
     for account in ACCOUNTS:
         yield _account(account)
         if account.payment == "Card":
             card: Manifest = {"billingAccountRef": {"name": account.name}, "displayName": "Company card"}
-            yield _object(BILLING, "PaymentMethod", card_of(account), card, namespace=account.namespace)
+            yield new_object(BILLING, "PaymentMethod", card_of(account), card, namespace=account.namespace)
     for project in PROJECTS:
         account = find_account(project.organization, project.account)
         yield binding(project, account, name=project.name, effective_from=bound_from[account.key])
@@ -277,12 +307,13 @@ def binding(project: Project, account: Account, *, name: str, effective_from: st
     spec: Manifest = {"billingAccountRef": {"name": account.name}, "projectRef": {"name": project.name}}
     if effective_from is not None:
         spec["effectiveFrom"] = effective_from
-    return _object(BILLING, "BillingAccountBinding", name, spec, namespace=account.namespace)
+    return new_object(BILLING, "BillingAccountBinding", name, spec, namespace=account.namespace)
 
 
-def _object(
+def new_object(
     api_version: str, kind: str, name: str, spec: Manifest, *, namespace: str | None = None
 ) -> Manifest:
+    """A manifest of any kind."""
     metadata = {"name": name} if namespace is None else {"name": name, "namespace": namespace}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
 
@@ -294,7 +325,7 @@ def _meter(meter: Meter) -> Manifest:
         "displayName": meter.title,
         "measurement": {"aggregation": "Sum", "unit": meter.unit, "dimensions": [meter.dimension]},
     }
-    return _object(
+    return new_object(
         BILLING, "MeterDefinition", meter.name.split(".")[0] + "-" + meter.name.split("/")[1], spec
     )
 
@@ -305,29 +336,41 @@ def _sku(sku: Sku) -> Manifest:
         dimension = next(meter.dimension for meter in METERS if meter.name == sku.meter)
         meter["match"] = {dimension: list(sku.match)}
     spec: Manifest = {
-        "serviceRef": {"name": "kestrel-cloud"},
+        "serviceRef": {"name": SERVICE},
         "displayName": sku.title,
         "chargeType": "Usage",
         "meter": meter,
         "pricingUnit": sku.pricing_unit,
+        "labels": {"family": sku.family},
     }
-    return _object(BILLING, "Sku", sku.name, spec)
+    return new_object(BILLING, "Sku", sku.name, spec)
 
 
-def _book(currency: str, first_day: str) -> Manifest:
+def _list_book(currency: str, first_day: str) -> Manifest:
+    prices = [(sku, prices_of(sku, currency)) for sku in SKUS]
+    book = book_of(
+        f"list-{currency.lower()}", role="List", currency=currency, first_day=first_day, prices=prices
+    )
+    book["spec"]["isDefault"] = currency == DEFAULT_CURRENCY
+    return book
+
+
+def book_of(
+    name: str, *, role: str, currency: str, first_day: str, prices: Iterable[tuple[Sku, Tiers]]
+) -> Manifest:
+    """The version of a price book that begins on a day."""
     spec: Manifest = {
-        "bookName": f"list-{currency.lower()}",
+        "bookName": name,
         "effectiveFrom": first_day,
-        "role": "List",
+        "role": role,
         "currencyCode": currency,
         "phase": "Published",
-        "prices": [_price(sku, currency) for sku in SKUS],
+        "prices": [_price(sku, tiers) for sku, tiers in prices],
     }
-    return _object(BILLING, "PriceBook", f"list-{currency.lower()}-{first_day}", spec)
+    return new_object(BILLING, "PriceBook", f"{name}-{first_day}", spec)
 
 
-def _price(sku: Sku, currency: str) -> Manifest:
-    tiers = prices_of(sku, currency)
+def _price(sku: Sku, tiers: Tiers) -> Manifest:
     price: Manifest = {"skuRef": {"name": sku.name}}
     if len(tiers) == 1:
         return {**price, "model": "PerUnit", "unitPrice": str(tiers[0][1])}
@@ -361,7 +404,7 @@ def _issuer() -> Manifest:
         "timeZone": "Europe/Dublin",
         "isDefault": True,
     }
-    return _object(BILLING, "IssuerProfile", "kestrel", spec)
+    return new_object(BILLING, "IssuerProfile", "kestrel", spec)
 
 
 def _logo() -> str:
@@ -391,4 +434,4 @@ def _account(account: Account) -> Manifest:
             "address": dict(account.address),
         },
     }
-    return _object(BILLING, "BillingAccount", account.name, spec, namespace=account.namespace)
+    return new_object(BILLING, "BillingAccount", account.name, spec, namespace=account.namespace)

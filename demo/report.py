@@ -9,6 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from demo import month
+from demo.agreements import CONVERTED, PROMISE, TAKEN, WELCOME
+from demo.provider import DEFAULT_CURRENCY, Account
+
 
 @dataclass(frozen=True, slots=True)
 class InvoiceRow:
@@ -34,8 +38,16 @@ class UsageReport:
     quarantined: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What commands printed: the commitment in mid-month, and how a line was priced."""
+
+    progress: str
+    explained: str
+
+
 def print_report(
-    invoices: Sequence[InvoiceRow], usage: UsageReport, *, folder: Path, elapsed_s: float
+    invoices: Sequence[InvoiceRow], usage: UsageReport, shown: Shown, *, folder: Path, elapsed_s: float
 ) -> None:
     """Print everything. `folder` is the data folder, with which the demo's server can be started again."""
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False)
@@ -54,6 +66,15 @@ def print_report(
     console.print()
     console.print(table)
     console.print("Each line and total equals what the generator computed on its own.")
+    for line in _agreed():
+        console.print(f"  {line}", soft_wrap=True)
+    for title, text in (
+        (f"Promised and spent until {month.REBOUND_AT:%d %B}: milo-billing commitment show", shown.progress),
+        ("From a quantity to an amount: milo-billing price explain", shown.explained),
+    ):
+        console.print()
+        console.print(title, style="italic")
+        console.print(text.rstrip(), soft_wrap=True, markup=False)
     console.print()
     odd = Table(title="Usage", title_justify="left", show_edge=False)
     odd.add_column("What")
@@ -80,3 +101,19 @@ def print_report(
     ]
     console.print("What to do next", style="bold")
     console.print("\n".join(lines), soft_wrap=True)
+
+
+def _agreed() -> list[str]:
+    """What was agreed with whom, and where it is on the invoices."""
+
+    def named(account: Account) -> str:
+        return account.key.removeprefix("organization-")
+
+    return [
+        f"{named(PROMISE.account)} promised {PROMISE.monthly:,.2f} {PROMISE.account.currency} a month for "
+        f"{PROMISE.percent}% off {PROMISE.family}; what October lacked is a line of its own.",
+        f"{named(TAKEN.account)} took the offer {TAKEN.title}: an entitlement with prices of its own for tokens.",
+        f"{named(WELCOME.account)} has {WELCOME.percent}% off its whole invoice, {WELCOME.uses} times.",
+        f"{named(CONVERTED)} pays in {CONVERTED.currency}, for which there is no price list: the one in "
+        f"{DEFAULT_CURRENCY} is converted.",
+    ]

@@ -19,11 +19,11 @@ from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE, Databases, Reach
 from milo_billing.kernel.ids import ulid
 from milo_billing.usage.engine import decode, groups
+from milo_billing.usage.engine.answers import Acknowledged
 from milo_billing.usage.engine.commit import Committer
 from milo_billing.usage.engine.groups import Request, Sender
 from milo_billing.usage.engine.readings import to_us
 from milo_billing.usage.rules import sender_organization
-from milo_billing.usage.types import Acknowledged
 from tests.accounts_world import World, make_world
 
 CPU = "compute.example/cpu"

@@ -84,6 +84,8 @@ BINDING_OF_OLD = manifest(
     namespace=ACME,
 )
 
+SEATS = manifest(BILLING, "Sku", "seats", {"chargeType": "Recurring", "pricingUnit": "{seat}"})
+
 SERVICE = manifest(SERVICES, "Service", "compute", {"displayName": "Compute", "phase": "Published"})
 OFFER = manifest(
     BILLING,
@@ -94,6 +96,7 @@ OFFER = manifest(
         "phase": "Published",
         "services": [{"name": "compute"}],
         "features": {"support": "phone"},
+        "recurring": [{"skuRef": {"name": "seats"}, "quantity": "1", "per": "Seat"}],
         "trialDays": 14,
     },
 )
@@ -300,7 +303,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "offers": Example(
         manifest=OFFER,
-        needs=(SERVICE,),
+        needs=(SERVICE, SEATS),
         change=None,
         broken={"spec": {"tier": ""}},
         broken_field="spec.tier",
@@ -317,7 +320,7 @@ EXAMPLES: dict[str, Example] = {
             },
             namespace=ACME,
         ),
-        needs=(ORGANIZATION, ACCOUNT, SERVICE, OFFER),
+        needs=(ORGANIZATION, ACCOUNT, SERVICE, SEATS, OFFER),
         change={"spec": {"quantity": 5}},
         broken={"spec": {"startsAt": "2026-02-30"}},
         broken_field="spec.startsAt",

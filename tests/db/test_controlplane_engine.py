@@ -16,7 +16,7 @@ from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.feed import ChangeFeed
 from milo_billing.controlplane.identity import EVERYWHERE, Authorizer, Identity, Reach
-from milo_billing.controlplane.kinds import AnyObject, Fields, Kind, Object, Ref, Registry
+from milo_billing.controlplane.kinds import AnyObject, Fields, Kind, Object, Ref, Registry, Reported
 from milo_billing.controlplane.rows import Row
 from milo_billing.controlplane.statuses import Failure
 from milo_billing.controlplane.store import LAST_APPLIED, Store
@@ -144,6 +144,20 @@ def test_a_write_settles_what_it_affects_in_its_own_transaction(
         ("create", "test.example/parcels//box"),
         ("create", "test.example/parcels//pen"),
     ]
+
+
+def test_a_condition_on_what_is_not_there_is_nobodys(
+    engine: Engine, databases: Databases, write: Write
+) -> None:
+    def reported(plural: str) -> Reported:
+        return Reported(
+            "test.example", plural, "", "ghost", "Kept", "True", "AllKept", "Everything was kept."
+        )
+
+    write(lambda work: engine.report_condition(work, reported("parcels")))
+    assert _read(databases, "select name from controlplane.changes") == []
+    with pytest.raises(LookupError):
+        write(lambda work: engine.report_condition(work, reported("boxes")))
 
 
 def test_resource_versions_are_in_commit_order_under_parallel_writers(

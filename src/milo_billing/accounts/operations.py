@@ -54,6 +54,8 @@ def keep_invoice_day(tx: Tx, *, uid: UUID, today: date) -> None:
 
     An invoice that is being issued is waited for, so that what it charged was known to it.
     """
+    if reads.is_invoice_day_kept(tx, uid=uid):
+        return
     store.lock_billing_shared(tx, shares={reads.get_number(tx, uid=uid) % BILLING_SHARES})
     store.put_invoice_day(tx, uid=uid, today=today)
 
@@ -291,6 +293,7 @@ select 'accounts.accounts', uid::text, 'billing account ' || namespace || '/' ||
     'zone', spec ->> 'timeZone', 'phase', status ->> 'phase',
     'parent', spec #>> '{parentRef,name}', 'mode', spec ->> 'billingMode',
     'day', (spec #>> '{paymentTerms,invoiceDayOfMonth}')::int,
+    'last day', (spec #>> '{paymentTerms,invoiceDayOfMonth}')::int,
     'frequency', spec #>> '{paymentTerms,invoiceFrequency}', 'profile', spec #>> '{paymentProfile,type}',
     'method', spec #>> '{paymentProfile,paymentMethodRef,name}',
     'projects', (status ->> 'linkedProjectsCount')::int)
@@ -310,6 +313,8 @@ _PROJECTED: LiteralString = """
 select 'accounts.accounts', a.uid::text, 'billing account ' || a.namespace || '/' || a.name, jsonb_build_object(
     'namespace', a.namespace, 'name', a.name, 'owner_org', a.owner_org, 'currency', a.currency,
     'zone', a.time_zone, 'phase', a.phase, 'parent', p.name, 'mode', a.billing_mode, 'day', a.invoice_day,
+    'last day', (select d.invoice_day from accounts.invoice_days d where d.account = a.number
+                 order by d.day desc limit 1),
     'frequency', a.invoice_frequency, 'profile', a.profile_type, 'method', a.payment_method,
     'projects', (select count(*) from accounts.payer_intervals i
                  where i.account = a.number and i.ends_at = 'infinity'))

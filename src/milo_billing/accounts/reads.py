@@ -143,6 +143,16 @@ def get_number(tx: Tx, *, uid: UUID) -> int:
     return row[0]
 
 
+def is_invoice_day_kept(tx: Tx, *, uid: UUID) -> bool:
+    """Whether the last invoice day that was kept of the account is the one that it has."""
+    row = tx.execute(
+        "select from accounts.accounts a where a.uid = %s and a.invoice_day = (select d.invoice_day "
+        "from accounts.invoice_days d where d.account = a.number order by d.day desc limit 1)",
+        (uid,),
+    )
+    return row.rowcount == 1
+
+
 def get_invoice_days(tx: Tx, *, account: int) -> InvoiceDays:
     """The invoice days that the account has had. Raises AccountNotFound."""
     rows = tx.execute(

@@ -34,6 +34,7 @@ from milo_billing.infra.runtime import ProcessRole, Runtime
 from milo_billing.infra.settings import Settings
 from milo_billing.infra.telemetry import configure_logging, exposition
 from milo_billing.kernel.errors import Unavailable
+from milo_billing.usage.routes.wire import EventConnection, connections
 
 HEARTBEAT_S = 10.0
 IDLE_CLOSE_S = 0.25
@@ -63,7 +64,8 @@ def run_api(plan: Plan, *, door: socket.socket, line: socket.socket) -> int:
 def run_gateway(plan: Plan, *, door: socket.socket, line: socket.socket) -> int:
     """Serve the ingest of usage on `door` until SIGTERM."""
     with _running("gateway", plan, connections_max=plan.settings.gateway_connections_max) as process:
-        return process.serve(wiring.build_gateway(process.runtime), door=door, line=line)
+        gateway = wiring.build_gateway(process.runtime)
+        return process.serve(gateway, door=door, line=line, http=connections(gateway, HttpToolsProtocol))
 
 
 def run_jobs(plan: Plan, *, line: socket.socket) -> int:
@@ -99,13 +101,15 @@ class _Working:
         answers = {name: check() for name, check in self.runtime.checks.items()}
         return {name: problem for name, problem in answers.items() if problem is not None}
 
-    def serve(self, application: Any, *, door: socket.socket, line: socket.socket) -> int:
-        """Serve an ASGI application over TLS."""
+    def serve(
+        self, application: Any, *, door: socket.socket, line: socket.socket, http: Any = HttpToolsProtocol
+    ) -> int:
+        """Serve an ASGI application over TLS; `http` makes the protocol of each connection."""
         certificates = self._plan.certificates
         config = uvicorn.Config(
             application,
             loop="uvloop",
-            http="httptools",
+            http=http,
             ws="none",
             log_config=None,
             access_log=False,
@@ -174,18 +178,20 @@ class _DrainingServer(uvicorn.Server):
 
     async def _abort_idle(self) -> None:
         """End idle connections that do not close: who keeps one open reads our TLS goodbye only when using it."""
-        known: set[HttpToolsProtocol] = set()
+        known: set[HttpToolsProtocol | EventConnection] = set()
         while True:
             await asyncio.sleep(IDLE_CLOSE_S)
-            idle = {
-                c for c in self.server_state.connections if isinstance(c, HttpToolsProtocol) and _is_idle(c)
-            }
+            opened: set[Any] = self.server_state.connections
+            idle = {c for c in opened if isinstance(c, HttpToolsProtocol | EventConnection) and _is_idle(c)}
             for connection in idle & known:  # what has just become idle may still be sending its last answer
-                connection.transport.abort()
+                if connection.transport is not None:
+                    connection.transport.abort()
             known = idle
 
 
-def _is_idle(connection: HttpToolsProtocol) -> bool:
+def _is_idle(connection: HttpToolsProtocol | EventConnection) -> bool:
+    if isinstance(connection, EventConnection):
+        return connection.idle
     return not connection.cycle or connection.cycle.response_complete  # None before its first request
 
 

@@ -130,6 +130,17 @@ def list_known_books(tx: Tx, *, account: int, start: date, end: date) -> tuple[A
     )
 
 
+def is_revised(tx: Tx, *, uid: UUID) -> bool:
+    """Whether the last revision of the entitlement is what it says."""
+    row = tx.execute(
+        "select from entitlements.entitlements e join lateral (select r.quantity, r.ends_on "
+        "from entitlements.revisions r where r.entitlement = e.number order by r.day desc limit 1) last "
+        "on (last.quantity, last.ends_on) is not distinct from (e.quantity, e.ends_on) where e.uid = %s",
+        (uid,),
+    )
+    return row.rowcount == 1
+
+
 def get_account_of(tx: Tx, *, uid: UUID) -> int:
     """The number of the account that the entitlement is for. Raises LookupError where there is no such entitlement."""
     row = tx.execute("select account from entitlements.entitlements where uid = %s", (uid,)).fetchone()

@@ -73,7 +73,7 @@ def test_prepaid_money_is_bought_drawn_on_and_lost_with_the_term(ground: Ground)
 
 def test_two_prepayments_never_pay_the_same_charge(ground: Ground) -> None:
     ground.promise("first", stacking="Best", prepayment={"amount": "50"}, termMonths=2)
-    ground.world.clock.forward(minutes=1)  # of what is accepted at one instant, uids decide
+    ground.world.clock.forward(seconds=1)  # what was accepted first pays first
     ground.promise("second", stacking="Best", prepayment={"amount": "100"}, termMonths=2)
     for day, units in (("2026-11-05", 30), ("2026-12-05", 90)):
         ground.use(day, "gpu", units)

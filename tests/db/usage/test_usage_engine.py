@@ -14,9 +14,10 @@ from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage import operations, reads, store
 from milo_billing.usage.engine import groups
+from milo_billing.usage.engine.answers import Acknowledged
 from milo_billing.usage.engine.groups import Request
 from milo_billing.usage.engine.pipeline import UsageEngine
-from milo_billing.usage.types import Acknowledged, Grouping
+from milo_billing.usage.types import Grouping
 from tests.usage_world import JSON, UsageWorld, answered
 
 DAY = timedelta(days=1)

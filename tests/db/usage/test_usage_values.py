@@ -94,7 +94,7 @@ def billed(usage: UsageWorld, account: str = "main") -> dict[str, Decimal]:
         found = accounts.find_account(tx, namespace="organization-acme", name=account)
         assert found is not None
         drafted = draft(tx, account=found, stretch=[billing_month(2026, 10, zone="Etc/UTC")], now=usage.now)
-    return {line.sku: line.quantity for line in drafted.lines}
+    return {line.sku: line.quantity for line in drafted.lines if line.sku is not None}
 
 
 def read(api: httpx.Client, **query: str) -> list[dict[str, Any]]:

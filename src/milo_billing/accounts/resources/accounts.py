@@ -228,9 +228,7 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
             profile_type=None if spec.payment_profile is None else spec.payment_profile.type,
             payment_method=_method_name(spec),
         )
-        day = spec.payment_terms.invoice_day_of_month
-        if old is None or old.spec.payment_terms.invoice_day_of_month != day:
-            operations.keep_invoice_day(tx, uid=object.uid, today=local_day(now, zone=spec.time_zone))
+        operations.keep_invoice_day(tx, uid=object.uid, today=local_day(now, zone=spec.time_zone))
 
 
 def _account_of(tx: Tx, object: AccountObject) -> int | None:

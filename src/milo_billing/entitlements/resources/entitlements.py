@@ -249,8 +249,7 @@ class Entitlement(Kind[EntitlementSpec, EntitlementStatus]):
                 phase="Ended" if object.deleted else object.status.phase,
                 deleted_at=now if object.deleted else None,
             )
-            if object.deleted or (old.spec.quantity, old.spec.ends_at) != (spec.quantity, spec.ends_at):
-                _revise(tx, object, today=today)
+            _revise(tx, object, today=today)
             return
         account = accounts.find_account(tx, namespace=object.namespace, name=spec.billing_account_ref.name)
         if account is None:
@@ -277,6 +276,8 @@ class Entitlement(Kind[EntitlementSpec, EntitlementStatus]):
 
 def _revise(tx: Tx, object: EntitlementObject, *, today: date) -> None:
     """Keep what is known from tomorrow on. An invoice that carries tomorrow waits for this, or this one for it."""
+    if reads.is_revised(tx, uid=object.uid):
+        return
     number = reads.get_account_of(tx, uid=object.uid)
     billing.hold_billing_shared(tx, shares={number % BILLING_SHARES})
     store.put_revision(tx, uid=object.uid, today=today)

@@ -13,8 +13,9 @@ from urllib.parse import unquote
 import msgspec
 
 from milo_billing.kernel.errors import TooLarge
+from milo_billing.usage.engine.answers import Rejection
 from milo_billing.usage.engine.identifiers import is_native
-from milo_billing.usage.types import EVENT_BYTES_MAX, EVENTS_MAX, Rejection, RejectReason, UnreadableEvents
+from milo_billing.usage.types import EVENT_BYTES_MAX, EVENTS_MAX, RejectReason, UnreadableEvents
 
 ID_SHOWN_MAX: Final = 100
 """Characters of a sender's id that an answer repeats."""

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milo_billing.infra.database import EVERYWHERE, Reach
+from milo_billing.usage.engine.answers import Acknowledged, Rejection
 from milo_billing.usage.engine.decode import ID_SHOWN_MAX, Batch, Event
-from milo_billing.usage.types import Acknowledged, ImportChunk, Rejection, RejectReason
+from milo_billing.usage.types import ImportChunk, RejectReason
 
 Fates: TypeAlias = NDArray[np.int8]
 

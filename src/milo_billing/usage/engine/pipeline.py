@@ -19,13 +19,13 @@ from milo_billing.infra.clock import monotonic_s
 from milo_billing.infra.database import Database
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage.engine import metrics
+from milo_billing.usage.engine.answers import Acknowledged
 from milo_billing.usage.engine.commit import Committer
 from milo_billing.usage.engine.compact import Compactor
 from milo_billing.usage.engine.depths import DepthMeter
 from milo_billing.usage.engine.groups import Group, Request
 from milo_billing.usage.engine.line import Line
 from milo_billing.usage.engine.prepared import Prepared
-from milo_billing.usage.types import Acknowledged
 
 ACKNOWLEDGEMENT_S_MAX: Final = 30.0
 """A sender waits so long for its answer, and is then asked to send again."""

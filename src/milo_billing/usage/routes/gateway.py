@@ -25,13 +25,14 @@ from milo_billing.infra.clock import monotonic_s, new_uid
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage import rules
 from milo_billing.usage.engine import decode, groups
+from milo_billing.usage.engine.answers import Acknowledged
 from milo_billing.usage.engine.decode import Batch
 from milo_billing.usage.engine.groups import Sender
 from milo_billing.usage.engine.pipeline import ACKNOWLEDGEMENT_S_MAX, UsageEngine
 from milo_billing.usage.engine.readings import to_us
 from milo_billing.usage.routes.bodies import Room, Visit, read_body
 from milo_billing.usage.routes.reading import JSON
-from milo_billing.usage.types import Acknowledged, UnreadableEvents
+from milo_billing.usage.types import UnreadableEvents
 
 INGEST: Final = "billing.miloapis.com/usage.ingest"
 
@@ -42,10 +43,12 @@ SENDER_REMEMBERED_S: Final = 2.0
 """How long a revoked token may still send."""
 
 _SENDERS_MAX: Final = 10_000
-_INLINE_BYTES_MAX: Final = 64 * 1024
+INLINE_BYTES_MAX: Final = 64 * 1024
 """Smaller bodies are decoded at once: handing them to a thread would take longer."""
 
-_FAILED: Final = "milo.failed"
+FAILED: Final = "milo.failed"
+"""Where the scope of a request has the error that it is to be answered with."""
+
 _JSON_HEADER: Final = (b"content-type", JSON.encode())
 
 # ----------------------------------------------------------------------------------------------- who sends
@@ -72,12 +75,18 @@ class Senders:
         self._known: OrderedDict[bytes, tuple[float, Sender]] = OrderedDict()
         self._asked: dict[bytes, asyncio.Task[Sender]] = {}
 
+    def remembered(self, headers: Sequence[tuple[bytes, bytes]]) -> Sender | None:
+        """Who sends with these headers, if that was asked a moment ago."""
+        known = self._known.get(sender_key(headers))
+        return known[1] if known is not None and known[0] > monotonic_s() else None
+
     async def of(self, scope: Scope) -> Sender:
         """Who sends this request. Raises Unauthenticated or Forbidden."""
-        key = sender_key(scope["headers"])
-        known = self._known.get(key)
-        if known is not None and known[0] > monotonic_s():
-            return known[1]
+        headers = scope["headers"]
+        known = self.remembered(headers)
+        if known is not None:
+            return known
+        key = sender_key(headers)
         if key not in self._asked:  # of many requests with one token, one asks
             asked = asyncio.create_task(self._identify(key, Request(scope)))
             self._asked[key] = asked
@@ -108,8 +117,8 @@ class EventDoor:
     many: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if _FAILED in scope:  # it came the short way, and is here to be answered
-            raise scope[_FAILED]
+        if FAILED in scope:  # it came the short way, and is here to be answered
+            raise scope[FAILED]
         status, body = await self.answer(scope, receive)
         await Response(body, status, media_type=JSON)(scope, receive, send)
 
@@ -131,16 +140,20 @@ class EventDoor:
         body = await read_body(headers, receive, visit)
         context = Request(scope).headers if binary else None
         try:
-            if len(body) <= _INLINE_BYTES_MAX:
+            if len(body) <= INLINE_BYTES_MAX:
                 batch = _decode(body, context, many=many)
             else:
                 batch = await run_in_threadpool(_decode, body, context, many=many)
         except UnreadableEvents as error:
-            return _error(400, "MALFORMED_JSON", str(error))
-        submitted = groups.Request(batch=batch, sender=sender, received_us=to_us(self.door.clock.now()))
-        answered = self.engine.submit(submitted)
+            return unreadable(error)
+        answered = self.submit(batch, sender)
         visit.leave()  # the line counts it from here on
-        return _answer(await acknowledged(answered), many=many)
+        return answer_of(await acknowledged(answered), many=many)
+
+    def submit(self, batch: Batch, sender: Sender) -> "Future[Acknowledged]":
+        """Give events to the engine. Raises TooMany, Unavailable."""
+        received_us = to_us(self.door.clock.now())
+        return self.engine.submit(groups.Request(batch=batch, sender=sender, received_us=received_us))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +172,7 @@ class ShortWay:
         try:
             status, body = await door.answer(scope, receive)
         except Exception as error:
-            scope[_FAILED] = error
+            scope[FAILED] = error
             await self.application(scope, receive, send)
             return
         length = (b"content-length", b"%d" % len(body))
@@ -188,9 +201,14 @@ async def acknowledged(future: "Future[Acknowledged]") -> Acknowledged:
         async with asyncio.timeout(ACKNOWLEDGEMENT_S_MAX):
             return await asyncio.wrap_future(future)
     except TimeoutError as error:
-        raise Unavailable(
-            f"not durable within {ACKNOWLEDGEMENT_S_MAX:.0f} s; send the same request again, it counts once"
-        ) from error
+        raise not_durable() from error
+
+
+def not_durable() -> Unavailable:
+    """The engine took longer than a sender waits."""
+    return Unavailable(
+        f"not durable within {ACKNOWLEDGEMENT_S_MAX:.0f} s; send the same request again, it counts once"
+    )
 
 
 def _decode(body: bytes, context: Mapping[str, str] | None, *, many: bool) -> Batch:
@@ -199,7 +217,8 @@ def _decode(body: bytes, context: Mapping[str, str] | None, *, many: bool) -> Ba
     return decode.decode_batch(body) if many else decode.decode_event(body)
 
 
-def _answer(answer: Acknowledged, *, many: bool) -> tuple[int, bytes]:
+def answer_of(answer: Acknowledged, *, many: bool) -> tuple[int, bytes]:
+    """Status and JSON body of what the engine answered."""
     if not answer.rejected:
         return 200, b'{"accepted":%d}' % answer.taken
     if not many:
@@ -207,6 +226,11 @@ def _answer(answer: Acknowledged, *, many: bool) -> tuple[int, bytes]:
         return _error(400, refused.reason, refused.detail)
     rejected = [{"id": item.id, "reason": item.reason, "detail": item.detail} for item in answer.rejected]
     return 207, orjson.dumps({"accepted": answer.taken, "rejected": rejected})
+
+
+def unreadable(error: UnreadableEvents) -> tuple[int, bytes]:
+    """Status and JSON body for a request that is no JSON of events."""
+    return _error(400, "MALFORMED_JSON", str(error))
 
 
 def _error(status: int, code: str, message: str) -> tuple[int, bytes]:
