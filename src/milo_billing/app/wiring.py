@@ -176,7 +176,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *usage_routes.read_routes(door),
         *quarantine_routes.routes(door),
         *event_routes.routes(door, blobs),
-        *commitments_routes.routes(door),
+        *commitments_routes.routes(door, declarative.registry),
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
         *entitlements_routes.routes(door),
         *pricing_routes.routes(door),

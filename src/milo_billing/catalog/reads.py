@@ -10,7 +10,16 @@ from psycopg.types.json import Jsonb
 
 from milo_billing.catalog.rules.books import Selection, parse_prices
 from milo_billing.catalog.rules.measurement import parse_bands
-from milo_billing.catalog.types import Book, BookHead, BookRole, Meter, QuantityRounding, ResourceType, Sku
+from milo_billing.catalog.types import (
+    Book,
+    BookHead,
+    BookPhase,
+    BookRole,
+    Meter,
+    QuantityRounding,
+    ResourceType,
+    Sku,
+)
 from milo_billing.controlplane.projections import ProjectionDifference, compare_rows
 from milo_billing.infra.database import Tx
 
@@ -107,6 +116,12 @@ def list_skus(tx: Tx, *, names: Collection[str]) -> tuple[Sku, ...]:
     return tuple(_sku(row) for row in found)
 
 
+def find_sku(tx: Tx, *, number: int) -> Sku | None:
+    """The Sku with that number, also one that was deleted."""
+    row = tx.execute(f"{_SKU} where number = %s", (number,)).fetchone()
+    return None if row is None else _sku(row)
+
+
 def list_all_skus(tx: Tx) -> tuple[Sku, ...]:
     """Every living Sku, by name: for selectors, which look at each."""
     return tuple(_sku(row) for row in tx.execute(f"{_SKU} where deleted_at is null order by name"))
@@ -181,6 +196,25 @@ def find_default_book(tx: Tx) -> str | None:
         "and role = 'List' and owner_org = 0 order by effective_from limit 1"
     ).fetchone()
     return None if row is None else row[0]
+
+
+def find_book(tx: Tx, *, number: int) -> Book | None:
+    """The version of a price book with that number, also one that was retired."""
+    row = tx.execute(f"{_BOOK} where number = %s", (number,)).fetchone()
+    return None if row is None else _book(row)
+
+
+def find_version(tx: Tx, *, name: str) -> tuple[Book, BookPhase, dict[str, Any]] | None:
+    """The living price book of that object name in whichever phase, its phase and its spec.
+
+    A draft has no selections yet: nothing that its selectors mean is among its prices.
+    """
+    row = tx.execute(
+        "select number, name, book_name, effective_from, currency, body, selections, phase "
+        "from catalog.price_books where name = %s and deleted_at is null",
+        (name,),
+    ).fetchone()
+    return None if row is None else (_book(row[:7]), row[7], row[5])
 
 
 def list_book_names(tx: Tx, *, numbers: Collection[int]) -> tuple[tuple[int, str, date], ...]:

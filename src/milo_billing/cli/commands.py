@@ -10,8 +10,10 @@ from cyclopts import App
 from milo_billing.cli import billing, entitlements, objects, places, price_lists, retention
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.invoices import invoices
+from milo_billing.cli.previews import PREVIEW_HELP, preview
 from milo_billing.cli.prices import price
 from milo_billing.cli.rates import rates
+from milo_billing.cli.simulations import SIMULATE_HELP, simulate
 from milo_billing.cli.usage import usage
 
 app = App(
@@ -24,9 +26,11 @@ objects.mount(app)
 retention.mount(usage)
 app.command(usage)
 app.command(commitment)
+invoices.command(preview, help_epilogue=PREVIEW_HELP)
 app.command(invoices)
 app.command(price)
 app.command(rates)
+app.command(simulate, help_epilogue=SIMULATE_HELP)
 price_lists.mount(app)
 billing.mount(app)
 entitlements.mount(app)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 from cyclopts import App, ArgumentCollection, Group, Parameter
 
 from milo_billing.cli.output import write, write_json, write_server_table, write_table
+from milo_billing.cli.previews import write_explanation
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.quarantine import write_events
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
@@ -27,6 +28,7 @@ from milo_billing.client.errors import ClientError
 from milo_billing.client.generated import Invoice
 from milo_billing.client.http import JSON, ApiClient
 from milo_billing.client.objects import Objects
+from milo_billing.client.previews import explain_line
 from milo_billing.client.quarantine import list_line_events
 
 invoices = App(name="invoices", help="Issue the invoices of a month, read them, save them as PDF.")
@@ -179,6 +181,27 @@ def events(
         place, found, _ = _find(api, name, namespace=namespace)
         listed = list_line_events(api, namespace=place, name=found, line=line, limit=limit, later=later)
     return write_events(listed, json=target.json)
+
+
+@invoices.command(
+    help_epilogue="Example:\n\n  milo-billing invoices explain INV-000001 2 -n organization-acme"
+)
+def explain(
+    name: _Name,
+    line: Annotated[int, Parameter(help="The number of the line, from 1.")],
+    /,
+    *,
+    namespace: Namespace = None,
+    target: Target = DEFAULT,
+) -> int:
+    """Show how the amount of a line came about, from what was metered to what is owed.
+
+    Exits 1 where the frozen version of the price book does not give the same amount again.
+    """
+    with target.open() as api:
+        place, found, _ = _find(api, name, namespace=namespace)
+        explained = explain_line(api, namespace=place, name=found, line=line)
+    return write_explanation(explained, json=target.json)
 
 
 @invoices.command(help_epilogue="Example:\n\n  milo-billing invoices pdf INV-000001 --to invoice.pdf")

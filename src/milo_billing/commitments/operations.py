@@ -14,7 +14,7 @@ from milo_billing.accounts.types import Account
 from milo_billing.catalog import operations as catalog
 from milo_billing.catalog.types import Sku, SkuSelector
 from milo_billing.commitments import reads, store
-from milo_billing.commitments.rules import composing, settling, specificity
+from milo_billing.commitments.rules import comparing, composing, settling, specificity
 from milo_billing.commitments.rules.intervals import intervals, rating_spans, terms
 from milo_billing.commitments.types import (
     ChargeKind,
@@ -26,15 +26,19 @@ from milo_billing.commitments.types import (
     PartOfSpan,
     Progress,
     SettledInterval,
+    Simulation,
     Spend,
+    WhatIf,
 )
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.money import settle
 from milo_billing.kernel.periods import DaySpan, Period, local_day, local_midnight
 from milo_billing.pricing import operations as pricing
-from milo_billing.pricing.types import RatedLine, RatedUsage, Unpriced, UnpricedSku
+from milo_billing.pricing.types import OtherBooks, RatedLine, RatedUsage, Unpriced, UnpricedSku
 
 _DAY: Final = timedelta(days=1)
+
+AS_DECLARED: Final = WhatIf()
 
 
 def rate_period(tx: Tx, *, account: int, period: Period, now: datetime) -> ComposedPeriod:
@@ -50,24 +54,37 @@ def rate_period(tx: Tx, *, account: int, period: Period, now: datetime) -> Compo
 
 
 def rate_periods(
-    tx: Tx, *, account: int, periods: Sequence[Period], now: datetime
+    tx: Tx, *, account: int, periods: Sequence[Period], now: datetime, what_if: WhatIf = AS_DECLARED
 ) -> tuple[ComposedPeriod, ...]:
     """Consecutive rating periods of one account, as `rate_period` each; what several of them need is read once.
 
-    An account that promised nothing and has no Discounts costs two indexed reads besides the rating itself.
+    `what_if` is what a simulation changes; nothing is written in either case. An account that promised nothing and has
+    no Discounts costs two indexed reads besides the rating itself.
     """
-    commitments = reads.list_commitments(tx, account=account)
-    discounts = reads.list_discounts(tx, account=account)
+    commitments = comparing.changed(reads.list_commitments(tx, account=account), what_if.commitments, what_if)
+    discounts = comparing.changed(reads.list_discounts(tx, account=account), what_if.discounts, what_if)
+    books = what_if.other_books
     if not commitments and not discounts:
-        return tuple(_as_rated(tx, account=account, period=period, now=now) for period in periods)
-    ledger = _Ledger(
-        tx, accounts.get_account(tx, number=account), now, commitments, composing.in_order(discounts)
-    )
+        return tuple(_as_rated(tx, account=account, period=one, now=now, books=books) for one in periods)
+    payer = accounts.get_account(tx, number=account)
+    ledger = _Ledger(tx, payer, now, commitments, composing.in_order(discounts), books)
     return tuple(_promised(ledger, period) for period in periods)
 
 
-def _as_rated(tx: Tx, *, account: int, period: Period, now: datetime) -> ComposedPeriod:
-    rated = pricing.rate_account(tx, account=account, period=period, now=now)
+def simulate(
+    tx: Tx, *, account: int, periods: Sequence[Period], now: datetime, what_if: WhatIf
+) -> Simulation:
+    """Consecutive rating periods as everything stands and under `what_if`, compared. Raises as `rate_period` does."""
+    return comparing.compare(
+        rate_periods(tx, account=account, periods=periods, now=now),
+        rate_periods(tx, account=account, periods=periods, now=now, what_if=what_if),
+    )
+
+
+def _as_rated(
+    tx: Tx, *, account: int, period: Period, now: datetime, books: OtherBooks | None
+) -> ComposedPeriod:
+    rated = pricing.rate_account(tx, account=account, period=period, now=now, other_books=books)
     return ComposedPeriod(
         account=account,
         period=period,
@@ -151,6 +168,7 @@ class _Ledger:
     commitments: tuple[Commitment, ...]
     discounts: tuple[Discount, ...]
     """In the order in which they act."""
+    other_books: OtherBooks | None = None
     _composed: dict[DaySpan, _Composed] = field(default_factory=dict[DaySpan, _Composed])
     _drawn: dict[tuple[UUID, DaySpan], tuple[tuple[DaySpan, int], ...]] = field(
         default_factory=dict[tuple[UUID, DaySpan], tuple[tuple[DaySpan, int], ...]]
@@ -160,7 +178,13 @@ class _Ledger:
         """The lines of these days at their prices, without discounts."""
         zone = self.payer.time_zone
         period = Period(local_midnight(days.start, zone=zone), local_midnight(days.end, zone=zone))
-        return pricing.rate_account(self.tx, account=self.payer.number, period=period, now=self.now)
+        return pricing.rate_account(
+            self.tx,
+            account=self.payer.number,
+            period=period,
+            now=self.now,
+            other_books=self.other_books,
+        )
 
     def compose(self, days: DaySpan) -> _Composed:
         """The days, which begin with a rating period and end within it."""

@@ -55,6 +55,18 @@ def list_discounts(tx: Tx, *, account: int) -> tuple[Discount, ...]:
     return tuple(parse_discount(body, uid=uid, name=name) for uid, name, body in found)
 
 
+def find_discount(tx: Tx, *, namespace: str, name: str) -> tuple[int, str | None, Discount] | None:
+    """The Discount of that name: its account, the currency of its amount where it has one, itself."""
+    row = tx.execute(
+        "select account, uid, name, body from commitments.discounts where namespace = %s and name = %s",
+        (namespace, name),
+    ).fetchone()
+    if row is None:
+        return None
+    account, uid, name, body = row
+    return account, body.get("currencyCode"), parse_discount(body, uid=uid, name=name)
+
+
 def list_shortfalls(tx: Tx, *, commitment: UUID) -> tuple[tuple[int, date, date, int, int, int], ...]:
     """How its ended intervals stood when last looked at: (minimum, start, end, minimum, spent, shortfall) by end."""
     found = tx.execute(

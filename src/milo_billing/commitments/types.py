@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final, Literal, TypeAlias
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from milo_billing.catalog.types import SkuSelector
 from milo_billing.kernel.errors import Conflict, NotFound
-from milo_billing.kernel.money import Currency, Money
+from milo_billing.kernel.money import Currency, Money, allocate
 from milo_billing.kernel.periods import DaySpan, Period
-from milo_billing.pricing.types import RatedLine, Unpriced, UnpricedSku
+from milo_billing.pricing.types import OtherBooks, RatedLine, Unpriced, UnpricedSku
 
 GROUP: Final = "billing.miloapis.com"
 
@@ -28,6 +28,8 @@ CommitmentPhase: TypeAlias = Literal["Pending", "Active", "Fulfilled", "Expired"
 Scope: TypeAlias = Literal["Line", "Invoice"]
 Giver: TypeAlias = Literal["Commitment", "Discount"]
 """Which kind of object takes something off."""
+_OWN: Final = -1
+"""The account itself among numbers of projects, which are not negative: keys that are shared out must compare."""
 ChargeKind: TypeAlias = Literal["Shortfall", "Overage", "Prepayment", "DrawDown"]
 
 
@@ -211,6 +213,24 @@ class ComposedLine:
         """What is owed for the line, before tax and credits; never below zero, but for what is given back."""
         return self.line.amount_minor + sum(one.amount_minor for one in self.taken)
 
+    @property
+    def net_shares(self) -> Mapping[int | None, int]:
+        """What each project owes of the net, and the account itself (None); they sum to it.
+
+        What is taken off the whole invoice is borne by the shares in proportion.
+        """
+        line = self.line
+        shares = {share.project: share.amount_minor for share in line.shares}
+        shares[_OWN] = line.own_minor
+        # what is given back has shares below zero, and is reduced in the same proportion
+        weights = [
+            (key, max(minor if line.amount_minor >= 0 else -minor, 0)) for key, minor in shares.items()
+        ]
+        for key, minor in allocate(self.net_minor - line.amount_minor, weights).items():
+            shares[key] += minor
+        own_minor = shares.pop(_OWN)
+        return {**shares, None: own_minor} if own_minor else {**shares}
+
 
 @dataclass(frozen=True, slots=True)
 class CommitmentCharge:
@@ -272,3 +292,59 @@ class Progress:
     days_left: int
     projected_spend_minor: int
     projected_shortfall_minor: int
+
+
+# ----------------------------------------------------------------------------------------------- simulation
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What is other than declared when an account is rated for a simulation; by itself it changes nothing.
+
+    `commitments` hold as if they had been accepted, beside the account's own; `without` are uids of own commitments and
+    Discounts that are left out altogether.
+    """
+
+    other_books: OtherBooks | None = None
+    commitments: tuple[Commitment, ...] = ()
+    discounts: tuple[Discount, ...] = ()
+    without: frozenset[UUID] = frozenset()
+
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Compared(Generic[K]):
+    """What one thing costs as declared, and what it would cost."""
+
+    of: K
+    today_minor: int
+    simulated_minor: int
+
+    @property
+    def difference_minor(self) -> int:
+        """Above zero where the simulation costs more."""
+        return self.simulated_minor - self.today_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """The same usage twice: as everything stands, and under a WhatIf. Amounts are after discounts, before tax.
+
+    Lines are compared by Sku and, once more, by project (None is the account's own); what commitments charge by
+    themselves stands beside them, by (kind, name). So `skus` with `charges` sum to `total`, and so do `projects` with
+    `charges`, and `periods`. `unpriced` is usage, and `unpriced_skus` what was declared, that nothing prices: as
+    everything stands, then simulated.
+    """
+
+    account: int
+    currency: Currency
+    closed: bool
+    periods: tuple[Compared[Period], ...]
+    skus: tuple[Compared[str], ...]
+    projects: tuple[Compared[int | None], ...]
+    charges: tuple[Compared[tuple[str, str]], ...]
+    total: Compared[None]
+    unpriced: tuple[tuple[Unpriced, ...], tuple[Unpriced, ...]]
+    unpriced_skus: tuple[tuple[UnpricedSku, ...], tuple[UnpricedSku, ...]]

@@ -34,6 +34,11 @@ def reach_text(reach: Reach) -> str:
     return "*" if reach == "*" else ",".join(str(number) for number in sorted(reach))
 
 
+def forbid_writes(tx: Tx) -> None:
+    """Let the database refuse every write until the transaction ends, also one that nobody expected."""
+    tx.execute("set transaction read only")
+
+
 def prepare_connection(tx: Tx, *, role: Role | None) -> None:
     """Put a new connection on the house's footing: UTC, orjson, `role`. Leaves no transaction open."""
     set_json_loads(orjson.loads, context=tx)

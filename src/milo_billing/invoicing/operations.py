@@ -8,10 +8,13 @@ from datetime import datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
+import structlog
+
 from milo_billing.accounts import operations as accounts
 from milo_billing.accounts import reads as account_reads
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.catalog import reads as catalog
+from milo_billing.catalog.types import Book, Sku
 from milo_billing.commitments import operations as commitments
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.kinds import Condition, set_condition
@@ -22,7 +25,7 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.ports import DocumentWriter
-from milo_billing.invoicing.rules import drafts, issuing, periods, postings
+from milo_billing.invoicing.rules import drafts, explaining, issuing, periods, postings
 from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
@@ -33,7 +36,9 @@ from milo_billing.invoicing.types import (
     Issued,
     IssueOutcome,
     IssuerVersion,
+    LineExplanation,
     LineNotFound,
+    Preview,
     PrintedDocument,
     Skipped,
     UnableToIssue,
@@ -41,11 +46,16 @@ from milo_billing.invoicing.types import (
     Unchanged,
     WrittenDocument,
 )
+from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.ledger import operations as ledger
+from milo_billing.pricing import operations as pricing
+from milo_billing.pricing.types import FrozenLine, RatedLine, UnableToRate
 from milo_billing.usage import operations as usage
 from milo_billing.usage.ports import BlobStore
 from milo_billing.usage.types import EventFilter, EventPage
+
+_log = structlog.get_logger(__name__)
 
 LINES_MAX: Final = 10_000
 """Lines of one printed invoice."""
@@ -70,6 +80,46 @@ def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime)
     """
     return drafts.draft(
         commitments.rate_periods(tx, account=account.number, periods=stretch, now=now), kind="Periodic"
+    )
+
+
+def preview(
+    tx: Tx, *, office: Office, account: Account, month: tuple[int, int] | None, now: datetime
+) -> Preview:
+    """The account's invoice that holds this month, or the running one, as it stands now; nothing is written.
+
+    From the same functions as the invoice, so that at the end of the period it is the invoice. Rating periods that
+    have not begun are left out. Raises BadRequest where none has.
+    """
+    profile = _profile(tx, office.vault, account)
+    invoice_day = account.invoice_day if profile is None else profile.invoice_day
+    year, number = month or periods.running_month(
+        local_day(now, zone=account.time_zone), invoice_day=invoice_day
+    )
+    wanted = periods.invoice_holding(
+        year,
+        number,
+        frequency="Monthly" if profile is None else profile.invoice_frequency,
+        zone=account.time_zone,
+        invoice_day=invoice_day,
+    )
+    begun = [period for period in wanted if period.start <= now]
+    if not begun:
+        raise BadRequest(f"the invoice of {year}-{number:02} has not begun: nothing can be said of it yet")
+    standing = reads.list_periodic(tx, account=account.number, within=Period(begun[0].start, begun[-1].end))
+    stretch = periods.uncovered(begun, invoiced=[one.period for one in standing]) or tuple(begun)
+    composed = commitments.rate_periods(tx, account=account.number, periods=stretch, now=now)
+    drafted = drafts.provisional(composed)
+    used = {share.project for line in drafted.lines for share in line.shares}
+    used |= {one.project for period in composed for one in period.unpriced}
+    numbers = {project for project in used if project is not None}
+    return Preview(
+        draft=drafted,
+        periods=composed,
+        closed=all(period.closed for period in composed),
+        invoices=standing,
+        books=_book_versions(tx, drafted, known=office.books),
+        projects={one.number: one.name for one in directory.list_projects(tx, numbers=numbers)},
     )
 
 
@@ -318,20 +368,53 @@ def list_line_events(
     Those that counted when the invoice was issued, whose quantity is the line's; with `asked.later` those that have
     reached its days since. Raises LineNotFound.
     """
-    found = reads.list_lines(tx, invoice=invoice.uid, after=line - 1, limit=1)
-    if not found or found[0].line != line:
-        raise LineNotFound(f"invoice {invoice.number} has no line {line}")
-    skus = catalog.list_skus(tx, names=[found[0].sku] if found[0].sku is not None else [])
+    found = reads.get_line(tx, invoice=invoice, line=line)
+    skus = catalog.list_skus(tx, names=[found.sku] if found.sku is not None else [])
     meter = catalog.find_meter(tx, meter_name=skus[0].meter_name) if skus else None
-    if meter is None or found[0].kind != "Usage":
+    if meter is None or found.kind != "Usage":
         raise LineNotFound(f"line {line} of invoice {invoice.number} charges for no usage: it has no events")
     wanted = EventFilter(
         accounts=(invoice.account,),
         meters=(meter.number,),
-        first=found[0].first_day,
-        end=found[0].end_day,
+        first=found.first_day,
+        end=found.end_day,
         match=skus[0].match,
         counted_until=None if asked.later else invoice.issued_at,
         counted_after=invoice.issued_at if asked.later else None,
     )
     return usage.list_events(tx, wanted=wanted, after=asked.after, limit=asked.limit, blobs=blobs, now=now)
+
+
+# ------------------------------------------------------------------------------------------------ explanations
+
+
+def explain_line(tx: Tx, *, invoice: Invoice, line: int) -> LineExplanation:
+    """Where the amount of a line came from, and what the frozen version of its price book makes of it now.
+
+    Raises LineNotFound.
+    """
+    found = reads.get_line(tx, invoice=invoice, line=line)
+    shares, metered = reads.list_line_shares(tx, invoice=invoice.uid, line=line, limit=explaining.SHARES_MAX)
+    numbers = reads.find_line_sources(tx, invoice=invoice.uid, line=line)
+    sku = None if numbers is None else catalog.find_sku(tx, number=numbers[0])
+    book = None if numbers is None else catalog.find_book(tx, number=numbers[1])
+    frozen = explaining.frozen_line(found, metered=metered, currency=invoice.currency)
+    return LineExplanation(
+        invoice=invoice,
+        line=found,
+        shares=shares,
+        metered=metered,
+        sku=sku,
+        meter=None if sku is None else catalog.find_meter(tx, meter_name=sku.meter_name),
+        book=book,
+        again=None if sku is None or book is None else _charged_again(frozen, sku=sku, book=book),
+    )
+
+
+def _charged_again(frozen: FrozenLine, *, sku: Sku, book: Book) -> RatedLine | None:
+    """The line under its book; None where what is known of it now cannot have made it."""
+    try:
+        return pricing.charge_again(frozen, sku=sku, book=book)
+    except (UnableToRate, ValueError) as error:
+        _log.warning("line_not_charged_again", sku=sku.name, book=book.number, reason=str(error))
+        return None

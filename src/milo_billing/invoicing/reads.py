@@ -14,6 +14,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules import issuing, profiles
 from milo_billing.invoicing.rules.conversions import read_conversion
 from milo_billing.invoicing.types import (
+    DimensionsShare,
     Invoice,
     InvoiceDocument,
     InvoiceLine,
@@ -21,6 +22,7 @@ from milo_billing.invoicing.types import (
     IssuerVersion,
     LineConversion,
     LineDiscount,
+    LineNotFound,
     LineShare,
     Part,
 )
@@ -94,6 +96,36 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
         )
         for row in rows
     )
+
+
+def get_line(tx: Tx, *, invoice: Invoice, line: int) -> InvoiceLine:
+    """One line of the invoice. Raises LineNotFound."""
+    found = list_lines(tx, invoice=invoice.uid, after=line - 1, limit=1)
+    if not found or found[0].line != line:
+        raise LineNotFound(f"invoice {invoice.number} has no line {line}")
+    return found[0]
+
+
+def find_line_sources(tx: Tx, *, invoice: UUID, line: int) -> tuple[int, int] | None:
+    """The numbers of the line's Sku and of the version of its price book; None where a commitment charged it."""
+    row = tx.execute(
+        "select sku, book from invoicing.lines where invoice = %s and line = %s and sku is not null",
+        (invoice, line),
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def list_line_shares(
+    tx: Tx, *, invoice: UUID, line: int, limit: int
+) -> tuple[tuple[DimensionsShare, ...], Decimal]:
+    """The line by project and dimension set as it was split, at most `limit`, and all that was metered."""
+    rows = tx.execute(
+        "select coalesce(i.frozen -> 'projects' ->> s.project::text, ''), s.dimensions, s.metered, s.quantity, "
+        "s.amount_minor, sum(s.metered) over () from invoicing.line_shares s "
+        "join invoicing.invoices i on i.uid = s.invoice where s.invoice = %s and s.line = %s order by s.share limit %s",
+        (invoice, line, limit),
+    ).fetchall()
+    return tuple(DimensionsShare(*row[:5]) for row in rows), rows[0][5] if rows else Decimal(0)
 
 
 def _conversions(tx: Tx, *, invoice: UUID) -> dict[int, LineConversion]:

@@ -13,12 +13,12 @@ from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.identity import reaches
 from milo_billing.infra.clock import new_uid
-from milo_billing.infra.database import Tx
+from milo_billing.infra.database import Tx, forbid_writes
 from milo_billing.invoicing import operations, reads
 from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.ports import DocumentWriter
-from milo_billing.invoicing.rules import representations, requests
+from milo_billing.invoicing.rules import explaining, previews, representations, requests
 from milo_billing.invoicing.types import GROUP, Run
 from milo_billing.kernel.errors import Forbidden
 from milo_billing.usage.ports import BlobStore
@@ -26,6 +26,7 @@ from milo_billing.usage.ports import BlobStore
 RUN: Final = f"{GROUP}/invoices.run"
 GET: Final = f"{GROUP}/invoices.get"
 READ_USAGE: Final = f"{GROUP}/usage.read"
+PREVIEW_PATH: Final = "/v1/invoicing/preview"
 INVOICE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/invoices/{{name}}"
 RUNS_PATH: Final = "/v1/invoicing/runs"
 RUNS_MAX: Final = 100
@@ -34,8 +35,10 @@ BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 
 
 def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore) -> list[Route]:
-    """`POST` and `GET /v1/invoicing/runs`, `GET …/runs/{id}`, `…/{id}/accounts`; of an invoice `…/lines`,
-    `…/lines/{line}/events`, `…/pdf`. `blobs` is where archived usage lies.
+    """`POST` and `GET /v1/invoicing/runs`, `GET …/runs/{id}`, `…/{id}/accounts`, `GET /v1/invoicing/preview`; of an
+    invoice `…/lines`, `…/lines/{line}/events`, `…/lines/{line}/explanation`, `…/pdf`.
+
+    `blobs` is where archived usage lies.
     """
 
     async def run_month(request: Request) -> Response:
@@ -63,6 +66,16 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         items = [representations.step_body(step) for step in steps[: page.limit]]
         return JSONResponse({"metadata": more, "items": items})
 
+    def show_preview(request: Request) -> Response:
+        asked = requests.parse_preview(request.query_params)
+        with door.open(request, permission=GET) as call:
+            forbid_writes(call.tx)
+            account = _get_account(call.tx, namespace=asked.namespace, name=asked.account)
+            found = operations.preview(
+                call.tx, office=office, account=account, month=asked.month, now=call.now
+            )
+        return JSONResponse(previews.preview_body(found, account=account, by=asked.by, at=call.now))
+
     def show_lines(request: Request) -> Response:
         page = requests.parse_page(request.query_params)
         with door.open(request, permission=GET) as call:
@@ -85,6 +98,13 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
             )
         return JSONResponse(found.body())
 
+    def explain_line(request: Request) -> Response:
+        number = requests.parse_line(request.path_params["line"])
+        with door.open(request, permission=GET) as call:
+            invoice = reads.get_invoice(call.tx, **_names(request))
+            found = operations.explain_line(call.tx, invoice=invoice, line=number)
+        return JSONResponse(explaining.explanation_body(found))
+
     def show_pdf(request: Request) -> Response:
         with door.open(request, permission=GET) as call:
             invoice = reads.get_invoice(call.tx, **_names(request))
@@ -101,8 +121,10 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         Route(RUNS_PATH, show_runs, methods=["GET"]),
         Route(f"{RUNS_PATH}/{{id}}", show_run, methods=["GET"]),
         Route(f"{RUNS_PATH}/{{id}}/accounts", show_run_accounts, methods=["GET"]),
+        Route(PREVIEW_PATH, show_preview, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
+        Route(f"{INVOICE_PATH}/lines/{{line}}/explanation", explain_line, methods=["GET"]),
         Route(f"{INVOICE_PATH}/pdf", show_pdf, methods=["GET"]),
     ]
 

@@ -11,11 +11,12 @@ from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
-from milo_billing.commitments.types import Giver, Scope
+from milo_billing.catalog.types import Book, Meter, Sku
+from milo_billing.commitments.types import ComposedPeriod, Giver, Scope
 from milo_billing.kernel.errors import Conflict, NotFound
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period
-from milo_billing.pricing.types import Dimensions
+from milo_billing.pricing.types import Dimensions, RatedLine
 from milo_billing.pricing.types import PartKind as PricedKind
 
 InvoiceKind: TypeAlias = Literal["Periodic", "OneTime", "Adjustment", "Consolidated", "Final"]
@@ -180,6 +181,23 @@ class Draft:
         return Money(self.total_minor, self.currency)
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The draft of an invoice while nobody issues it, with what would keep it from being issued.
+
+    `periods` are the composed rating periods, those that have begun; `closed` says that all of them are over. `books`
+    and `projects` have the names for the numbers in the draft. `invoices` are those that stand for these days already:
+    where they cover all of them, the draft is what they would be now.
+    """
+
+    draft: Draft
+    periods: tuple[ComposedPeriod, ...]
+    closed: bool
+    invoices: "tuple[Invoice, ...]"
+    books: "Mapping[int, BookVersion]"
+    projects: Mapping[int, str]
+
+
 # ----------------------------------------------------------------------------------------------------- invoices
 
 
@@ -300,6 +318,38 @@ class InvoiceLine:
     def net_minor(self) -> int:
         """What is owed for the line after every discount, before tax."""
         return self.amount_minor + beside_minor(self.discounts)
+
+
+@dataclass(frozen=True, slots=True)
+class DimensionsShare:
+    """What one project used with one dimension set; `project` is empty for the account's own share.
+
+    `metered` is in the meter's unit, `quantity` in the line's pricing unit.
+    """
+
+    project: str
+    dimensions: Mapping[str, str]
+    metered: Decimal
+    quantity: Decimal
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineExplanation:
+    """An issued line with everything that it came of.
+
+    `shares` are by project and dimension set, at most so many; `metered` is over all. `sku`, `meter` and `book` are
+    None where a commitment charged. `again` is the line as the frozen version of the book charges it now.
+    """
+
+    invoice: Invoice
+    line: InvoiceLine
+    shares: tuple[DimensionsShare, ...]
+    metered: Decimal
+    sku: Sku | None
+    meter: Meter | None
+    book: Book | None
+    again: RatedLine | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Rate an account's period: read the roll-ups and the price books, then decide purely (rules.lines)."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Final, TypeAlias
@@ -8,6 +9,7 @@ from typing import Final, TypeAlias
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
+from milo_billing.catalog.types import Book, Sku
 from milo_billing.entitlements import reads as entitlements
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.aggregation import is_prorated
@@ -21,11 +23,15 @@ from milo_billing.pricing.rules.one_time import rate_charges
 from milo_billing.pricing.rules.percentages import discount_line, reduce_line
 from milo_billing.pricing.rules.quotes import quotes_of
 from milo_billing.pricing.rules.reading import reading_plan
+from milo_billing.pricing.rules.recharging import recharge
 from milo_billing.pricing.rules.recurring import due_days, priced_days, rate_recurring
 from milo_billing.pricing.rules.subscriptions import subscription_of
 from milo_billing.pricing.types import (
     BookSource,
     DeclaredRating,
+    FrozenLine,
+    OtherBooks,
+    Precedence,
     PriceExplanation,
     RateCard,
     RatedLine,
@@ -33,6 +39,7 @@ from milo_billing.pricing.types import (
     RatesDiffer,
     RatesImported,
     SkuNotFound,
+    SourceKind,
     UnableToRate,
     UsageQuantity,
 )
@@ -50,18 +57,20 @@ SourceReader: TypeAlias = Callable[[Tx, Account, date, date], Iterable[BookSourc
 """The books of one kind that may price an account on any of the days [start, end), the first to ask first."""
 
 
-def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> RatedUsage:
+def rate_account(
+    tx: Tx, *, account: int, period: Period, now: datetime, other_books: OtherBooks | None = None
+) -> RatedUsage:
     """What the account owes for the period in its currency: usage, what is sold once, what falls due of what recurs.
 
     The period begins and ends at local midnights of the account, as `billing_month` makes them; ValueError if not.
     While `now` lies within it the figures are provisional (`closed` is False). Raises AccountNotFound, and UnableToRate
     where the catalog and the usage do not fit together, or an exchange rate is missing. Usage without a price is in
     `unpriced`, all of it where no price book is for this account; charges and subscriptions without one are in
-    `unpriced_skus`.
+    `unpriced_skus`. `other_books` is what a simulation changes; nothing is written in either case.
     """
     payer = accounts.get_account(tx, number=account)
     first_day, end_day = _days(period, zone=payer.time_zone)
-    card = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day)
+    card = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day, other_books=other_books)
     used = _read_usage(tx, card, account=account, first_day=first_day, end_day=end_day)
     rating = rate(
         used,
@@ -72,7 +81,7 @@ def rate_account(tx: Tx, *, account: int, period: Period, now: datetime) -> Rate
         distinct=lambda cells: usage.count_distinct_keys(tx, account=account, cells=cells),
     )
     charged = _rate_charges(tx, card, account=account, first_day=first_day, end_day=end_day)
-    recurring = _rate_subscriptions(tx, payer=payer, first_day=first_day, end_day=end_day)
+    recurring = _rate_subscriptions(tx, other_books, payer=payer, first_day=first_day, end_day=end_day)
     lines = [*rating.lines, *(_in_currency(line, card) for line in charged.lines), *recurring.lines]
     return RatedUsage(
         account=account,
@@ -96,7 +105,9 @@ def _rate_charges(tx: Tx, card: RateCard, *, account: int, first_day: date, end_
     return rate_charges(charges, quotes_of(card))
 
 
-def _rate_subscriptions(tx: Tx, *, payer: Account, first_day: date, end_day: date) -> DeclaredRating:
+def _rate_subscriptions(
+    tx: Tx, other_books: OtherBooks | None, *, payer: Account, first_day: date, end_day: date
+) -> DeclaredRating:
     """What falls due of what recurs, in the account's currency, at the exchange rates of the rating period.
 
     Prices are those of the days on which intervals begin, which may lie long before the period.
@@ -115,6 +126,7 @@ def _rate_subscriptions(tx: Tx, *, payer: Account, first_day: date, end_day: dat
         end_day=priced.end,
         sources=KNOWN_SOURCES,
         rates_on=end_day - timedelta(days=1),
+        other_books=other_books,
     )
     rating = rate_recurring(subscriptions, quotes_of(card), due=due, invoice_days=invoice_days)
     return DeclaredRating(tuple(_in_currency(line, card) for line in rating.lines), rating.unpriced)
@@ -140,6 +152,7 @@ def read_rate_card(
     end_day: date,
     sources: Iterable[SourceReader] | None = None,
     rates_on: date | None = None,
+    other_books: OtherBooks | None = None,
 ) -> RateCard:
     """The books that may price the account on the days `[first_day, end_day)`, by precedence, with all they need.
 
@@ -148,6 +161,8 @@ def read_rate_card(
     """
     readers = SOURCES if sources is None else sources
     found = [source for read in readers for source in read(tx, payer, first_day, end_day) if source.books]
+    if other_books is not None and other_books.first_day < end_day:
+        found = _with_other_books(tx, found, other_books, start=first_day, end=end_day)
     names = {price.sku for source in found for book in source.books for price in book.prices}
     foreign = {source.books[0].currency for source in found} - {payer.currency}
     last_day = end_day - timedelta(days=1) if rates_on is None else rates_on
@@ -162,6 +177,43 @@ def read_rate_card(
         meters={meter.meter_name: meter for meter in catalog.load_meters(tx)},
         rates={currency: rate for currency, rate in rates.items() if rate is not None},
     )
+
+
+_REPLACED: Final[Mapping[Precedence, frozenset[SourceKind]]] = {
+    "First": frozenset(),
+    "List": frozenset({"List", "Default"}),
+    "Only": frozenset({"Entitlement", "Offer", "Partner", "List", "Default"}),
+}
+"""The sources that end where another book begins."""
+
+
+def _with_other_books(
+    tx: Tx, own: Sequence[BookSource], others: OtherBooks, *, start: date, end: date
+) -> list[BookSource]:
+    """The account's own sources with the simulated book at its place; the own ones hold up to its first day."""
+    if others.book is not None:
+        books = (replace(others.book, effective_from=others.first_day),)
+    else:
+        books = catalog.list_book_versions(tx, book_name=others.book_name, start=start, end=end)
+    simulated = BookSource("Simulated", others.book_name, books, first_day=others.first_day)
+    dropped = _REPLACED[others.precedence]
+    kept = [source for source in own if source.kind not in dropped]
+    before = [_until(source, others.first_day) for source in own if source.kind in dropped]
+    first = others.precedence == "First"
+    found = [simulated, *kept] if first else [*kept, simulated, *before]
+    return [source for source in found if source.books]
+
+
+def _until(source: BookSource, day: date) -> BookSource:
+    return replace(
+        source,
+        end_day=_earlier(source.end_day, day),
+        known=tuple((on, _earlier(end, day)) for on, end in source.known),
+    )
+
+
+def _earlier(end: date | None, day: date) -> date:
+    return day if end is None else min(end, day)
 
 
 def _entitlement_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
@@ -314,6 +366,11 @@ def explain_price(tx: Tx, *, payer: Account, sku: str, at: datetime, metered: Fr
     end_day = next_month(first_day)
     card = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day)
     return explain(card, sku=found[0], day=day, first_day=first_day, end_day=end_day, metered=metered)
+
+
+def charge_again(frozen: FrozenLine, *, sku: Sku, book: Book) -> RatedLine | None:
+    """What a line that was charged comes to under a version of a price book; None where that does not price the Sku."""
+    return recharge(frozen, sku=sku, book=book)
 
 
 def _first_day_of_period(day: date, *, invoice_day: int) -> date:

@@ -111,9 +111,9 @@ class UsageQuantity:
     row: AccountRow | None = None
 
 
-SourceKind: TypeAlias = Literal["Entitlement", "Offer", "Partner", "List", "Default"]
-"""Why a price book prices an account: negotiated, through an offer, a partner's, the list of its currency, or the
-provider's default in another currency."""
+SourceKind: TypeAlias = Literal["Entitlement", "Offer", "Partner", "List", "Default", "Simulated"]
+"""Why a price book prices an account: negotiated, through an offer, a partner's, the list of its currency, the
+provider's default in another currency, or because somebody asked what it would cost then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +147,24 @@ class BookSource:
         """The version of the book in force on the day, given or not; None before the first."""
         standing = [book for book in self.books if book.effective_from <= day]
         return standing[-1] if standing else None
+
+
+Precedence: TypeAlias = Literal["First", "List", "Only"]
+"""Where other books stand: before the account's own, in place of the list and default books, or alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherBooks:
+    """A price book that is to price an account from `first_day` on, instead of what was agreed: for simulations.
+
+    `book` holds on all of these days, from whichever day it says; without one, the published versions of `book_name`
+    do, each from its own.
+    """
+
+    first_day: date
+    precedence: Precedence
+    book_name: str
+    book: Book | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +353,26 @@ class PriceExplanation:
     candidates: tuple[Candidate, ...]
     book: Book | None
     line: RatedLine | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenLine:
+    """What is known of a line that was charged; amounts are minor units of `currency`, the account's.
+
+    `metered` is in the meter's unit, `quantity` in the Sku's pricing unit, for what was declared and not metered.
+    `base` is what a percentage was of, in the main unit of the book's currency. `percents_minor` are what percentages
+    took off, `fixed_minor` what fixed amounts did, in order; zero or of the other sign than the line.
+    """
+
+    currency: Currency
+    first_day: date
+    end_day: date
+    metered: Fraction
+    quantity: Fraction
+    base: Fraction
+    percents_minor: tuple[int, ...]
+    fixed_minor: tuple[int, ...]
+    rate: ExchangeRate | None
 
 
 # ------------------------------------------------------------------------------- what recurs, and what is sold once

@@ -10,6 +10,7 @@ import pytest
 
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
+from milo_billing.app.preview_endpoints import PREVIEWS
 from milo_billing.cli.invoices import write_lines
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
@@ -216,3 +217,26 @@ def test_an_invoice_that_does_not_exist_is_not_found(http: httpx.Client) -> None
         answer = http.get(f"{INVOICES}/nothing/{below}")
         assert answer.status_code == 404
         assert answer.json()["message"] == 'invoices.billing.miloapis.com "nothing" not found'
+
+
+def test_a_preview_and_an_explanation_are_answered_in_the_form_that_the_document_says(
+    ground: Ground, http: httpx.Client
+) -> None:
+    account = ground.declare_account()
+    ground.use(account, TOKENS)
+    asked = {"namespace": ACME, "account": "main", "month": "2026-10", "by": "project"}
+    forms = {one.id: set(one.answer["required"]) for one in PREVIEWS}
+    found = http.get("/v1/invoicing/preview", params=asked).json()
+    assert (set(found), found["total"]) == (forms["previewInvoice"], "25.00")
+    for changed, code in (
+        ({"by": "day"}, 400),
+        ({"month": "soon"}, 400),
+        ({"account": ""}, 400),
+        ({"colour": "red"}, 400),
+        ({"account": "none"}, 404),
+    ):
+        assert http.get("/v1/invoicing/preview", params={**asked, **changed}).status_code == code
+    invoice = ground.issued(account)
+    explained = http.get(f"{INVOICES}/{invoice.name}/lines/1/explanation").json()
+    assert (set(explained), explained["recomputed"]) == (forms["explainInvoiceLine"], "same")
+    assert http.get(f"{INVOICES}/{invoice.name}/lines/2/explanation").status_code == 404

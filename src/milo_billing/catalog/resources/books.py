@@ -18,7 +18,6 @@ from milo_billing.catalog.resources.fields import (
     published_status,
 )
 from milo_billing.catalog.rules import books, lifecycle, wording
-from milo_billing.catalog.rules.charge_types import base_charge_errors
 from milo_billing.catalog.rules.prices import price_errors
 from milo_billing.catalog.types import (
     Billing,
@@ -45,10 +44,6 @@ from milo_billing.kernel.periods import Interval
 
 PRICES_MAX = 5_000
 """Prices of one book; an object is read and written whole."""
-
-
-SELECTED_MAX = 50_000
-"""Names of Skus that the selectors of one book can mean, together; they are kept in its status."""
 
 
 class LabelRequirement(Fields):
@@ -290,14 +285,11 @@ def _placing_errors(tx: Tx, book: BookObject) -> Iterator[FieldError]:
     yield from books.list_book_errors(head, others=others)
     yield from books.default_book_errors(head, others=others)
     body, selections = body_of(spec), _selections(tx, spec)
-    yield from books.selection_errors(body, selections, names_max=SELECTED_MAX)
     names = [price.sku_ref.name for price in spec.prices if price.sku_ref is not None]
     names += [name for selection in selections for name in selection.skus]
     store.hold_skus(tx, names=names)
     known = {sku.name: sku for sku in reads.list_skus(tx, names=names)}
-    yield from books.reference_errors(body, selections, skus=known)
-    yield from base_charge_errors(body, known.values())
-    yield from books.base_errors(books.parse_prices(body, selections))
+    yield from books.publishing_errors(body, selections, skus=known)
 
 
 def _selections(tx: Tx, spec: PriceBookSpec) -> tuple[books.Selection, ...]:

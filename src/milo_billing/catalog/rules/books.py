@@ -6,14 +6,17 @@ What selectors mean is decided when the book is published, and kept: a Sku that 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, Final
 
 from milo_billing.catalog.rules import wording
-from milo_billing.catalog.rules.charge_types import price_charge_errors
+from milo_billing.catalog.rules.charge_types import base_charge_errors, price_charge_errors
 from milo_billing.catalog.rules.prices import parse_price, selector_of
 from milo_billing.catalog.rules.selectors import selects
 from milo_billing.catalog.types import BookHead, Price, Sku
 from milo_billing.kernel.errors import FieldError
+
+SELECTED_MAX: Final = 50_000
+"""Names of Skus that the selectors of one book can mean, together; they are kept in its status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,16 @@ def selection_errors(
                 yield wording.forbidden(field, message)
                 break
             taken[name] = one.price
+
+
+def publishing_errors(
+    body: Mapping[str, Any], selections: Sequence[Selection], *, skus: Mapping[str, Sku]
+) -> Iterator[FieldError]:
+    """What stands between a book and its publishing, other books apart; `skus` has those it prices, by name."""
+    yield from selection_errors(body, selections, names_max=SELECTED_MAX)
+    yield from reference_errors(body, selections, skus=skus)
+    yield from base_charge_errors(body, skus.values())
+    yield from base_errors(parse_prices(body, selections))
 
 
 def reference_errors(

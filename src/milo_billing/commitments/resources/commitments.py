@@ -1,7 +1,7 @@
 """Commitment: what an account has promised, once it was accepted."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TypeAlias
 from uuid import UUID
@@ -208,17 +208,10 @@ class CommitmentKind(Kind[CommitmentSpec, CommitmentStatus]):
                 message = "an accepted commitment is immutable but for renewalPolicy; offer another one"
                 yield wording.forbidden("spec", message)
             return
-        undated = list(rules.date_errors("spec.startsOn", new.spec.starts_on))
-        if undated:
-            yield from undated
+        faults = list(promise_faults(new.spec))
+        yield from faults
+        if any(fault.field == "spec.startsOn" for fault in faults):
             return
-        promise = _promise(new.spec, ends_on=None)
-        yield from rules.promise_errors(promise, resources=len(new.spec.resources))
-        yield from rules.tie_errors(promise)
-        for part, parts in (("minimumSpends", promise.minimums), ("skuDiscounts", promise.discounts)):
-            for index, one in enumerate(parts):
-                path = f"spec.{part}[{index}].skuSelectors"
-                yield from catalog.check_selectors(one.selectors, path=path)
         yield from _reference_errors(admission.tx, new)
 
     @override
@@ -374,6 +367,38 @@ def _find_resource(tx: Tx, object: CommitmentObject, resource: ProtectedResource
     )
 
 
+def promise_faults(spec: CommitmentSpec) -> Iterator[FieldError]:
+    """What is wrong with a promise by itself; where its date is, nothing else is looked at."""
+    undated = list(rules.date_errors("spec.startsOn", spec.starts_on))
+    if undated:
+        yield from undated
+        return
+    promise = _promise(spec, ends_on=None)
+    yield from rules.promise_errors(promise, resources=len(spec.resources))
+    yield from rules.tie_errors(promise)
+    for part, parts in (("minimumSpends", promise.minimums), ("skuDiscounts", promise.discounts)):
+        for index, one in enumerate(parts):
+            path = f"spec.{part}[{index}].skuSelectors"
+            yield from catalog.check_selectors(one.selectors, path=path)
+
+
+def currency_faults(spec: CommitmentSpec, account: Account) -> Iterator[FieldError]:
+    """Minimum spends in another currency than the account's."""
+    for index, minimum in enumerate(spec.minimum_spends):
+        if minimum.currency_code != account.currency:
+            field = f"spec.minimumSpends[{index}].currencyCode"
+            message = f'billing account "{account.name}" is in {account.currency}'
+            yield wording.invalid(field, minimum.currency_code, message)
+
+
+def promised(spec: CommitmentSpec) -> Promise:
+    """The promise as it would stand once it was accepted on its first day."""
+    promise = _promise(spec, ends_on=None)
+    if spec.renewal_policy == "Restart":
+        return promise
+    return replace(promise, ends_on=rules.end_of_term(promise, today=promise.starts_on))
+
+
 def _promise(spec: CommitmentSpec, *, ends_on: date | None) -> Promise:
     return parse_promise(body_of(spec), ends_on=ends_on)
 
@@ -390,11 +415,8 @@ def _reference_errors(tx: Tx, object: CommitmentObject) -> Iterator[FieldError]:
     elif account.phase == "Archived":
         message = f'billing account "{name}" is archived and read-only'
         yield wording.forbidden("spec.billingAccountRef.name", message)
-    for index, minimum in enumerate(spec.minimum_spends):
-        if account is not None and minimum.currency_code != account.currency:
-            field = f"spec.minimumSpends[{index}].currencyCode"
-            message = f'billing account "{name}" is in {account.currency}'
-            yield wording.invalid(field, minimum.currency_code, message)
+    if account is not None:
+        yield from currency_faults(spec, account)
     for index, resource in enumerate(spec.resources):
         if _find_resource(tx, object, resource) is None:
             yield wording.missing(f"spec.resources[{index}].name", resource.name)

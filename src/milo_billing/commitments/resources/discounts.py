@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import TypeAlias
+from uuid import UUID
 
 from pydantic import Field
 from typing_extensions import override
@@ -64,6 +65,8 @@ class DiscountStatus(ReadyStatus):
     """What is true of a discount."""
 
 
+_NOBODY = UUID(int=0)
+
 DiscountObject: TypeAlias = Object[DiscountSpec, DiscountStatus]
 DiscountAdmission: TypeAlias = Admission[DiscountSpec, DiscountStatus]
 
@@ -95,10 +98,7 @@ class DiscountKind(Kind[DiscountSpec, DiscountStatus]):
     def validate(self, admission: DiscountAdmission) -> Iterable[FieldError]:
         """A discount that can be computed, of an account that there is, and nothing changed that was invoiced."""
         new, old = admission.object, admission.old
-        undated = [
-            *rules.date_errors("spec.startsOn", new.spec.starts_on),
-            *rules.date_errors("spec.endsOn", new.spec.ends_on),
-        ]
+        undated = [*_date_faults(new.spec)]
         if undated:
             yield from undated
             return
@@ -107,9 +107,7 @@ class DiscountKind(Kind[DiscountSpec, DiscountStatus]):
             if new.spec.model_copy(update=kept) != old.spec:
                 yield wording.forbidden("spec", "a discount is immutable but for endsOn and displayName")
                 return
-        discount = parse_discount(body_of(new.spec), uid=new.uid, name=new.name)
-        yield from rules.discount_errors(discount)
-        yield from catalog.check_selectors(discount.selectors, path="spec.skuSelectors")
+        yield from discount_faults(new.spec)
         yield from _account_errors(admission)
 
     @override
@@ -150,6 +148,31 @@ class DiscountKind(Kind[DiscountSpec, DiscountStatus]):
         )
 
 
+def discount_faults(spec: DiscountSpec) -> Iterator[FieldError]:
+    """What is wrong with a discount by itself; where a date of it is, nothing else is looked at."""
+    undated = [*_date_faults(spec)]
+    if undated:
+        yield from undated
+        return
+    discount = parse_discount(body_of(spec), uid=_NOBODY, name="")
+    yield from rules.discount_errors(discount)
+    yield from catalog.check_selectors(discount.selectors, path="spec.skuSelectors")
+
+
+def _date_faults(spec: DiscountSpec) -> Iterator[FieldError]:
+    yield from rules.date_errors("spec.startsOn", spec.starts_on)
+    yield from rules.date_errors("spec.endsOn", spec.ends_on)
+
+
+def currency_faults(spec: DiscountSpec, account: Account) -> Iterator[FieldError]:
+    """An amount in another currency than the account's, or a currency without an amount."""
+    if spec.amount is None and spec.currency_code is not None:
+        yield wording.forbidden("spec.currencyCode", "only an amount has a currency")
+    elif spec.amount is not None and spec.currency_code != account.currency:
+        message = f'billing account "{account.name}" is in {account.currency}'
+        yield wording.invalid("spec.currencyCode", spec.currency_code or "", message)
+
+
 def _account(tx: Tx, object: DiscountObject) -> Account | None:
     return accounts.find_account(tx, namespace=object.namespace, name=object.spec.billing_account_ref.name)
 
@@ -171,11 +194,7 @@ def _account_errors(admission: DiscountAdmission) -> Iterator[FieldError]:
     if old is None and account.phase == "Archived":
         message = f'billing account "{name}" is archived and read-only'
         yield wording.forbidden("spec.billingAccountRef.name", message)
-    if spec.amount is None and spec.currency_code is not None:
-        yield wording.forbidden("spec.currencyCode", "only an amount has a currency")
-    elif spec.amount is not None and spec.currency_code != account.currency:
-        message = f'billing account "{name}" is in {account.currency}'
-        yield wording.invalid("spec.currencyCode", spec.currency_code or "", message)
+    yield from currency_faults(spec, account)
     billed = _billed_until(admission.tx, account)
     if billed is None:
         return

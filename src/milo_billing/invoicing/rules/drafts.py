@@ -32,17 +32,23 @@ def draft(composed: Sequence[ComposedPeriod], *, kind: InvoiceKind = "Periodic")
     price (never silently free), and where the total does not fit in 64 bits or is below zero.
     """
     _assert_priced(composed)
+    found = provisional(composed, kind=kind)
+    if not is_int64(found.subtotal_minor) or not is_int64(found.total_minor) or found.total_minor < 0:
+        raise UnableToIssue(
+            f"an invoice cannot total {found.total_minor} minor units: check the prices and the usage, and what is "
+            "given back of charges in advance"
+        )
+    return found
+
+
+def provisional(composed: Sequence[ComposedPeriod], *, kind: InvoiceKind = "Periodic") -> Draft:
+    """The same as it stands, whatever would keep it from being issued: what has no price costs nothing in it."""
     sold = tuple(_line(line) for one in composed for line in one.lines)
     promised = tuple(charge_line(charge, currency=one.currency) for one in composed for charge in one.charges)
     lines = (*sold, *promised)
     subtotal_minor = sum(line.amount_minor for line in lines)
     discounts_minor = sum(beside_minor(line.discounts) for line in lines)
     total_minor = subtotal_minor + discounts_minor
-    if not is_int64(subtotal_minor) or not is_int64(total_minor) or total_minor < 0:
-        raise UnableToIssue(
-            f"an invoice cannot total {total_minor} minor units: check the prices and the usage, and what is given "
-            "back of charges in advance"
-        )
     return Draft(
         account=composed[0].account,
         kind=kind,

@@ -1,6 +1,7 @@
 """Which rating periods an invoice covers (domain.md §1)."""
 
 from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
 
 from milo_billing.accounts.types import InvoiceFrequency
 from milo_billing.kernel.periods import Period, billing_month
@@ -20,6 +21,22 @@ def rating_periods(
         return ()
     months = (divmod(year * 12 + month - 1 - back, 12) for back in reversed(range(count)))
     return tuple(billing_month(y, m + 1, zone=zone, invoice_day=invoice_day) for y, m in months)
+
+
+def invoice_holding(
+    year: int, month: int, *, frequency: InvoiceFrequency, zone: str, invoice_day: int
+) -> tuple[Period, ...]:
+    """The rating periods of the invoice that has the one of this month among them."""
+    last = month + -month % _MONTHS[frequency]
+    return rating_periods(year, last, frequency=frequency, zone=zone, invoice_day=invoice_day)
+
+
+def running_month(day: date, *, invoice_day: int) -> tuple[int, int]:
+    """The month in which the rating period began that holds the day."""
+    if day.day >= invoice_day:
+        return day.year, day.month
+    before = day.replace(day=1) - timedelta(days=1)
+    return before.year, before.month
 
 
 def uncovered(periods: Iterable[Period], *, invoiced: Iterable[Period]) -> tuple[Period, ...]:

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 from uuid import UUID
 
 import orjson
 
 from milo_billing.accounts.types import Account
 from milo_billing.invoicing.types import RunStepState
-from milo_billing.kernel.bodies import check_value
+from milo_billing.kernel.bodies import check_text, check_value
 from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import local_midnight, parse_month
 
@@ -34,12 +34,43 @@ class RunRequest:
     accounts: tuple[tuple[str, str], ...] | None
 
 
+Grouping: TypeAlias = Literal["sku", "project"]
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewRequest:
+    """An account's invoice: the one that holds `month`, or the running one."""
+
+    namespace: str
+    account: str
+    month: tuple[int, int] | None
+    by: Grouping
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """At most `limit` lines behind line `after`."""
 
     after: int
     limit: int
+
+
+def parse_preview(query: Mapping[str, str]) -> PreviewRequest:
+    """`?namespace=organization-acme&account=main&month=2026-10&by=project`. Raises BadRequest."""
+    if unknown := sorted(query.keys() - {"namespace", "account", "month", "by"}):
+        raise BadRequest(f"unknown parameter {unknown[0]!r}: a preview has namespace, account, month and by")
+    namespace, account, by = query.get("namespace", ""), query.get("account", ""), query.get("by", "sku")
+    for name, text in (("namespace", namespace), ("account", account)):
+        if not text:
+            raise BadRequest(f'parameter "{name}" must be given')
+        check_text(text)
+    if by not in ("sku", "project"):
+        raise BadRequest(f'parameter "by": {by!r} is neither sku nor project')
+    month = query.get("month")
+    try:
+        return PreviewRequest(namespace, account, parse_month(month) if month else None, by)
+    except ValueError as error:
+        raise BadRequest(f'parameter "month": {error}') from None
 
 
 def parse_run(body: bytes) -> RunRequest:

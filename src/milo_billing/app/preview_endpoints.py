@@ -1,0 +1,74 @@
+"""The endpoints of previews and explanations, as the OpenAPI document says them (app.endpoints)."""
+
+from typing import Final
+
+from milo_billing.controlplane.endpoints import (
+    ANY,
+    DAY,
+    TEXT,
+    TIME,
+    Endpoint,
+    Parameter,
+    fields,
+    many,
+    number,
+)
+from milo_billing.invoicing.routes import GET as READ_INVOICES
+from milo_billing.invoicing.routes import INVOICE_PATH, PREVIEW_PATH
+
+_NULLABLE_TEXT: Final = {**TEXT, "nullable": True}
+
+PREVIEWS: Final = (
+    Endpoint(
+        id="previewInvoice",
+        method="get",
+        path=PREVIEW_PATH,
+        about="An account's invoice as it stands now, from the same functions as the invoice; nothing is written.",
+        permission=READ_INVOICES,
+        parameters=(
+            Parameter("namespace", "The account's; required."),
+            Parameter("account", "The name of the billing account; required."),
+            Parameter("month", "YYYY-MM: the invoice that holds it; the running one where none is said."),
+            Parameter("by", "How shares are grouped.", {**TEXT, "enum": ["sku", "project"]}),
+        ),
+        answer=fields(
+            {
+                **dict.fromkeys(("account", "currencyCode", "subtotal", "discounts", "total"), TEXT),
+                "at": TIME,
+                "firstDay": DAY,
+                "endDay": DAY,
+                "provisional": {"type": "boolean"},
+                "invoices": many(fields(dict.fromkeys(("name", "number", "total"), TEXT))),
+                "lines": many(ANY),
+                "linesLeft": number(),
+                "by": TEXT,
+                "shares": fields({"items": many(ANY), "others": fields({"count": number(), "amount": TEXT})}),
+                "rates": many(ANY),
+                "unpriced": fields({"usage": many(ANY), "skus": many(ANY)}),
+            }
+        ),
+    ),
+    Endpoint(
+        id="explainInvoiceLine",
+        method="get",
+        path=f"{INVOICE_PATH}/lines/{{line}}/explanation",
+        about="How the amount of a line came about, step by step from what the invoice froze, and whether the frozen "
+        "version of the price book gives it again.",
+        permission=READ_INVOICES,
+        answer=fields(
+            {
+                **dict.fromkeys(("invoice", "kind", "description", "amount", "net", "currencyCode"), TEXT),
+                "line": number(minimum=1),
+                "sku": _NULLABLE_TEXT,
+                "firstDay": DAY,
+                "endDay": DAY,
+                "priceBook": {**ANY, "nullable": True},
+                "commitment": _NULLABLE_TEXT,
+                "steps": many(fields({"step": TEXT, "text": TEXT})),
+                "recomputed": {**TEXT, "enum": ["same", "differs"]},
+                "recomputedAmount": _NULLABLE_TEXT,
+                "shares": many(ANY),
+            }
+        ),
+    ),
+)
