@@ -22,6 +22,7 @@ from milo_billing.directory.operations import OrganizationNamespaces
 from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import EVERYWHERE, Databases, Reach, Tx, connect, open_databases
+from milo_billing.invoicing.operations import Office
 
 PROJECTS_AN_ACCOUNT: Final = 10
 ACCOUNTS_AN_ORGANIZATION: Final = 10
@@ -89,14 +90,14 @@ def declare_month(conninfo: str, keyfile: Path, *, accounts: int, now: datetime)
 
     `conninfo` is of a user who is a member of every role; `keyfile` the installation's.
     """
-    vault = Vault(keyfile)
+    office = open_office(keyfile, now=now)
     databases = open_databases(conninfo, pool_max=1)
     try:
         with connect(conninfo, role="milo_owner") as owner:
             _declare_organizations(owner, accounts=accounts, now=now)
-        _declare_catalog(databases, vault, now=now)
+        _declare_catalog(databases, office.engine, now=now)
         with connect(conninfo, role="milo_owner") as owner:
-            _declare_accounts(owner, vault, accounts=accounts, now=now)
+            _declare_accounts(owner, office.vault, accounts=accounts, now=now)
             _declare_projects(owner, now=now)
             _use(owner, now=now)
     finally:
@@ -116,7 +117,9 @@ def _declare_organizations(owner: Tx, *, accounts: int, now: datetime) -> None:
     )
 
 
-def _declare_catalog(databases: Databases, vault: Vault, *, now: datetime) -> None:
+def open_office(keyfile: Path, *, now: datetime) -> Office:
+    """Where a process issues that month's invoices."""
+    vault = Vault(keyfile)
     engine = Engine(
         registry=build_registry(),
         store=Store(vault),
@@ -124,6 +127,10 @@ def _declare_catalog(databases: Databases, vault: Vault, *, now: datetime) -> No
         authorizer=_Anybody(),
         clock=SimulatedClock(now),
     )
+    return Office(engine, vault)
+
+
+def _declare_catalog(databases: Databases, engine: Engine, *, now: datetime) -> None:
     for meter in METERS:
         named = f"example.com/{meter}"
         measured = {

@@ -1670,6 +1670,60 @@ end $$;
 create constraint trigger invoices_sums after insert on invoicing.invoices
     deferrable initially deferred for each row execute function invoicing.assert_sums();
 
+-- A month over many accounts: one row a run, one step an account. A step is noted in the transaction of its invoice, so
+-- a run that was killed goes on with the accounts that wait, and its report is what happened.
+create table invoicing.runs (
+    id uuid primary key,
+    organizations bigint[] check (cardinality(organizations) > 0),     -- whose accounts; null is everybody's
+    year integer not null,
+    month integer not null check (month between 1 and 12),
+    opened_by text not null,
+    impersonated_by text not null,      -- who acted as opened_by; empty where nobody did
+    audit_id uuid not null,
+    opened_at timestamptz not null,     -- all invoices of the run are issued as of this instant
+    total integer not null check (total >= 0),
+    finished_at timestamptz
+);
+create index runs_open on invoicing.runs (opened_at) where finished_at is null;
+create index runs_by_time on invoicing.runs (opened_at desc);
+
+create table invoicing.run_steps (
+    run uuid not null references invoicing.runs (id),
+    step integer not null check (step > 0),         -- by namespace and name of the account
+    account integer not null references accounts.accounts (number),
+    owner_org bigint not null,
+    state text not null default 'waiting' check (state in ('waiting', 'issued', 'unchanged', 'skipped', 'failed')),
+    invoice uuid references invoicing.invoices (uid) deferrable initially deferred,
+    reason text,
+    done_at timestamptz,
+    primary key (run, step),
+    unique (run, account),
+    check ((state = 'waiting') = (done_at is null)),
+    check ((state in ('issued', 'unchanged')) = (invoice is not null)),
+    check ((state in ('skipped', 'failed')) = (reason is not null))
+) with (fillfactor = 70);
+create index run_steps_waiting on invoicing.run_steps (run, step) where state = 'waiting';
+
+create function invoicing.guard_step() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if old.state <> 'waiting' then
+        raise exception 'step % of run % is done: what happened does not change', old.step, old.run
+            using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger run_steps_guard before update on invoicing.run_steps
+    for each row execute function invoicing.guard_step();
+alter table invoicing.runs enable row level security;
+create policy reach on invoicing.runs to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or organizations <@ (select controlplane.reach())::bigint[]);
+alter table invoicing.run_steps enable row level security;
+create policy reach on invoicing.run_steps to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+grant select, insert on invoicing.runs, invoicing.run_steps to milo_app, milo_job;
+grant update (finished_at) on invoicing.runs to milo_app, milo_job;
+grant update (state, invoice, reason, done_at) on invoicing.run_steps to milo_app, milo_job;
+
 do $$
 declare
     owned text;

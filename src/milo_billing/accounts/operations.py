@@ -67,8 +67,9 @@ def mark_billed(tx: Tx, *, account: int, until: datetime) -> None:
     and the account's billing lock, which an invoice holds already. Saying it again, or an earlier instant, changes
     nothing.
     """
-    store.lock_fence(tx, exclusive=False)
-    store.lock_billing(tx, share=account % BILLING_SHARES)
+    with tx.pipeline():  # without waiting for each: an invoice holds both already
+        store.lock_fence(tx, exclusive=False)
+        store.lock_billing(tx, share=account % BILLING_SHARES)
     store.raise_billed(tx, account=account, until=until)
 
 

@@ -49,6 +49,25 @@ _PAYER: Json = {
     "since": _NULLABLE_TIME,
     "until": _NULLABLE_TIME,
 }
+_COUNT: Json = number()
+_RUN: Json = fields(
+    {
+        "id": TEXT,
+        "month": TEXT,
+        "state": {**TEXT, "enum": ["running", "finished"]},
+        "openedBy": TEXT,
+        "openedAt": TIME,
+        "finishedAt": _NULLABLE_TIME,
+        "total": _COUNT,
+        "done": _COUNT,
+        "issued": _COUNT,
+        "unchanged": _COUNT,
+        "skipped": _COUNT,
+        "failed": _COUNT,
+        "accountsPerSecond": {"type": "number", "nullable": True},
+        "secondsLeft": {**_COUNT, "nullable": True},
+    }
+)
 _TOKEN = "/apis/iam.miloapis.com/v1alpha1/namespaces/{namespace}/serviceaccounts/{name}/token"
 
 _OBJECTS: Final = (
@@ -169,7 +188,7 @@ _INVOICING: Final = (
         id="runInvoices",
         method="post",
         path="/v1/invoicing/runs",
-        about="Issue the invoices of a month; a line of JSON an account, then the totals.",
+        about="Have workers issue the invoices of a month; the answer is the run, whose path says how far it is.",
         permission=RUN_INVOICES,
         body=Body(
             closed(
@@ -179,8 +198,38 @@ _INVOICING: Final = (
                 )
             )
         ),
-        media_type="application/x-ndjson",
-        answer=TEXT,
+        code=202,
+        follows=(Follow("showInvoiceRun", {"id": "$response.body#/id"}),),
+        answer=_RUN,
+    ),
+    Endpoint(
+        id="listInvoiceRuns",
+        method="get",
+        path="/v1/invoicing/runs",
+        about="The runs that were opened last, the newest first.",
+        permission=RUN_INVOICES,
+        answer=fields({"items": many(_RUN)}),
+    ),
+    Endpoint(
+        id="showInvoiceRun",
+        method="get",
+        path="/v1/invoicing/runs/{id}",
+        about="How far a run is: accounts done, by what became of them, and an estimate of the time left.",
+        permission=RUN_INVOICES,
+        answer=_RUN,
+    ),
+    Endpoint(
+        id="listInvoiceRunAccounts",
+        method="get",
+        path="/v1/invoicing/runs/{id}/accounts",
+        about="What became of each account that a run has been over.",
+        permission=RUN_INVOICES,
+        parameters=(
+            Parameter("limit", "Accounts of one page.", number(minimum=1)),
+            Parameter("continue", "What the page before said.", number(maximum=2**31 - 1)),
+            Parameter("state", "Only those.", {**TEXT, "enum": ["issued", "unchanged", "skipped", "failed"]}),
+        ),
+        answer=fields({"metadata": ANY, "items": many(ANY)}),
     ),
     Endpoint(
         id="listInvoiceLines",

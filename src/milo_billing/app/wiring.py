@@ -53,6 +53,7 @@ from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.runtime import Runtime
 from milo_billing.infra.settings import Settings
+from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
@@ -270,6 +271,9 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             build_archivist(runtime, open_blobs(runtime)),
             runtime.clock,
             schedule=runtime.settings.usage_archive_schedule,
+        ),
+        *invoicing_jobs.tasks(
+            office=Office(engine, runtime.vault), database=runtime.databases.app, clock=runtime.clock
         ),
         *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
         *_rate_tasks(runtime),

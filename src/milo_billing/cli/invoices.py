@@ -1,17 +1,29 @@
 """Commands on invoices: run a month, list, show, save as PDF."""
 
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from cyclopts import App, Parameter
+from cyclopts import App, ArgumentCollection, Group, Parameter
 
 from milo_billing.cli.output import write, write_json, write_server_table, write_table
 from milo_billing.cli.previews import write_explanation
+from milo_billing.cli.progress import Rate
 from milo_billing.cli.quarantine import write_events
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
-from milo_billing.client.billing import RunLine, RunTotals, get_invoice_lines, get_invoice_pdf, run_invoices
+from milo_billing.client.billing import (
+    ASK_AGAIN_S,
+    RunLine,
+    get_invoice_lines,
+    get_invoice_pdf,
+    get_run,
+    list_run_accounts,
+    list_runs,
+    open_run,
+    totals_of,
+)
 from milo_billing.client.errors import ClientError
 from milo_billing.client.generated import Invoice
 from milo_billing.client.http import JSON, ApiClient
@@ -21,17 +33,39 @@ from milo_billing.client.quarantine import list_line_events
 
 invoices = App(name="invoices", help="Issue the invoices of a month, read them, save them as PDF.")
 
+SHOWN_MAX = 200
+"""A run over more accounts shows only those that failed; --output json has all of them."""
+
+
+def _one_run(arguments: ArgumentCollection) -> None:
+    if len(arguments.filter_by(value_set=True)) != 1:
+        raise ValueError("say --month for a new run, or --resume for one that was opened before")
+
+
+_WHICH = Group("A new run, or one that was opened before", validator=_one_run)
 _Name = Annotated[str, Parameter(help="The invoice's name or its number.")]
 
 
-@invoices.command(help_epilogue="Example:\n\n  milo-billing invoices run --month 2026-10")
+@invoices.command(
+    help_epilogue="Examples:\n\n"
+    "  milo-billing invoices run --month 2026-10\n\n"
+    "  milo-billing invoices run --month 2026-10 --account organization-acme/main\n\n"
+    "  milo-billing invoices run --resume 0b0f6b3e-7c1e-4f55-9a52-0d0c9f1f9d11"
+)
 def run(
     *,
-    month: str,
+    month: Annotated[str | None, Parameter(group=_WHICH)] = None,
     account: Annotated[list[str] | None, Parameter(negative=())] = None,
+    wait: Annotated[bool, Parameter(help="Show how far it is until it is finished.")] = True,
+    resume: Annotated[
+        str | None, Parameter(group=_WHICH, help="Watch this run, which was opened before.")
+    ] = None,
     target: Target = DEFAULT,
 ) -> int:
     """Issue the invoices of a month; safe to repeat, what is issued stays as it is.
+
+    The server does the work: interrupting this command does not stop it, and a server that is killed goes on where it
+    was. `milo-billing invoices runs` lists the runs.
 
     Parameters
     ----------
@@ -40,31 +74,64 @@ def run(
     account
         Only this account, as namespace/name; repeatable.
     """
-    lines: list[RunLine] = []
-    totals = RunTotals(0, 0, 0, 0)
     with target.open() as api:
-        for step in run_invoices(api, month=month, accounts=account or ()):
-            if isinstance(step, RunTotals):
-                totals = step
-            else:
-                lines.append(step)
+        if month is None:
+            found = get_run(api, resume or "")
+        else:
+            found = open_run(api, month=month, accounts=account or ())
+        found = _watched(api, found, silent=target.json) if wait else found
+        lines = list(list_run_accounts(api, found["id"])) if found["done"] <= SHOWN_MAX or target.json else []
+        failed = [] if lines else list(list_run_accounts(api, found["id"], state="failed"))
     if target.json:
-        write_json({"accounts": [asdict(line) for line in lines], **asdict(totals)})
+        write_json({**found, "accounts": [asdict(line) for line in lines]})
     else:
-        if lines:
-            write_table(
-                ["Account", "State", "Number", "Total", "Currency", "Reason"],
-                [
-                    [line.account, line.state, line.number, line.total, line.currency, line.reason]
-                    for line in lines
-                ],
-                right=["Total"],
-            )
-        write(
-            f"{totals.issued} issued, {totals.unchanged} unchanged, {totals.skipped} skipped, "
-            f"{totals.failed} failed"
+        _write_run(found, lines or failed)
+    return EXIT_FAILED if found["failed"] else 0
+
+
+def _watched(api: ApiClient, found: JSON, *, silent: bool) -> JSON:
+    """The run once it is finished; shows how far it is."""
+    with Rate(verb="went over", unit="accounts", silent=silent) as rate:
+        while found["state"] != "finished":
+            done, total = int(found["done"]), int(found["total"])
+            rate.show(done, part=done / total if total else None)
+            time.sleep(ASK_AGAIN_S)
+            found = get_run(api, found["id"])
+    return found
+
+
+def _write_run(found: JSON, lines: list[RunLine]) -> None:
+    if lines:
+        write_table(
+            ["Account", "State", "Number", "Total", "Currency", "Reason"],
+            [
+                [line.account, line.state, line.number, line.total, line.currency, line.reason]
+                for line in lines
+            ],
+            right=["Total"],
         )
-    return EXIT_FAILED if totals.failed else 0
+    totals = totals_of(found)
+    write(
+        f"{totals.issued:,} issued, {totals.unchanged:,} unchanged, "
+        f"{totals.skipped:,} skipped, {totals.failed:,} failed"
+    )
+    if found["state"] != "finished":
+        write(
+            f"{found['done']:,} of {found['total']:,} accounts so far: milo-billing invoices run --resume {found['id']}"
+        )
+
+
+@invoices.command(help_epilogue="Example:\n\n  milo-billing invoices runs")
+def runs(*, target: Target = DEFAULT) -> None:
+    """List the runs that were opened last, and how far each is."""
+    with target.open() as api:
+        found = list_runs(api)
+    if target.json:
+        write_json({"items": found})
+        return
+    keys = ("id", "month", "state", "openedAt", "done", "total", "issued", "unchanged", "skipped", "failed")
+    columns = ["Run", "Month", "State", "Opened", "Done", "Of", "Issued", "Unchanged", "Skipped", "Failed"]
+    write_table(columns, [[one[key] for key in keys] for one in found], right=columns[4:])
 
 
 @invoices.command(name="list", help_epilogue="Example:\n\n  milo-billing invoices list -n organization-acme")

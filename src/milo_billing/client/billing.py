@@ -3,15 +3,19 @@
 Owns: those calls. Not: declared objects (objects) and usage (usage).
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import quote
 
-from milo_billing.client.errors import ApiError
 from milo_billing.client.http import JSON, ApiClient, next_page
 
 BILLING = "/apis/billing.miloapis.com/v1alpha1"
+RUNS = "/v1/invoicing/runs"
+ASK_AGAIN_S = 0.2
+"""How often a run is asked how far it is."""
+
 IAM = "/apis/iam.miloapis.com/v1alpha1"
 
 
@@ -40,33 +44,56 @@ class RunTotals:
     failed: int
 
 
-def run_invoices(
-    api: ApiClient, *, month: str, accounts: Sequence[str] = ()
-) -> Iterator[RunLine | RunTotals]:
-    """Issue the invoices of a month (YYYY-MM); safe to repeat. Yields a line an account as it is done, then
-    totals.
+def open_run(api: ApiClient, *, month: str, accounts: Sequence[str] = ()) -> JSON:
+    """Have the server issue the invoices of a month (YYYY-MM): the run, which workers go on with. Safe to repeat.
 
-    `accounts` are `namespace/name`; none means all. Raises ApiError if the run breaks off before its totals.
+    `accounts` are `namespace/name`; none means all. `get_run` says how far it is.
     """
     body: JSON = {"month": month}
     if accounts:
         body["accounts"] = list(accounts)
-    finished = False
-    for line in api.stream("POST", "/v1/invoicing/runs", body=body):
-        if line.get("done"):
-            finished = True
-            counts = (int(line.get(key, 0)) for key in ("issued", "unchanged", "skipped", "failed"))
-            yield RunTotals(*counts)
-        else:
-            keys = ("account", "state", "invoice", "number", "total", "currency", "reason")
+    return api.json("POST", RUNS, body=body)
+
+
+def get_run(api: ApiClient, id: str) -> JSON:
+    """How far a run has come: `{state, total, done, issued, unchanged, skipped, failed, secondsLeft, …}`."""
+    return api.json("GET", f"{RUNS}/{quote(id)}")
+
+
+def list_runs(api: ApiClient) -> list[JSON]:
+    """The runs that were opened last, the newest first."""
+    return cast("list[JSON]", api.json("GET", RUNS).get("items") or [])
+
+
+def list_run_accounts(api: ApiClient, id: str, *, state: str | None = None) -> Iterator[RunLine]:
+    """What became of each account that the run has been over, in order; only those of one state where it is given."""
+    params = {} if state is None else {"state": state}
+    keys = ("account", "state", "invoice", "number", "total", "currency", "reason")
+    while True:
+        page = api.json("GET", f"{RUNS}/{quote(id)}/accounts", params=params)
+        for line in cast("list[JSON]", page.get("items") or []):
             yield RunLine(*(str(line.get(key) or "") for key in keys))
-    if not finished:
-        raise ApiError(
-            "The run broke off before it was done; what was issued stays issued.",
-            code=500,
-            reason="RunInterrupted",
-            where="POST /v1/invoicing/runs",
-        )
+        after = next_page(page)
+        if not after:
+            return
+        params = {**params, "continue": after}
+
+
+def totals_of(run: JSON) -> RunTotals:
+    """How many accounts the run has ended with so far, by what became of them."""
+    return RunTotals(*(int(run[key]) for key in ("issued", "unchanged", "skipped", "failed")))
+
+
+def run_invoices(
+    api: ApiClient, *, month: str, accounts: Sequence[str] = ()
+) -> Iterator[RunLine | RunTotals]:
+    """Issue the invoices of a month and wait until it is done: a line an account, then totals. See `open_run`."""
+    run = open_run(api, month=month, accounts=accounts)
+    while run["state"] != "finished":
+        time.sleep(ASK_AGAIN_S)
+        run = get_run(api, run["id"])
+    yield from list_run_accounts(api, run["id"])
+    yield totals_of(run)
 
 
 def get_invoice_lines(api: ApiClient, *, namespace: str, name: str) -> list[JSON]:

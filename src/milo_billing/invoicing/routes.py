@@ -1,32 +1,26 @@
 """The doors of invoicing: run a month, read an invoice's lines and its PDF."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
-import orjson
-import structlog
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account, AccountNotFound
-from milo_billing.controlplane.doors import Door, repeated
+from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import read_body
-from milo_billing.controlplane.identity import Identity, Reach, reaches
-from milo_billing.controlplane.work import Work
+from milo_billing.controlplane.identity import reaches
+from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx, forbid_writes
-from milo_billing.infra.telemetry import counter
 from milo_billing.invoicing import operations, reads
+from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.ports import DocumentWriter
 from milo_billing.invoicing.rules import explaining, previews, representations, requests
-from milo_billing.invoicing.types import GROUP, IssueOutcome
-from milo_billing.kernel.errors import Forbidden, MiloError
+from milo_billing.invoicing.types import GROUP, Run
+from milo_billing.kernel.errors import Forbidden
 from milo_billing.usage.ports import BlobStore
 
 RUN: Final = f"{GROUP}/invoices.run"
@@ -34,26 +28,43 @@ GET: Final = f"{GROUP}/invoices.get"
 READ_USAGE: Final = f"{GROUP}/usage.read"
 PREVIEW_PATH: Final = "/v1/invoicing/preview"
 INVOICE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/invoices/{{name}}"
+RUNS_PATH: Final = "/v1/invoicing/runs"
+RUNS_MAX: Final = 100
+"""A list shows so many runs, the newest."""
 BODY_BYTES_MAX: Final = 3 * 1024 * 1024
-
-_log = structlog.get_logger(__name__)
-_accounts = counter(
-    "invoice_run_accounts", about="Accounts that runs went over, by outcome.", labels=("state",)
-)
 
 
 def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore) -> list[Route]:
-    """`POST /v1/invoicing/runs`, `GET /v1/invoicing/preview`, `GET …/invoices/{name}/lines`,
-    `…/lines/{line}/events`, `…/lines/{line}/explanation`, `…/pdf`.
+    """`POST` and `GET /v1/invoicing/runs`, `GET …/runs/{id}`, `…/{id}/accounts`, `GET /v1/invoicing/preview`; of an
+    invoice `…/lines`, `…/lines/{line}/events`, `…/lines/{line}/explanation`, `…/pdf`.
 
     `blobs` is where archived usage lies.
     """
 
     async def run_month(request: Request) -> Response:
         wanted = requests.parse_run(await read_body(request, bytes_max=BODY_BYTES_MAX))
-        run = await to_thread.run_sync(_open_run, door, office, request, wanted)
-        # an iterator that is not async is read in the thread pool, a row at a time
-        return StreamingResponse(run.rows(), media_type="application/x-ndjson")
+        opened = await to_thread.run_sync(_open_run, door, request, wanted)
+        return JSONResponse(opened, status_code=202, headers={"Location": f"{RUNS_PATH}/{opened['id']}"})
+
+    def show_runs(request: Request) -> Response:
+        with door.open(request, permission=RUN) as call:
+            found = runs.list_runs(call.tx, limit=RUNS_MAX, now=call.now)
+        return JSONResponse({"items": [representations.run_body(run) for run in found]})
+
+    def show_run(request: Request) -> Response:
+        id = requests.parse_run_id(request.path_params["id"])
+        with door.open(request, permission=RUN) as call:
+            return JSONResponse(representations.run_body(runs.get_run(call.tx, id=id, now=call.now)))
+
+    def show_run_accounts(request: Request) -> Response:
+        id = requests.parse_run_id(request.path_params["id"])
+        page, state = requests.parse_step_page(request.query_params)
+        with door.open(request, permission=RUN) as call:
+            run = runs.get_run(call.tx, id=id, now=call.now)
+            steps = runs.list_steps(call.tx, run=run.id, state=state, after=page.after, limit=page.limit + 1)
+        more = {"continue": str(steps[page.limit - 1].step)} if len(steps) > page.limit else {}
+        items = [representations.step_body(step) for step in steps[: page.limit]]
+        return JSONResponse({"metadata": more, "items": items})
 
     def show_preview(request: Request) -> Response:
         asked = requests.parse_preview(request.query_params)
@@ -106,7 +117,10 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         return Response(document.content, headers=headers, media_type=document.media_type)
 
     return [
-        Route("/v1/invoicing/runs", run_month, methods=["POST"]),
+        Route(RUNS_PATH, run_month, methods=["POST"]),
+        Route(RUNS_PATH, show_runs, methods=["GET"]),
+        Route(f"{RUNS_PATH}/{{id}}", show_run, methods=["GET"]),
+        Route(f"{RUNS_PATH}/{{id}}/accounts", show_run_accounts, methods=["GET"]),
         Route(PREVIEW_PATH, show_preview, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
@@ -119,64 +133,20 @@ def _names(request: Request) -> dict[str, str]:
     return {"namespace": request.path_params["namespace"], "name": request.path_params["name"]}
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """One month over some accounts, a transaction each."""
-
-    door: Door
-    office: Office
-    identity: Identity
-    reach: Reach
-    audit_id: UUID
-    now: datetime
-    year: int
-    month: int
-    accounts: tuple[Account, ...]
-
-    def rows(self) -> Iterator[bytes]:
-        """A line of JSON for each account as it is done, then the totals."""
-        counts = dict.fromkeys(representations.STATES, 0)
-        for account in self.accounts:
-            row = self._row(account)
-            counts[row["state"]] += 1
-            _accounts.labels(row["state"]).inc()
-            yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-        yield orjson.dumps({"done": True, **counts}, option=orjson.OPT_APPEND_NEWLINE)
-
-    def _row(self, account: Account) -> dict[str, Any]:
-        name = f"{account.namespace}/{account.name}"
-        try:
-            return representations.outcome_row(name, repeated(lambda: self._issue(account)))
-        except MiloError as error:
-            return representations.failure_row(name, reason=str(error))
-        except Exception as error:  # one account's defect must not stop the others' invoices
-            _log.error("issue_failed", account=account.number, audit_id=str(self.audit_id), exc_info=error)
-            reason = f"internal error: see the server's log under audit id {self.audit_id}"
-            return representations.failure_row(name, reason=reason)
-
-    def _issue(self, account: Account) -> IssueOutcome:
-        with self.door.database.transaction(reach=self.reach) as tx:
-            work = Work(tx=tx, identity=self.identity, reach=self.reach, audit_id=self.audit_id, now=self.now)
-            outcome = operations.issue_month(
-                work, office=self.office, account=account, year=self.year, month=self.month
-            )
-            self.office.engine.commit(work)
-            return outcome
-
-
-def _open_run(door: Door, office: Office, request: Request, wanted: requests.RunRequest) -> _Run:
+def _open_run(door: Door, request: Request, wanted: requests.RunRequest) -> dict[str, Any]:
     with door.open(request, permission=RUN) as call:
-        return _Run(
-            door=door,
-            office=office,
-            identity=call.identity,
-            reach=call.reach,
-            audit_id=call.audit_id,
-            now=call.now,
+        run = Run(
+            id=new_uid(),
+            organizations=None if call.reach == "*" else tuple(sorted(call.reach)),
             year=wanted.year,
             month=wanted.month,
-            accounts=_accounts_of(call.tx, wanted),
+            opened_by=call.identity.user,
+            impersonated_by=call.identity.impersonated_by,
+            audit_id=call.audit_id,
+            opened_at=call.now,
         )
+        runs.open_run(call.tx, run, _accounts_of(call.tx, wanted))
+        return representations.run_body(runs.get_run(call.tx, id=run.id, now=call.now))
 
 
 def _accounts_of(tx: Tx, wanted: requests.RunRequest) -> tuple[Account, ...]:

@@ -25,17 +25,18 @@ def draw_number(tx: Tx, *, issuer: str, series: str, start: int, day: date) -> t
     The series stays locked until the transaction ends, and a rollback gives the number back: no gaps, and dates that
     never fall along the series.
     """
-    # insert first: a row that is missing cannot be locked
-    tx.execute(
-        "insert into invoicing.number_series (issuer, series, next, last_issued_on) values (%s, %s, %s, %s) "
-        "on conflict do nothing",
-        (issuer, series, start, day),
-    )
-    row = tx.execute(
+    drawn = (
         "update invoicing.number_series set next = next + 1, last_issued_on = greatest(last_issued_on, %s) "
-        "where issuer = %s and series = %s returning next - 1, last_issued_on",
-        (day, issuer, series),
-    ).fetchone()
+        "where issuer = %s and series = %s returning next - 1, last_issued_on"
+    )
+    row = tx.execute(drawn, (day, issuer, series)).fetchone()
+    if row is None:  # the first of its series: a row that is missing cannot be locked
+        tx.execute(
+            "insert into invoicing.number_series (issuer, series, next, last_issued_on) values (%s, %s, %s, %s) "
+            "on conflict do nothing",
+            (issuer, series, start, day),
+        )
+        row = tx.execute(drawn, (day, issuer, series)).fetchone()
     assert row is not None, "the row was just inserted or stood before, and is never deleted"
     return row[0], row[1]
 
@@ -50,10 +51,17 @@ def insert_invoice(
     frozen: Mapping[str, Any],
 ) -> None:
     """Write the invoice with all that belongs to it. It can never be changed again."""
-    _insert_lines(tx, invoice, lines=lines, books=books)
-    _insert_discounts(tx, invoice, lines=lines)
-    _insert_parts(tx, invoice, lines=lines)
-    _insert_shares(tx, invoice, lines=lines)
+    with (
+        tx.pipeline()
+    ):  # the series of numbers is locked: no statement waits for the answer to the one before
+        _insert_lines(tx, invoice, lines=lines, books=books)
+        _insert_discounts(tx, invoice, lines=lines)
+        _insert_parts(tx, invoice, lines=lines)
+        _insert_shares(tx, invoice, lines=lines)
+        _insert_row(tx, invoice, issuer_version=issuer_version, frozen=frozen)
+
+
+def _insert_row(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: Mapping[str, Any]) -> None:
     tx.execute(
         "insert into invoicing.invoices (uid, owner_org, namespace, name, account, account_name, kind, period, phase, "
         "issuer, issuer_version, series, sequence, number, currency, subtotal_minor, discounts_minor, total_minor, "

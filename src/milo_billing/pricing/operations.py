@@ -44,7 +44,7 @@ from milo_billing.pricing.types import (
     UsageQuantity,
 )
 from milo_billing.usage import reads as usage
-from milo_billing.usage.types import UsageRow, UsageStretch
+from milo_billing.usage.types import UsageRow
 
 ROWS_MAX = 100_000
 """Roll-up rows read at once; about 100 MB."""
@@ -296,7 +296,7 @@ def _read_usage(
     sums = usage.sum_rollups(
         tx, account=account, starts=plan.starts, end=end_day, but=[*plan.bounded, *plan.daily], limit=limit
     )
-    bounds: tuple[UsageStretch, ...] = ()
+    bounds: tuple[UsageRow, ...] = ()
     if plan.bounded:
         bounds = usage.bound_rollups(
             tx, account=account, starts=plan.starts, end=end_day, meters=plan.bounded, limit=limit
@@ -304,10 +304,7 @@ def _read_usage(
     if max(len(sums), len(bounds)) >= limit:
         yield from _read_days(tx, account=account, first_day=first_day, end_day=end_day)
         return
-    names = {meter.number: meter.meter_name for meter in card.meters.values()}
-    for part in (*sums, *bounds):
-        labels = tuple(sorted(part.dimensions.items()))
-        yield UsageQuantity(part.project, names.get(part.meter, ""), labels, part.first_day, part.figures)
+    yield from map(_quantity, (*sums, *bounds))
     if plan.daily:
         yield from _read_days(tx, account=account, first_day=first_day, end_day=end_day, meters=plan.daily)
 

@@ -35,7 +35,6 @@ from milo_billing.usage.types import (
     UsageCell,
     UsageChange,
     UsageRow,
-    UsageStretch,
     UsageTotal,
     Void,
     Voided,
@@ -106,38 +105,44 @@ def list_rollups(
 
 
 _STRETCH: LiteralString = "(%(starts)s::date[])[width_bucket(day, %(starts)s::date[])]"
+_NAMED: LiteralString = "coalesce(s.dimensions, '{}'), coalesce(m.meter_name, '')"
+_NAMES: LiteralString = (
+    "left join usage.dimension_sets s on s.hash = u.hash "
+    "left join catalog.meters m on m.number = u.meter and m.deleted_at is null"
+)
 _OF_STRETCHES: LiteralString = "where account = %(account)s and day >= %(first)s and day < %(end)s and "
 
 
 def sum_rollups(
     tx: Tx, *, account: int, starts: Sequence[date], end: date, but: Collection[int], limit: int
-) -> tuple[UsageStretch, ...]:
+) -> tuple[UsageRow, ...]:
     """Sums and counts over stretches of billing days, by project, meter, dimension set and stretch.
 
     A stretch goes from one of `starts`, which ascend, to the next, and the last one to `end`. Of all meters `but`
-    these, by number. At most `limit`: a caller that gets so many reads the roll-up day by day.
+    these, by number; `day` is the first of the stretch. At most `limit`: a caller that gets so many reads by day.
     """
     where: LiteralString = f"{_OF_STRETCHES} meter <> all (%(but)s::int[])"
     query: LiteralString = (
-        "select u.*, null, null, coalesce(s.dimensions, '{}') from ("
+        f"select u.*, null, null, {_NAMED} from ("
         f"select project, meter, dimensions as hash, {_STRETCH} as first_day, sum(sum), sum(count)::bigint from ("
         f"select project, meter, dimensions, day, sum, count from usage.rollups {where} "
         f"union all select project, meter, dimensions, day, sum::numeric, count from usage.deltas {where}) parts "
         "group by project, meter, hash, first_day limit %(limit)s) u "
-        "left join usage.dimension_sets s on s.hash = u.hash order by 1, 2, 3, 4"
+        f"{_NAMES} order by 1, 2, 3, 4"
     )
     values = {"account": account, "starts": list(starts), "first": starts[0], "end": end, "limit": limit}
-    return tuple(map(_stretch, tx.execute(query, {**values, "but": list(but)})))
+    found = tx.execute(query, {**values, "but": list(but)})
+    return tuple(_stretch(account, row) for row in found)
 
 
 def bound_rollups(
     tx: Tx, *, account: int, starts: Sequence[date], end: date, meters: Collection[int], limit: int
-) -> tuple[UsageStretch, ...]:
+) -> tuple[UsageRow, ...]:
     """The least and the greatest value over stretches of billing days, as `sum_rollups`, of these meters."""
     where: LiteralString = f"{_OF_STRETCHES} meter = any (%(meters)s::int[])"
     columns: LiteralString = "project, meter, dimensions, day, sum::numeric as sum, count, min, max"
     query: LiteralString = (
-        "select u.*, coalesce(s.dimensions, '{}') from ("
+        f"select u.*, {_NAMED} from ("
         f"select project, meter, dimensions as hash, {_STRETCH} as first_day, sum(sum), sum(count)::bigint, "
         # what was voided altogether leaves a day without events, whose least and greatest do not count
         "min(min) filter (where count > 0), max(max) filter (where count > 0) from ("
@@ -146,15 +151,17 @@ def bound_rollups(
         f"select {columns} from usage.rollups {where} union all select {columns} from usage.deltas {where}) parts "
         "group by project, meter, dimensions, day) days "
         "group by project, meter, hash, first_day limit %(limit)s) u "
-        "left join usage.dimension_sets s on s.hash = u.hash order by 1, 2, 3, 4"
+        f"{_NAMES} order by 1, 2, 3, 4"
     )
     values = {"account": account, "starts": list(starts), "first": starts[0], "end": end, "limit": limit}
-    return tuple(map(_stretch, tx.execute(query, {**values, "meters": list(meters)})))
+    found = tx.execute(query, {**values, "meters": list(meters)})
+    return tuple(_stretch(account, row) for row in found)
 
 
-def _stretch(row: Sequence[Any]) -> UsageStretch:
-    project, meter, _, first_day, total, count, low, high, labels = row
-    return UsageStretch(project, meter, labels, first_day, Figures(int(total), count, low, high))
+def _stretch(account: int, row: Sequence[Any]) -> UsageRow:
+    project, meter, hash_, first_day, total, count, low, high, labels, name = row
+    figures = Figures(int(total), count, low, high)
+    return UsageRow(account, project, meter, name, labels, hash_, first_day, figures)
 
 
 def count_distinct_keys(tx: Tx, *, account: int, cells: Sequence[Sequence[AccountRow]]) -> tuple[int, ...]:

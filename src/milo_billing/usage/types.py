@@ -137,20 +137,6 @@ class UsageRow:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageStretch:
-    """Rolled-up usage of one (project, meter, dimension set) of an account over consecutive days from `first_day` on.
-
-    Of `figures` the sum and the count always hold; the least and the greatest only where they were asked for.
-    """
-
-    project: int
-    meter: int
-    dimensions: Mapping[str, str]
-    first_day: date
-    figures: Figures
-
-
-@dataclass(frozen=True, slots=True)
 class Grouping:
     """What totals of usage are told apart by, beside account and meter."""
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import httpx
-import orjson
 import pytest
 
 from milo_billing.adapters.folder_blobs import FolderBlobs
@@ -14,11 +15,13 @@ from milo_billing.cli.invoices import write_lines
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import SimulatedClock
+from milo_billing.invoicing.jobs import run_steps
 from milo_billing.invoicing.routes import routes
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 from tests.serving import serving
 
 TOKENS = ("2026-10-01", "web", "tokens", 10_000_000)
+NOBODYS = "0b0f6b3e-7c1e-4f55-9a52-0d0c9f1f9d11"
 INVOICES = f"/apis/billing.miloapis.com/v1alpha1/namespaces/{ACME}/invoices"
 
 
@@ -35,11 +38,28 @@ def http(ground: Ground, tmp_path: Path) -> Iterator[httpx.Client]:
         yield client
 
 
-def run(http: httpx.Client, **body: object) -> list[dict[str, object]]:
+def opened(http: httpx.Client, **body: object) -> UUID:
     answer = http.post("/v1/invoicing/runs", json=body)
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == "application/x-ndjson"
-    return [orjson.loads(line) for line in answer.text.splitlines()]
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["location"] == f"/v1/invoicing/runs/{answer.json()['id']}"
+    assert answer.json()["state"] == "running"
+    return UUID(answer.json()["id"])
+
+
+def run(ground: Ground, http: httpx.Client, **body: object) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What became of the accounts of a run that a worker went over, and the run."""
+    id = opened(http, **body)
+    run_steps(ground.office, ground.databases.app, SimulatedClock(NOVEMBER), id=id)
+    accounts = http.get(f"/v1/invoicing/runs/{id}/accounts").json()["items"]
+    return accounts, http.get(f"/v1/invoicing/runs/{id}").json()
+
+
+COUNTS = ("issued", "unchanged", "skipped", "failed")
+
+
+def counts(run: dict[str, Any]) -> tuple[int, ...]:
+    assert (run["state"], run["done"]) == ("finished", run["total"])
+    return tuple(run[state] for state in COUNTS)
 
 
 def test_a_run_goes_over_every_account_and_says_what_became_of_it(ground: Ground, http: httpx.Client) -> None:
@@ -47,7 +67,7 @@ def test_a_run_goes_over_every_account_and_says_what_became_of_it(ground: Ground
     ground.declare_account("idle")
     ground.use(paying, TOKENS)
     ground.use(unpriced, TOKENS, ("2026-10-01", "web", "bytes", 1))
-    idle, paid, failed, totals = run(http, month="2026-10")
+    (idle, paid, failed), totals = run(ground, http, month="2026-10")
     assert (idle["account"], idle["state"], idle["reason"]) == (
         f"{ACME}/idle",
         "skipped",
@@ -64,15 +84,15 @@ def test_a_run_goes_over_every_account_and_says_what_became_of_it(ground: Ground
     }
     assert failed["state"] == "failed"
     assert "usage of example.com/bytes has no price" in str(failed["reason"])
-    assert totals == {"done": True, "issued": 1, "unchanged": 0, "skipped": 1, "failed": 1}
+    assert counts(totals) == (1, 0, 1, 1)
 
 
 def test_running_again_changes_nothing(ground: Ground, http: httpx.Client) -> None:
     ground.use(ground.declare_account(), TOKENS)
-    first = run(http, month="2026-10")
-    again = run(http, month="2026-10", accounts=[f"{ACME}/main"])
-    assert again[0] == {**first[0], "state": "unchanged"}
-    assert again[1] == {"done": True, "issued": 0, "unchanged": 1, "skipped": 0, "failed": 0}
+    first, _ = run(ground, http, month="2026-10")
+    again, totals = run(ground, http, month="2026-10", accounts=[f"{ACME}/main"])
+    assert again == [{**first[0], "state": "unchanged"}]
+    assert counts(totals) == (0, 1, 0, 0)
 
 
 def test_a_deleted_account_with_usage_that_was_not_invoiced_does_not_go_unnoticed(
@@ -81,7 +101,7 @@ def test_a_deleted_account_with_usage_that_was_not_invoiced_does_not_go_unnotice
     account = ground.declare_account()
     ground.use(account, TOKENS)
     ground.read("update accounts.accounts set deleted_at = %s returning uid", NOVEMBER)
-    row, totals = run(http, month="2026-10")
+    (row,), totals = run(ground, http, month="2026-10")
     assert "was deleted before 25.00 USD of usage was invoiced" in str(row["reason"])
     assert totals["failed"] == 1
 
@@ -108,9 +128,31 @@ def test_a_run_of_an_account_that_does_not_exist_is_not_found(http: httpx.Client
     assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
 
 
+def test_a_run_says_how_far_it_is_and_its_accounts_are_paged(ground: Ground, http: httpx.Client) -> None:
+    for name in ("a", "b", "c"):
+        ground.declare_account(name)
+    id = opened(http, month="2026-10")
+    waiting = http.get(f"/v1/invoicing/runs/{id}").json()
+    assert (waiting["done"], waiting["total"], waiting["state"]) == (0, 3, "running")
+    run_steps(ground.office, ground.databases.app, SimulatedClock(NOVEMBER), id=id)
+    path = f"/v1/invoicing/runs/{id}/accounts"
+    first = http.get(path, params={"limit": 2, "state": "skipped"}).json()
+    rest = http.get(path, params=first["metadata"]).json()
+    assert [row["account"] for row in first["items"] + rest["items"]] == [f"{ACME}/{name}" for name in "abc"]
+    assert http.get(path, params={"state": "failed"}).json() == {"metadata": {}, "items": []}
+    assert [one["id"] for one in http.get("/v1/invoicing/runs").json()["items"]] == [str(id)]
+
+
+@pytest.mark.parametrize(
+    ("path", "code"), [("no-uuid", 400), (NOBODYS, 404), (f"{NOBODYS}/accounts?state=waiting", 400)]
+)
+def test_a_run_that_there_is_not(http: httpx.Client, path: str, code: int) -> None:
+    assert http.get(f"/v1/invoicing/runs/{path}").status_code == code
+
+
 def test_lines_are_paged(ground: Ground, http: httpx.Client) -> None:
     ground.use(ground.declare_account(), TOKENS, ("2026-10-05", "web", "requests", 10))
-    run(http, month="2026-10")
+    run(ground, http, month="2026-10")
     first = http.get(f"{INVOICES}/kc-2026-000001/lines", params={"limit": 1}).json()
     rest = http.get(f"{INVOICES}/kc-2026-000001/lines", params=first["metadata"]).json()
     assert rest["metadata"] == {}
@@ -129,7 +171,7 @@ def test_lines_say_what_was_promised_and_who_gave_what(
         skuDiscounts=[{"percentage": "20"}],
     )
     ground.discount("launch", scope="Invoice", amount="5", currencyCode="USD", displayName="Launch offer")
-    (row, _) = run(http, month="2026-10")
+    (row,), _ = run(ground, http, month="2026-10")
     assert row["total"] == "100.00"
     tokens, missing = http.get(f"{INVOICES}/{row['invoice']}/lines").json()["items"]
     assert (tokens["kind"], tokens["amount"], tokens["net"]) == ("Usage", "20.00", "15.00")
@@ -163,7 +205,7 @@ def test_lines_say_what_was_promised_and_who_gave_what(
 
 def test_the_pdf_is_served_with_a_tag_of_its_bytes(ground: Ground, http: httpx.Client) -> None:
     ground.use(ground.declare_account(), TOKENS)
-    run(http, month="2026-10")
+    run(ground, http, month="2026-10")
     first, again = (http.get(f"{INVOICES}/kc-2026-000001/pdf") for _ in range(2))
     assert first.headers["content-type"] == "application/pdf"
     assert first.content.startswith(b"%PDF-1.7")

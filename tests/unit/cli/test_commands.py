@@ -31,6 +31,7 @@ COMMANDS = [
     ["commitment", "show"],
     ["commitment", "accept"],
     ["invoices", "run"],
+    ["invoices", "runs"],
     ["invoices", "list"],
     ["invoices", "show"],
     ["invoices", "pdf"],

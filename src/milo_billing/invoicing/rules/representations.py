@@ -1,41 +1,60 @@
 """What the endpoints answer: lines, and one row for each account of a run. Decimals are strings."""
 
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from milo_billing.invoicing.rules.conversions import conversion_body
 from milo_billing.invoicing.types import (
-    Invoice,
     InvoiceLine,
-    Issued,
-    IssueOutcome,
     LineDiscount,
     LineShare,
     Part,
-    Skipped,
-    Unchanged,
+    Run,
+    RunStep,
+    RunStepState,
 )
 from milo_billing.kernel.money import minor_to_decimal
 
-STATES: Final = ("issued", "unchanged", "skipped", "failed")
+STATES: Final[tuple[RunStepState, ...]] = ("issued", "unchanged", "skipped", "failed")
 
 
-def outcome_row(account: str, outcome: IssueOutcome) -> dict[str, Any]:
-    """One account of a run; `account` is `namespace/name`."""
-    match outcome:
-        case Issued(invoice):
-            return _invoice_row(account, invoice, state="issued")
-        case Unchanged(invoice):
-            return _invoice_row(account, invoice, state="unchanged")
-        case Skipped(reason):
-            return _bare_row(account, state="skipped", reason=reason)
-        case _:
-            assert_never(outcome)
+def run_body(run: Run) -> dict[str, Any]:
+    """One run, and how far it has come. `secondsLeft` is an estimate, null where nobody can say."""
+    left = run.total - run.done
+    return {
+        "id": str(run.id),
+        "month": f"{run.year:04}-{run.month:02}",
+        "state": "running" if run.finished_at is None else "finished",
+        "openedBy": run.opened_by,
+        "openedAt": _instant(run.opened_at),
+        "finishedAt": None if run.finished_at is None else _instant(run.finished_at),
+        "total": run.total,
+        "done": run.done,
+        **{state: run.counts.get(state, 0) for state in STATES},
+        "accountsPerSecond": None if run.per_second is None else round(run.per_second, 1),
+        "secondsLeft": round(left / run.per_second) if run.per_second else None,
+    }
 
 
-def failure_row(account: str, *, reason: str) -> dict[str, Any]:
-    """An account whose invoice could not be issued; the others go on."""
-    return _bare_row(account, state="failed", reason=reason)
+def _instant(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def step_body(step: RunStep) -> dict[str, Any]:
+    """What became of one account of a run."""
+    total = None
+    if step.total_minor is not None and step.currency is not None:
+        total = str(minor_to_decimal(step.total_minor, step.currency))
+    return {
+        "account": step.account,
+        "invoice": step.invoice,
+        "number": step.number,
+        "total": total,
+        "currency": step.currency,
+        "state": step.state,
+        "reason": step.reason,
+    }
 
 
 def line_body(line: InvoiceLine, *, currency: str) -> dict[str, Any]:
@@ -108,27 +127,3 @@ def _plain(number: Decimal) -> str:
     """Without exponent and without zeros at the end."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _invoice_row(account: str, invoice: Invoice, *, state: str) -> dict[str, Any]:
-    return {
-        "account": account,
-        "invoice": invoice.name,
-        "number": invoice.number,
-        "total": str(minor_to_decimal(invoice.total_minor, invoice.currency)),
-        "currency": invoice.currency,
-        "state": state,
-        "reason": None,
-    }
-
-
-def _bare_row(account: str, *, state: str, reason: str) -> dict[str, Any]:
-    return {
-        "account": account,
-        "invoice": None,
-        "number": None,
-        "total": None,
-        "currency": None,
-        "state": state,
-        "reason": reason,
-    }

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 
 from milo_billing.accounts.types import Account
+from milo_billing.invoicing.types import RunStepState
 from milo_billing.kernel.bodies import check_text, check_value
 from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import local_midnight, parse_month
@@ -16,6 +17,12 @@ from milo_billing.kernel.periods import local_midnight, parse_month
 LINES_MAX: Final = 500
 EVENTS_MAX: Final = 1_000
 ACCOUNTS_MAX: Final = 100_000
+_DONE: Final[Mapping[str, RunStepState]] = {
+    "issued": "issued",
+    "unchanged": "unchanged",
+    "skipped": "skipped",
+    "failed": "failed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,22 @@ def parse_page(parameters: Mapping[str, str]) -> Page:
     if not _is_number(after) or int(after) > 2**31 - 1:
         raise BadRequest(f'parameter "continue": {after!r} does not come from a list of lines')
     return Page(after=int(after), limit=min(int(limit), LINES_MAX))
+
+
+def parse_run_id(text: str) -> UUID:
+    """The id of a run. Raises BadRequest."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BadRequest(f"{text!r} is not the id of a run") from None
+
+
+def parse_step_page(parameters: Mapping[str, str]) -> tuple[Page, RunStepState | None]:
+    """As `parse_page`, and `state`: only accounts of which that became. Raises BadRequest."""
+    state = parameters.get("state")
+    if state is not None and state not in _DONE:
+        raise BadRequest(f'parameter "state": {state!r} is none of {", ".join(_DONE)}')
+    return parse_page(parameters), None if state is None else _DONE[state]
 
 
 @dataclass(frozen=True, slots=True)

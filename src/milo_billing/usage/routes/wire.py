@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Scope
 from milo_billing.controlplane.doors import AUDIT_ID
 from milo_billing.infra.clock import monotonic_s, new_uid
 from milo_billing.usage.engine import decode
+from milo_billing.usage.engine.answers import Acknowledged
 from milo_billing.usage.engine.groups import Sender
 from milo_billing.usage.engine.pipeline import ACKNOWLEDGEMENT_S_MAX
 from milo_billing.usage.routes.bodies import READ_S_MAX, Visit
@@ -40,7 +41,7 @@ from milo_billing.usage.routes.gateway import (
     unreadable,
 )
 from milo_billing.usage.routes.reading import JSON
-from milo_billing.usage.types import Acknowledged, UnreadableEvents
+from milo_billing.usage.types import UnreadableEvents
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 IDLE_S_MAX: Final = 5.0

@@ -1,0 +1,1 @@
+"""Runs of a month over many accounts: their rows, and the steps that workers take."""

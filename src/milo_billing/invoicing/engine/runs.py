@@ -1,0 +1,161 @@
+"""The rows of runs: a month over many accounts, one step an account, noted in the transaction of its invoice.
+
+Owns: the statements, and which step a lane takes next. Not: what a step does (operations), who takes it (jobs).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final, LiteralString
+from uuid import UUID
+
+from milo_billing.accounts.types import Account
+from milo_billing.infra import jobs
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing.types import Run, RunNotFound, RunStep, RunStepState
+
+RUN_MONTH: Final = "invoicing.run_month"
+"""The job that takes steps of a run until none waits."""
+
+LANES: Final = 2
+"""Jobs a run: while one waits for the database, another computes. More would keep other jobs of a worker waiting."""
+
+RECENT: Final = timedelta(seconds=30)
+"""How fast a run is, is said over so long."""
+
+_RUN: LiteralString = (
+    "select r.id, r.organizations, r.year, r.month, r.opened_by, r.impersonated_by, r.audit_id, r.opened_at, r.total, "
+    "r.finished_at from invoicing.runs r"
+)
+
+
+def open_run(tx: Tx, run: Run, accounts: Sequence[Account]) -> None:
+    """Have a run over these accounts, in this order, and workers take its steps once this transaction commits."""
+    tx.execute(
+        "insert into invoicing.runs (id, organizations, year, month, opened_by, impersonated_by, audit_id, opened_at, "
+        "total) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            run.id,
+            None if run.organizations is None else list(run.organizations),
+            run.year,
+            run.month,
+            run.opened_by,
+            run.impersonated_by,
+            run.audit_id,
+            run.opened_at,
+            len(accounts),
+        ),
+    )
+    tx.execute(
+        "insert into invoicing.run_steps (run, step, account, owner_org) "
+        "select %s, s.step, s.account, s.owner_org "
+        "from unnest(%s::int[], %s::bigint[]) with ordinality as s (account, owner_org, step)",
+        (run.id, [account.number for account in accounts], [account.owner_org for account in accounts]),
+    )
+    resume_run(tx, id=run.id)
+
+
+def resume_run(tx: Tx, *, id: UUID) -> None:
+    """Have workers go on with the run, unless jobs for it wait already. Safe to repeat."""
+    for lane in range(LANES):
+        name = f"{RUN_MONTH}/{id}/{lane}"
+        jobs.defer(tx, RUN_MONTH, lock=name, once=name, run=str(id))
+
+
+def list_open_runs(tx: Tx, *, limit: int) -> tuple[UUID, ...]:
+    """Runs that are not finished, the oldest first."""
+    rows = tx.execute(
+        "select id from invoicing.runs where finished_at is null order by opened_at limit %s", (limit,)
+    )
+    return tuple(id for (id,) in rows)
+
+
+def take_step(tx: Tx, *, run: UUID, after: int) -> tuple[int, int] | None:
+    """(step, account number) of a waiting step behind `after` that nobody else is at; the first by number.
+
+    It is held until the transaction ends, and waits on where that rolls back. None where there is none. Also tells the
+    planner to keep its plans: every account asks the same, and planning costs as much as most of the answers.
+    """
+    row = tx.execute(
+        "select step, account, set_config('plan_cache_mode', 'force_generic_plan', true) from ("
+        "select step, account from invoicing.run_steps where run = %s and state = 'waiting' and step > %s "
+        "order by step limit 1 for update skip locked) taken",
+        (run, after),
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def note_step(
+    tx: Tx,
+    *,
+    run: UUID,
+    step: int,
+    state: RunStepState,
+    invoice: UUID | None,
+    reason: str | None,
+    at: datetime,
+) -> bool:
+    """Say what became of a step; False where that has been said already, which stays."""
+    noted = tx.execute(
+        "update invoicing.run_steps set state = %s, invoice = %s, reason = %s, done_at = %s "
+        "where run = %s and step = %s and state = 'waiting'",
+        (state, invoice, reason, at, run, step),
+    )
+    return noted.rowcount == 1
+
+
+def finish_run(tx: Tx, *, id: UUID, at: datetime) -> bool:
+    """Close the run if no step waits any more; whether this call did."""
+    closed = tx.execute(
+        "update invoicing.runs set finished_at = %s where id = %s and finished_at is null "
+        "and not exists (select from invoicing.run_steps where run = %s and state = 'waiting')",
+        (at, id, id),
+    )
+    return closed.rowcount == 1
+
+
+def get_run(tx: Tx, *, id: UUID, now: datetime) -> Run:
+    """The run, and how far it has come. Raises RunNotFound, also where it is out of reach."""
+    row = tx.execute(f"{_RUN} where r.id = %s", (id,)).fetchone()
+    if row is None:
+        raise RunNotFound(f"there is no invoice run {id}")
+    return _counted(tx, _run(row), now=now)
+
+
+def list_runs(tx: Tx, *, limit: int, now: datetime) -> tuple[Run, ...]:
+    """The runs that were opened last, the newest first."""
+    rows = tx.execute(f"{_RUN} order by r.opened_at desc, r.id limit %s", (limit,)).fetchall()
+    return tuple(_counted(tx, _run(row), now=now) for row in rows)
+
+
+def list_steps(
+    tx: Tx, *, run: UUID, state: RunStepState | None, after: int, limit: int
+) -> tuple[RunStep, ...]:
+    """Steps of the run that are done, behind step `after`, in order; only those of one state where that is given."""
+    rows = tx.execute(
+        "select s.step, a.namespace || '/' || a.name, s.state, i.name, i.number, i.total_minor, i.currency, s.reason "
+        "from invoicing.run_steps s join accounts.accounts a on a.number = s.account "
+        "left join invoicing.invoices i on i.uid = s.invoice "
+        "where s.run = %(run)s and s.step > %(after)s and s.state <> 'waiting' "
+        "and (%(state)s::text is null or s.state = %(state)s) order by s.step limit %(limit)s",
+        {"run": run, "state": state, "after": after, "limit": limit},
+    )
+    return tuple(RunStep(*row) for row in rows)
+
+
+def _run(row: tuple[Any, ...]) -> Run:
+    id, organizations, *others, finished_at = row
+    return Run(id, None if organizations is None else tuple(organizations), *others, finished_at=finished_at)
+
+
+def _counted(tx: Tx, run: Run, *, now: datetime) -> Run:
+    rows = tx.execute(
+        "select state, count(*), count(*) filter (where done_at > %s) from invoicing.run_steps where run = %s "
+        "and state <> 'waiting' group by state",
+        (now - RECENT, run.id),
+    ).fetchall()
+    counts: dict[RunStepState, int] = {state: count for state, count, _ in rows}
+    recent_s = min(RECENT, now - run.opened_at).total_seconds()
+    recent = sum(count for _, _, count in rows)
+    rate = recent / recent_s if recent_s > 0 and run.finished_at is None else None
+    return replace(run, counts=counts, per_second=rate)

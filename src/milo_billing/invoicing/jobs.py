@@ -1,0 +1,183 @@
+"""What workers do for invoicing: take the steps of runs, also of those that a killed worker left behind."""
+
+import gc
+import sys
+from collections.abc import Iterator
+from typing import Final, assert_never
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from milo_billing.accounts import reads as accounts
+from milo_billing.controlplane.doors import repeated
+from milo_billing.controlplane.identity import Identity, Reach
+from milo_billing.controlplane.work import Work
+from milo_billing.infra.clock import Clock
+from milo_billing.infra.database import EVERYWHERE, Database
+from milo_billing.infra.jobs import Periodic, Task
+from milo_billing.infra.telemetry import counter
+from milo_billing.invoicing import operations
+from milo_billing.invoicing.engine import runs
+from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.types import Issued, IssueOutcome, Run, RunStepState, Skipped, Unchanged
+from milo_billing.kernel.errors import MiloError, Unavailable
+
+SWITCH_S: Final = 0.0005
+"""Threads of a worker take turns so often; Python's own 5 ms is longer than most accounts compute."""
+
+GARBAGE_THRESHOLDS: Final = (20_000, 20, 20)
+"""Lines and shares come and go by the thousand and leave no cycles behind: as at the gateway."""
+
+_RESUMED_AT_ONCE_MAX: Final = 100
+_SHUT_DOWN: Final = "57P"
+"""SQLSTATEs that say nothing of the statement: the server stops, or is starting."""
+
+_log = structlog.get_logger(__name__)
+_accounts = counter(
+    "invoice_run_accounts", about="Accounts that runs went over, by outcome.", labels=("state",)
+)
+
+
+def tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Periodic | Task, ...]:
+    """`database` is a pool of milo_app: what a run reaches, its transactions reach and no more."""
+
+    def run_month(run: str) -> None:
+        run_steps(office, database, clock, id=UUID(run))
+
+    def resume_runs(timestamp: int) -> None:
+        del timestamp
+        with database.transaction(reach=EVERYWHERE) as tx:
+            for id in runs.list_open_runs(tx, limit=_RESUMED_AT_ONCE_MAX):
+                runs.resume_run(tx, id=id)
+
+    return (
+        Task(runs.RUN_MONTH, run_month),
+        Periodic(Task("invoicing.resume_runs", resume_runs), cron="* * * * *"),
+    )
+
+
+def run_steps(office: Office, database: Database, clock: Clock, *, id: UUID) -> None:
+    """Take steps of the run until none waits that nobody else is at; close the run behind the last one.
+
+    One account a transaction, which also notes the step. What one account lacks is noted and does not stop the others.
+    Raises Unavailable when the database is away: what was committed stays, the rest is for the next call.
+    """
+    with database.transaction(reach=EVERYWHERE) as tx:
+        run = runs.get_run(tx, id=id, now=clock.now())
+    if run.finished_at is not None:
+        return
+    # a lane that has an answer from the database must not wait until the other has computed
+    sys.setswitchinterval(SWITCH_S)
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
+    for state in _Lane(office, database, clock, run).steps():
+        _accounts.labels(state).inc()
+    with database.transaction(reach=EVERYWHERE) as tx:
+        runs.finish_run(tx, id=id, at=clock.now())
+
+
+class _Lane:
+    """One job's way through the steps of a run."""
+
+    def __init__(self, office: Office, database: Database, clock: Clock, run: Run) -> None:
+        self._office = office
+        self._database = database
+        self._clock = clock
+        self._run = run
+        self._reach: Reach = EVERYWHERE if run.organizations is None else frozenset(run.organizations)
+        self._step = 0
+
+    def steps(self) -> Iterator[RunStepState]:
+        """Take steps in order, then those that another lane gave back; what became of each."""
+        from_the_start = False
+        while True:
+            state = self._take()
+            if state is not None:
+                from_the_start = False
+                yield state
+            elif from_the_start:
+                return
+            else:
+                from_the_start, self._step = True, 0
+
+    def _take(self) -> RunStepState | None:
+        """Do the next step behind the last one; None where none waits there."""
+        before = self._step
+        try:
+            return repeated(lambda: self._issue(after=before))
+        except Unavailable:
+            raise
+        except psycopg.OperationalError as error:
+            if error.sqlstate is None or error.sqlstate.startswith(_SHUT_DOWN):
+                raise Unavailable(f"the database went away: {error}") from error
+            return self._fail(self._defect(error))
+        except MiloError as error:
+            return self._fail(str(error))
+        except Exception as error:  # one account's defect must not stop the others' invoices
+            return self._fail(self._defect(error))
+
+    def _issue(self, *, after: int) -> RunStepState | None:
+        run = self._run
+        with self._database.transaction(reach=self._reach) as tx:
+            taken = runs.take_step(tx, run=run.id, after=after)
+            if taken is None:
+                return None
+            self._step, number = taken
+            work = Work(
+                tx=tx,
+                identity=Identity(run.opened_by, impersonated_by=run.impersonated_by),
+                reach=self._reach,
+                audit_id=run.audit_id,
+                now=run.opened_at,
+            )
+            account = accounts.get_account(tx, number=number)
+            outcome = operations.issue_month(
+                work, office=self._office, account=account, year=run.year, month=run.month
+            )
+            state, invoice, reason = _noted(outcome)
+            runs.note_step(
+                tx,
+                run=run.id,
+                step=self._step,
+                state=state,
+                invoice=invoice,
+                reason=reason,
+                at=self._clock.now(),
+            )
+            self._office.engine.commit(work)
+        return state
+
+    def _fail(self, reason: str) -> RunStepState:
+        with self._database.transaction(reach=self._reach) as tx:
+            runs.note_step(
+                tx,
+                run=self._run.id,
+                step=self._step,
+                state="failed",
+                invoice=None,
+                reason=reason,
+                at=self._clock.now(),
+            )
+        return "failed"
+
+    def _defect(self, error: Exception) -> str:
+        _log.error(
+            "issue_failed",
+            run=str(self._run.id),
+            step=self._step,
+            audit_id=str(self._run.audit_id),
+            exc_info=error,
+        )
+        return f"internal error: see the server's log under audit id {self._run.audit_id}"
+
+
+def _noted(outcome: IssueOutcome) -> tuple[RunStepState, UUID | None, str | None]:
+    match outcome:
+        case Issued(invoice):
+            return "issued", invoice.uid, None
+        case Unchanged(invoice):
+            return "unchanged", invoice.uid, None
+        case Skipped(reason):
+            return "skipped", None, reason
+        case _:
+            assert_never(outcome)
