@@ -66,16 +66,6 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         items = [representations.step_body(step) for step in steps[: page.limit]]
         return JSONResponse({"metadata": more, "items": items})
 
-    def show_preview(request: Request) -> Response:
-        asked = requests.parse_preview(request.query_params)
-        with door.open(request, permission=GET) as call:
-            forbid_writes(call.tx)
-            account = _get_account(call.tx, namespace=asked.namespace, name=asked.account)
-            found = operations.preview(
-                call.tx, office=office, account=account, month=asked.month, now=call.now
-            )
-        return JSONResponse(previews.preview_body(found, account=account, by=asked.by, at=call.now))
-
     def show_lines(request: Request) -> Response:
         page = requests.parse_page(request.query_params)
         with door.open(request, permission=GET) as call:
@@ -98,13 +88,6 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
             )
         return JSONResponse(found.body())
 
-    def explain_line(request: Request) -> Response:
-        number = requests.parse_line(request.path_params["line"])
-        with door.open(request, permission=GET) as call:
-            invoice = reads.get_invoice(call.tx, **_names(request))
-            found = operations.explain_line(call.tx, invoice=invoice, line=number)
-        return JSONResponse(explaining.explanation_body(found))
-
     def show_pdf(request: Request) -> Response:
         with door.open(request, permission=GET) as call:
             invoice = reads.get_invoice(call.tx, **_names(request))
@@ -121,11 +104,36 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         Route(RUNS_PATH, show_runs, methods=["GET"]),
         Route(f"{RUNS_PATH}/{{id}}", show_run, methods=["GET"]),
         Route(f"{RUNS_PATH}/{{id}}/accounts", show_run_accounts, methods=["GET"]),
-        Route(PREVIEW_PATH, show_preview, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
-        Route(f"{INVOICE_PATH}/lines/{{line}}/explanation", explain_line, methods=["GET"]),
         Route(f"{INVOICE_PATH}/pdf", show_pdf, methods=["GET"]),
+        *_computed_routes(door, office),
+    ]
+
+
+def _computed_routes(door: Door, office: Office) -> list[Route]:
+    """What is computed from what stands, and never kept: an invoice before it is one, and how a line came about."""
+
+    def show_preview(request: Request) -> Response:
+        asked = requests.parse_preview(request.query_params)
+        with door.open(request, permission=GET) as call:
+            forbid_writes(call.tx)
+            account = _get_account(call.tx, namespace=asked.namespace, name=asked.account)
+            found = operations.preview(
+                call.tx, office=office, account=account, month=asked.month, now=call.now
+            )
+        return JSONResponse(previews.preview_body(found, account=account, by=asked.by, at=call.now))
+
+    def explain_line(request: Request) -> Response:
+        number = requests.parse_line(request.path_params["line"])
+        with door.open(request, permission=GET) as call:
+            invoice = reads.get_invoice(call.tx, **_names(request))
+            found = operations.explain_line(call.tx, invoice=invoice, line=number)
+        return JSONResponse(explaining.explanation_body(found))
+
+    return [
+        Route(PREVIEW_PATH, show_preview, methods=["GET"]),
+        Route(f"{INVOICE_PATH}/lines/{{line}}/explanation", explain_line, methods=["GET"]),
     ]
 
 
