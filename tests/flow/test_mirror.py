@@ -117,6 +117,7 @@ def both(tmp_path: Path) -> Iterator[tuple[Running, Running]]:
         yield first, second
 
 
+@pytest.mark.long
 def test_customers_declared_at_one_server_are_billed_at_another(both: tuple[Running, Running]):
     first, second = both
     apply(first, CUSTOMER)

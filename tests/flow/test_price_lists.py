@@ -31,8 +31,9 @@ PART = ("anthropic", "deepseek", "google")
 """Providers whose prices depend on size, hours and days, in the short run; the long run imports them all."""
 
 
+@pytest.mark.long
 @pytest.mark.shared
-@pytest.mark.parametrize("providers", [PART, pytest.param((), marks=pytest.mark.long)], ids=["part", "whole"])
+@pytest.mark.parametrize("providers", [PART, ()], ids=["part", "whole"])
 def test_the_llm_list_is_imported_again_without_a_change_and_with_other_prices_as_a_new_version(
     shop: CommandLine, shared_data: Path, tmp_path: Path, providers: tuple[str, ...]
 ):

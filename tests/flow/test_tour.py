@@ -121,6 +121,7 @@ def one_day() -> None:
         sleep(left_s + 1)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("one_day")
 @pytest.mark.parametrize("environment", [NEWEST], indirect=True)
 def test_a_newcomer_follows_the_way_from_a_meter_to_a_bill(folder: Path, environment: dict[str, str]):
