@@ -13,18 +13,19 @@ import pytest
 from milo_billing.catalog.types import Price
 from milo_billing.pricing.rules import fx
 from milo_billing.pricing.rules.one_time import rate_charges
+from milo_billing.pricing.rules.quotes import quotes_of
 from milo_billing.pricing.types import (
     BookSource,
     Conversion,
     ExchangeRate,
     OneTimeCharge,
-    Quote,
     RateCard,
     ReferenceRate,
     UnreadableRates,
 )
 from tests.unit.pricing.builders import (
     book,
+    card,
     flat,
     graduated,
     meter,
@@ -80,9 +81,9 @@ def test_minor_units_of_two_currencies_are_not_the_same_size() -> None:
 
 def test_a_line_that_is_the_accounts_own_is_converted_whole() -> None:
     sold = replace(sku("setup", meter=""), charge_type="OneTime")
-    quote = Quote(sold, per_unit("0.333", sku="setup"), 3, "USD")
+    price_on = quotes_of(card([book(per_unit("0.333", sku="setup"), number=3)], [sold]))
     charge = OneTimeCharge("setup", "setup", date(2026, 10, 3), Decimal(100))
-    (line,) = rate_charges([charge], lambda _sku, _day: quote).lines
+    (line,) = rate_charges([charge], price_on).lines
     found = fx.convert_line(line, CHF)
     (part,) = line.parts
     assert found == replace(

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import pytest
 
+from milo_billing.accounts.types import InvoiceDays
 from milo_billing.catalog.types import Billing, Book, ChargeType, Price, Sku
 from milo_billing.kernel.periods import DaySpan, Interval
 from milo_billing.pricing.rules.one_time import rate_charges
@@ -30,6 +31,7 @@ from milo_billing.pricing.types import (
 from tests.unit.pricing.builders import book, flat, per_unit, price_of, sku
 
 SINCE = date(2025, 1, 1)
+FIRST = InvoiceDays(1)
 
 
 def day(text: str) -> date:
@@ -42,7 +44,11 @@ def declared(name: str, charge_type: ChargeType) -> Sku:
 
 def quoting(*quotes: tuple[Price, ChargeType], number: int = 4) -> PriceOn:
     found = {price.sku: Quote(declared(price.sku, kind), price, number, "USD") for price, kind in quotes}
-    return lambda name, _day: found.get(name)
+
+    def price_on(sku: str, day: date, *, known: date | None = None) -> Quote | None:
+        return found.get(sku)
+
+    return price_on
 
 
 def line_of(quote: Quote, first: str, end: str, quantity: Fraction, part: SubLine) -> RatedLine:
@@ -71,7 +77,7 @@ def line_of(quote: Quote, first: str, end: str, quantity: Fraction, part: SubLin
 def test_a_line_of_what_is_sold_once_is_of_its_day() -> None:
     setup = Quote(declared("setup", "OneTime"), per_unit("2.50", sku="setup"), 4, "USD")
     charge = OneTimeCharge("moving", "setup", day("02-03"), Decimal("1.5"))
-    assert rate_charges([charge], lambda _sku, _day: setup).lines == (
+    assert rate_charges([charge], quoting((setup.price, "OneTime"))).lines == (
         line_of(
             setup, "02-03", "02-04", Fraction(3, 2), SubLine("Usage", 375, Fraction(3, 2), Decimal("2.50"))
         ),
@@ -82,7 +88,7 @@ def test_a_flat_price_is_charged_once_whatever_the_quantity_under_the_charges_ow
     setup = Quote(declared("setup", "OneTime"), flat("9.99", sku="setup"), 4, "USD")
     charge = OneTimeCharge("moving", "setup", day("02-03"), Decimal(3), "Moving in")
     called = replace(setup, sku=replace(setup.sku, display_name="Moving in"))
-    assert rate_charges([charge], lambda _sku, _day: setup).lines == (
+    assert rate_charges([charge], quoting((setup.price, "OneTime"))).lines == (
         line_of(called, "02-03", "02-04", Fraction(1), SubLine("FlatFee", 999)),
     )
 
@@ -130,7 +136,7 @@ def due(first: str, end: str) -> DaySpan:
 
 
 def recurring(subscription: Subscription, price_on: PriceOn, window: DaySpan) -> Sequence[RatedLine]:
-    rating = rate_recurring([subscription], price_on, due=window, invoice_day=1)
+    rating = rate_recurring([subscription], price_on, due=window, invoice_days=FIRST)
     assert rating.unpriced == ()
     return rating.lines
 
@@ -141,15 +147,14 @@ def seat_price(
     return replace(price, sku="seats", interval=interval, billing=billing), "Recurring"
 
 
-def test_the_days_of_an_invoice_begin_after_its_period_does_unless_it_is_the_first() -> None:
-    january = due("01-01", "02-01")
-    assert due_days(january) == due("01-02", "02-02")
-    assert due_days(january, first=True) == due("01-01", "02-02")
+def test_the_days_of_an_invoice_begin_and_end_a_day_after_its_period_does() -> None:
+    assert due_days(due("01-01", "02-01")) == due("01-02", "02-02")
 
 
 def test_a_line_of_what_recurs_has_the_part_of_its_interval_in_its_quantity() -> None:
+    """And says how often and when it is charged, also where its price leaves that out."""
     price_on = quoting(seat_price(per_unit("28")))
-    quote = price_on("seats", day("02-15"))
+    quote = quoting(seat_price(per_unit("28"), "Monthly", "Advance"))("seats", day("02-15"))
     assert quote is not None
     assert recurring(seats(("02-15", "3")), price_on, due("02-01", "03-01")) == (
         line_of(quote, "02-15", "03-01", Fraction(3, 2), SubLine("Usage", 4200, Fraction(3, 2), Decimal(28))),
@@ -174,17 +179,17 @@ def test_a_year_in_arrears_falls_due_on_the_first_day_of_the_next() -> None:
     price_on = quoting(seat_price(per_unit("120"), "Yearly", "Arrears"))
     (line,) = recurring(held, price_on, due("01-01", "01-02"))
     assert (line.first_day, line.end_day, line.amount_minor) == (SINCE, day("01-01"), 12000)
-    assert priced_days(due("01-01", "01-02"), invoice_day=1) == DaySpan(SINCE, day("01-02"))
-    assert priced_days(due("01-02", "02-02"), invoice_day=1) == due("01-01", "02-02")
+    assert priced_days([held], due=due("01-01", "01-02"), invoice_days=FIRST) == DaySpan(SINCE, day("01-02"))
+    assert priced_days([held], due=due("01-02", "02-02"), invoice_days=FIRST) == due("01-01", "02-02")
 
 
 def test_prices_are_asked_for_on_due_days_only() -> None:
     asked: list[date] = []
     inner = quoting(seat_price(per_unit("1")))
 
-    def price_on(name: str, on: date) -> Quote | None:
-        asked.append(on)
-        return inner(name, on)
+    def price_on(sku: str, day: date, *, known: date | None = None) -> Quote | None:
+        asked.append(day)
+        return inner(sku, day, known=known)
 
     recurring(seats(("01-01", "1")), price_on, due("02-01", "03-01"))
     assert max(asked) == day("02-01")
@@ -201,7 +206,7 @@ def test_prices_are_asked_for_on_due_days_only() -> None:
 def test_what_has_no_price_is_told_on_the_day_from_which_it_would_be_charged(
     quantities: list[tuple[str, str]], expected: list[date]
 ) -> None:
-    rating = rate_recurring([seats(*quantities)], quoting(), due=due("02-01", "03-02"), invoice_day=1)
+    rating = rate_recurring([seats(*quantities)], quoting(), due=due("02-01", "03-02"), invoice_days=FIRST)
     assert rating.unpriced == tuple(UnpricedSku("seats", on) for on in expected)
 
 
