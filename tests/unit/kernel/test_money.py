@@ -3,7 +3,6 @@
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,6 @@ from milo_billing.kernel.money import (
     is_currency,
     settle,
 )
-from tests.golden import GoldenCase, golden_cases, require_golden_cases
 
 
 @pytest.mark.parametrize(
@@ -108,61 +106,3 @@ def test_weights_below_zero_and_keys_that_repeat_are_refused() -> None:
         allocate(1, [("a", 2), ("b", -1)])
     with pytest.raises(ValueError, match="twice"):
         allocate(5, [("a", 2), ("a", 1)])
-
-
-CASES = golden_cases("CR-")
-
-
-def test_the_golden_cases_are_there() -> None:
-    require_golden_cases()
-    assert SETTLED
-    assert SPLIT
-    assert EXPONENTS
-
-
-SETTLED = [
-    case for case in CASES if {"currency", "amount"} == case.input.keys() and "rounded" in case.expected
-]
-EXPONENTS = [case for case in CASES if "minor_units" in case.expected]
-SPLIT = [case for case in CASES if "shares" in case.expected or "shares_minor" in case.expected]
-
-
-@pytest.mark.parametrize("case", SETTLED, ids=str)
-def test_a_golden_amount_settles_as_its_source_says(case: GoldenCase) -> None:
-    settled = settle(Decimal(case.input["amount"]), case.input["currency"])
-    assert settled.decimal() == Decimal(case.expected["rounded"])
-
-
-@pytest.mark.parametrize("case", EXPONENTS, ids=str)
-def test_golden_minor_units(case: GoldenCase) -> None:
-    assert [exponent(code) for code in case.input["codes"]] == case.expected["minor_units"]
-
-
-@pytest.mark.parametrize("case", SPLIT, ids=str)
-def test_a_golden_split_comes_out_as_its_source_says(case: GoldenCase) -> None:
-    given, expected = case.input, case.expected.get("shares") or case.expected["shares_minor"]
-    scale = 10 ** given.get("decimals", 0)
-    total = int(Decimal(given.get("amount") or given["amount_minor"]) * scale)
-    for weights, shares in _splits(given, expected):
-        parts = allocate(total, weights)
-        assert {key: Fraction(part, scale) for key, part in parts.items()} == shares
-
-
-def _splits(
-    given: dict[str, Any], expected: Any
-) -> list[tuple[list[tuple[Any, Decimal]], dict[Any, Fraction]]]:
-    """(weights by key, share by key); without keys of its own a weight's position is its key."""
-    if "items" in given:
-        return [
-            ([(key, Decimal(w)) for key, w in given["items"]], {k: Fraction(s) for k, s in expected.items()})
-        ]
-    if "parts" in given:
-        rows, answers = [["1"] * given["parts"]], [expected]
-    elif isinstance(given["weights"][0], list):
-        rows, answers = given["weights"], expected
-    else:
-        rows, answers = [given["weights"]], [expected]
-    return [
-        (list(enumerate(map(Decimal, row))), dict(enumerate(map(Fraction, answer))))
-        for row, answer in zip(rows, answers, strict=True)
-    ]
