@@ -67,10 +67,10 @@ def mark_billed(tx: Tx, *, account: int, until: datetime) -> None:
     and the account's billing lock, which an invoice holds already. Saying it again, or an earlier instant, changes
     nothing.
     """
-    with tx.pipeline():  # without waiting for each: an invoice holds both already
+    with tx.pipeline():  # without waiting for each: an invoice holds both locks already
         store.lock_fence(tx, exclusive=False)
         store.lock_billing(tx, share=account % BILLING_SHARES)
-    store.raise_billed(tx, account=account, until=until)
+        store.raise_billed(tx, account=account, until=until)
 
 
 def check_claim(

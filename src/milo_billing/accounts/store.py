@@ -198,17 +198,14 @@ def raise_billed(tx: Tx, *, account: int, until: datetime) -> None:
     The caller holds the billing lock of the account's share, so that versions of one share commit in their order.
     """
     share = account % BILLING_SHARES
-    row = tx.execute(
-        "insert into accounts.billed as b (account, billed_until, version) "
+    tx.execute(
+        "with raised as (insert into accounts.billed as b (account, billed_until, version) "
         "select %(account)s, %(until)s, version + 1 from controlplane.versions where name = %(name)s "
         "on conflict (account) do update set billed_until = excluded.billed_until, version = excluded.version "
-        "where b.billed_until < excluded.billed_until returning version",
+        "where b.billed_until < excluded.billed_until returning version) "
+        "update controlplane.versions v set version = raised.version from raised where v.name = %(name)s",
         {"account": account, "until": until, "name": f"billed/{share}"},
-    ).fetchone()
-    if row is not None:
-        tx.execute(
-            "update controlplane.versions set version = %s where name = %s", (row[0], f"billed/{share}")
-        )
+    )
 
 
 def lock_object(tx: Tx, *, uid: UUID) -> bool:
