@@ -9,6 +9,7 @@ import yaml
 from milo_billing.controlplane import metrics as declared
 from milo_billing.infra import jobs
 from milo_billing.infra.telemetry import REGISTRY
+from milo_billing.invoicing import jobs as runs
 from milo_billing.invoicing import routes
 from milo_billing.pricing import jobs as rates
 from milo_billing.usage.engine import metrics
@@ -16,7 +17,7 @@ from milo_billing.usage.engine import metrics
 ROOT = Path(__file__).parents[2]
 METRIC = re.compile(r"\b(?:milo_billing|billing)_[a-z_]+")
 SEVERITIES = {"warning", "critical"}
-MEASURED_IN = (declared, jobs, routes, rates, metrics)
+MEASURED_IN = (declared, jobs, routes, runs, rates, metrics)
 """Modules that make metrics when they are imported."""
 
 
