@@ -4,7 +4,8 @@ from datetime import date
 
 import pytest
 
-from milo_billing.commitments.rules.standing import ACCOUNT_CONDITION, EndedInterval, Kept, assess_account
+from milo_billing.commitments.rules import standing
+from milo_billing.commitments.rules.standing import EndedInterval, Kept, assess_account
 from tests.unit.commitments.builders import minimum, promise
 
 TODAY = date(2026, 6, 10)
@@ -86,4 +87,4 @@ def test_a_commitment_without_a_minimum_spend_does_not_count() -> None:
 
 
 def test_the_condition_has_the_name_that_is_documented() -> None:
-    assert ACCOUNT_CONDITION == "CommitmentMet"
+    assert standing.ACCOUNT_CONDITION == "CommitmentMet"

@@ -18,7 +18,17 @@ from milo_billing.commitments.types import (
 from milo_billing.kernel.periods import DaySpan, billing_month
 from milo_billing.pricing.types import RatedLine, Unpriced, UnpricedSku
 from tests.unit.commitments.builders import discount
-from tests.unit.pricing.builders import END_DAY, FIRST_DAY, book, card, per_unit, rate_october, sku, usage
+from tests.unit.pricing.builders import (
+    END_DAY,
+    FIRST_DAY,
+    book,
+    card,
+    flat,
+    per_unit,
+    rate_october,
+    sku,
+    usage,
+)
 
 OCTOBER, NOVEMBER = (billing_month(2026, month, zone="Europe/Berlin") for month in (10, 11))
 SKUS = [sku("calls", meter="calls"), sku("disk", meter="disk")]
@@ -84,10 +94,10 @@ def test_months_that_are_over_make_a_simulation_final() -> None:
 
 
 def test_projects_of_one_difference_are_by_number_behind_what_is_the_accounts_own() -> None:
-    prices = card([book(per_unit("1", sku="calls"))], SKUS)
-    used = [usage(1, meter="calls", project=project) for project in (12, 9)]
+    prices = card([book(per_unit("1", sku="calls"), flat("20", sku="disk", at_zero=True))], SKUS)
+    used = [usage(1, meter="calls", project=project) for project in (16, 9)]
     both = [period(rate_october(used, prices).lines)]
-    assert [row.of for row in compare(both, both).projects] == [9, 12]
+    assert [row.of for row in compare(both, both).projects] == [None, 9, 16]
 
 
 def test_what_is_left_out_is_by_uid_and_what_is_added_comes_last() -> None:

@@ -76,6 +76,8 @@ def test_percentages_that_took_off_those_amounts_take_them_off_again_before_the_
     """10 % of 30.00, then a third of the 27.00 that are left; the floor makes 20.00 of the 18.00."""
     line = again(frozen(metered=30, percents=[-300, -900]), per_unit("1", minimum="20"))
     assert minors(line) == [("Usage", 3000), ("Discount", -300), ("Discount", -900), ("Minimum", 200)]
+    low = again(frozen(metered=10, percents=[-100]), per_unit("1", minimum="20"))
+    assert minors(low) == [("Usage", 1000), ("Discount", -100), ("Minimum", 1100)]
     capped = again(frozen(metered=30, percents=[-300]), per_unit("1", maximum="25"))
     assert minors(capped) == [("Usage", 3000), ("Discount", -300), ("Maximum", -200)]
 

@@ -295,6 +295,10 @@ def test_what_falls_due_on_the_day_from_which_it_is_known_is_charged_once_as_kno
         ("02-28", "03-01", "12.00"),
         ("03-01", "04-01", "336.00"),
     ]
+    assert rated(more, monthly(per_unit("28"), "Arrears"), FEBRUARY) == [
+        ("02-01", "02-28", "270.00"),
+        ("02-28", "03-01", "12.00"),
+    ]
 
 
 def test_a_price_is_that_of_the_book_which_was_given_as_far_as_was_known_on_the_day() -> None:
