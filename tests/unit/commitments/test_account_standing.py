@@ -4,7 +4,6 @@ from datetime import date
 
 import pytest
 
-from milo_billing.commitments.rules import standing
 from milo_billing.commitments.rules.standing import EndedInterval, Kept, assess_account
 from tests.unit.commitments.builders import minimum, promise
 
@@ -84,7 +83,3 @@ def test_a_commitment_without_a_minimum_spend_does_not_count() -> None:
     found = assess_account([Kept("discounts", promise(), ()), kept("a", None, ended(MAY, 0))], today=TODAY)
     assert found is not None
     assert found.holds
-
-
-def test_the_condition_has_the_name_that_is_documented() -> None:
-    assert standing.ACCOUNT_CONDITION == "CommitmentMet"
