@@ -33,6 +33,8 @@ TESTS = (
     "tests/unit/pricing",
     "tests/unit/commitments",
     "tests/property/test_commitments.py",
+    "tests/property/test_comparisons.py",
+    "tests/property/test_known_subscriptions.py",
     "tests/property/test_pricing.py",
     "tests/property/test_recurring.py",
 )

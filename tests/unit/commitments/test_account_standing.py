@@ -20,6 +20,7 @@ def kept(name: str, ends_on: date | None, *intervals: EndedInterval) -> Kept:
 
 MAY, APRIL = date(2026, 5, 31), date(2026, 4, 30)
 MISSED, MET = "MinimumSpendNotMet", "MinimumSpendMet"
+SHORT = "Spend of 5.00 USD from 2026-05-01 to 2026-05-31 is 0.03 USD below the minimum"
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,27 @@ def test_the_one_that_ended_last_is_named_and_the_others_are_counted() -> None:
 def test_without_a_minimum_spend_there_is_nothing_to_say() -> None:
     assert assess_account([], today=TODAY) is None
     assert assess_account([Kept("discounts", promise(), ())], today=TODAY) is None
+
+
+@pytest.mark.parametrize(
+    ("commitments", "said"),
+    [
+        ([kept("a", None)], "No interval of a minimum spend has ended yet."),
+        ([kept("a", None, ended(MAY, 0))], "Every minimum spend was met in its last interval."),
+        ([kept("a", None, ended(MAY, 3))], f'Commitment "a": {SHORT}.'),
+        (
+            [kept("a", None, ended(MAY, 3)), kept("b", None, ended(MAY, 2))],
+            f'Commitment "a": {SHORT} (and 1 more).',
+        ),
+    ],
+)
+def test_the_message_is_for_people(commitments: list[Kept], said: str) -> None:
+    found = assess_account(commitments, today=TODAY)
+    assert found is not None
+    assert found.message == said
+
+
+def test_a_commitment_without_a_minimum_spend_does_not_count() -> None:
+    found = assess_account([Kept("discounts", promise(), ()), kept("a", None, ended(MAY, 0))], today=TODAY)
+    assert found is not None
+    assert found.holds

@@ -115,3 +115,25 @@ def test_spend_of_several_lines_of_a_sku_adds_up_in_each_slice() -> None:
         Spend(THIRDS[0], {"requests": 10000}),
         Spend(THIRDS[1], {"requests": 10000}),
     )
+
+
+def test_what_line_scope_takes_off_is_inside_the_line_and_what_invoice_scope_does_stands_beside_it() -> None:
+    """The share of a line discount that came to nothing is no part of the line."""
+    line = rate_units(100, per_unit("1"))
+    whole, on_line = (TakenOff(UID, name, None, Fraction(1), -30) for name in ("whole", "line"))
+    inside, nothing = (replace(on_line, scope="Line", amount_minor=minor) for minor in (-40, 0))
+    beside = replace(whole, scope="Invoice")
+    (composed,) = composed_lines([line], {}, [(inside, beside, nothing)])
+    assert composed.inside == (inside,)
+    assert composed.taken == (beside,)
+
+
+def test_what_was_taken_off_says_by_whom_and_under_which_title() -> None:
+    plan = replace(percentage("10"), by="Commitment", title="Partner rebate")
+    line = discount_line(rate_units(100, per_unit("1")), [Fraction(10)])
+    (composed,) = composed_lines([line], {"requests": Effect(((plan, Fraction(10)),), (Fraction(90),))}, [()])
+    assert [(one.by, one.title, one.amount_minor) for one in composed.inside] == [
+        ("Commitment", "Partner rebate", -1000)
+    ]
+    spring = Reduction(UID, "spring", Decimal(10), 0, {0: Fraction(1)}, title="Spring sale")
+    assert [one.title for one in reduce_lines([1000], [spring])[0]] == ["Spring sale"]

@@ -16,10 +16,12 @@ from milo_billing.pricing.rules.one_time import rate_charges
 from milo_billing.pricing.rules.quotes import quotes_of
 from milo_billing.pricing.rules.recurring import due_days, priced_days, rate_recurring
 from milo_billing.pricing.types import (
+    BookSource,
     DeclaredRating,
     OneTimeCharge,
     PriceOn,
     QuantitySince,
+    RateCard,
     Subscription,
     UnableToRate,
     UnpricedSku,
@@ -260,3 +262,79 @@ def test_a_charge_without_a_price_is_reported() -> None:
     later = sold("OneTime", ("2026-03-01", per_unit("1")))
     charge = OneTimeCharge("setup", "seats", day("02-03"), Decimal(1))
     assert rate_charges([charge], later) == DeclaredRating((), (UnpricedSku("seats", day("02-03")),))
+
+
+# ------------------------------------------------------------------------------------- what was known when
+
+
+def known_from(text: str, now: Subscription, before: Subscription) -> Subscription:
+    return replace(now, known_from=day(text), before=before)
+
+
+def test_what_was_said_after_it_was_charged_falls_due_on_the_next_day() -> None:
+    """Written on 10 February, known on the 11th: the invoice that is issued then has it, however it is cut."""
+    more = known_from("02-11", seats(("01-01", "10"), ("02-10", "12")), TEN_SEATS)
+    change = [("02-10", "03-01", "-190.00"), ("02-10", "03-01", "228.00")]  # 19 of 28 days
+    price_on = monthly(per_unit("28"))
+    assert rated(more, price_on, due("02-02", "02-11")) == []
+    assert rated(more, price_on, due("02-11", "02-12")) == change
+    assert rated(more, price_on, due("02-02", "03-01")) == change
+
+
+def test_what_ended_before_anybody_knew_is_given_back() -> None:
+    ended = known_from("02-02", seats(("01-01", "10"), end="02-01"), TEN_SEATS)
+    price_on = monthly(per_unit("28"))
+    assert rated(ended, price_on, due("02-01", "02-02")) == [("02-01", "03-01", "280.00")]
+    assert rated(ended, price_on, due("02-02", "03-02")) == [("02-01", "03-01", "-280.00")]
+
+
+def test_what_falls_due_on_the_day_from_which_it_is_known_is_charged_once_as_known() -> None:
+    more = known_from("03-01", seats(("01-01", "10"), ("02-28", "12")), TEN_SEATS)
+    assert rated(more, monthly(per_unit("28")), FEBRUARY) == [
+        ("02-28", "03-01", "-10.00"),
+        ("02-28", "03-01", "12.00"),
+        ("03-01", "04-01", "336.00"),
+    ]
+    assert rated(more, monthly(per_unit("28"), "Arrears"), FEBRUARY) == [
+        ("02-01", "02-28", "270.00"),
+        ("02-28", "03-01", "12.00"),
+    ]
+
+
+def test_a_price_is_that_of_the_book_which_was_given_as_far_as_was_known_on_the_day() -> None:
+    """On the 15th nobody knew that the agreed book had ended with January: that was said on the 20th."""
+    agreed, listed = (
+        book(
+            replace(per_unit(amount, sku="seats"), interval="Monthly"), number=number, since=date(2025, 1, 1)
+        )
+        for number, amount in ((1, "14"), (2, "28"))
+    )
+    said = (day("01-31"), None), (day("02-20"), day("02-01"))
+    sources = (
+        BookSource("Entitlement", "agreed", (agreed,), end_day=day("02-01"), known=said),
+        BookSource("List", "list", (listed,)),
+    )
+    recurring = replace(sku("seats", meter=""), charge_type="Recurring")
+    price_on = quotes_of(RateCard("USD", sources, {"seats": recurring}, {}))
+    assert rated(seats(("02-15", "1")), price_on, FEBRUARY) == [
+        ("02-15", "03-01", "7.00"),
+        ("03-01", "04-01", "28.00"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "first_asked"),
+    [
+        (
+            date(2025, 6, 15),
+            date(2025, 1, 1),
+        ),  # the year that began by the old invoice day ran on into this one
+        (date(2025, 1, 10), date(2025, 1, 1)),  # known on the day after, when the year had begun
+        (date(2025, 1, 9), date(2026, 1, 10)),
+    ],
+)
+def test_prices_are_read_from_where_the_longest_interval_began(written: date, first_asked: date) -> None:
+    since = date(2023, 1, 1)
+    held = Subscription("seats", since, (QuantitySince(since, Decimal(1)),))
+    days = InvoiceDays(1, ((written, 10),))
+    assert priced_days([held], due=FEBRUARY, invoice_days=days) == DaySpan(first_asked, day("03-02"))

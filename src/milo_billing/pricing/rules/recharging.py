@@ -6,6 +6,7 @@ The functions are those that rated the line. What discounts took off is given, s
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Final
 
 from milo_billing.catalog.types import Book, Price, Sku
 from milo_billing.kernel.money import exponent, settle
@@ -14,6 +15,9 @@ from milo_billing.pricing.rules.lines import rate_segment
 from milo_billing.pricing.rules.percentages import discount_line, reduce_line
 from milo_billing.pricing.rules.segments import Segment
 from milo_billing.pricing.types import BookSource, FrozenLine, RateCard, RatedLine, SubLine
+
+_SOMEBODY: Final = 1
+"""Stands for all projects of the line: any number that a project may have."""
 
 
 def recharge(frozen: FrozenLine, *, sku: Sku, book: Book) -> RatedLine | None:
@@ -39,7 +43,9 @@ def _metered(frozen: FrozenLine, *, sku: Sku, price: Price, book: Book) -> Rated
     card = RateCard(frozen.currency, (source,), {sku.name: sku}, {}, rates)
     base = frozen.base if frozen.rate is None else convert(frozen.base, frozen.rate)
     base_minor = base * 10 ** exponent(frozen.currency)
-    return rate_segment(segment, {(0, ()): (frozen.metered, 1)}, card=card, base={0: base_minor})
+    return rate_segment(
+        segment, {(_SOMEBODY, ()): (frozen.metered, 1)}, card=card, base={_SOMEBODY: base_minor}
+    )
 
 
 def _declared(frozen: FrozenLine, *, sku: Sku, price: Price, book: Book) -> RatedLine:

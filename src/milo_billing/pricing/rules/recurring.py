@@ -14,7 +14,6 @@ more than those that had been known: legs that nobody knew of are charged, legs 
 invoice never needs what was said after the midnight from which it can be issued, and rating it again gives it again.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -127,16 +126,14 @@ def _due_legs(
 
 
 def _differences(before: Sequence[_Leg], known: Sequence[_Leg], *, on: date) -> Iterator[_Leg]:
-    """What comes back and what is charged on the day from which something else is known."""
-    passed = [leg for leg in known if leg.due < on]
-    for legs, others, sign in ((before, passed, -1), (passed, before, 1)):
-        standing = Counter((leg.days, leg.units) for leg in others)
-        for leg in legs:
-            key = (leg.days, leg.units)
-            if standing[key]:
-                standing[key] -= 1
-            else:
-                yield leg._replace(units=leg.units * sign, due=on)
+    """What comes back and what is charged on the day from which something else is known.
+
+    No two legs of a subscription are of the same days and units; what falls due keeps the day on which it would have.
+    """
+    passed = {(leg.days, leg.units): leg for leg in known if leg.due < on}
+    charged = {(leg.days, leg.units): leg for leg in before}
+    yield from (leg._replace(units=-leg.units) for key, leg in charged.items() if key not in passed)
+    yield from (leg for key, leg in passed.items() if key not in charged)
 
 
 def _first_asked(subscription: Subscription, *, due: DaySpan, invoice_days: InvoiceDays) -> date:
