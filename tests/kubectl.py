@@ -56,6 +56,10 @@ RELEASES = {
 KUBECTL_VERSIONS = ("1.32", "1.33", "1.35")
 """What every test with kubectl runs on."""
 
+NEWEST = KUBECTL_VERSIONS[-1]
+EVERY_VERSION = [v if v == NEWEST else pytest.param(v, marks=pytest.mark.long) for v in KUBECTL_VERSIONS]
+"""The newest in every run, the others in the long one: they answer alike, and each takes a minute."""
+
 OLDEST_VERSION = "1.28"
 """The last one that reads OpenAPI v2, in protobuf."""
 

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from demo.server import Running
 
-from tests.kubectl import KUBECTL_VERSIONS, OLDEST_VERSION, kubectl, kubectl_on_path
+from tests.kubectl import EVERY_VERSION, OLDEST_VERSION, kubectl, kubectl_on_path
 
 TIMEOUT_S = 30
 BILLING = "billing.miloapis.com/v1alpha1"
@@ -82,7 +82,7 @@ class Kubectl:
         return [str(self.program), "--namespace", self.namespace, *arguments]
 
 
-@pytest.fixture(scope="module", params=KUBECTL_VERSIONS)
+@pytest.fixture(scope="module", params=EVERY_VERSION)
 def tool(
     request: pytest.FixtureRequest, running: Running, tmp_path_factory: pytest.TempPathFactory
 ) -> Kubectl:

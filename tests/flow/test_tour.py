@@ -13,10 +13,9 @@ from time import sleep, time
 import pytest
 
 from tests.flow.conftest import temporary_server
-from tests.kubectl import KUBECTL_VERSIONS, kubectl
+from tests.kubectl import EVERY_VERSION, NEWEST, kubectl
 
 ROOT = Path(__file__).parents[2]
-NEWEST = KUBECTL_VERSIONS[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ def follow(document: str, *, folder: Path, environment: dict[str, str]) -> subpr
 @pytest.mark.parametrize(
     "environment",
     # what kubectl can do is compared version by version in tests/contract; here it is what we wrote that is tested
-    [v if v == NEWEST else pytest.param(v, marks=pytest.mark.long) for v in KUBECTL_VERSIONS],
+    EVERY_VERSION,
     indirect=True,
 )
 def test_the_tour_and_then_the_tutorial_work_word_for_word(folder: Path, environment: dict[str, str]):
