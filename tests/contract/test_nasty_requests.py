@@ -30,7 +30,8 @@ ALL = {
 }
 
 
-@pytest.mark.parametrize("who", ["customer", pytest.param("provider", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("who", ["customer", "provider"])
 @pytest.mark.parametrize("what", ALL)
 def test_no_request_breaks_the_server_or_shows_another_customer(arena: Arena, what: str, who: str) -> None:
     token = FUZZER if who == "customer" else arena.admin
