@@ -82,7 +82,9 @@ def test_a_charge_in_another_currency_is_converted_once(sold: Ground) -> None:
 def test_what_is_sold_without_a_price_is_not_left_out(sold: Ground) -> None:
     account = sold.declare_account()
     charge(sold, "moving-in", "2026-10-19", "1")
-    with pytest.raises(UnableToIssue, match="a Charge for setup on 2026-10-19 and no price"):
+    with pytest.raises(
+        UnableToIssue, match="no price for setup from 2026-10-19 on, which a Charge or an Entitlement has"
+    ):
         sold.issue(account)
 
 

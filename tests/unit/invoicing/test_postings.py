@@ -135,7 +135,9 @@ def test_a_shortfall_of_everything_has_one_part() -> None:
 
 def test_what_is_declared_without_a_price_is_refused() -> None:
     unpriced = replace(rated(), unpriced_skus=(UnpricedSku("setup", date(2026, 10, 3)),))
-    with pytest.raises(UnableToIssue, match="a Charge for setup on 2026-10-03 and no price"):
+    with pytest.raises(
+        UnableToIssue, match="no price for setup from 2026-10-03 on, which a Charge or an Entitlement has"
+    ):
         draft([unpriced])
 
 

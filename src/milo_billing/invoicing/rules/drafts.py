@@ -62,11 +62,11 @@ def provisional(composed: Sequence[ComposedPeriod], *, kind: InvoiceKind = "Peri
 
 
 def _assert_priced(rated: Sequence[ComposedPeriod]) -> None:
-    charges = [f"{one.sku} on {one.day}" for usage in rated for one in usage.unpriced_skus]
-    if charges:
+    declared = [f"{one.sku} from {one.day} on" for usage in rated for one in usage.unpriced_skus]
+    if declared:
         raise UnableToIssue(
-            f"there is a Charge for {charges[0]} and no price for it on that day ({len(charges)} such): publish a "
-            "price book that has it, or delete the Charge, then run the month again"
+            f"there is no price for {declared[0]}, which a Charge or an Entitlement has ({len(declared)} such): "
+            "publish a price book that has it, or take back what was declared, then run the month again"
         )
     meters = sorted({one.meter_name for usage in rated for one in usage.unpriced})
     if not meters:
