@@ -13,7 +13,7 @@ from tests.simulation.usage_simulation.run import Outcome, again, simulate
 
 SEEDS = (1, 2, 3, 4, 5)
 TURNS = 40
-LONG_S = 360.0
+LONG_S = 240.0
 NIGHTLY_SEEDS = 500
 
 REASONS = (
