@@ -428,7 +428,8 @@ create table ledger.transactions (
     owner_org bigint not null,
     created_at timestamptz not null
 );
-create index transactions_by_billing_account on ledger.transactions (billing_account);
+create index transactions_by_billing_account on ledger.transactions (billing_account, posted_on, id);
+create index transactions_by_day on ledger.transactions (posted_on, id);
 
 create table ledger.entries (
     transaction uuid not null references ledger.transactions (id),
@@ -443,25 +444,51 @@ create table ledger.entries (
 );
 create index entries_by_account on ledger.entries (account, currency);
 
+-- Months whose books are closed: with one, every month before it. Nothing is posted into them any more.
+create table ledger.closings (
+    entity text not null,
+    month date not null check (extract(day from month) = 1),    -- its first day
+    closed_at timestamptz not null,
+    closed_by text not null,
+    primary key (entity, month)
+);
+
+-- The first day of an entity's books that is open; null where no month was ever closed.
+create function ledger.first_open_day(p_entity text) returns date
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select (max(month) + interval '1 month')::date from ledger.closings where entity = p_entity
+$$;
+
 -- The only way in. The same key again returns the standing transaction if it says the same, else it is refused, naming
--- both; description and instants may differ. A deferred constraint trigger says again at commit that it balances.
+-- both; description and instants may differ. What falls into a closed month is refused or, with p_late, stands on the
+-- first open day. A deferred constraint trigger says again at commit that it balances.
 create function ledger.post(p_id uuid, p_key text, p_entity text, p_posted_on date, p_description text,
-                            p_billing_account integer, p_owner_org bigint, p_at timestamptz, p_entries jsonb)
+                            p_billing_account integer, p_owner_org bigint, p_at timestamptz, p_entries jsonb,
+                            p_late boolean default false)
     returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     standing ledger.transactions;
     off record;
+    first_open date;
 begin
+    -- BOOKS: a month that is being closed waits for what is being posted, and the other way round
+    perform pg_advisory_xact_lock_shared(4220, hashtext(p_entity));
     if jsonb_array_length(p_entries) < 2 then
         raise exception 'ledger transaction % has fewer than two entries', p_key using errcode = 'check_violation';
     end if;
-    insert into ledger.transactions values (p_id, p_key, p_entity, p_posted_on, p_description, p_billing_account,
-                                            p_owner_org, p_at)
+    first_open := ledger.first_open_day(p_entity);
+    insert into ledger.transactions values (
+        p_id, p_key, p_entity, case when p_late then greatest(p_posted_on, first_open) else p_posted_on end,
+        p_description, p_billing_account, p_owner_org, p_at)
         on conflict (key) do nothing;
     if not found then
         select * into strict standing from ledger.transactions where key = p_key;
-        if (standing.entity, standing.posted_on, standing.billing_account, standing.owner_org)
-               is distinct from (p_entity, p_posted_on, p_billing_account, p_owner_org)
+        -- what was late stands on a first of a month that was open then
+        if (standing.entity, standing.billing_account, standing.owner_org)
+               is distinct from (p_entity, p_billing_account, p_owner_org)
+           or not (standing.posted_on = p_posted_on
+                   or (p_late and coalesce(standing.posted_on between p_posted_on and first_open, false)
+                       and extract(day from standing.posted_on) = 1))
            or (select jsonb_agg(jsonb_build_object('account', account, 'currency', currency, 'amount_minor', amount_minor,
                                                    'service_from', service_from, 'service_to', service_to) order by line)
                from ledger.entries where transaction = standing.id) is distinct from p_entries then
@@ -508,6 +535,39 @@ create trigger entries_append_only before update or delete or truncate on ledger
     for each statement execute function ledger.refuse_change();
 create trigger transactions_append_only before update or delete or truncate on ledger.transactions
     for each statement execute function ledger.refuse_change();
+create trigger closings_append_only before update or delete or truncate on ledger.closings
+    for each statement execute function ledger.refuse_change();
+
+-- A month is closed once, and for good; closing it again changes nothing and gives false. Months before it are closed
+-- with it.
+create function ledger.close_month(p_entity text, p_month date, p_at timestamptz, p_by text)
+    returns boolean language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform pg_advisory_xact_lock(4220, hashtext(p_entity));
+    if ledger.first_open_day(p_entity) > p_month then
+        return false;
+    end if;
+    insert into ledger.closings values (p_entity, p_month, p_at, p_by);
+    return true;
+end $$;
+revoke all on function ledger.close_month from public;
+grant execute on function ledger.close_month to milo_app, milo_job;
+revoke all on function ledger.first_open_day from public;
+grant execute on function ledger.first_open_day to milo_app, milo_job;
+
+-- Whoever inserts, and by whatever way.
+create function ledger.refuse_closed() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if new.posted_on < ledger.first_open_day(new.entity) then
+        raise exception 'ledger transaction % falls on %, but the books of % are closed until %: post it on that day or '
+            'later, with its service period', new.key, new.posted_on, new.entity, ledger.first_open_day(new.entity)
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create trigger transactions_open_month after insert on ledger.transactions
+    for each row execute function ledger.refuse_closed();
 
 alter table ledger.transactions enable row level security;
 create policy reach on ledger.transactions for select to milo_app, milo_job
@@ -515,7 +575,7 @@ create policy reach on ledger.transactions for select to milo_app, milo_job
 alter table ledger.entries enable row level security;
 create policy reach on ledger.entries for select to milo_app, milo_job
     using (exists (select from ledger.transactions t where t.id = transaction));
-grant select on ledger.transactions, ledger.entries to milo_app, milo_job;
+grant select on ledger.transactions, ledger.entries, ledger.closings to milo_app, milo_job;
 
 -- ------------------------------------------------------------------------------------------------ catalog
 
