@@ -430,12 +430,13 @@ create table ledger.transactions (
     owner_org bigint not null,
     created_at timestamptz not null
 );
-create index transactions_by_billing_account on ledger.transactions (billing_account);
+create index transactions_by_billing_account on ledger.transactions (billing_account, posted_on, id);
+create index transactions_by_day on ledger.transactions (posted_on, id);
 
 create table ledger.entries (
     transaction uuid not null references ledger.transactions (id),
     line smallint not null,
-    account text not null check (account ~ '^[A-Z][A-Za-z]*(:[A-Za-z0-9-]+)+$'),   -- Assets:Receivable …
+    account text not null check (account ~ '^(Assets|Liabilities|Equity|Income|Expenses)(:[A-Z0-9][A-Za-z0-9-]*)+$'),
     currency text not null check (currency ~ '^[A-Z]{3}$'),
     amount_minor bigint not null check (amount_minor <> 0),  -- debit positive, credit negative
     service_from date,                  -- half-open: the first day served …
@@ -445,25 +446,51 @@ create table ledger.entries (
 );
 create index entries_by_account on ledger.entries (account, currency);
 
+-- Months whose books are closed: with one, every month before it. Nothing is posted into them any more.
+create table ledger.closings (
+    entity text not null,
+    month date not null check (extract(day from month) = 1),    -- its first day
+    closed_at timestamptz not null,
+    closed_by text not null,
+    primary key (entity, month)
+);
+
+-- The first day of an entity's books that is open; null where no month was ever closed.
+create function ledger.first_open_day(p_entity text) returns date
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select (max(month) + interval '1 month')::date from ledger.closings where entity = p_entity
+$$;
+
 -- The only way in. The same key again returns the standing transaction if it says the same, else it is refused, naming
--- both; description and instants may differ. A deferred constraint trigger says again at commit that it balances.
+-- both; description and instants may differ. What falls into a closed month is refused or, with p_late, stands on the
+-- first open day. A deferred constraint trigger says again at commit that it balances.
 create function ledger.post(p_id uuid, p_key text, p_entity text, p_posted_on date, p_description text,
-                            p_billing_account integer, p_owner_org bigint, p_at timestamptz, p_entries jsonb)
+                            p_billing_account integer, p_owner_org bigint, p_at timestamptz, p_entries jsonb,
+                            p_late boolean default false)
     returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     standing ledger.transactions;
     off record;
+    first_open date;
 begin
+    -- BOOKS: a month that is being closed waits for what is being posted, and the other way round
+    perform pg_advisory_xact_lock_shared(4220, hashtext(p_entity));
     if jsonb_array_length(p_entries) < 2 then
         raise exception 'ledger transaction % has fewer than two entries', p_key using errcode = 'check_violation';
     end if;
-    insert into ledger.transactions values (p_id, p_key, p_entity, p_posted_on, p_description, p_billing_account,
-                                            p_owner_org, p_at)
+    first_open := ledger.first_open_day(p_entity);
+    insert into ledger.transactions values (
+        p_id, p_key, p_entity, case when p_late then greatest(p_posted_on, first_open) else p_posted_on end,
+        p_description, p_billing_account, p_owner_org, p_at)
         on conflict (key) do nothing;
     if not found then
         select * into strict standing from ledger.transactions where key = p_key;
-        if (standing.entity, standing.posted_on, standing.billing_account, standing.owner_org)
-               is distinct from (p_entity, p_posted_on, p_billing_account, p_owner_org)
+        -- what was late stands on a first of a month that was open then
+        if (standing.entity, standing.billing_account, standing.owner_org)
+               is distinct from (p_entity, p_billing_account, p_owner_org)
+           or not (standing.posted_on = p_posted_on
+                   or (p_late and coalesce(standing.posted_on between p_posted_on and first_open, false)
+                       and extract(day from standing.posted_on) = 1))
            or (select jsonb_agg(jsonb_build_object('account', account, 'currency', currency, 'amount_minor', amount_minor,
                                                    'service_from', service_from, 'service_to', service_to) order by line)
                from ledger.entries where transaction = standing.id) is distinct from p_entries then
@@ -510,6 +537,39 @@ create trigger entries_append_only before update or delete or truncate on ledger
     for each statement execute function ledger.refuse_change();
 create trigger transactions_append_only before update or delete or truncate on ledger.transactions
     for each statement execute function ledger.refuse_change();
+create trigger closings_append_only before update or delete or truncate on ledger.closings
+    for each statement execute function ledger.refuse_change();
+
+-- A month is closed once, and for good; closing it again changes nothing and gives false. Months before it are closed
+-- with it.
+create function ledger.close_month(p_entity text, p_month date, p_at timestamptz, p_by text)
+    returns boolean language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform pg_advisory_xact_lock(4220, hashtext(p_entity));
+    if ledger.first_open_day(p_entity) > p_month then
+        return false;
+    end if;
+    insert into ledger.closings values (p_entity, p_month, p_at, p_by);
+    return true;
+end $$;
+revoke all on function ledger.close_month from public;
+grant execute on function ledger.close_month to milo_app, milo_job;
+revoke all on function ledger.first_open_day from public;
+grant execute on function ledger.first_open_day to milo_app, milo_job;
+
+-- Whoever inserts, and by whatever way.
+create function ledger.refuse_closed() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if new.posted_on < ledger.first_open_day(new.entity) then
+        raise exception 'ledger transaction % falls on %, but the books of % are closed until %: post it on that day or '
+            'later, with its service period', new.key, new.posted_on, new.entity, ledger.first_open_day(new.entity)
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create trigger transactions_open_month after insert on ledger.transactions
+    for each row execute function ledger.refuse_closed();
 
 alter table ledger.transactions enable row level security;
 create policy reach on ledger.transactions for select to milo_app, milo_job
@@ -517,7 +577,7 @@ create policy reach on ledger.transactions for select to milo_app, milo_job
 alter table ledger.entries enable row level security;
 create policy reach on ledger.entries for select to milo_app, milo_job
     using (exists (select from ledger.transactions t where t.id = transaction));
-grant select on ledger.transactions, ledger.entries to milo_app, milo_job;
+grant select on ledger.transactions, ledger.entries, ledger.closings to milo_app, milo_job;
 
 -- ------------------------------------------------------------------------------------------------ catalog
 
@@ -1471,17 +1531,55 @@ create table invoicing.invoices (
     subtotal_minor bigint not null,
     discounts_minor bigint not null,    -- discounts of invoice scope; those of line scope are inside the lines
     total_minor bigint not null check (total_minor >= 0),
-    amount_paid_minor bigint not null default 0 check (amount_paid_minor between 0 and total_minor),
+    -- what became of the total, from `settlements`; the rest is due
+    amount_paid_minor bigint not null default 0 check (amount_paid_minor >= 0),
+    credited_minor bigint not null default 0 check (credited_minor >= 0),
+    written_off_minor bigint not null default 0 check (written_off_minor >= 0),
     issued_at timestamptz not null,
     issued_on date not null,
     due_on date not null check (due_on >= issued_on),
     check (total_minor = subtotal_minor + discounts_minor),             -- there are no taxes and credits yet
     frozen jsonb not null,              -- zone, language, terms, project names; `buyer` as the account's ciphertext
+    check (amount_paid_minor + credited_minor + written_off_minor <= total_minor),
+    check (case phase
+        when 'Issued' then amount_paid_minor + credited_minor + written_off_minor = 0 and total_minor > 0
+        when 'PartiallyPaid' then amount_paid_minor + credited_minor + written_off_minor between 1 and total_minor - 1
+        when 'PastDue' then amount_paid_minor + credited_minor + written_off_minor < total_minor
+        when 'Paid' then amount_paid_minor + credited_minor = total_minor
+        when 'Uncollectible' then written_off_minor > 0
+            and amount_paid_minor + credited_minor + written_off_minor = total_minor
+        when 'Void' then credited_minor = total_minor end),
     unique (namespace, name),
     unique (issuer, series, sequence),
     unique (issuer, number),
     exclude using gist (account with =, kind with =, period with &&) where (kind = 'Periodic' and phase <> 'Void')
 );
+
+-- Whose last day to pay has come is looked at by the day.
+create index invoices_falling_due on invoicing.invoices (due_on) where phase in ('Issued', 'PartiallyPaid');
+
+-- What became of what an invoice asks for: rows that are added and never changed. Each says how much less is due by it
+-- (below zero: more), under which key the books have it, and in which phase the invoice is since. The trigger carries it
+-- to the invoice's row, where checks hold the sums and the phase; there is no other way to change the sums.
+create table invoicing.settlements (
+    invoice uuid not null references invoicing.invoices (uid),
+    step integer not null check (step > 0),
+    owner_org bigint not null,
+    kind text not null check (kind in (
+        'Payment', 'PaymentReversal', 'Credit', 'EarlyPaymentDiscount', 'CreditNote', 'Void', 'WriteOff', 'Recovery')),
+    reference text not null check (reference <> ''),    -- what settles: a payment, a credit note …
+    amount_minor bigint not null,
+    phase text not null,
+    posted text references ledger.transactions (key) deferrable initially deferred,
+    at timestamptz not null,
+    noted_at timestamptz not null,
+    primary key (invoice, step),
+    unique (invoice, kind, reference),
+    check (case kind when 'PaymentReversal' then amount_minor < 0 when 'Recovery' then amount_minor < 0
+        when 'Void' then amount_minor >= 0 else amount_minor > 0 end),
+    check (posted is not null or amount_minor = 0)
+);
+create index settlements_by_reference on invoicing.settlements (reference);
 
 create table invoicing.lines (
     invoice uuid not null references invoicing.invoices (uid) deferrable initially deferred,
@@ -1578,7 +1676,9 @@ create table invoicing.documents (
 create function invoicing.guard_invoice() returns trigger language plpgsql set search_path = pg_catalog as $$
 begin
     if tg_op = 'UPDATE' then
-        if to_jsonb(new) - '{phase,amount_paid_minor}'::text[] = to_jsonb(old) - '{phase,amount_paid_minor}'::text[] then
+        if old.phase <> 'Void'
+           and to_jsonb(new) - '{phase,amount_paid_minor,credited_minor,written_off_minor}'::text[]
+               = to_jsonb(old) - '{phase,amount_paid_minor,credited_minor,written_off_minor}'::text[] then
             return new;
         end if;
     end if;
@@ -1603,10 +1703,31 @@ create trigger line_parts_written_once before update or delete or truncate on in
     for each statement execute function invoicing.refuse_change();
 create trigger line_shares_written_once before update or delete or truncate on invoicing.line_shares
     for each statement execute function invoicing.refuse_change();
+create trigger settlements_written_once before update or delete or truncate on invoicing.settlements
+    for each statement execute function invoicing.refuse_change();
 create trigger documents_written_once before update or delete or truncate on invoicing.documents
     for each statement execute function invoicing.refuse_change();
 create trigger issuer_versions_written_once before update or delete or truncate on invoicing.issuer_versions
     for each statement execute function invoicing.refuse_change();
+
+create function invoicing.apply_settlement() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    update invoicing.invoices set phase = new.phase,
+        amount_paid_minor = amount_paid_minor
+            + case when new.kind in ('Payment', 'PaymentReversal', 'Credit') then new.amount_minor else 0 end,
+        credited_minor = credited_minor
+            + case when new.kind in ('CreditNote', 'EarlyPaymentDiscount', 'Void') then new.amount_minor else 0 end,
+        written_off_minor = written_off_minor
+            + case when new.kind in ('WriteOff', 'Recovery') then new.amount_minor else 0 end
+    where uid = new.invoice and owner_org = new.owner_org;
+    if not found then
+        raise exception 'a settlement belongs to the owner of its invoice' using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create trigger settlements_applied after insert on invoicing.settlements
+    for each row execute function invoicing.apply_settlement();
 
 create function invoicing.refuse_addition() returns trigger
     language plpgsql security definer set search_path = pg_catalog as $$
@@ -1730,7 +1851,7 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{invoices,lines,line_discounts,line_parts,line_shares,documents}'::text[] loop
+    foreach owned in array '{invoices,settlements,lines,line_discounts,line_parts,line_shares,documents}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
         execute format('create policy reach on invoicing.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
@@ -1738,7 +1859,7 @@ begin
         execute format('grant select, insert on invoicing.%I to milo_app, milo_job', owned);
     end loop;
 end $$;
-grant update (phase, amount_paid_minor) on invoicing.invoices to milo_app, milo_job;
+grant update (phase) on invoicing.invoices to milo_app, milo_job;     -- the sums change by settlements only
 grant select, insert on invoicing.issuer_versions to milo_app, milo_job;
 grant select, insert, update, delete on invoicing.issuers to milo_app, milo_job;
 grant select, insert, update on invoicing.number_series to milo_app, milo_job;
