@@ -21,6 +21,7 @@ from milo_billing.controlplane.kinds import (
     Ref,
     ready_status,
 )
+from milo_billing.controlplane.statuses import already_exists
 from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import operations, reads, store
@@ -467,6 +468,8 @@ class CreditNote(Kind[CreditNoteSpec, CreditNoteStatus]):
     ) -> NoteRow:
         """The note as it was issued; issued here when it is created, since its status has the number."""
         found = reads.find_credit_note(tx, uid=object.uid)
+        if found is None and reads.is_note_name_taken(tx, namespace=object.namespace, name=object.name):
+            raise already_exists(self, object.name)
         return found or operations.issue_credit_note(tx, _wanted(tx, object), now=now)
 
     @override
