@@ -1538,6 +1538,7 @@ create table invoicing.invoices (
     due_on date not null check (due_on >= issued_on),
     check (total_minor = subtotal_minor + discounts_minor),             -- there are no taxes and credits yet
     frozen jsonb not null,              -- zone, language, terms, project names; `buyer` as the account's ciphertext
+    replaces uuid unique references invoicing.invoices (uid),           -- a void one
     check (amount_paid_minor + credited_minor + written_off_minor <= total_minor),
     check (case phase
         when 'Issued' then amount_paid_minor + credited_minor + written_off_minor = 0 and total_minor > 0
@@ -1569,8 +1570,10 @@ create table invoicing.settlements (
     amount_minor bigint not null,
     phase text not null,
     posted text references ledger.transactions (key) deferrable initially deferred,
+    reason text check (reason <> ''),   -- of those who took it back or gave it up
     at timestamptz not null,
     noted_at timestamptz not null,
+    check ((kind in ('Void', 'WriteOff')) = (reason is not null)),
     primary key (invoice, step),
     unique (invoice, kind, reference),
     check (case kind when 'PaymentReversal' then amount_minor < 0 when 'Recovery' then amount_minor < 0
@@ -1603,6 +1606,7 @@ create table invoicing.lines (
     included numeric not null,
     pricing_unit text not null,
     amount_minor bigint not null check (kind <> 'DrawDown' or amount_minor < 0),
+    in_advance boolean not null check (kind = 'Recurring' or not in_advance),   -- earned after it was charged
     primary key (invoice, line),
     check (case when kind in ('Usage', 'Recurring', 'OneTime')
         then num_nulls(sku, sku_name, book, book_name, book_effective_from) = 0 and commitment is null
@@ -1657,6 +1661,99 @@ create table invoicing.line_shares (
     foreign key (invoice, line) references invoicing.lines (invoice, line)
 );
 
+-- What was taken back of an invoice, frozen like it: by line, net of every discount. What was still open of the invoice is
+-- settled by it; the rest, which had been paid, is money on account of the customer. One that voids takes back all.
+create table invoicing.credit_notes (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    invoice uuid not null references invoicing.invoices (uid),
+    account integer not null references accounts.accounts (number),
+    voids boolean not null,
+    issuer text not null,
+    issuer_version bytea not null references invoicing.issuer_versions (digest),
+    series text not null,
+    sequence bigint not null check (sequence > 0),
+    number text not null,
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    net_minor bigint not null,
+    tax_minor bigint not null,
+    total_minor bigint not null check (total_minor >= 0),
+    settled_minor bigint not null check (settled_minor between 0 and total_minor),
+    reason text not null check (reason <> ''),
+    issued_at timestamptz not null,
+    issued_on date not null,
+    check (total_minor = net_minor + tax_minor),
+    check (voids or total_minor > 0),
+    unique (namespace, name),
+    unique (issuer, series, sequence),
+    unique (issuer, number)
+);
+create index credit_notes_by_invoice on invoicing.credit_notes (invoice);
+create unique index credit_notes_voiding on invoicing.credit_notes (invoice) where voids;
+
+create table invoicing.credit_lines (
+    credit_note uuid not null references invoicing.credit_notes (uid) deferrable initially deferred,
+    line integer not null,              -- the invoice's
+    owner_org bigint not null,
+    invoice uuid not null,
+    net_minor bigint not null check (net_minor <> 0),
+    quantity numeric check (quantity > 0),      -- where one was credited, in the line's pricing unit
+    primary key (credit_note, line),
+    foreign key (invoice, line) references invoicing.lines (invoice, line)
+);
+create index credit_lines_by_invoice on invoicing.credit_lines (invoice, line);
+
+create table invoicing.credit_documents (
+    credit_note uuid not null references invoicing.credit_notes (uid),
+    kind text not null check (kind in ('pdf')),
+    owner_org bigint not null,
+    media_type text not null,
+    template text not null,
+    sha256 bytea not null check (length(sha256) = 32),
+    sealed text not null,
+    written_at timestamptz not null,
+    primary key (credit_note, kind)
+);
+
+-- A credit note is the sum of its lines, and no line, nor the invoice, is credited beyond what was charged. The invoice is
+-- locked, so that two notes at once are looked at one after the other.
+create function invoicing.assert_credited() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    credited invoicing.invoices;
+    off record;
+begin
+    select * into strict credited from invoicing.invoices where uid = new.invoice for no key update;
+    if (credited.owner_org, credited.account, credited.currency, credited.issuer)
+       is distinct from (new.owner_org, new.account, new.currency, new.issuer) then
+        raise exception 'credit note % is not of the invoice that it credits', new.number using errcode = 'check_violation';
+    end if;
+    if exists (select from invoicing.credit_lines c where c.credit_note = new.uid and c.invoice <> new.invoice)
+       or new.net_minor <> (select coalesce(sum(net_minor), 0) from invoicing.credit_lines where credit_note = new.uid) then
+        raise exception 'credit note % is not the sum of its lines', new.number using errcode = 'check_violation';
+    end if;
+    select l.line into off
+    from (select line, sum(net_minor) as minor from invoicing.credit_lines where invoice = new.invoice group by line) c
+    join invoicing.lines l on l.invoice = new.invoice and l.line = c.line
+    cross join lateral (
+        select l.amount_minor + coalesce(sum(amount_minor), 0) as net from invoicing.line_discounts
+        where invoice = l.invoice and line = l.line and scope = 'Invoice') n
+    where c.minor not between least(n.net, 0) and greatest(n.net, 0)
+    order by l.line limit 1;
+    if found then
+        raise exception 'line % of invoice % is credited beyond what was charged', off.line, credited.number
+            using errcode = 'check_violation';
+    end if;
+    if (select sum(total_minor) from invoicing.credit_notes where invoice = new.invoice) > credited.total_minor then
+        raise exception 'invoice % is credited beyond its total', credited.number using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger credit_notes_sums after insert on invoicing.credit_notes
+    deferrable initially deferred for each row execute function invoicing.assert_credited();
+
 -- Documents are rows. They hold personal data for as long as the law wants the document kept, so the body is sealed
 -- under a key of the invoice's own, and outlives the erasure of the customer's.
 create table invoicing.documents (
@@ -1703,6 +1800,12 @@ create trigger line_shares_written_once before update or delete or truncate on i
     for each statement execute function invoicing.refuse_change();
 create trigger settlements_written_once before update or delete or truncate on invoicing.settlements
     for each statement execute function invoicing.refuse_change();
+create trigger credit_notes_written_once before update or delete or truncate on invoicing.credit_notes
+    for each statement execute function invoicing.refuse_change();
+create trigger credit_lines_written_once before update or delete or truncate on invoicing.credit_lines
+    for each statement execute function invoicing.refuse_change();
+create trigger credit_documents_written_once before update or delete or truncate on invoicing.credit_documents
+    for each statement execute function invoicing.refuse_change();
 create trigger documents_written_once before update or delete or truncate on invoicing.documents
     for each statement execute function invoicing.refuse_change();
 create trigger issuer_versions_written_once before update or delete or truncate on invoicing.issuer_versions
@@ -1735,6 +1838,16 @@ begin
     end if;
     return null;
 end $$;
+create function invoicing.refuse_credit() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    if exists (select from added join invoicing.credit_notes c on c.uid = added.credit_note) then
+        raise exception 'nothing can be added to a credit note once it was issued' using errcode = 'restrict_violation';
+    end if;
+    return null;
+end $$;
+create trigger credit_lines_before_note after insert on invoicing.credit_lines
+    referencing new table as added for each statement execute function invoicing.refuse_credit();
 create trigger lines_before_invoice after insert on invoicing.lines
     referencing new table as added for each statement execute function invoicing.refuse_addition();
 create trigger line_discounts_before_invoice after insert on invoicing.line_discounts
@@ -1849,7 +1962,8 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{invoices,settlements,lines,line_discounts,line_parts,line_shares,documents}'::text[] loop
+    foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_documents,lines,line_discounts,
+        line_parts,line_shares,documents}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
         execute format('create policy reach on invoicing.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',

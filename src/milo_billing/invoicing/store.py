@@ -11,6 +11,7 @@ from psycopg.types.range import TimestamptzRange
 
 from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
+from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote
 from milo_billing.invoicing.types import BookVersion, DraftLine, Invoice, SettlementKind, WrittenDocument
 
 
@@ -65,8 +66,8 @@ def _insert_row(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: Mapp
     tx.execute(
         "insert into invoicing.invoices (uid, owner_org, namespace, name, account, account_name, kind, period, phase, "
         "issuer, issuer_version, series, sequence, number, currency, subtotal_minor, discounts_minor, total_minor, "
-        "amount_paid_minor, issued_at, issued_on, due_on, frozen) "
-        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "amount_paid_minor, issued_at, issued_on, due_on, frozen, replaces) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             invoice.uid,
             invoice.owner_org,
@@ -91,6 +92,7 @@ def _insert_row(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: Mapp
             invoice.issued_on,
             invoice.due_on,
             Jsonb(frozen),
+            invoice.replaces,
         ),
     )
 
@@ -103,6 +105,7 @@ def insert_settlement(
     reference: str,
     amount_minor: int,
     posted: str | None,
+    reason: str | None,
     at: datetime,
     now: datetime,
 ) -> None:
@@ -112,8 +115,8 @@ def insert_settlement(
     """
     tx.execute(
         "insert into invoicing.settlements (invoice, step, owner_org, kind, reference, amount_minor, phase, posted, "
-        "at, noted_at) select %(invoice)s, coalesce(max(step), 0) + 1, %(owner_org)s, %(kind)s, %(reference)s, "
-        "%(amount_minor)s, %(phase)s, %(posted)s, %(at)s, %(now)s from invoicing.settlements "
+        "reason, at, noted_at) select %(invoice)s, coalesce(max(step), 0) + 1, %(owner_org)s, %(kind)s, %(reference)s, "
+        "%(amount_minor)s, %(phase)s, %(posted)s, %(reason)s, %(at)s, %(now)s from invoicing.settlements "
         "where invoice = %(invoice)s",
         {
             "invoice": invoice.uid,
@@ -123,9 +126,57 @@ def insert_settlement(
             "amount_minor": amount_minor,
             "phase": invoice.phase,
             "posted": posted,
+            "reason": reason,
             "at": at,
             "now": now,
         },
+    )
+
+
+def insert_credit_note(
+    tx: Tx, note: CreditNote, *, lines: Sequence[CreditLine], issuer_version: bytes
+) -> None:
+    """Write the note with its lines. It can never be changed again."""
+    tx.execute(
+        "insert into invoicing.credit_lines (credit_note, line, owner_org, invoice, net_minor, quantity) "
+        "select %s, l.line, %s, %s, l.net_minor, l.quantity from unnest(%s::int[], %s::bigint[], %s::numeric[]) "
+        "as l (line, net_minor, quantity)",
+        (
+            note.uid,
+            note.owner_org,
+            note.invoice,
+            [line.line for line in lines],
+            [line.net_minor for line in lines],
+            [line.quantity for line in lines],
+        ),
+    )
+    tx.execute(
+        "insert into invoicing.credit_notes (uid, owner_org, namespace, name, invoice, account, voids, issuer, "
+        "issuer_version, series, sequence, number, currency, net_minor, tax_minor, total_minor, settled_minor, reason, "
+        "issued_at, issued_on) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            note.uid,
+            note.owner_org,
+            note.namespace,
+            note.name,
+            note.invoice,
+            note.account,
+            note.voids,
+            note.issuer,
+            issuer_version,
+            note.series,
+            note.sequence,
+            note.number,
+            note.currency,
+            note.net_minor,
+            note.tax_minor,
+            note.total_minor,
+            note.settled_minor,
+            note.reason,
+            note.issued_at,
+            note.issued_on,
+        ),
     )
 
 
@@ -161,20 +212,21 @@ def _insert_lines(
             "included": line.included,
             "pricing_unit": line.pricing_unit,
             "amount_minor": line.amount_minor,
+            "in_advance": line.in_advance,
         }
         for number, line in enumerate(lines, start=1)
     ]
     tx.execute(
         "insert into invoicing.lines (invoice, line, owner_org, used_by, paid_by, kind, sku, sku_name, description, "
         "service, invoice_group, tax_category, book, book_name, book_effective_from, commitment, first_day, end_day, "
-        "quantity, included, pricing_unit, amount_minor) "
+        "quantity, included, pricing_unit, amount_minor, in_advance) "
         "select %s, l.line, %s, %s, %s, l.kind, l.sku, l.sku_name, l.description, "
         "l.service, l.invoice_group, l.tax_category, l.book, l.book_name, l.book_effective_from, l.commitment, "
-        "l.first_day, l.end_day, l.quantity, l.included, l.pricing_unit, l.amount_minor "
+        "l.first_day, l.end_day, l.quantity, l.included, l.pricing_unit, l.amount_minor, l.in_advance "
         "from json_to_recordset(%s::json) as l (line int, kind text, sku int, sku_name text, description text, "
         "service text, invoice_group text, tax_category text, book int, book_name text, book_effective_from date, "
         "commitment uuid, first_day date, end_day date, quantity numeric, included numeric, pricing_unit text, "
-        "amount_minor bigint)",
+        "amount_minor bigint, in_advance boolean)",
         (invoice.uid, invoice.owner_org, invoice.account, invoice.account, _json(rows)),
     )
 
