@@ -258,6 +258,14 @@ _INVOICING: Final = (
         answer=fields({"metadata": ANY, "items": many(ANY)}),
     ),
     Endpoint(
+        id="listInvoiceSettlements",
+        method="get",
+        path=f"{INVOICE_PATH}/settlements",
+        about="What became of an invoice, in order: payments, credit notes, write-offs, and its phase after each.",
+        permission=READ_INVOICES,
+        answer=fields({"items": many(ANY)}),
+    ),
+    Endpoint(
         id="showInvoicePdf",
         method="get",
         path=f"{INVOICE_PATH}/pdf",
