@@ -126,6 +126,22 @@ LEDGER: Final = (
         answer=TEXT,
     ),
     Endpoint(
+        id="accrueLedgerMonth",
+        method="post",
+        path=f"{PATH}/accruals",
+        about="Accrue what was earned in a month and is on no invoice of it, some accounts a request; for staff. "
+        "`metadata.continue` is where the next request goes on. Doing it again changes nothing.",
+        permission=CLOSE,
+        body=Body(closed(fields({"entity": TEXT, "month": _MONTH}, {"continue": TEXT}))),
+        answer=fields(
+            {
+                "metadata": ANY,
+                **{name: number() for name in ("posted", "unchanged", "nothing")},
+                "failed": many(fields({"account": TEXT, "reason": TEXT})),
+            }
+        ),
+    ),
+    Endpoint(
         id="closeLedgerMonth",
         method="post",
         path=f"{PATH}/closings",

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import AccountNotFound
 from milo_billing.infra.database import Tx
+from milo_billing.invoicing.engine.accruals import MonthEndAccruals
 from milo_billing.invoicing.engine.receivables import InvoiceReceivables
 from milo_billing.ledger.routes import Above
 
@@ -26,4 +27,4 @@ class NamedAccounts:
 
 def above_the_books() -> Above:
     """Everything that the doors of the books need from above. A slice with documents adds its subledger here."""
-    return Above(accounts=NamedAccounts(), receivables=InvoiceReceivables())
+    return Above(accounts=NamedAccounts(), receivables=InvoiceReceivables(), accruals=MonthEndAccruals())

@@ -58,6 +58,7 @@ from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
+from milo_billing.ledger import jobs as ledger_jobs
 from milo_billing.ledger import routes as ledger_routes
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
@@ -279,6 +280,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             office=Office(engine, runtime.vault), database=runtime.databases.app, clock=runtime.clock
         ),
         *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
+        *ledger_jobs.tasks(database=runtime.databases.job, subledgers=above_the_books().subledgers),
         *_rate_tasks(runtime),
     )
 

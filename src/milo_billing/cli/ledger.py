@@ -8,10 +8,11 @@ from typing import Annotated, Literal, cast
 from cyclopts import App, Parameter
 
 from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.progress import Rate
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client import ledger as books
 from milo_billing.client.errors import ClientError
-from milo_billing.client.http import JSON
+from milo_billing.client.http import JSON, ApiClient
 
 ledger = App(name="ledger", help="The books: balances, entries, statements, closing a month, export, verify.")
 
@@ -226,19 +227,59 @@ def verify(*, target: Target = DEFAULT) -> int:
     return 0 if found["ok"] else EXIT_FAILED
 
 
-@ledger.command(help_epilogue="Example:\n\n  milo-billing ledger close --entity kestrel --month 2026-10")
+@ledger.command(
+    help_epilogue="Examples:\n\n  milo-billing ledger close --entity kestrel --month 2026-10\n\n"
+    "  milo-billing ledger close --entity kestrel --month 2026-10 --no-accrue"
+)
 def close(
     *,
     entity: Annotated[str, Parameter(help="Whose books: the name of an IssuerProfile.")],
     month: Annotated[str, Parameter(help="YYYY-MM; closes every month before it, too.")],
+    accrue: Annotated[
+        bool, Parameter(help="Accrue before what was earned and is not invoiced yet, as contract asset.")
+    ] = True,
     target: Target = DEFAULT,
-) -> None:
-    """Close a month of the books for good: nothing is posted into it any more, late facts go to the next one."""
+) -> int:
+    """Close a month of the books for good: nothing is posted into it any more, late facts go to the next one.
+
+    Where an account cannot be accrued, the month stays open, and the command says what the account lacks.
+    """
+    counts = {"posted": 0, "unchanged": 0, "nothing": 0}
+    failed: list[JSON] = []
     with target.open() as api:
-        done = books.close_month(api, entity=entity, month=month)
+        accrue = accrue and not any(
+            one["entity"] == entity and str(one["month"]) >= month for one in books.list_closings(api)
+        )
+        if accrue:
+            _accrued(api, entity=entity, month=month, counts=counts, failed=failed, silent=target.json)
+        done = None if failed else books.close_month(api, entity=entity, month=month)
     if target.json:
-        write_json(done)
-    elif done["closed"]:
+        write_json({**(done or {"closed": False}), "accruals": {**counts, "failed": failed}})
+    elif done is None:
+        write_table(["Account", "Reason"], [[one["account"], one["reason"]] for one in failed])
+        sys.stderr.write(
+            f"{month} stays open: mend these, then close it again, or close it with --no-accrue\n"
+        )
+    else:
+        if accrue:
+            write(f"{counts['posted']} accruals posted, {counts['unchanged']} stood already")
+        _write_closed(done, entity=entity, month=month)
+    return EXIT_FAILED if failed else 0
+
+
+def _accrued(
+    api: ApiClient, *, entity: str, month: str, counts: dict[str, int], failed: list[JSON], silent: bool
+) -> None:
+    with Rate(verb="went over", unit="accounts", silent=silent) as rate:
+        for part in books.accrue_month(api, entity=entity, month=month):
+            for name in counts:
+                counts[name] += int(part[name])
+            failed += cast("list[JSON]", part["failed"])
+            rate.show(sum(counts.values()) + len(failed), part=None)
+
+
+def _write_closed(done: JSON, *, entity: str, month: str) -> None:
+    if done["closed"]:
         write(f"the books of {entity} are closed to the end of {done['month']}")
     else:
         write(f"{month} was closed before: by {done['closedBy']} to the end of {done['month']}")

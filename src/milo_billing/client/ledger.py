@@ -52,6 +52,18 @@ def close_month(api: ApiClient, *, entity: str, month: str) -> JSON:
     return api.json("POST", f"{LEDGER}/closings", body={"entity": entity, "month": month})
 
 
+def accrue_month(api: ApiClient, *, entity: str, month: str) -> Iterator[JSON]:
+    """Accrue what was earned in the month and is not invoiced: `{posted, unchanged, nothing, failed}` a request."""
+    body: JSON = {"entity": entity, "month": month}
+    while True:
+        done = api.json("POST", f"{LEDGER}/accruals", body=body)
+        yield done
+        after = next_page(done)
+        if not after:
+            return
+        body["continue"] = after
+
+
 def list_closings(api: ApiClient) -> list[JSON]:
     """The months that are closed, the last one first."""
     return cast("list[JSON]", api.json("GET", f"{LEDGER}/closings")["items"])

@@ -35,6 +35,7 @@ from milo_billing.ledger.types import (
     LedgerTransaction,
     Posting,
     ServicePeriod,
+    UnableToClose,
     UnableToPost,
     clearing,
     payment_fees,
@@ -113,6 +114,16 @@ def _differences(tx: Tx, *, subledgers: Sequence[Subledger], everything: bool) -
             )
         ),
     )
+
+
+def check_open(tx: Tx, *, entity: str, month: date, now: datetime) -> None:
+    """Raise UnableToClose unless the month that begins on this day is over everywhere, and not closed yet."""
+    posting.assert_over(month, now=now)
+    first_open = reads.first_open_day(tx, entity=entity)
+    if first_open is not None and first_open > month:
+        raise UnableToClose(
+            f"the books of {entity} are closed until {first_open}: {month:%Y-%m} takes no accruals"
+        )
 
 
 def post_receivable(

@@ -1,8 +1,8 @@
 """What the books ask of the slices above them: names of billing accounts, and the documents behind a balance."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
-from typing import Protocol
+from datetime import date, datetime
+from typing import Literal, Protocol
 
 from milo_billing.infra.database import Tx
 from milo_billing.ledger.types import AccountName, AgedReceivable, SubledgerBalance
@@ -30,6 +30,20 @@ class Subledger(Protocol):
 
     def list_balances(self, tx: Tx) -> Sequence[SubledgerBalance]:
         """What the account should be, by entity, billing account and currency; those of zero may be left out."""
+        ...
+
+
+class Accruals(Protocol):
+    """What was earned in a month and is on no invoice of it."""
+
+    def list_accounts(self, tx: Tx, *, after: int, limit: int) -> Sequence[int]:
+        """Numbers of billing accounts behind `after`, in order."""
+        ...
+
+    def accrue(
+        self, tx: Tx, *, entity: str, month: date, account: int, now: datetime
+    ) -> Literal["posted", "unchanged", "nothing"]:
+        """Post the accrual of one account, and its release on the first day of the next month; once."""
         ...
 
 

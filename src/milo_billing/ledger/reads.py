@@ -6,12 +6,14 @@ from milo_billing.infra.database import Tx
 from milo_billing.kernel.money import Currency, Money
 from milo_billing.ledger.types import (
     RECEIVABLE,
+    REVENUE,
     AccountName,
     BookFilter,
     Closing,
     Entry,
     Position,
     PostedTransaction,
+    Posting,
     StatementLine,
     SubledgerBalance,
     TrialBalanceRow,
@@ -221,6 +223,19 @@ def list_balances(tx: Tx, *, account: AccountName) -> tuple[SubledgerBalance, ..
     return tuple(
         SubledgerBalance(entity, number, Money(minor, currency)) for entity, number, currency, minor in rows
     )
+
+
+def list_revenue_after(tx: Tx, *, entity: str, billing_account: int, day: date) -> tuple[Posting, ...]:
+    """Revenue that was posted on the day or later for service before it, credits positive; without accruals."""
+    rows = tx.execute(
+        "select e.account, (-sum(e.amount_minor))::bigint, e.service_from, e.service_to "
+        "from ledger.transactions t join ledger.entries e on e.transaction = t.id "
+        "where t.billing_account = %(account)s and t.entity = %(entity)s and t.posted_on >= %(day)s "
+        "and starts_with(e.account, %(revenue)s) and e.service_from < %(day)s and not starts_with(t.key, 'accrual/') "
+        "group by 1, 3, 4 order by 1, 3, 4",
+        {"account": billing_account, "entity": entity, "day": day, "revenue": f"{REVENUE}:"},
+    )
+    return tuple((AccountName(name), minor, (start, end)) for name, minor, start, end in rows)
 
 
 def list_unbalanced(tx: Tx) -> tuple[SubledgerBalance, ...]:

@@ -18,10 +18,11 @@ from milo_billing.controlplane.doors import Call, Door
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.identity import EVERYWHERE, reaches
 from milo_billing.controlplane.kinds import PROVIDER_ORG
+from milo_billing.infra.clock import monotonic_s
 from milo_billing.infra.database import Tx, forbid_writes
-from milo_billing.kernel.errors import Forbidden, NotFound
+from milo_billing.kernel.errors import Forbidden, MiloError, NotFound
 from milo_billing.ledger import operations, reads
-from milo_billing.ledger.ports import BillingAccounts, Receivables, Subledger
+from milo_billing.ledger.ports import Accruals, BillingAccounts, Receivables, Subledger
 from milo_billing.ledger.rules import representations, requests
 from milo_billing.ledger.rules.exports import EXPORTERS
 from milo_billing.ledger.types import BookFilter, Position, PostedTransaction
@@ -34,6 +35,9 @@ STATEMENT_PATH: Final = f"{PATH}/accounts/{{namespace}}/{{name}}/statement"
 CLOSINGS_MAX: Final = 1_000
 EXPORTED_AT_ONCE: Final = 500
 """Transactions that are read in one go; memory is flat however many there are."""
+ACCRUED_AT_ONCE: Final = 500
+ACCRUING_S: Final = 5.0
+"""One request accrues so many accounts, or for so long; the next one goes on."""
 BODY_BYTES_MAX: Final = 64 * 1024
 
 
@@ -43,8 +47,14 @@ class Above:
 
     accounts: BillingAccounts
     receivables: Receivables
+    accruals: Accruals
     others: tuple[Subledger, ...] = ()
     """Further accounts of the books that have documents, which `verify` compares."""
+
+    @property
+    def subledgers(self) -> tuple[Subledger, ...]:
+        """Every account of the books that has documents."""
+        return (self.receivables, *self.others)
 
 
 def routes(door: Door, above: Above) -> list[Route]:
@@ -52,7 +62,7 @@ def routes(door: Door, above: Above) -> list[Route]:
     return [
         *_book_routes(door, above),
         *_owed_routes(door, above),
-        *_closing_routes(door),
+        *_closing_routes(door, above),
     ]
 
 
@@ -79,12 +89,13 @@ def _book_routes(door: Door, above: Above) -> list[Route]:
         return JSONResponse({"metadata": more, "items": items})
 
     def verify(request: Request) -> Response:
-        subledgers = (above.receivables, *above.others)
         with _reading(door, request, READ) as call:
-            found = operations.verify(call.tx, subledgers=subledgers, everything=call.reach == EVERYWHERE)
+            found = operations.verify(
+                call.tx, subledgers=above.subledgers, everything=call.reach == EVERYWHERE
+            )
             numbers = {one.billing_account for one in found if one.billing_account is not None}
             names = above.accounts.list_names(call.tx, numbers=numbers)
-        checked = ["transactions", "trial balance", *(one.account for one in subledgers)]
+        checked = ["transactions", "trial balance", *(one.account for one in above.subledgers)]
         return JSONResponse(representations.verification_body(found, names=names, checked=checked))
 
     def export(request: Request) -> Response:
@@ -158,7 +169,7 @@ def _owed_routes(door: Door, above: Above) -> list[Route]:
     ]
 
 
-def _closing_routes(door: Door) -> list[Route]:
+def _closing_routes(door: Door, above: Above) -> list[Route]:
     async def close(request: Request) -> Response:
         asked = requests.parse_closing(await read_body(request, bytes_max=BODY_BYTES_MAX))
         body = await to_thread.run_sync(_close, door, request, asked)
@@ -169,7 +180,12 @@ def _closing_routes(door: Door) -> list[Route]:
             found = reads.list_closings(call.tx, limit=CLOSINGS_MAX)
         return JSONResponse({"items": [representations.closing_body(one) for one in found]})
 
+    async def accrue(request: Request) -> Response:
+        asked = requests.parse_accrual(await read_body(request, bytes_max=BODY_BYTES_MAX))
+        return JSONResponse(await to_thread.run_sync(_accrue, door, request, above, asked))
+
     return [
+        Route(f"{PATH}/accruals", accrue, methods=["POST"]),
         Route(f"{PATH}/closings", close, methods=["POST"]),
         Route(f"{PATH}/closings", show_closings, methods=["GET"]),
     ]
@@ -187,6 +203,33 @@ def _close(door: Door, request: Request, asked: requests.ClosingRequest) -> dict
         )
         (last,) = reads.list_closings(call.tx, entity=asked.entity, limit=1)
     return {"closed": closed, **representations.closing_body(last)}
+
+
+def _accrue(door: Door, request: Request, above: Above, asked: requests.AccrualRequest) -> dict[str, object]:
+    """One account after another, each in a transaction of its own, until the time of one request is over."""
+    began_s = monotonic_s()
+    counts = {"posted": 0, "unchanged": 0, "nothing": 0}
+    failed: list[dict[str, str]] = []
+    with door.open(request, permission=CLOSE) as call:
+        _check_staff(call, CLOSE)
+        operations.check_open(call.tx, entity=asked.entity, month=asked.month, now=call.now)
+        numbers = above.accruals.list_accounts(call.tx, after=asked.after, limit=ACCRUED_AT_ONCE + 1)
+        names = above.accounts.list_names(call.tx, numbers=numbers)
+    done = 0
+    for number in numbers[:ACCRUED_AT_ONCE]:
+        try:
+            with door.open(request, permission=CLOSE) as call:
+                outcome = above.accruals.accrue(
+                    call.tx, entity=asked.entity, month=asked.month, account=number, now=call.now
+                )
+            counts[outcome] += 1
+        except MiloError as error:  # what one account lacks does not stop the others
+            failed.append({"account": names.get(number, ""), "reason": str(error)})
+        done += 1
+        if monotonic_s() - began_s > ACCRUING_S:
+            break
+    more = {"continue": str(numbers[done - 1])} if done < len(numbers) else {}
+    return {"metadata": more, **counts, "failed": failed}
 
 
 def _check_staff(call: Call, permission: str) -> None:

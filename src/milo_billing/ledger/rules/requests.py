@@ -19,6 +19,7 @@ LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
 _DAY: Final = timedelta(days=1)
 _LAST: Final = date(9999, 12, 31)
 _FILTER: Final = frozenset({"entity", "ledgerAccount", "account", "from", "to"})
+_EXAMPLE: Final = 'the body must be an object such as {"entity": "kestrel", "month": "2026-10"}'
 _PAGE: Final = frozenset({"limit", "continue"})
 
 
@@ -44,6 +45,15 @@ class ClosingRequest:
 
     entity: str
     month: date
+
+
+@dataclass(frozen=True, slots=True)
+class AccrualRequest:
+    """A month of an entity's books, and behind which account to go on; `month` is its first day."""
+
+    entity: str
+    month: date
+    after: int
 
 
 def parse_filter(query: Mapping[str, str], *, also: frozenset[str] = _PAGE) -> FilterRequest:
@@ -161,15 +171,35 @@ def parse_format(query: Mapping[str, str]) -> ExportFormat:
 
 
 def parse_closing(body: bytes) -> ClosingRequest:
-    """`{"entity": "default", "month": "2026-10"}`. Raises BadRequest."""
+    """`{"entity": "kestrel", "month": "2026-10"}`. Raises BadRequest."""
+    fields = _fields(body)
+    if fields.keys() != {"entity", "month"}:
+        raise BadRequest(_EXAMPLE)
+    return _closing(fields)
+
+
+def parse_accrual(body: bytes) -> AccrualRequest:
+    """`{"entity": "kestrel", "month": "2026-10", "continue": "17"}`, the last where a page before said it."""
+    fields = _fields(body)
+    if fields.keys() - {"continue"} != {"entity", "month"}:
+        raise BadRequest(_EXAMPLE)
+    asked = _closing(fields)
+    return AccrualRequest(asked.entity, asked.month, parse_after(fields))
+
+
+def _fields(body: bytes) -> dict[str, str]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
     check_value(value)
     fields = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    if fields.keys() != {"entity", "month"} or not all(isinstance(text, str) for text in fields.values()):
-        raise BadRequest('the body must be an object such as {"entity": "kestrel", "month": "2026-10"}')
+    if not fields or not all(isinstance(text, str) for text in fields.values()):
+        raise BadRequest(_EXAMPLE)
+    return fields
+
+
+def _closing(fields: Mapping[str, str]) -> ClosingRequest:
     if not fields["entity"]:
         raise BadRequest("entity: name an IssuerProfile")
     try:
