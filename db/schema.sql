@@ -426,10 +426,11 @@ create table ledger.transactions (
     description text not null,
     billing_account integer not null,   -- one billing account a transaction
     owner_org bigint not null,
-    created_at timestamptz not null
+    created_at timestamptz not null,
+    number bigint not null generated always as identity      -- in the order in which they were posted, with gaps
 );
-create index transactions_by_billing_account on ledger.transactions (billing_account, posted_on, id);
-create index transactions_by_day on ledger.transactions (posted_on, id);
+create index transactions_by_billing_account on ledger.transactions (billing_account, posted_on, number);
+create index transactions_by_day on ledger.transactions (posted_on, number);
 
 create table ledger.entries (
     transaction uuid not null references ledger.transactions (id),

@@ -85,6 +85,15 @@ def list_numbers(tx: Tx, *, among: Collection[int] | None = None) -> tuple[int, 
     return tuple(number for (number,) in rows)
 
 
+def list_names(tx: Tx, *, numbers: Collection[int]) -> dict[int, str]:
+    """`namespace/name` of accounts by number, of those within reach; deleted ones have the name that they had."""
+    rows = tx.execute(
+        "select number, namespace || '/' || name from accounts.accounts where number = any (%s)",
+        (list(numbers),),
+    )
+    return dict(rows.fetchall())
+
+
 def find_account(tx: Tx, *, namespace: str, name: str) -> Account | None:
     """The living account of that name."""
     row = tx.execute(

@@ -25,6 +25,7 @@ from milo_billing.accounts.types import Rebinding
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
+from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.catalog.resources import kinds as catalog_resources
 from milo_billing.commitments import jobs as commitments_jobs
 from milo_billing.commitments import routes as commitments_routes
@@ -57,6 +58,8 @@ from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
+from milo_billing.ledger import jobs as ledger_jobs
+from milo_billing.ledger import routes as ledger_routes
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
 from milo_billing.pricing import routes as pricing_routes
@@ -181,6 +184,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *entitlements_routes.routes(door),
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
+        *ledger_routes.routes(door, above_the_books()),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
@@ -276,6 +280,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             office=Office(engine, runtime.vault), database=runtime.databases.app, clock=runtime.clock
         ),
         *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
+        *ledger_jobs.tasks(database=runtime.databases.job, subledgers=above_the_books().subledgers),
         *_rate_tasks(runtime),
     )
 
