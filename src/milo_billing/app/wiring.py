@@ -57,6 +57,10 @@ from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
+from milo_billing.payments import jobs as payments_jobs
+from milo_billing.payments import resources as payments_resources
+from milo_billing.payments.operations.desk import Desk
+from milo_billing.payments.ports import Providers
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
 from milo_billing.pricing import routes as pricing_routes
@@ -99,6 +103,7 @@ def build_registry(
         pricing_resources,
         commitments_resources,
         invoicing_resources,
+        payments_resources,
     )
     configured: dict[type[AnyKind], AnyKind] = {
         Organization: Organization(mirrored_from=mirrored_from),
@@ -275,6 +280,10 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
         *invoicing_jobs.tasks(
             office=Office(engine, runtime.vault), database=runtime.databases.app, clock=runtime.clock
         ),
+        *payments_jobs.tasks(
+            cashier=payments_jobs.Cashier(open_desk(runtime, engine), runtime.databases.app, runtime.clock),
+            schedule=runtime.settings.payments_schedule,
+        ),
         *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
         *_rate_tasks(runtime),
     )
@@ -288,6 +297,19 @@ def _rate_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
 
     source = PublishedRates(runtime.settings.rates_url)
     return pricing_jobs.tasks(database=runtime.databases.job, clock=runtime.clock, source=source)
+
+
+def open_desk(runtime: Runtime, engine: Engine) -> Desk:
+    """Where money is collected, by this server's settings."""
+    return Desk(
+        engine, runtime.vault, payment_providers(runtime.settings), runtime.settings.payments_retry_days
+    )
+
+
+def payment_providers(settings: Settings) -> Providers:
+    """The providers that this server can speak to; each is loaded with the first class that names it."""
+    del settings
+    return {}
 
 
 def follow_directory(runtime: Runtime) -> None:
