@@ -61,6 +61,7 @@ from milo_billing.payments import jobs as payments_jobs
 from milo_billing.payments import resources as payments_resources
 from milo_billing.payments.operations.desk import Desk
 from milo_billing.payments.ports import Providers
+from milo_billing.payments.routes import collection as payments_routes
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
 from milo_billing.pricing import routes as pricing_routes
@@ -186,6 +187,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *entitlements_routes.routes(door),
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
+        *payments_routes.routes(door, open_desk(runtime, engine)),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
