@@ -11,6 +11,7 @@ from milo_billing.accounts.routes import LIMIT_MAX
 from milo_billing.accounts.routes import READ as READ_ACCOUNTS
 from milo_billing.app.commitments_endpoints import COMMITMENTS
 from milo_billing.app.ledger_endpoints import LEDGER
+from milo_billing.app.payments_endpoints import PAYMENTS
 from milo_billing.app.preview_endpoints import PREVIEWS
 from milo_billing.app.pricing_endpoints import PRICING
 from milo_billing.app.usage_endpoints import USAGE
@@ -405,6 +406,7 @@ API_ENDPOINTS: Final = (
     *_INVOICING,
     *PREVIEWS,
     *LEDGER,
+    *PAYMENTS,
 )
 
 
