@@ -435,7 +435,7 @@ create index transactions_by_billing_account on ledger.transactions (billing_acc
 create table ledger.entries (
     transaction uuid not null references ledger.transactions (id),
     line smallint not null,
-    account text not null check (account ~ '^[A-Z][A-Za-z]*(:[A-Za-z0-9-]+)+$'),   -- Assets:Receivable …
+    account text not null check (account ~ '^(Assets|Liabilities|Equity|Income|Expenses)(:[A-Z0-9][A-Za-z0-9-]*)+$'),
     currency text not null check (currency ~ '^[A-Z]{3}$'),
     amount_minor bigint not null check (amount_minor <> 0),  -- debit positive, credit negative
     service_from date,                  -- half-open: the first day served …

@@ -293,7 +293,7 @@ def _slashed(entry: BankEntry, value: str) -> BankEntry:
 
 
 def _sepa(subfields: Iterable[str]) -> dict[str, str]:
-    """What stands behind each SEPA tag, which begins a subfield and goes on in the next; under the empty one the rest."""
+    """What stands behind each SEPA tag, which begins a subfield; under the empty one the rest."""
     found, tag = {"": ""}, ""
     for text in subfields:
         begun = _SEPA.fullmatch(text)

@@ -167,7 +167,7 @@ def test_reversals_go_the_other_way_and_returns_say_why() -> None:
 
 def test_pages_become_one_statement_and_statements_stay_apart() -> None:
     first = ":20:A\n:25:1/2\n:28C:4/1\n:60F:C261119EUR100,\n:61:261120C5,NTRFNONREF\n:62M:C261120EUR105,\n-\n"
-    second = ":20:A2\n:25:1/2\n:28C:4/2\n:60M:C261120EUR105,\n:61:261120C7,NTRFNONREF\n:62F:C261120EUR112,\n:86:all\n-\n"
+    second = ":20:A2\n:25:1/2\n:28C:4/2\n:60M:C261120EUR105,\n:61:261120C7,NTRFNONREF\n:62F:C261120EUR112,\n:86:x\n-\n"
     third = ":20:B\n:25:3/4\n:28C:1\n:60F:D261119EUR1,\n:62F:D261120EUR1,\n-\n"
     pages, other = read_statements((first + second + third).encode())
     assert (pages.opening_minor, pages.closing_minor, len(pages.entries)) == (10000, 11200, 2)
