@@ -1469,17 +1469,55 @@ create table invoicing.invoices (
     subtotal_minor bigint not null,
     discounts_minor bigint not null,    -- discounts of invoice scope; those of line scope are inside the lines
     total_minor bigint not null check (total_minor >= 0),
-    amount_paid_minor bigint not null default 0 check (amount_paid_minor between 0 and total_minor),
+    -- what became of the total, from `settlements`; the rest is due
+    amount_paid_minor bigint not null default 0 check (amount_paid_minor >= 0),
+    credited_minor bigint not null default 0 check (credited_minor >= 0),
+    written_off_minor bigint not null default 0 check (written_off_minor >= 0),
     issued_at timestamptz not null,
     issued_on date not null,
     due_on date not null check (due_on >= issued_on),
     check (total_minor = subtotal_minor + discounts_minor),             -- there are no taxes and credits yet
     frozen jsonb not null,              -- zone, language, terms, project names; `buyer` as the account's ciphertext
+    check (amount_paid_minor + credited_minor + written_off_minor <= total_minor),
+    check (case phase
+        when 'Issued' then amount_paid_minor + credited_minor + written_off_minor = 0 and total_minor > 0
+        when 'PartiallyPaid' then amount_paid_minor + credited_minor + written_off_minor between 1 and total_minor - 1
+        when 'PastDue' then amount_paid_minor + credited_minor + written_off_minor < total_minor
+        when 'Paid' then amount_paid_minor + credited_minor = total_minor
+        when 'Uncollectible' then written_off_minor > 0
+            and amount_paid_minor + credited_minor + written_off_minor = total_minor
+        when 'Void' then credited_minor = total_minor end),
     unique (namespace, name),
     unique (issuer, series, sequence),
     unique (issuer, number),
     exclude using gist (account with =, kind with =, period with &&) where (kind = 'Periodic' and phase <> 'Void')
 );
+
+-- Whose last day to pay has come is looked at by the day.
+create index invoices_falling_due on invoicing.invoices (due_on) where phase in ('Issued', 'PartiallyPaid');
+
+-- What became of what an invoice asks for: rows that are added and never changed. Each says how much less is due by it
+-- (below zero: more), under which key the books have it, and in which phase the invoice is since. The trigger carries it
+-- to the invoice's row, where checks hold the sums and the phase; there is no other way to change the sums.
+create table invoicing.settlements (
+    invoice uuid not null references invoicing.invoices (uid),
+    step integer not null check (step > 0),
+    owner_org bigint not null,
+    kind text not null check (kind in (
+        'Payment', 'PaymentReversal', 'Credit', 'EarlyPaymentDiscount', 'CreditNote', 'Void', 'WriteOff', 'Recovery')),
+    reference text not null check (reference <> ''),    -- what settles: a payment, a credit note …
+    amount_minor bigint not null,
+    phase text not null,
+    posted text references ledger.transactions (key) deferrable initially deferred,
+    at timestamptz not null,
+    noted_at timestamptz not null,
+    primary key (invoice, step),
+    unique (invoice, kind, reference),
+    check (case kind when 'PaymentReversal' then amount_minor < 0 when 'Recovery' then amount_minor < 0
+        when 'Void' then amount_minor >= 0 else amount_minor > 0 end),
+    check (posted is not null or amount_minor = 0)
+);
+create index settlements_by_reference on invoicing.settlements (reference);
 
 create table invoicing.lines (
     invoice uuid not null references invoicing.invoices (uid) deferrable initially deferred,
@@ -1576,7 +1614,9 @@ create table invoicing.documents (
 create function invoicing.guard_invoice() returns trigger language plpgsql set search_path = pg_catalog as $$
 begin
     if tg_op = 'UPDATE' then
-        if to_jsonb(new) - '{phase,amount_paid_minor}'::text[] = to_jsonb(old) - '{phase,amount_paid_minor}'::text[] then
+        if old.phase <> 'Void'
+           and to_jsonb(new) - '{phase,amount_paid_minor,credited_minor,written_off_minor}'::text[]
+               = to_jsonb(old) - '{phase,amount_paid_minor,credited_minor,written_off_minor}'::text[] then
             return new;
         end if;
     end if;
@@ -1601,10 +1641,31 @@ create trigger line_parts_written_once before update or delete or truncate on in
     for each statement execute function invoicing.refuse_change();
 create trigger line_shares_written_once before update or delete or truncate on invoicing.line_shares
     for each statement execute function invoicing.refuse_change();
+create trigger settlements_written_once before update or delete or truncate on invoicing.settlements
+    for each statement execute function invoicing.refuse_change();
 create trigger documents_written_once before update or delete or truncate on invoicing.documents
     for each statement execute function invoicing.refuse_change();
 create trigger issuer_versions_written_once before update or delete or truncate on invoicing.issuer_versions
     for each statement execute function invoicing.refuse_change();
+
+create function invoicing.apply_settlement() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    update invoicing.invoices set phase = new.phase,
+        amount_paid_minor = amount_paid_minor
+            + case when new.kind in ('Payment', 'PaymentReversal', 'Credit') then new.amount_minor else 0 end,
+        credited_minor = credited_minor
+            + case when new.kind in ('CreditNote', 'EarlyPaymentDiscount', 'Void') then new.amount_minor else 0 end,
+        written_off_minor = written_off_minor
+            + case when new.kind in ('WriteOff', 'Recovery') then new.amount_minor else 0 end
+    where uid = new.invoice and owner_org = new.owner_org;
+    if not found then
+        raise exception 'a settlement belongs to the owner of its invoice' using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create trigger settlements_applied after insert on invoicing.settlements
+    for each row execute function invoicing.apply_settlement();
 
 create function invoicing.refuse_addition() returns trigger
     language plpgsql security definer set search_path = pg_catalog as $$
@@ -1728,7 +1789,7 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{invoices,lines,line_discounts,line_parts,line_shares,documents}'::text[] loop
+    foreach owned in array '{invoices,settlements,lines,line_discounts,line_parts,line_shares,documents}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
         execute format('create policy reach on invoicing.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
@@ -1736,7 +1797,7 @@ begin
         execute format('grant select, insert on invoicing.%I to milo_app, milo_job', owned);
     end loop;
 end $$;
-grant update (phase, amount_paid_minor) on invoicing.invoices to milo_app, milo_job;
+grant update (phase) on invoicing.invoices to milo_app, milo_job;     -- the sums change by settlements only
 grant select, insert on invoicing.issuer_versions to milo_app, milo_job;
 grant select, insert, update, delete on invoicing.issuers to milo_app, milo_job;
 grant select, insert, update on invoicing.number_series to milo_app, milo_job;

@@ -671,6 +671,8 @@ class InvoiceStatus(TypedDict):
     discounts: NotRequired[str]
     total: NotRequired[str]
     amountPaid: NotRequired[str]
+    amountCredited: NotRequired[str]
+    amountWrittenOff: NotRequired[str]
     amountDue: NotRequired[str]
     issuedOn: NotRequired[str]
     dueDate: NotRequired[str]

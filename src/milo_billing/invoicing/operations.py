@@ -17,19 +17,19 @@ from milo_billing.catalog import reads as catalog
 from milo_billing.catalog.types import Book, Sku
 from milo_billing.commitments import operations as commitments
 from milo_billing.controlplane.engine import Engine
-from milo_billing.controlplane.kinds import Condition, set_condition
 from milo_billing.controlplane.work import Work
 from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
+from milo_billing.invoicing.engine import settling
+from milo_billing.invoicing.engine.publishing import PDF, publish
 from milo_billing.invoicing.ports import DocumentWriter
 from milo_billing.invoicing.rules import drafts, explaining, issuing, periods, postings
 from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
-    GROUP,
     BookVersion,
     Draft,
     Invoice,
@@ -38,8 +38,10 @@ from milo_billing.invoicing.types import (
     IssuerVersion,
     LineExplanation,
     LineNotFound,
+    MoneyKind,
     Preview,
     PrintedDocument,
+    Settled,
     Skipped,
     UnableToIssue,
     UnableToRender,
@@ -59,8 +61,6 @@ _log = structlog.get_logger(__name__)
 
 LINES_MAX: Final = 10_000
 """Lines of one printed invoice."""
-
-PDF: Final = "pdf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ def _issue(
         description=f"Invoice {invoice.number}",
     )
     accounts.mark_billed(tx, account=account.number, until=invoice.period.end)
-    _publish(work, office.engine, invoice)
+    publish(work, office.engine, invoice, verb="issue")
     return invoice
 
 
@@ -239,7 +239,7 @@ def _numbered(
         account_name=account.name,
         kind=drafted.kind,
         period=drafted.period,
-        phase="Issued",
+        phase="Issued" if drafted.total_minor else "Paid",
         issuer=issuer.name,
         series=series,
         sequence=sequence,
@@ -282,31 +282,41 @@ def _book_versions(tx: Tx, drafted: Draft, *, known: dict[int, BookVersion]) -> 
     return known
 
 
-def _publish(work: Work, engine: Engine, invoice: Invoice) -> None:
-    """Write the Invoice object from the invoice's row."""
-    kind = engine.registry.find(GROUP, "v1alpha1", "invoices")
-    assert kind is not None, "the kind of this slice is registered"
-    conditions: list[Condition] = set_condition(
-        (),
-        type="Issued",
-        status="True",
-        reason="InvoiceIssued",
-        message=f"Invoice {invoice.number} was issued on {invoice.issued_on}.",
-        observed_generation=1,
-        now=work.now,
-    )
-    status = issuing.invoice_status(invoice)
-    status["documents"] = {"pdf": issuing.document_path(invoice, kind=PDF)}
-    status["conditions"] = [c.model_dump(mode="json", by_alias=True, exclude_none=True) for c in conditions]
-    engine.write_system(
+# --------------------------------------------------------------------------------------------------------- life
+
+
+def settle_invoice(
+    work: Work,
+    *,
+    engine: Engine,
+    invoice: UUID,
+    kind: MoneyKind,
+    reference: str,
+    amount_minor: int,
+    posted: str,
+    at: datetime,
+) -> Settled:
+    """Have this much of the invoice settled, or owed again where a payment goes back; the invoice as it is then.
+
+    `amount_minor` is above zero for every kind. `reference` says what settles, such as a payment's uid: the same
+    (kind, reference) settles an invoice once, and saying it again changes nothing. `posted` is the key of the
+    transaction that the caller posts to the books in this transaction, crediting `Assets:Receivable` by the amount
+    (debiting it for a PaymentReversal); the database refuses the commit without it. What was written off and is
+    settled after all is posted here. `at` is when the money counts from; the phase is of `work.now`.
+
+    Row, settlement and Invoice object are written in the caller's transaction, which `engine.commit` ends; the invoice
+    is locked until then. Raises InvoiceNotFound, and UnableToSettle for more than `Invoice.open_minor`: ask
+    `reads.lock_invoice` first and keep the rest as money on account.
+    """
+    return settling.settle(
         work,
-        type(kind),
-        namespace=invoice.namespace,
-        name=invoice.name,
-        spec=issuing.invoice_spec(invoice),
-        status=status,
-        verb="issue",
-        uid=invoice.uid,
+        engine,
+        invoice=invoice,
+        kind=kind,
+        reference=reference,
+        amount_minor=amount_minor,
+        posted=posted,
+        at=at,
     )
 
 

@@ -1,7 +1,7 @@
 """SQL that reads invoices, their lines and documents. All under the reach of the transaction."""
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, LiteralString, cast
 from uuid import UUID
@@ -25,13 +25,15 @@ from milo_billing.invoicing.types import (
     LineNotFound,
     LineShare,
     Part,
+    Settlement,
+    SettlementKind,
 )
 from milo_billing.kernel.periods import Period, local_day
 
 _INVOICE: LiteralString = (
     "select uid, name, namespace, owner_org, account, account_name, kind, lower(period), upper(period), phase, issuer, "
     "series, sequence, number, currency, subtotal_minor, discounts_minor, total_minor, amount_paid_minor, issued_at, "
-    "issued_on, due_on from invoicing.invoices"
+    "issued_on, due_on, credited_minor, written_off_minor from invoicing.invoices"
 )
 
 
@@ -44,6 +46,71 @@ def get_invoice(tx: Tx, *, namespace: str, name: str) -> Invoice:
     if row is None:
         raise InvoiceNotFound(f'invoices.billing.miloapis.com "{name}" not found')
     return _invoice(row)
+
+
+def get_invoice_by_uid(tx: Tx, *, uid: UUID) -> Invoice:
+    """The invoice of this uid. Raises InvoiceNotFound, also where the transaction does not reach it."""
+    return _found(tx.execute(f"{_INVOICE} where uid = %s", (uid,)).fetchone(), uid)
+
+
+def lock_invoice(tx: Tx, *, uid: UUID) -> Invoice:
+    """The same, and nobody else settles it until the transaction ends. Raises InvoiceNotFound.
+
+    Who locks several locks them in the order of their uids.
+    """
+    return _found(tx.execute(f"{_INVOICE} where uid = %s for no key update", (uid,)).fetchone(), uid)
+
+
+def _found(row: tuple[Any, ...] | None, uid: UUID) -> Invoice:
+    if row is None:
+        raise InvoiceNotFound(f"there is no invoice {uid}")
+    return _invoice(row)
+
+
+def list_settlements(tx: Tx, *, invoice: UUID, limit: int) -> tuple[Settlement, ...]:
+    """What became of the invoice, in order."""
+    rows = tx.execute(
+        "select step, kind, reference, amount_minor, phase, posted, at from invoicing.settlements "
+        "where invoice = %s order by step limit %s",
+        (invoice, limit),
+    )
+    return tuple(Settlement(*row) for row in rows)
+
+
+def find_settlement(tx: Tx, *, invoice: UUID, kind: SettlementKind, reference: str) -> Settlement | None:
+    """The settlement of this kind by this reference, if it stands."""
+    row = tx.execute(
+        "select step, kind, reference, amount_minor, phase, posted, at from invoicing.settlements "
+        "where invoice = %s and kind = %s and reference = %s",
+        (invoice, kind, reference),
+    ).fetchone()
+    return None if row is None else Settlement(*row)
+
+
+def get_issuer_day(tx: Tx, *, invoice: UUID, now: datetime) -> date:
+    """Today where the invoice was issued. Raises InvoiceNotFound."""
+    row = tx.execute(
+        "select v.body ->> 'timeZone' from invoicing.invoices i "
+        "join invoicing.issuer_versions v on v.digest = i.issuer_version where i.uid = %s",
+        (invoice,),
+    ).fetchone()
+    if row is None:
+        raise InvoiceNotFound(f"there is no invoice {invoice}")
+    return local_day(now, zone=row[0])
+
+
+def list_fallen_due(tx: Tx, *, now: datetime, after: UUID, limit: int) -> tuple[UUID, ...]:
+    """Invoices behind `after` of which something is due, whose last day to pay is over where they were issued, and
+    whose phase does not say so yet.
+    """
+    rows = tx.execute(
+        "select i.uid from invoicing.invoices i join invoicing.issuer_versions v on v.digest = i.issuer_version "
+        "where i.phase in ('Issued', 'PartiallyPaid') and i.due_on < (%(now)s at time zone 'Etc/GMT-14')::date "
+        "and i.due_on < (%(now)s at time zone (v.body ->> 'timeZone'))::date "
+        "and i.uid > %(after)s order by i.uid limit %(limit)s",
+        {"now": now, "after": after, "limit": limit},
+    )
+    return tuple(uid for (uid,) in rows)
 
 
 def is_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
@@ -268,7 +335,9 @@ select 'controlplane.objects', uid::text, 'invoice ' || namespace || '/' || name
     'namespace', namespace, 'name', name, 'owner_org', owner_org, 'account', account_name, 'phase', phase,
     'number', number, 'issuer', issuer, 'currency', currency, 'subtotal', subtotal_minor,
     'discounts', discounts_minor, 'total', total_minor,
-    'paid', amount_paid_minor, 'due', total_minor - amount_paid_minor, 'issued', issued_on, 'due date', due_on)
+    'paid', amount_paid_minor, 'credited', credited_minor, 'written off', written_off_minor,
+    'due', total_minor - amount_paid_minor - credited_minor - written_off_minor,
+    'issued', issued_on, 'due date', due_on)
 from invoicing.invoices
 """
 _INVOICE_OBJECTS: LiteralString = """
@@ -279,6 +348,8 @@ select 'controlplane.objects', uid::text, 'invoice ' || namespace || '/' || name
     'discounts', replace(status ->> 'discounts', '.', '')::bigint,
     'total', replace(status ->> 'total', '.', '')::bigint,
     'paid', replace(status ->> 'amountPaid', '.', '')::bigint,
+    'credited', replace(status ->> 'amountCredited', '.', '')::bigint,
+    'written off', replace(status ->> 'amountWrittenOff', '.', '')::bigint,
     'due', replace(status ->> 'amountDue', '.', '')::bigint, 'issued', (status ->> 'issuedOn')::date,
     'due date', (status ->> 'dueDate')::date)
 from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'invoices'

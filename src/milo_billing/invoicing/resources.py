@@ -222,8 +222,10 @@ class InvoiceStatus(Fields):
     subtotal: str = Field(default="", description="The sum of the lines, with the discounts inside them.")
     discounts: str = Field(default="", description="What is taken off the whole invoice, zero or below.")
     total: str = ""
-    amount_paid: str = ""
-    amount_due: str = ""
+    amount_paid: str = Field(default="", description="By payments that stand, and by money on account.")
+    amount_credited: str = Field(default="", description="Taken back by credit notes.")
+    amount_written_off: str = Field(default="", description="Given up, and not recovered.")
+    amount_due: str = Field(default="", description="What is left of the total.")
     issued_on: str = Field(default="", description="A date in the issuer's time zone.")
     due_date: str = Field(default="", description="The last day on which payment is in time.")
     documents: InvoiceDocuments = Field(default_factory=InvoiceDocuments)

@@ -11,7 +11,7 @@ from psycopg.types.range import TimestamptzRange
 
 from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.types import BookVersion, DraftLine, Invoice, WrittenDocument
+from milo_billing.invoicing.types import BookVersion, DraftLine, Invoice, SettlementKind, WrittenDocument
 
 
 def lock_account(tx: Tx, *, account: int) -> None:
@@ -93,6 +93,45 @@ def _insert_row(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: Mapp
             Jsonb(frozen),
         ),
     )
+
+
+def insert_settlement(
+    tx: Tx,
+    *,
+    invoice: Invoice,
+    kind: SettlementKind,
+    reference: str,
+    amount_minor: int,
+    posted: str | None,
+    at: datetime,
+    now: datetime,
+) -> None:
+    """Write what became of the invoice, which the transaction has locked and which is as `invoice` after it.
+
+    The amounts and the phase of the invoice's row follow by a trigger.
+    """
+    tx.execute(
+        "insert into invoicing.settlements (invoice, step, owner_org, kind, reference, amount_minor, phase, posted, "
+        "at, noted_at) select %(invoice)s, coalesce(max(step), 0) + 1, %(owner_org)s, %(kind)s, %(reference)s, "
+        "%(amount_minor)s, %(phase)s, %(posted)s, %(at)s, %(now)s from invoicing.settlements "
+        "where invoice = %(invoice)s",
+        {
+            "invoice": invoice.uid,
+            "owner_org": invoice.owner_org,
+            "kind": kind,
+            "reference": reference,
+            "amount_minor": amount_minor,
+            "phase": invoice.phase,
+            "posted": posted,
+            "at": at,
+            "now": now,
+        },
+    )
+
+
+def set_phase(tx: Tx, *, invoice: Invoice) -> None:
+    """Write the phase that the invoice has because time has passed."""
+    tx.execute("update invoicing.invoices set phase = %s where uid = %s", (invoice.phase, invoice.uid))
 
 
 # COPY does not work under row-level security; one statement with arrays is the next best.

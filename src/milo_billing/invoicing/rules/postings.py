@@ -3,10 +3,21 @@
 from datetime import timedelta
 from typing import Final, assert_never
 
-from milo_billing.invoicing.types import Draft, DraftLine
-from milo_billing.ledger.types import AccountName, Posting, ServicePeriod, deferred, revenue
+from milo_billing.invoicing.types import Draft, DraftLine, MoneyKind
+from milo_billing.ledger.types import (
+    RECEIVABLE,
+    AccountName,
+    Posting,
+    ServicePeriod,
+    account_name,
+    deferred,
+    revenue,
+)
 
 _DAY: Final = timedelta(days=1)
+
+BAD_DEBT: Final = account_name("Expenses", "BadDebt")
+BAD_DEBT_RECOVERY: Final = account_name("Income", "BadDebtRecovery")
 
 
 def postings(draft: Draft) -> tuple[Posting, ...]:
@@ -41,3 +52,12 @@ def service_of(line: DraftLine) -> ServicePeriod:
     if line.kind == "Shortfall":
         return line.end_day - _DAY, line.end_day
     return line.first_day, line.end_day
+
+
+def recovery(kind: MoneyKind) -> tuple[AccountName, AccountName]:
+    """(debited, credited) when what was written off is owed again for a moment, because of a settlement of this kind.
+
+    Money that came after all is income; a credit note over it says that the loss never was one.
+    """
+    came = kind in ("Payment", "Credit")
+    return RECEIVABLE, BAD_DEBT_RECOVERY if came else BAD_DEBT
