@@ -57,3 +57,6 @@ few, because a group of events takes the locks of all its accounts."""
 
 INDEXING: Final = 4215
 """Of the session that indexes past days of usage.events, which takes as long as it takes."""
+
+COLLECTION: Final = 4216
+"""A class, one an account: collecting its invoices, and using what it has on account, come one after the other."""

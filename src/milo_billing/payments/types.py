@@ -20,6 +20,7 @@ AttemptState: TypeAlias = Literal["Open", "Processing", "ActionRequired", "Succe
 """Open: the provider is being asked, or did not answer yet. Succeeded and Declined are for good."""
 
 RefundState: TypeAlias = Literal["Open", "Processing", "Succeeded", "Failed"]
+RefundSource: TypeAlias = Literal["Invoice", "UnappliedCash", "MoneyOnAccount"]
 MethodKind: TypeAlias = Literal["Card", "BankAccount"]
 
 STANDING_STATES: Final[frozenset[AttemptState]] = frozenset({"Open", "Processing", "ActionRequired"})
@@ -322,7 +323,7 @@ class Payment:
 class Refund:
     """Money given back of a payment, in parts numbered from 1.
 
-    `reopens`: the invoice is owed again; else it comes out of what the account has on account.
+    `source` is what it comes out of: an Invoice is owed again; else what the account has with us gets less.
     """
 
     payment: UUID
@@ -331,13 +332,14 @@ class Refund:
     key: str
     amount_minor: int
     currency: str
-    reopens: bool
+    source: RefundSource
     reason: str
     state: RefundState
+    calls: int
     reference: str
     message: str
-    calls: int
     at: datetime
+    called_at: datetime | None
     answered_at: datetime | None
 
     @property

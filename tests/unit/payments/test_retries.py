@@ -51,14 +51,14 @@ def attempt(
 @pytest.mark.parametrize(
     ("attempts", "day", "expected"),
     [
-        ([], 0, Ask(anew=False)),
+        ([], 0, Ask()),
         ([attempt(1)], 2, Wait(FIRST + timedelta(days=3))),
-        ([attempt(1)], 3, Ask(anew=False)),
-        ([attempt(1)], 90, Ask(anew=False)),
+        ([attempt(1)], 3, Ask()),
+        ([attempt(1)], 90, Ask()),
         ([attempt(1), attempt(2, day=4)], 8, Wait(FIRST + timedelta(days=9))),
-        ([attempt(1), attempt(2, day=4)], 9, Ask(anew=False)),
-        ([attempt(1, hard=True, method=AMEX)], 0, Ask(anew=True)),
-        ([attempt(1, state="Succeeded")], 0, Ask(anew=True)),
+        ([attempt(1), attempt(2, day=4)], 9, Ask()),
+        ([attempt(1, hard=True, method=AMEX)], 0, Ask()),
+        ([attempt(1, state="Succeeded")], 0, Ask()),
     ],
 )
 def test_what_is_done_on_a_day(attempts: list[Attempt], day: int, expected: Decision) -> None:
@@ -88,9 +88,9 @@ def test_the_schedule_ends() -> None:
     assert "declined 5 times, the last time on 2026-12-12" in found.reason
 
 
-@pytest.mark.parametrize(("last", "anew"), [(attempt(1), False), (attempt(1, hard=True), True)])
-def test_somebodys_word_goes_past_the_schedule(last: Attempt, anew: bool) -> None:
-    assert decide([last], method=VISA, today=FIRST, gaps=RETRY_DAYS, again=True) == Ask(anew=anew)
+@pytest.mark.parametrize("last", [attempt(1), attempt(1, hard=True)])
+def test_somebodys_word_goes_past_the_schedule(last: Attempt) -> None:
+    assert decide([last], method=VISA, today=FIRST, gaps=RETRY_DAYS, again=True) == Ask()
 
 
 def test_without_gaps_one_attempt_is_all() -> None:

@@ -14,9 +14,7 @@ RETRY_DAYS: Final = (3, 5, 7, 7)
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask now; `anew` begins a new payment, since the one before was given up."""
-
-    anew: bool
+    """Ask now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +78,10 @@ def decide(
             break
         of_method.insert(0, one)
     if not of_method:
-        return Ask(anew=bool(attempts))
+        return Ask()
     on = next_attempt_on(of_method, gaps)
     if again:
-        return Ask(anew=on is None)
+        return Ask()
     if on is None:
         last = of_method[-1]
         why = (
@@ -92,4 +90,4 @@ def decide(
             else f"the method was declined {len(of_method)} times, the last time on {last.day} ({last.code})"
         )
         return Stop(f"{why}: another payment method, or `--again`, tries anew")
-    return Wait(on) if today < on else Ask(anew=False)
+    return Wait(on) if today < on else Ask()
