@@ -186,9 +186,7 @@ def note_refund(
 # ----------------------------------------------------------------------------------- methods, webhooks, secrets
 
 
-def begin_method(
-    tx: Tx, *, uid: UUID, owner_org: int, account: UUID, class_uid: UUID, at: datetime
-) -> None:
+def begin_method(tx: Tx, *, uid: UUID, owner_org: int, account: UUID, class_uid: UUID, at: datetime) -> None:
     """Have a row for what a provider will say of a method; one that stands stays."""
     tx.execute(
         "insert into payments.methods (uid, owner_org, account, class, asked_at) values (%s, %s, %s, %s, %s) "

@@ -13,8 +13,9 @@ from milo_billing.payments.types import BankEntry
 _SEPARATORS: Final = re.compile(r"[^A-Z0-9]+")
 _TOKEN: Final = re.compile(r"[A-Z0-9]+(?:-[A-Z0-9]+)*")
 """Numbers of invoices hold capitals, digits and hyphens only."""
-_ALIKE: Final = str.maketrans("OQDILZSB", "00011258")
-"""Letters that scanners and people take for digits."""
+ALIKE: Final = ("OQDILZSB", "00011258")
+"""Letters that scanners and people take for digits, and the digits."""
+_ALIKE: Final = str.maketrans(*ALIKE)
 CREDITOR_REFERENCE_MAX: Final = 21
 """Characters of an ISO 11649 reference behind RF and the two check digits."""
 RESEMBLING_MIN: Final = 5
