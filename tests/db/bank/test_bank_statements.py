@@ -1,6 +1,8 @@
 """A statement comes in: what is certain settles invoices and moves the books, the rest waits, nothing counts twice."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from uuid import UUID
 
 import psycopg
@@ -9,7 +11,9 @@ import pytest
 from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, cash, payment_fees
 from milo_billing.payments.engine.bank_deciding import UnableToApply
 from milo_billing.payments.engine.bank_importing import Imported
-from milo_billing.payments.engine.bank_worklist import Chosen, assign, ignore
+from milo_billing.payments.engine.bank_rows import EntryState
+from milo_billing.payments.engine.bank_worklist import assign, ignore
+from milo_billing.payments.rules.bank_requests import Chosen
 from milo_billing.payments.rules.references import creditor_reference
 from milo_billing.payments.types import UnreadableStatement
 from tests.bank_files import PAYER, Told, camt053, mt940
@@ -19,9 +23,9 @@ from tests.db.invoicing.ground import ACME
 BANK = cash("6199")
 
 
-def counts(imported: list[Imported]) -> dict[str, int]:
+def counts(imported: list[Imported]) -> Mapping[EntryState, int]:
     (one,) = imported
-    return {state: count for state, count in one.counts.items()}
+    return one.counts
 
 
 def test_a_transfer_that_names_its_invoice_pays_it(bank: BankGround) -> None:
@@ -128,7 +132,7 @@ def test_a_person_assigns_an_entry_and_the_rest_is_unapplied(bank: BankGround) -
     _, (first, second) = bank.customer("main", 30, 20)
     bank.receive(camt053(Told(6000, text="thanks", iban=PAYER, bank_reference="B1")))
     uid = waiting_entry(bank)
-    chosen = [Chosen(ACME, second.name, 1000), Chosen(ACME, first.name)]
+    chosen = [Chosen(ACME, second.name, Decimal("10.00")), Chosen(ACME, first.name)]
     row = bank.ground.write(
         lambda work: assign(work, bank.ground.office, uid=uid, chosen=chosen, account=None)
     )
@@ -156,9 +160,10 @@ def test_what_makes_no_sense_is_refused_with_figures(bank: BankGround) -> None:
     bank.receive(camt053(Told(6000, text="thanks", bank_reference="B1")))
     uid, office = waiting_entry(bank), bank.ground.office
     for chosen, message in (
-        ([Chosen(ACME, first.name, 3001)], "can take 30.00 EUR"),
+        ([Chosen(ACME, first.name, Decimal("30.01"))], "can take 30.00 EUR"),
         ([Chosen(ACME, first.name), Chosen(ACME, other.name)], "several accounts"),
-        ([Chosen(ACME, first.name, 1), Chosen(ACME, first.name, 1)], "named twice"),
+        ([Chosen(ACME, first.name, Decimal("0.001"))], "more decimals"),
+        ([Chosen(ACME, first.name, Decimal(1)), Chosen(ACME, first.name, Decimal(1))], "named twice"),
         ([], "name invoices"),
     ):
         with pytest.raises(UnableToApply, match=message):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from uuid import UUID
 
 from milo_billing.accounts import reads as accounts
@@ -12,22 +13,12 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads as invoices
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.types import Invoice
-from milo_billing.kernel.money import Money
+from milo_billing.kernel.money import Money, settle
 from milo_billing.payments.engine import bank_rows as rows
 from milo_billing.payments.engine.bank_deciding import Place, UnableToApply, apply, guess
 from milo_billing.payments.engine.bank_rows import EntryRow
+from milo_billing.payments.rules.bank_requests import Chosen
 from milo_billing.payments.rules.matching import Allocation, Candidate, Matched
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """One invoice that a person says is paid: all that is left of the entry and the invoice can take where no amount is
-    said.
-    """
-
-    namespace: str
-    name: str
-    amount_minor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +131,7 @@ def _allocated(
         if invoice.uid in found:
             raise UnableToApply(f"invoice {invoice.number} is named twice")
         most = min(left, 0 if invoice.phase == "Void" else invoice.open_minor)
-        minor = most if wanted.amount_minor is None else wanted.amount_minor
+        minor = most if wanted.amount is None else _minor(wanted.amount, row.currency)
         if not 0 < minor <= most:
             raise UnableToApply(
                 f"invoice {invoice.number} can take {Money(most, row.currency)} of this entry, "
@@ -149,3 +140,10 @@ def _allocated(
         found[invoice.uid] = Allocation(invoice.uid, minor)
         left -= minor
     return tuple(found.values()), left
+
+
+def _minor(amount: Decimal, currency: str) -> int:
+    found = settle(amount, currency)
+    if found.decimal() != amount:
+        raise UnableToApply(f"{amount} has more decimals than {currency} has")
+    return found.minor
