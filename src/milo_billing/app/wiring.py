@@ -25,6 +25,7 @@ from milo_billing.accounts.types import Rebinding
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
+from milo_billing.app.postman import build_postman
 from milo_billing.catalog.resources import kinds as catalog_resources
 from milo_billing.commitments import jobs as commitments_jobs
 from milo_billing.commitments import routes as commitments_routes
@@ -57,6 +58,10 @@ from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
+from milo_billing.notices import jobs as notices_jobs
+from milo_billing.notices import resources as notices_resources
+from milo_billing.notices import routes as notices_routes
+from milo_billing.notices.resources import NotificationChannel
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
 from milo_billing.pricing import routes as pricing_routes
@@ -84,6 +89,7 @@ def build_registry(
     rebinding: Rebinding = "supersede",
     late_days_max: int = LATE_DAYS_MAX,
     mirrored_from: str | None = None,
+    notices_to_loopback: bool = False,
 ) -> Registry:
     """Every kind, in the order of the story: who, what is sold, what is owed.
 
@@ -92,6 +98,7 @@ def build_registry(
     modules = (
         directory_resources,
         access_resources,
+        notices_resources,
         accounts_resources,
         catalog_resources,
         entitlements_resources,
@@ -107,6 +114,7 @@ def build_registry(
             require_payment_profile=require_payment_profile, late_days_max=late_days_max
         ),
         BillingAccountBinding: BillingAccountBinding(rebinding=rebinding),
+        NotificationChannel: NotificationChannel(loopback=notices_to_loopback),
     }
     return Registry(
         tuple(configured.get(kind) or kind() for module in modules for kind in module.KINDS),
@@ -131,6 +139,7 @@ def build_declarative(runtime: Runtime) -> Declarative:
         rebinding=settings.accounts_rebinding,
         late_days_max=settings.late_days_max,
         mirrored_from=settings.directory_url,
+        notices_to_loopback=settings.notices_to_loopback,
     )
     authorizer = TokenAuthorizer()
     engine = Engine(
@@ -172,6 +181,7 @@ def build_api(runtime: Runtime) -> Starlette:
     )
     routes: list[BaseRoute] = [
         *access_routes.routes(door),
+        *notices_routes.routes(door, engine, runtime.vault),
         *accounts_routes.routes(door),
         *usage_routes.read_routes(door),
         *quarantine_routes.routes(door),
@@ -276,6 +286,9 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             office=Office(engine, runtime.vault), database=runtime.databases.app, clock=runtime.clock
         ),
         *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
+        *notices_jobs.tasks(
+            build_postman(runtime, engine), retention_days=runtime.settings.notices_retention_days
+        ),
         *_rate_tasks(runtime),
     )
 
