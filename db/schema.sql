@@ -1842,7 +1842,7 @@ create table invoicing.runs (
     opened_by text not null,
     impersonated_by text not null,      -- who acted as opened_by; empty where nobody did
     audit_id uuid not null,
-    opened_at timestamptz not null,     -- all invoices of the run are issued as of this instant
+    opened_at timestamptz not null,
     total integer not null check (total >= 0),
     finished_at timestamptz
 );

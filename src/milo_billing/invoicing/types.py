@@ -473,9 +473,10 @@ class RunNotFound(NotFound):
 class Run:
     """A month over many accounts, and how far it has come.
 
-    `organizations` are those whose accounts it is over, None for everybody's. All of its invoices are issued as of
-    `opened_at`, also those that are issued after an interruption. `counts` are the steps done, by what became of them;
-    `per_second` is how many accounts a second are done at present, None where nobody can say.
+    `organizations` are those whose accounts it is over, None for everybody's. An invoice of it
+    is issued as of its own step, which may be long after `opened_at` where a run was interrupted. `counts` are the
+    steps done, by what became of them; `per_second` is how many accounts a second are done at present, None where
+    nobody can say.
     """
 
     id: UUID
