@@ -60,9 +60,9 @@ def write_notice(message: Message, *, language: str | None) -> Notice:
     values = _values(message.data, formats)
     subject, sentence = texts.events[message.type]
     named = _Named({**values, "brand": message.brand.name})
-    subject = " ".join(subject.format_map(named).split())
-    if message.brand.name:
-        subject = f"{message.brand.name}: {subject}"
+    lead = f"{message.brand.name}: " if message.brand.name else ""
+    # one line, whatever stands in a name: it becomes the head of a mail
+    subject = " ".join(f"{lead}{subject.format_map(named)}".split())
     said = sentence.format_map(named)
     facts = tuple((texts.labels[key], values[key]) for key in _SHOWN if values.get(key))
     return Notice(

@@ -92,7 +92,7 @@ def compose(parcel: Parcel, target: EmailTarget, *, sender: str) -> EmailMessage
     notice = write_notice(message, language=target.language)
     domain = sender.rpartition("@")[2]
     mail = EmailMessage(policy=SMTP)
-    mail["From"] = Address(display_name=message.brand.name, addr_spec=sender)
+    mail["From"] = Address(display_name=" ".join(message.brand.name.split()), addr_spec=sender)
     mail["To"] = [Address(addr_spec=address) for address in target.to]
     mail["Subject"] = notice.subject
     mail["Date"] = format_datetime(message.occurred_at)

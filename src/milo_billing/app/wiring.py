@@ -190,7 +190,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
         *entitlements_routes.routes(door),
         *pricing_routes.routes(door),
-        *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
+        *invoicing_routes.routes(door, open_office(runtime, engine), TypstDocuments(), blobs),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
@@ -206,6 +206,11 @@ def build_api(runtime: Runtime) -> Starlette:
             await asyncio.to_thread(feed.stop)
 
     return build_application(routes, lifespan=lifespan)
+
+
+def open_office(runtime: Runtime, engine: Engine) -> Office:
+    """Where invoices are issued, by this server's settings."""
+    return Office(engine, runtime.vault, mails=runtime.settings.smtp_host is not None)
 
 
 def open_blobs(runtime: Runtime) -> FolderBlobs:
@@ -283,7 +288,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             schedule=runtime.settings.usage_archive_schedule,
         ),
         *invoicing_jobs.tasks(
-            office=Office(engine, runtime.vault), database=runtime.databases.app, clock=runtime.clock
+            office=open_office(runtime, engine), database=runtime.databases.app, clock=runtime.clock
         ),
         *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
         *notices_jobs.tasks(

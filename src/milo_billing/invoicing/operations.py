@@ -25,7 +25,7 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.ports import DocumentWriter
-from milo_billing.invoicing.rules import drafts, explaining, issuing, periods, postings
+from milo_billing.invoicing.rules import announcing, drafts, explaining, issuing, periods, postings
 from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
@@ -49,6 +49,7 @@ from milo_billing.invoicing.types import (
 from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.ledger import operations as ledger
+from milo_billing.notices import operations as notices
 from milo_billing.pricing import operations as pricing
 from milo_billing.pricing.types import FrozenLine, RatedLine, UnableToRate
 from milo_billing.usage import operations as usage
@@ -71,6 +72,9 @@ class Office:
     vault: Vault
     books: dict[int, BookVersion] = field(default_factory=dict[int, BookVersion])
     """Versions of price books by number. What is published never changes, so nothing here grows old."""
+
+    mails: bool = False
+    """Whether this server can send mail: then invoices go to the addresses of their accounts."""
 
 
 def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime) -> Draft:
@@ -207,6 +211,16 @@ def _issue(
     )
     accounts.mark_billed(tx, account=account.number, until=invoice.period.end)
     _publish(work, office.engine, invoice)
+    event = announcing.invoice_event(
+        announcing.ISSUED,
+        invoice,
+        subject=account.uid,
+        profile=profile,
+        issuer=issuer.body,
+        mails=office.mails,
+        more=announcing.issued_data(invoice),
+    )
+    notices.send(tx, office.vault, event=event, now=now)
     return invoice
 
 
