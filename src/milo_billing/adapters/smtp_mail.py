@@ -97,13 +97,13 @@ def compose(parcel: Parcel, target: EmailTarget, *, sender: str) -> EmailMessage
     mail["Subject"] = notice.subject
     mail["Date"] = format_datetime(message.occurred_at)
     mail["Message-ID"] = f"<{message.wire_id}@{domain}>"
-    mail["Content-Language"] = notice.language
     mail["Auto-Submitted"] = "auto-generated"  # so that nobody's out-of-office note answers (RFC 3834)
     mail.set_content(notice.text)
     mail.add_alternative(notice.html, subtype="html")
     for attachment in parcel.attachments:
         main, _, sub = attachment.media_type.partition("/")
         mail.add_attachment(attachment.content, maintype=main, subtype=sub, filename=attachment.name)
+    mail["Content-Language"] = notice.language  # last: setting contents takes such headers away
     return mail
 
 

@@ -142,6 +142,7 @@ def test_a_mail_has_both_forms_the_document_and_an_id_that_stays() -> None:
     assert mail["From"] == "Kestrel Côté <billing@kestrel.example>"
     assert mail["Message-ID"] == f"<msg_{UUID(int=5).hex}@kestrel.example>"
     assert mail["To"] == "zoe@example.com, ap@example.com"
+    assert mail["Content-Language"] == "fr"
     kinds = [part.get_content_type() for part in mail.walk()]
     assert kinds == [
         "multipart/mixed",

@@ -72,8 +72,11 @@ def recipients(contact: Contact | None) -> tuple[str, ...]:
     """Who gets invoices: the contact, and the further addresses for them, each once."""
     if contact is None:
         return ()
-    every = [address for address in (contact.email, *contact.invoice_emails) if address]
-    return tuple({address.lower(): address for address in reversed(every)}.values())[::-1]
+    first: dict[str, str] = {}
+    for address in (contact.email, *contact.invoice_emails):
+        if address:
+            first.setdefault(address.lower(), address)
+    return tuple(first.values())
 
 
 def _shown(instant: datetime) -> str:
