@@ -117,7 +117,7 @@ NOTICES: Final = (
                 fields(
                     {},
                     {
-                        **dict.fromkeys(("namespace", "channel", "type", "from", "to"), TEXT),
+                        **dict.fromkeys(("namespace", "channel", "type", "from", "to", "endedBefore"), TEXT),
                         "state": _STATE,
                     },
                 )
@@ -125,7 +125,11 @@ NOTICES: Final = (
         ),
         code=202,
         answer=fields(
-            {"replayed": number(), "more": {"type": "boolean", "description": "Whether to ask again."}}
+            {
+                "replayed": number(),
+                "more": {"type": "boolean", "description": "Whether to ask again, with this endedBefore."},
+                "endedBefore": TIME,
+            }
         ),
     ),
     Endpoint(

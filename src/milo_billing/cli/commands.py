@@ -10,6 +10,7 @@ from cyclopts import App
 from milo_billing.cli import billing, entitlements, objects, places, price_lists, retention
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.invoices import invoices
+from milo_billing.cli.notices import notices
 from milo_billing.cli.previews import PREVIEW_HELP, preview
 from milo_billing.cli.prices import price
 from milo_billing.cli.rates import rates
@@ -29,6 +30,7 @@ app.command(commitment)
 invoices.command(preview, help_epilogue=PREVIEW_HELP)
 app.command(invoices)
 app.command(price)
+app.command(notices)
 app.command(rates)
 app.command(simulate, help_epilogue=SIMULATE_HELP)
 price_lists.mount(app)

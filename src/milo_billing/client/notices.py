@@ -1,6 +1,6 @@
 """Notices: which events there are, the log of deliveries, replays, secrets and tests of channels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -15,15 +15,15 @@ def list_events(api: ApiClient) -> list[JSON]:
     return api.json("GET", "/v1/notices/events")["items"]
 
 
-def list_deliveries(api: ApiClient, *, limit: int, **wanted: str | None) -> Iterator[JSON]:
-    """Up to `limit` deliveries, the latest event first. `wanted`: namespace, channel, state, type, from, to."""
-    asked = {name.rstrip("_"): value for name, value in wanted.items() if value}
+def list_deliveries(api: ApiClient, *, limit: int, wanted: Mapping[str, str | None]) -> Iterator[JSON]:
+    """Up to `limit` deliveries, the latest event first. `wanted` names namespace, channel, state, type, from, to."""
+    asked = {name: value for name, value in wanted.items() if value}
     after = ""
     while limit > 0:
         page = api.json(
             "GET",
             "/v1/notices/deliveries",
-            query={**asked, "limit": str(min(limit, PAGE)), "continue": after},
+            params={**asked, "limit": str(min(limit, PAGE)), "continue": after},
         )
         yield from page["items"]
         limit -= len(page["items"])
@@ -52,7 +52,7 @@ def rotate_secret(api: ApiClient, *, namespace: str, name: str, body: dict[str, 
     return api.json("POST", f"{_path(namespace, name)}/secret", body=body)
 
 
-def test_channel(api: ApiClient, *, namespace: str, name: str) -> JSON:
+def send_test(api: ApiClient, *, namespace: str, name: str) -> JSON:
     """Send a test event; the channel, whose status.lastTest.delivery says which delivery it is."""
     return api.json("POST", f"{_path(namespace, name)}/test", body={})
 

@@ -160,7 +160,10 @@ class NotificationChannel(Kind[NotificationChannelSpec, NotificationChannelStatu
     @override
     def validate(self, admission: ChannelAdmission) -> Iterable[FieldError]:
         """One target, of the type; addresses and URLs that can be sent to; events that there are."""
-        spec = admission.object.spec
+        return self.spec_errors(admission.object.spec)
+
+    def spec_errors(self, spec: NotificationChannelSpec) -> Iterable[FieldError]:
+        """What is wrong with a spec, whoever wrote it."""
         yield from targets.event_errors("spec.events", spec.events)
         blocks = {"Email": spec.email, "Webhook": spec.webhook, "Chat": spec.chat}
         for type, block in blocks.items():

@@ -98,7 +98,10 @@ def _replay_many(door: Door, request: Request, body: bytes) -> Response:
         if replayed:
             detail = {"replayed": replayed, **_told(wanted)}
             _record(call, wanted.namespace or "", wanted.channel or "", verb="replay", detail=detail)
-    return JSONResponse({"replayed": replayed, "more": replayed == operations.REPLAYED_MAX}, 202)
+        # what has ended by then was there before: the next page leaves out what this one sent
+        at = wanted.ended_before or call.now
+    more = replayed == operations.REPLAYED_MAX
+    return JSONResponse({"replayed": replayed, "more": more, "endedBefore": requests.shown(at)}, 202)
 
 
 def _rotate_secret(

@@ -261,6 +261,7 @@ def replay(tx: Tx, *, wanted: DeliveryFilter, delivery: UUID | None, limit: int,
         "and (%(state)s::text is null or state = %(state)s) and (%(type)s::text is null or type = %(type)s) "
         "and (%(since)s::timestamptz is null or occurred_at >= %(since)s) "
         "and (%(until)s::timestamptz is null or occurred_at < %(until)s) "
+        "and (%(ended)s::timestamptz is null or ended_at < %(ended)s) "
         "and (claimed_until is null or claimed_until <= %(now)s) "
         "order by occurred_at, id limit %(limit)s for update) returning id",
         {
@@ -271,6 +272,7 @@ def replay(tx: Tx, *, wanted: DeliveryFilter, delivery: UUID | None, limit: int,
             "type": wanted.type,
             "since": wanted.since,
             "until": wanted.until,
+            "ended": wanted.ended_before,
             "limit": limit,
             "now": now,
         },

@@ -230,7 +230,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries; None is all. The times bound when it happened, half-open."""
+    """Which deliveries; None is all. `since` and `until` bound when it happened, half-open.
+
+    `ended_before`: those that ended before this instant, so that who replays page by page meets none twice.
+    """
 
     namespace: str | None = None
     channel: str | None = None
@@ -238,3 +241,4 @@ class DeliveryFilter:
     type: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    ended_before: datetime | None = None

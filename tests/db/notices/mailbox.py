@@ -1,5 +1,6 @@
 """A mail server that is not ours (aiosmtpd), on loopback, with TLS and a password, and moods."""
 
+import asyncio
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope
@@ -37,7 +38,7 @@ class Mailbox:
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
         content = envelope.content
         assert isinstance(content, bytes)
-        self.mails.append(cast("EmailMessage", message_from_bytes(content, policy=default)))
+        self.mails.append(message_from_bytes(content, policy=default))
         self.to.append([str(address) for address in envelope.rcpt_tos])
         return self.answers.pop(0) if self.answers else "250 OK"
 
@@ -51,7 +52,7 @@ class AnyPort(Controller):
     """A controller that takes a free port, and looks there whether it runs."""
 
     def _trigger_server(self) -> None:
-        assert self.server is not None
+        assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()
 

@@ -62,11 +62,11 @@ def parse_list(query: Mapping[str, str]) -> ListRequest:
 
 
 def parse_replay(body: bytes) -> DeliveryFilter:
-    """`{"namespace", "channel", "state", "type", "from", "to"}`; those that are Dead where no state is named.
+    """`{"namespace", "channel", "state", "type", "from", "to", "endedBefore"}`; Dead ones where no state is named.
 
     Raises BadRequest, also for a body that names neither a channel nor a time: nobody replays everything by mistake.
     """
-    asked = _parse_object(body, fields=_FILTERS)
+    asked = _parse_object(body, fields=(*_FILTERS, "endedBefore"))
     for name, value in asked.items():
         if not isinstance(value, str):
             raise BadRequest(f'"{name}" must be a text')
@@ -140,6 +140,7 @@ def _filter(asked: Mapping[str, str | None]) -> DeliveryFilter:
         type=type,
         since=_instant(asked.get("from"), what="from"),
         until=_instant(asked.get("to"), what="to"),
+        ended_before=_instant(asked.get("endedBefore"), what="endedBefore"),
     )
 
 
@@ -176,8 +177,13 @@ def position_of(delivery: Delivery) -> str:
 # -- what is shown
 
 
+def shown(instant: datetime) -> str:
+    """An instant to the microsecond."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def _shown(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if instant is None else shown(instant)
 
 
 def delivery_body(delivery: Delivery) -> dict[str, Any]:
