@@ -141,14 +141,15 @@ def _totals(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
     return [
         [words.subtotal, formats.money(document.subtotal_minor, currency)],
         *(
-            [_discount_name(one, formats), formats.money(one.amount_minor, currency)]
+            [discount_name(one, formats), formats.money(one.amount_minor, currency)]
             for one in document.discounts
         ),
         total,
     ]
 
 
-def _discount_name(one: InvoiceDiscount | LineDiscount, formats: Formats) -> str:
+def discount_name(one: InvoiceDiscount | LineDiscount, formats: Formats) -> str:
+    """What a discount is called: the word for it, its title, its percentage."""
     percent = "" if one.percent is None else formats.percent(one.percent / 100)
     return " · ".join(filter(None, (formats.strings.discount, one.title, percent)))
 
@@ -167,7 +168,7 @@ def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dic
                 (
                     group,
                     "" if whole else formats.days(line.first_day, line.end_day),
-                    _conversion(line, formats),
+                    conversion_text(line, formats),
                 ),
             )
         ),
@@ -182,7 +183,7 @@ def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dic
 def _promise(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dict[str, Any]:
     """What a commitment charges: for what, the commitment's name, its days; a single part would repeat the line."""
     return {
-        "description": _promise_name(line, formats),
+        "description": promise_name(line, formats),
         "detail": f"{line.description} · {formats.days(line.first_day, line.end_day)}",
         "quantity": "",
         "unit": "",
@@ -192,7 +193,8 @@ def _promise(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> 
     }
 
 
-def _promise_name(line: InvoiceLine, formats: Formats) -> str:
+def promise_name(line: InvoiceLine, formats: Formats) -> str:
+    """What a line charges for: a commitment's by its kind, else its description."""
     words = formats.strings
     match line.kind:
         case "Shortfall":
@@ -214,7 +216,7 @@ def _unit_price(price: Decimal, line: InvoiceLine, currency: str, formats: Forma
     return f"{formats.unit_price(price, line.conversion.currency)} {line.conversion.currency}"
 
 
-def _conversion(line: InvoiceLine, formats: Formats) -> str:
+def conversion_text(line: InvoiceLine, formats: Formats) -> str:
     """The amount before it was converted, the rate, and who published it when; empty where nothing was converted."""
     if line.conversion is None:
         return ""
@@ -231,7 +233,7 @@ def _parts(line: InvoiceLine, currency: str, formats: Formats) -> list[dict[str,
     ]
     rows = [
         _part(part, line, currency, formats)
-        | ({} if giver is None else {"description": _discount_name(giver, formats)})
+        | ({} if giver is None else {"description": discount_name(giver, formats)})
         for part, giver in zip(line.parts, named, strict=True)
     ]
     if line.included:
@@ -250,7 +252,7 @@ def _part(part: Part, line: InvoiceLine, currency: str, formats: Formats) -> dic
     shown = part.kind != "Percentage"
     priced_in = currency if line.conversion is None else line.conversion.currency
     return {
-        "description": _part_name(part, priced_in, formats),
+        "description": part_name(part, priced_in, formats),
         "quantity": formats.quantity(part.quantity) if shown and part.quantity is not None else "",
         "price": _unit_price(part.unit_price, line, currency, formats)
         if shown and part.unit_price is not None
@@ -259,7 +261,8 @@ def _part(part: Part, line: InvoiceLine, currency: str, formats: Formats) -> dic
     }
 
 
-def _part_name(part: Part, currency: str, formats: Formats) -> str:
+def part_name(part: Part, currency: str, formats: Formats) -> str:
+    """What a part of a line is called; `currency` is what its base is in."""
     words = formats.strings
     match part.kind:
         case "Usage":
@@ -313,7 +316,7 @@ def _projects(document: InvoiceDocument, formats: Formats) -> list[dict[str, Any
 
 def _item(line: InvoiceLine, share: LineShare, currency: str, formats: Formats) -> dict[str, str]:
     unit = formats.unit(line.pricing_unit)
-    name = _promise_name(line, formats)
+    name = promise_name(line, formats)
     return {
         "description": f"{name} ({unit})" if unit else name,
         "quantity": formats.quantity(share.quantity) if line.kind in SKU_KINDS else "",

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from milo_billing.catalog.types import Book, Meter, Sku
 from milo_billing.commitments.types import ComposedPeriod, Giver, Scope
-from milo_billing.kernel.errors import Conflict, NotFound
+from milo_billing.kernel.errors import Conflict, NotFound, Unavailable
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period
 from milo_billing.pricing.types import Dimensions, RatedLine
@@ -46,6 +46,14 @@ class InvoiceNotFound(NotFound):
 
 class LineNotFound(NotFound):
     """The invoice has no such line, or the line is of no usage."""
+
+
+class NoEInvoice(Conflict):
+    """The invoice cannot be said after EN 16931. The message says why, and what to do; its PDF is not concerned."""
+
+
+class UnableToCheck(Unavailable):
+    """Nobody could say whether an electronic invoice is right."""
 
 
 class UnableToRender(Exception):
@@ -449,6 +457,19 @@ class WrittenDocument:
     media_type: str
     template: str
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule says against an electronic invoice: the rule, such as `BR-CO-10`, what it wants, and where.
+
+    Rule XSD is the schema, XML that it is no such document at all. A warning does not make the invoice wrong.
+    """
+
+    severity: Literal["error", "warning"]
+    rule: str
+    message: str
+    location: str
 
 
 @dataclass(frozen=True, slots=True)
