@@ -1563,7 +1563,7 @@ create table invoicing.line_shares (
 -- under a key of the invoice's own, and outlives the erasure of the customer's.
 create table invoicing.documents (
     invoice uuid not null references invoicing.invoices (uid),
-    kind text not null check (kind in ('pdf')),
+    kind text not null check (kind in ('pdf', 'ubl', 'cii')),
     owner_org bigint not null,
     media_type text not null,
     template text not null,

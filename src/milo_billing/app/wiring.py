@@ -22,6 +22,7 @@ from milo_billing.accounts.resources import kinds as accounts_resources
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
+from milo_billing.adapters.einvoices.checking import RuleChecker
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
@@ -158,6 +159,7 @@ def build_api(runtime: Runtime) -> Starlette:
     feed = ChangeFeed(runtime.conninfo, engine.store, declarative.registry)
     runtime.checks["change feed"] = feed.problem
     blobs = open_blobs(runtime)
+    office, documents, checker = Office(engine, runtime.vault), TypstDocuments(), RuleChecker()
     threads = CapacityLimiter(runtime.settings.api_connections_max)
     edge = Edge(
         api=ResourceApi(engine, door),
@@ -180,7 +182,8 @@ def build_api(runtime: Runtime) -> Starlette:
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
         *entitlements_routes.routes(door),
         *pricing_routes.routes(door),
-        *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
+        *invoicing_routes.routes(door, office, documents, blobs),
+        *invoicing_routes.validation_routes(door, office, documents, checker),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
@@ -194,6 +197,7 @@ def build_api(runtime: Runtime) -> Starlette:
             yield
         finally:
             await asyncio.to_thread(feed.stop)
+            await asyncio.to_thread(checker.close)
 
     return build_application(routes, lifespan=lifespan)
 

@@ -7,7 +7,7 @@ Exit codes: 0 done, 1 it did not work (said on standard error: what, where, what
 
 from cyclopts import App
 
-from milo_billing.cli import billing, entitlements, objects, places, price_lists, retention
+from milo_billing.cli import billing, documents, entitlements, objects, places, price_lists, retention
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.previews import PREVIEW_HELP, preview
@@ -27,6 +27,7 @@ retention.mount(usage)
 app.command(usage)
 app.command(commitment)
 invoices.command(preview, help_epilogue=PREVIEW_HELP)
+documents.mount(invoices)
 app.command(invoices)
 app.command(price)
 app.command(rates)

@@ -150,7 +150,7 @@ def list_(*, namespace: Namespace = None, target: Target = DEFAULT) -> None:
 def show(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFAULT) -> None:
     """Show an invoice with its lines."""
     with target.open() as api:
-        place, found, invoice = _find(api, name, namespace=namespace)
+        place, found, invoice = find_invoice(api, name, namespace=namespace)
         lines = get_invoice_lines(api, namespace=place, name=found)
     if target.json:
         write_json({**invoice, "lines": lines})
@@ -178,7 +178,7 @@ def events(
 ) -> int:
     """Show the events that make up a line, archived ones too; their sum is the line's quantity, in the meter's unit."""
     with target.open() as api:
-        place, found, _ = _find(api, name, namespace=namespace)
+        place, found, _ = find_invoice(api, name, namespace=namespace)
         listed = list_line_events(api, namespace=place, name=found, line=line, limit=limit, later=later)
     return write_events(listed, json=target.json)
 
@@ -199,7 +199,7 @@ def explain(
     Exits 1 where the frozen version of the price book does not give the same amount again.
     """
     with target.open() as api:
-        place, found, _ = _find(api, name, namespace=namespace)
+        place, found, _ = find_invoice(api, name, namespace=namespace)
         explained = explain_line(api, namespace=place, name=found, line=line)
     return write_explanation(explained, json=target.json)
 
@@ -221,12 +221,12 @@ def pdf(
 ) -> None:
     """Save an invoice as PDF."""
     with target.open() as api:
-        place, found, invoice = _find(api, name, namespace=namespace)
+        place, found, invoice = find_invoice(api, name, namespace=namespace)
         content = get_invoice_pdf(api, namespace=place, name=found)
         if to == "-":
             sys.stdout.buffer.write(content)
             return
-        path = Path(to or f"{_number(invoice)}.pdf".replace("/", "-"))
+        path = Path(to or f"{number_of(invoice)}.pdf".replace("/", "-"))
         try:
             path.write_bytes(content)
         except OSError as error:
@@ -278,7 +278,7 @@ def _row(line: JSON) -> list[Any]:
     ]
 
 
-def _find(api: ApiClient, name: str, *, namespace: str | None) -> tuple[str, str, Invoice]:
+def find_invoice(api: ApiClient, name: str, *, namespace: str | None) -> tuple[str, str, Invoice]:
     """The one invoice of this name or number: its namespace, its name, itself."""
     objects = Objects(api)
     kind = objects.find_kind("invoices")
@@ -286,33 +286,35 @@ def _find(api: ApiClient, name: str, *, namespace: str | None) -> tuple[str, str
     matches = [cast("Invoice", found)] if found is not None else []
     if not matches:
         listed = (cast("Invoice", invoice) for invoice in objects.list(kind, namespace=namespace))
-        matches = [invoice for invoice in listed if name in (_identity(invoice)[1], _number(invoice))]
+        matches = [invoice for invoice in listed if name in (identity_of(invoice)[1], number_of(invoice))]
     if len(matches) == 1:
-        return (*_identity(matches[0]), matches[0])
+        return (*identity_of(matches[0]), matches[0])
     if not matches:
         raise ClientError(
             f"There is no invoice {name!r}.",
             where=namespace or "every namespace you may read",
             next_step="`milo-billing invoices list` shows what there is.",
         )
-    places = ", ".join(_identity(match)[0] for match in matches)
+    places = ", ".join(identity_of(match)[0] for match in matches)
     raise ClientError(f"{name!r} is the name of {len(matches)} invoices.", where=places, next_step="Give -n.")
 
 
-def _identity(invoice: Invoice) -> tuple[str, str]:
+def identity_of(invoice: Invoice) -> tuple[str, str]:
+    """Namespace and name."""
     metadata = invoice.get("metadata", {})
     return metadata.get("namespace", ""), metadata.get("name", "")
 
 
-def _number(invoice: Invoice) -> str:
-    return invoice.get("status", {}).get("number") or _identity(invoice)[1]
+def number_of(invoice: Invoice) -> str:
+    """Its number, which customers know it by."""
+    return invoice.get("status", {}).get("number") or identity_of(invoice)[1]
 
 
 def _heading(invoice: Invoice) -> list[tuple[str, str]]:
     spec, status = invoice["spec"], invoice.get("status", {})
     return [
-        ("Number", _number(invoice)),
-        ("Account", f"{_identity(invoice)[0]}/{spec['billingAccountRef']['name']}"),
+        ("Number", number_of(invoice)),
+        ("Account", f"{identity_of(invoice)[0]}/{spec['billingAccountRef']['name']}"),
         ("Period", f"{spec['period']['start']} to {spec['period']['end']}"),
         ("Phase", status.get("phase", "")),
         ("Issued", status.get("issuedOn", "")),

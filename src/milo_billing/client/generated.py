@@ -658,6 +658,7 @@ class InvoiceStatusDocuments(TypedDict):
     """Where the documents of the invoice are read, relative to the server."""
 
     pdf: NotRequired[str]
+    ubl: NotRequired[str]
 
 
 class InvoiceStatus(TypedDict):
@@ -723,6 +724,7 @@ class IssuerProfileSpec(TypedDict):
     numberSeries: NotRequired[IssuerProfileSpecNumberSeries]
     brand: NotRequired[IssuerProfileSpecBrand]
     bankDetails: NotRequired[IssuerProfileSpecBankDetails]
+    eInvoice: NotRequired[Literal["None", "FacturX", "UBL"]]
     legalText: NotRequired[str]
     timeZone: NotRequired[str]
     isDefault: NotRequired[bool]

@@ -24,23 +24,29 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
-from milo_billing.invoicing.ports import DocumentWriter
+from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.rules import drafts, explaining, issuing, periods, postings
 from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
     GROUP,
     BookVersion,
+    DocumentKind,
     Draft,
+    EInvoicing,
+    Finding,
     Invoice,
+    InvoiceDocument,
     Issued,
     IssueOutcome,
     IssuerVersion,
     LineExplanation,
     LineNotFound,
+    NoEInvoice,
     Preview,
     PrintedDocument,
     Skipped,
+    Syntax,
     UnableToIssue,
     UnableToRender,
     Unchanged,
@@ -61,6 +67,7 @@ LINES_MAX: Final = 10_000
 """Lines of one printed invoice."""
 
 PDF: Final = "pdf"
+ELECTRONIC: Final[tuple[Syntax, ...]] = ("ubl", "cii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +213,7 @@ def _issue(
         description=f"Invoice {invoice.number}",
     )
     accounts.mark_billed(tx, account=account.number, until=invoice.period.end)
-    _publish(work, office.engine, invoice)
+    _publish(work, office.engine, invoice, e_invoicing=issuer.body.get("eInvoice", "None"))
     return invoice
 
 
@@ -282,7 +289,7 @@ def _book_versions(tx: Tx, drafted: Draft, *, known: dict[int, BookVersion]) -> 
     return known
 
 
-def _publish(work: Work, engine: Engine, invoice: Invoice) -> None:
+def _publish(work: Work, engine: Engine, invoice: Invoice, *, e_invoicing: EInvoicing) -> None:
     """Write the Invoice object from the invoice's row."""
     kind = engine.registry.find(GROUP, "v1alpha1", "invoices")
     assert kind is not None, "the kind of this slice is registered"
@@ -296,7 +303,7 @@ def _publish(work: Work, engine: Engine, invoice: Invoice) -> None:
         now=work.now,
     )
     status = issuing.invoice_status(invoice)
-    status["documents"] = {"pdf": issuing.document_path(invoice, kind=PDF)}
+    status["documents"] = issuing.document_paths(invoice, e_invoicing=e_invoicing)
     status["conditions"] = [c.model_dump(mode="json", by_alias=True, exclude_none=True) for c in conditions]
     engine.write_system(
         work,
@@ -314,17 +321,23 @@ def _publish(work: Work, engine: Engine, invoice: Invoice) -> None:
 
 
 def print_invoice(
-    tx: Tx, vault: Vault, writer: DocumentWriter, *, invoice: Invoice, now: datetime
+    tx: Tx,
+    vault: Vault,
+    writer: DocumentWriter,
+    *,
+    invoice: Invoice,
+    now: datetime,
+    kind: DocumentKind = PDF,
 ) -> PrintedDocument:
-    """The invoice's PDF: written when it is first asked for, the same bytes ever after.
+    """The invoice's PDF, or its electronic invoice: written when it is first asked for, the same bytes ever after.
 
     It is kept sealed under a key of the invoice's own, since the law wants it kept when the customer's data are
-    erased. Raises UnableToRender, and UnableToOpen where the installation's key is lost.
+    erased. Raises UnableToRender, NoEInvoice, and UnableToOpen where the installation's key is lost.
     """
-    found = reads.find_document(tx, invoice=invoice.uid, kind=PDF)
+    found = reads.find_document(tx, invoice=invoice.uid, kind=kind)
     if found is None:
-        _write(tx, vault, writer, invoice=invoice, now=now)
-        found = reads.find_document(tx, invoice=invoice.uid, kind=PDF)
+        _write(tx, vault, writer, invoice=invoice, kind=kind, now=now)
+        found = reads.find_document(tx, invoice=invoice.uid, kind=kind)
         assert found is not None, "it was just written, here or by somebody else"
     media_type, sha256, sealed = found
     body = vault.open(tx, subject=invoice.uid, ciphertext=sealed)
@@ -334,21 +347,68 @@ def print_invoice(
     return PrintedDocument(media_type=media_type, sha256=sha256, content=content)
 
 
-def _write(tx: Tx, vault: Vault, writer: DocumentWriter, *, invoice: Invoice, now: datetime) -> None:
+def check_documents(
+    tx: Tx,
+    vault: Vault,
+    writer: DocumentWriter,
+    checker: EInvoiceChecker,
+    *,
+    invoice: Invoice,
+    now: datetime,
+) -> Mapping[Syntax, tuple[Finding, ...]]:
+    """What the rules of EN 16931 say against the invoice's electronic invoices, which are written where they were not.
+
+    Raises NoEInvoice where there are none, and UnableToCheck.
+    """
+    found: dict[Syntax, tuple[Finding, ...]] = {}
+    for syntax in ELECTRONIC:
+        kept = print_invoice(tx, vault, writer, invoice=invoice, now=now, kind=syntax)
+        found[syntax] = checker.check(WrittenDocument(kept.media_type, syntax, kept.content))
+    return found
+
+
+def _write(
+    tx: Tx, vault: Vault, writer: DocumentWriter, *, invoice: Invoice, kind: DocumentKind, now: datetime
+) -> None:
     lines = reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX + 1)
     if len(lines) > LINES_MAX:
         raise UnableToRender(f"invoice {invoice.number} has more than {LINES_MAX} lines: read them as data")
-    document: WrittenDocument = writer.write(reads.load_document(tx, vault, invoice=invoice, lines=lines))
+    loaded = reads.load_document(tx, vault, invoice=invoice, lines=lines)
+    if kind == PDF:
+        inside = _attachment(tx, vault, writer, invoice=invoice, loaded=loaded, now=now)
+        document = writer.write(loaded, attached=inside)
+    else:
+        document = writer.write_electronic(loaded, syntax=kind)
     store.insert_document(
         tx,
         invoice=invoice.uid,
         owner_org=invoice.owner_org,
-        kind=PDF,
+        kind=kind,
         document=document,
         sha256=hashlib.sha256(document.content).digest(),
         sealed=_sealed(tx, vault, subject=invoice.uid, content=document.content, now=now),
         now=now,
     )
+
+
+def _attachment(
+    tx: Tx,
+    vault: Vault,
+    writer: DocumentWriter,
+    *,
+    invoice: Invoice,
+    loaded: InvoiceDocument,
+    now: datetime,
+) -> WrittenDocument | None:
+    """The electronic invoice that stands in the PDF, the one that is kept; none where there can be none."""
+    if loaded.e_invoicing != "FacturX":
+        return None
+    try:
+        kept = print_invoice(tx, vault, writer, invoice=invoice, now=now, kind="cii")
+    except NoEInvoice as error:
+        _log.info("pdf_without_einvoice", invoice=invoice.number, reason=str(error))
+        return None
+    return WrittenDocument(kept.media_type, "cii", kept.content)
 
 
 def _sealed(tx: Tx, vault: Vault, *, subject: UUID, content: bytes, now: datetime) -> str:

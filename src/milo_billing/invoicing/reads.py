@@ -223,6 +223,7 @@ def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[Inv
         bank=profiles.issuer_bank(issuer),
         legal_text=issuer.get("legalText", ""),
         lines=lines,
+        e_invoicing=issuer.get("eInvoice", "None"),
     )
 
 

@@ -20,7 +20,7 @@ from milo_billing.controlplane.kinds import (
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.rules import profiles
-from milo_billing.invoicing.types import GROUP, InvoiceKind, InvoicePhase
+from milo_billing.invoicing.types import GROUP, EInvoicing, InvoiceKind, InvoicePhase
 from milo_billing.kernel.errors import FieldError
 from milo_billing.kernel.money import is_currency
 from milo_billing.kernel.periods import UnknownTimeZone, time_zone
@@ -103,6 +103,10 @@ class IssuerProfileSpec(Fields):
     number_series: NumberSeries = Field(default=NumberSeries())
     brand: Brand = Field(default=Brand())
     bank_details: IssuerBank | None = None
+    e_invoice: EInvoicing = Field(
+        default="None",
+        description="What is sent for machines after EN 16931: None, FacturX (inside the PDF), UBL (beside it).",
+    )
     legal_text: str = Field(default="", max_length=2000, description="Printed at the end of every document.")
     time_zone: str = Field(
         default="Etc/UTC", max_length=64, description="IANA zone of issue dates, for example Europe/Berlin."
@@ -210,6 +214,7 @@ class InvoiceDocuments(Fields):
     """Where the documents of the invoice are read, relative to the server."""
 
     pdf: str = ""
+    ubl: str = Field(default="", description="The electronic invoice, where the issuer sends it as UBL.")
 
 
 class InvoiceStatus(Fields):

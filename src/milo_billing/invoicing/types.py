@@ -30,6 +30,12 @@ PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent"]
 
 SKU_KINDS: Final[frozenset[LineKind]] = frozenset({"Usage", "Recurring", "OneTime"})
 
+EInvoicing: TypeAlias = Literal["None", "FacturX", "UBL"]
+"""What an issuer sends besides the page that people read: nothing, an invoice inside the PDF, or one beside it."""
+Syntax: TypeAlias = Literal["ubl", "cii"]
+"""How an electronic invoice is written: OASIS UBL 2.1, or UN/CEFACT CII D16B."""
+DocumentKind: TypeAlias = Literal["pdf", "ubl", "cii"]
+
 GROUP: Final = "billing.miloapis.com"
 
 QUANTITY_PLACES_MAX: Final = 12
@@ -425,7 +431,7 @@ class InvoiceDocument:
     """Everything that is printed on an invoice, and nothing that is not: the same value gives the same bytes.
 
     The period is `[first_day, end_day)`, days in the account's zone. `buyer` is None once the
-    customer's personal data have been erased. `color` is `#rrggbb`.
+    customer's personal data have been erased. `color` is `#rrggbb`. `e_invoicing` is what the issuer sends.
     """
 
     number: str
@@ -448,6 +454,7 @@ class InvoiceDocument:
     bank: BankDetails | None
     legal_text: str
     lines: tuple[InvoiceLine, ...]
+    e_invoicing: EInvoicing = "None"
 
 
 @dataclass(frozen=True, slots=True)

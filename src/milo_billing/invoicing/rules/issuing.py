@@ -9,6 +9,8 @@ from uuid import UUID
 from milo_billing.accounts.types import BillingProfile, Contact
 from milo_billing.invoicing.types import (
     GROUP,
+    DocumentKind,
+    EInvoicing,
     Invoice,
     InvoiceDiscount,
     InvoiceLine,
@@ -49,9 +51,11 @@ def object_names(*, issuer: str, number: str) -> tuple[str, str]:
     return number.lower(), f"{issuer}.{number.lower()}"
 
 
-def document_path(invoice: Invoice, *, kind: str) -> str:
-    """Where a document of the invoice is read, on this server."""
-    return f"/apis/{GROUP}/v1alpha1/namespaces/{invoice.namespace}/invoices/{invoice.name}/{kind}"
+def document_paths(invoice: Invoice, *, e_invoicing: EInvoicing) -> dict[DocumentKind, str]:
+    """Where the documents that the issuer sends are read, on this server."""
+    below = f"/apis/{GROUP}/v1alpha1/namespaces/{invoice.namespace}/invoices/{invoice.name}"
+    sent: tuple[DocumentKind, ...] = ("pdf", "ubl") if e_invoicing == "UBL" else ("pdf",)
+    return {kind: f"{below}/{kind}" for kind in sent}
 
 
 def invoice_spec(invoice: Invoice) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """What the endpoints answer: lines, and one row for each account of a run. Decimals are strings."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from milo_billing.invoicing.rules.conversions import conversion_body
 from milo_billing.invoicing.types import (
+    Finding,
     InvoiceLine,
     LineDiscount,
     LineShare,
@@ -13,6 +15,7 @@ from milo_billing.invoicing.types import (
     Run,
     RunStep,
     RunStepState,
+    Syntax,
 )
 from milo_billing.kernel.money import minor_to_decimal
 
@@ -120,6 +123,25 @@ def _share_body(share: LineShare, *, currency: str) -> dict[str, Any]:
         "project": share.project or None,
         "quantity": _plain(share.quantity),
         "amount": str(minor_to_decimal(share.amount_minor, currency)),
+    }
+
+
+def validation_body(found: Mapping[Syntax, tuple[Finding, ...]]) -> dict[str, Any]:
+    """What the rules say against each of the electronic invoices; a warning does not make one wrong."""
+    return {
+        "valid": not any(one.severity == "error" for findings in found.values() for one in findings),
+        "documents": {
+            syntax: [
+                {
+                    "severity": one.severity,
+                    "rule": one.rule,
+                    "message": one.message,
+                    "location": one.location,
+                }
+                for one in findings
+            ]
+            for syntax, findings in found.items()
+        },
     }
 
 
