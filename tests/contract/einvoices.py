@@ -12,6 +12,7 @@ from milo_billing.adapters.einvoices.model import CategoryCode, EInvoice, Preced
 from milo_billing.adapters.einvoices.terms import DocumentKind, electronic_invoice
 from milo_billing.adapters.einvoices.ubl import write_ubl
 from milo_billing.invoicing.types import (
+    AccountingTax,
     InvoiceDocument,
     InvoiceLine,
     LineConversion,
@@ -211,6 +212,14 @@ def corpus() -> Mapping[str, Case]:
         "prepaid": _case(euro, "S", "23", paid_minor=10_000),
         "prepaid in full": replace(_case(euro, "S", "23"), paid_minor=_gross(_case(euro, "S", "23"))),
         "credit note": _case(euro, "S", "23", kind="CreditNote", preceding=(credited,)),
+        "tax in the currency of the books": _case(
+            replace(
+                document(TOKENS, currency="USD"),
+                accounting_tax=AccountingTax("EUR", 898, Decimal("0.8654"), date(2026, 10, 30), "ECB"),
+            ),
+            "S",
+            "23",
+        ),
         "yen": _case(_yen(), "S", "10"),
         "long texts": _case(_long(), "S", "19"),
         "sixty lines": _case(replace(long_document(60), currency="EUR"), "S", "23"),

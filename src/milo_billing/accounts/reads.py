@@ -33,6 +33,7 @@ from milo_billing.controlplane.store import SEALED
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.periods import Period, local_midnight
+from milo_billing.kernel.taxes import TaxExemption, TaxPlace
 
 _ACCOUNT: LiteralString = (
     "select number, uid, namespace, name, owner_org, currency, time_zone, phase, deleted_at, invoice_day "
@@ -205,6 +206,18 @@ def get_billing_profile(tx: Tx, vault: Vault, *, account: int) -> BillingProfile
             TaxId(type=tax_id["type"], value=tax_id["value"])
             for tax_id in _opened(tx, vault, uid, spec.get("taxIds")) or ()
         ),
+        tax_exemptions=tuple(map(_exemption, _opened(tx, vault, uid, spec.get("taxExemptions")) or ())),
+    )
+
+
+def _exemption(body: dict[str, str]) -> TaxExemption:
+    return TaxExemption(
+        place=TaxPlace(body["country"], body.get("region", "")),
+        certificate=body["certificate"],
+        reason=body.get("reason", ""),
+        reason_code=body.get("reasonCode", ""),
+        since=date.fromisoformat(body["since"]),
+        until=date.fromisoformat(body["until"]) if "until" in body else None,
     )
 
 

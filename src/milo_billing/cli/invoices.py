@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 from cyclopts import App, ArgumentCollection, Group, Parameter
 
 from milo_billing.cli.output import write, write_json, write_server_table, write_table
-from milo_billing.cli.previews import write_explanation
+from milo_billing.cli.previews import tax_name, write_explanation
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.quarantine import write_events
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
@@ -321,5 +321,9 @@ def _heading(invoice: Invoice) -> list[tuple[str, str]]:
         ("Due", status.get("dueDate", "")),
         ("Lines", f"{status.get('subtotal', '')} {status.get('currencyCode', '')}"),
         ("Discounts", f"{status.get('discounts', '')} {status.get('currencyCode', '')}"),
+        *(
+            (tax_name(tax), f"{tax['amount']} {status.get('currencyCode', '')} on {tax['basis']}")
+            for tax in status.get("tax", ())
+        ),
         ("Total", f"{status.get('total', '')} {status.get('currencyCode', '')}"),
     ]

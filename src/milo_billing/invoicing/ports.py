@@ -1,8 +1,10 @@
-"""What invoicing needs from outside: who writes its documents, and who says whether an electronic one is right."""
+"""What invoicing needs from outside: who writes its documents and checks them, who says how lines are taxed."""
 
 from typing import Protocol
 
+from milo_billing.infra.database import Tx
 from milo_billing.invoicing.types import Finding, InvoiceDocument, Syntax, WrittenDocument
+from milo_billing.kernel.taxes import TaxDecision, TaxQuestion
 
 
 class DocumentWriter(Protocol):
@@ -28,4 +30,17 @@ class EInvoiceChecker(Protocol):
 
     def check(self, document: WrittenDocument) -> tuple[Finding, ...]:
         """What is wrong with the document; empty is right. Raises UnableToCheck where nobody can say."""
+        ...
+
+
+class TaxEngine(Protocol):
+    """Says how lines are taxed. What the tax comes to is computed by invoicing, so it is the same for every engine."""
+
+    def decide(self, tx: Tx, question: TaxQuestion) -> TaxDecision:
+        """The treatments of every tax category that was asked for, and of no other; the same question, the same answer.
+
+        Called in the transaction that issues, so nothing is called outside: an engine that lives elsewhere answers
+        from what it was told before. Raises UnableToIssue, with what to do, where it cannot say; nothing is left
+        untaxed silently.
+        """
         ...

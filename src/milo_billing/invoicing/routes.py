@@ -73,7 +73,10 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
             invoice = reads.get_invoice(call.tx, **_names(request))
             lines = reads.list_lines(call.tx, invoice=invoice.uid, after=page.after, limit=page.limit + 1)
         more = {"continue": str(lines[page.limit - 1].line)} if len(lines) > page.limit else {}
-        items = [representations.line_body(line, currency=invoice.currency) for line in lines[: page.limit]]
+        items = [
+            representations.line_body(line, currency=invoice.currency, taxes=invoice.taxes)
+            for line in lines[: page.limit]
+        ]
         return JSONResponse({"metadata": more, "items": items})
 
     def show_line_events(request: Request) -> Response:

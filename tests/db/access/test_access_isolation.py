@@ -20,6 +20,7 @@ SHARED: dict[str, str] = {
     "controlplane.holds": "uids of objects, whose rows have a policy, and reasons without names",
     "access.roles": "the provider's, for everybody to read",
     "catalog.meters": "the provider's, for everybody to read",
+    "invoicing.tax_rates": "the law, for everybody to read",
     "catalog.resource_types": "the provider's, for everybody to read",
     "catalog.skus": "the provider's, for everybody to read",
     "accounts.billed": "numbers of accounts, whose rows have a policy, and instants",

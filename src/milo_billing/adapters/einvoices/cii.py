@@ -96,6 +96,8 @@ def _delivery(invoice: EInvoice) -> Iterator[Element | None]:
 
 def _settlement(invoice: EInvoice) -> Iterator[Element | None]:
     yield node("ram:PaymentReference", invoice.number)
+    if invoice.accounting_tax is not None:
+        yield node("ram:TaxCurrencyCode", invoice.accounting_tax.currency)
     yield node("ram:InvoiceCurrencyCode", invoice.currency)
     if (means := invoice.payment) is not None:
         yield node(
@@ -172,15 +174,18 @@ def _totals(invoice: EInvoice) -> Element:
         one("ram:ChargeTotalAmount", invoice.charges_minor) if invoice.charges_minor else None,
         one("ram:AllowanceTotalAmount", invoice.allowances_minor) if invoice.allowances_minor else None,
         one("ram:TaxBasisTotalAmount", invoice.net_minor),
-        node(
-            "ram:TaxTotalAmount",
-            amount(invoice.tax_minor, invoice.currency),
-            attributes={"currencyID": invoice.currency},
-        ),
+        _tax_total(invoice.tax_minor, invoice.currency),
+        None
+        if invoice.accounting_tax is None
+        else _tax_total(invoice.accounting_tax.tax_minor, invoice.accounting_tax.currency),
         one("ram:GrandTotalAmount", invoice.gross_minor),
         one("ram:TotalPrepaidAmount", invoice.paid_minor) if invoice.paid_minor else None,
         one("ram:DuePayableAmount", invoice.due_minor),
     )
+
+
+def _tax_total(minor: int, currency: str) -> Element:
+    return node("ram:TaxTotalAmount", amount(minor, currency), attributes={"currencyID": currency})
 
 
 def _line(line: ELine, currency: str) -> Element:

@@ -16,12 +16,17 @@ _UNFIT: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 """What XML 1.0 cannot carry, not even escaped."""
 
 
+def fit(text: str) -> str:
+    """The text without the characters that no document can have."""
+    return _UNFIT.sub("", text)
+
+
 def node(tag: str, *content: Content, attributes: Mapping[str, str] | None = None) -> Element:
     """An element with its text, or its children in this order; what is None or empty text is left out."""
     made = ElementTree.Element(tag, dict(attributes or {}))
     for one in content:
         if isinstance(one, str):
-            made.text = _UNFIT.sub("", one)
+            made.text = fit(one)
         elif ElementTree.iselement(one):
             made.append(one)
         elif one is not None:
@@ -31,7 +36,7 @@ def node(tag: str, *content: Content, attributes: Mapping[str, str] | None = Non
 
 def said(tag: str, text: str, *, attributes: Mapping[str, str] | None = None) -> Element | None:
     """The element, where there is something to say: an empty one is refused by the rules."""
-    return node(tag, text, attributes=attributes) if text.strip() else None
+    return node(tag, text, attributes=attributes) if fit(text).strip() else None
 
 
 def group(tag: str, *content: Content) -> Element | None:

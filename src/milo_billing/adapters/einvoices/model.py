@@ -9,8 +9,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 
-CategoryCode: TypeAlias = Literal["S", "Z", "E", "AE", "K", "G", "O"]
-"""UNTDID 5305: standard, zero rated, exempt, reverse charge, intra-community, export, not subject to tax."""
+from milo_billing.invoicing.types import AccountingTax
+from milo_billing.kernel.taxes import TaxCode
+
+CategoryCode: TypeAlias = TaxCode | Literal["K"]
+"""UNTDID 5305: standard, zero rated, exempt, reverse charge, export, not subject to tax; and K, the intra-community
+supply of goods, which nothing of ours is yet.
+"""
 
 SPECIFICATION: Final = "urn:cen.eu:en16931:2017"
 """BT-24: the core of the standard, without the further rules of a country or network."""
@@ -108,7 +113,8 @@ class PaymentMeans:
 class EInvoice:
     """The whole of it. Amounts of a credit note are positive, as the standard wants.
 
-    `paid_minor` (BT-113) was settled before it was issued, so what is due (BT-115) is the rest.
+    `paid_minor` (BT-113) was settled before it was issued, so what is due (BT-115) is the rest. `accounting_tax` is the
+    tax in the seller's accounting currency, where that is another one (BT-6, BT-111).
     """
 
     number: str
@@ -129,6 +135,7 @@ class EInvoice:
     taxes: tuple[TaxGroup, ...]
     lines: tuple[ELine, ...]
     paid_minor: int
+    accounting_tax: AccountingTax | None = None
 
     @property
     def within_union(self) -> bool:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 
 from milo_billing.adapters.document_formats import Formats, formats_for
-from milo_billing.adapters.einvoices.elements import amount
+from milo_billing.adapters.einvoices.elements import amount, fit
 from milo_billing.adapters.einvoices.model import (
     Adjustment,
     EInvoice,
@@ -90,6 +90,7 @@ def electronic_invoice(
             one for line in document.lines for one in _lines(line, group_of[line.line], document, formats)
         ),
         paid_minor=paid_minor,
+        accounting_tax=document.accounting_tax,
     )
     _assert_two_decimals(made)
     return made
@@ -144,6 +145,8 @@ def _assert_two_decimals(made: EInvoice) -> None:
     ]
     for minor in amounts:
         amount(minor, made.currency)
+    if made.accounting_tax is not None:
+        amount(made.accounting_tax.tax_minor, made.accounting_tax.currency)
 
 
 # ----------------------------------------------------------------------------------------------------- parties
@@ -219,7 +222,7 @@ def _lines(
         adjustments = tuple(spread[index])
         yield ELine(
             id=str(line.line) if len(priced) == 1 else f"{line.line}.{index + 1}",
-            name=promise_name(line, formats),
+            name=fit(promise_name(line, formats)).strip() or line.sku or f"{line.line}",
             description=" · ".join(_description(part, line, document, formats, several=len(priced) > 1)),
             quantity=quantity,
             unit=unit,

@@ -45,6 +45,8 @@ def _content(invoice: EInvoice) -> Iterator[Element | None]:
     # UBL has a single note (UBL-SR-03 of the binding), CII as many as there are lines
     yield said("cbc:Note", "\n".join(invoice.notes))
     yield node("cbc:DocumentCurrencyCode", invoice.currency)
+    if invoice.accounting_tax is not None:
+        yield node("cbc:TaxCurrencyCode", invoice.accounting_tax.currency)
     yield said("cbc:BuyerReference", invoice.reference)
     yield _period(invoice.first_day, invoice.last_day)
     for one in invoice.preceding:
@@ -68,6 +70,8 @@ def _content(invoice: EInvoice) -> Iterator[Element | None]:
         _amount("cbc:TaxAmount", invoice.tax_minor, invoice.currency),
         [_tax_subtotal(tax, invoice.currency) for tax in invoice.taxes],
     )
+    if (told := invoice.accounting_tax) is not None:
+        yield node("cac:TaxTotal", _amount("cbc:TaxAmount", told.tax_minor, told.currency))
     yield _totals(invoice)
     for line in invoice.lines:
         yield _line(line, invoice)

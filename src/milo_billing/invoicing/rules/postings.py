@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final, assert_never
 
 from milo_billing.invoicing.types import Draft, DraftLine
-from milo_billing.ledger.types import AccountName, Posting, ServicePeriod, deferred, revenue
+from milo_billing.ledger.types import AccountName, Posting, ServicePeriod, deferred, revenue, tax_payable
 
 _DAY: Final = timedelta(days=1)
 
@@ -14,12 +14,16 @@ def postings(draft: Draft) -> tuple[Posting, ...]:
 
     Usage and surcharges are earned in the days of their line, a shortfall on the last day of its interval. What is
     charged in advance and money that is prepaid is deferred, with the days that it is for; revenue takes it from there.
-    Empty where the books stay as they are.
+    Tax is owed to its place, for no days. Empty where the books stay as they are.
     """
-    found: dict[tuple[AccountName, ServicePeriod], int] = {}
+    found: dict[tuple[AccountName, ServicePeriod | None], int] = {}
     for line in draft.lines:
         key = account_of(line), service_of(line)
         found[key] = found.get(key, 0) + line.net_minor
+    for group in draft.taxes:
+        if group.tax_minor:
+            owed = tax_payable(group.treatment.place), None
+            found[owed] = found.get(owed, 0) + group.tax_minor
     return tuple((account, minor, days) for (account, days), minor in found.items() if minor)
 
 

@@ -1,7 +1,8 @@
-"""What makes a transaction acceptable, and how a receivable is written. Pure."""
+"""What makes a transaction acceptable, and how entries are written."""
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import date
 
 from milo_billing.kernel.money import Currency, Money
 from milo_billing.ledger.types import (
@@ -50,15 +51,46 @@ def receivable_entries(lines: Sequence[Posting], *, currency: Currency) -> tuple
 
     Lines of one account and period become one entry. Empty where every entry would be zero: there is nothing to post.
     """
-    earned: defaultdict[tuple[AccountName, ServicePeriod], int] = defaultdict(int)
-    for account, minor, service in lines:
-        earned[account, service] += minor
+    return against(lines, currency=currency, account=RECEIVABLE)
+
+
+def against(lines: Sequence[Posting], *, currency: Currency, account: AccountName) -> tuple[Entry, ...]:
+    """As `receivable_entries`, with another account debited."""
+    earned: defaultdict[tuple[AccountName, ServicePeriod | None], int] = defaultdict(int)
+    for credited, minor, service in lines:
+        earned[credited, service] += minor
     credits = [
-        Entry(account, Money(-minor, currency), service)
-        for (account, service), minor in sorted(earned.items())
+        Entry(credited, Money(-minor, currency), service)
+        for (credited, service), minor in sorted(earned.items(), key=_by_account_and_days)
         if minor
     ]
     total = sum(earned.values())
     if total:
-        return (Entry(RECEIVABLE, Money(total, currency)), *credits)
+        return (Entry(account, Money(total, currency)), *credits)
     return tuple(credits)
+
+
+def _by_account_and_days(
+    line: tuple[tuple[AccountName, ServicePeriod | None], int],
+) -> tuple[AccountName, ServicePeriod]:
+    (account, service), _ = line
+    return account, service or (date.min, date.min)
+
+
+def mirrored(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """The same entries with debits for credits: what takes a fact back."""
+    return tuple(Entry(entry.account, -entry.amount, entry.service) for entry in entries)
+
+
+def moved(amount: Money, *, debit: AccountName, credit: AccountName) -> tuple[Entry, ...]:
+    """One amount from the credited account to the debited one; nothing where it is zero.
+
+    Raises UnableToPost for a negative amount: a fact that goes back is mirrored, so that a sign lost on the way shows.
+    """
+    if amount.minor < 0:
+        raise UnableToPost(
+            f"{amount} from {credit} to {debit}: an amount is positive; mirror the entries instead"
+        )
+    if not amount:
+        return ()
+    return Entry(debit, amount), Entry(credit, -amount)
