@@ -49,6 +49,11 @@ class Strings:
     committed: str
     spent: str
     subtotal: str
+    net: str
+    tax_on: str
+    reverse_charge: str
+    export: str
+    tax_in_books: str
     total: str
     amount_due: str
     due_by: str
@@ -59,6 +64,7 @@ class Strings:
     payment: str
     pay_please: str
     pay_reference: str
+    scan: str
     account_holder: str
     iban: str
     bic: str
@@ -69,6 +75,7 @@ class Strings:
     logo: str
     tax_id: str
     tax_ids: Mapping[str, str]
+    tax_names: Mapping[str, str]
 
 
 _EN = Strings(
@@ -105,6 +112,11 @@ _EN = Strings(
     committed="Committed",
     spent="Spent or paid before",
     subtotal="Subtotal",
+    net="Total without tax",
+    tax_on="{tax} {percent} on {amount}",
+    reverse_charge="Reverse charge: the customer accounts for the tax.",
+    export="Not taxed: supplied outside the issuer’s country.",
+    tax_in_books="Tax in {currency}: {amount} at {rate} ({source}, {date}).",
     total="Total",
     amount_due="Amount due",
     due_by="due by {date}",
@@ -115,6 +127,7 @@ _EN = Strings(
     payment="Payment",
     pay_please="Please pay {amount} by {date}.",
     pay_reference="Please state the invoice number {number} as the reference.",
+    scan="Scan with your banking app",
     account_holder="Account holder",
     iban="IBAN",
     bic="BIC",
@@ -125,6 +138,7 @@ _EN = Strings(
     logo="Logo of {name}",
     tax_id="Tax ID",
     tax_ids=MappingProxyType({"eu_vat": "VAT ID", "gb_vat": "VAT number", "us_ein": "EIN"}),
+    tax_names=MappingProxyType({}),
 )
 
 _DE = Strings(
@@ -161,6 +175,11 @@ _DE = Strings(
     committed="Zugesagt",
     spent="Bereits verbraucht oder bezahlt",
     subtotal="Zwischensumme",
+    net="Gesamtbetrag netto",
+    tax_on="{tax} {percent} auf {amount}",
+    reverse_charge="Steuerschuldnerschaft des Leistungsempfängers (Reverse Charge).",
+    export="Nicht steuerbar: Leistungsort außerhalb des Landes des Rechnungsstellers.",
+    tax_in_books="Steuer in {currency}: {amount} zum Kurs {rate} ({source}, {date}).",
     total="Gesamtbetrag",
     amount_due="Zu zahlen",
     due_by="fällig am {date}",
@@ -171,6 +190,7 @@ _DE = Strings(
     payment="Zahlung",
     pay_please="Bitte zahlen Sie {amount} bis zum {date}.",
     pay_reference="Bitte geben Sie die Rechnungsnummer {number} als Verwendungszweck an.",
+    scan="Mit der Banking-App scannen",
     account_holder="Kontoinhaber",
     iban="IBAN",
     bic="BIC",
@@ -181,6 +201,7 @@ _DE = Strings(
     logo="Logo von {name}",
     tax_id="Steuernummer",
     tax_ids=MappingProxyType({"eu_vat": "USt-IdNr.", "de_stn": "Steuernummer", "gb_vat": "VAT-Nummer"}),
+    tax_names=MappingProxyType({"VAT": "USt."}),
 )
 
 _FR = Strings(
@@ -217,6 +238,11 @@ _FR = Strings(
     committed="Engagement",
     spent="Déjà dépensé ou réglé",
     subtotal="Sous-total",
+    net="Total hors taxes",
+    tax_on="{tax} {percent} sur {amount}",
+    reverse_charge="Autoliquidation : la taxe est due par le preneur.",
+    export="Hors taxe : prestation fournie hors du pays de l’émetteur.",
+    tax_in_books="Taxe en {currency} : {amount} au cours de {rate} ({source}, {date}).",
     total="Total",
     amount_due="Montant à payer",
     due_by="à régler au plus tard le {date}",
@@ -227,6 +253,7 @@ _FR = Strings(
     payment="Paiement",
     pay_please="Merci de régler {amount} au plus tard le {date}.",
     pay_reference="Merci d’indiquer le numéro de facture {number} comme référence.",
+    scan="À scanner avec l’application bancaire",
     account_holder="Titulaire du compte",
     iban="IBAN",
     bic="BIC",
@@ -237,6 +264,7 @@ _FR = Strings(
     logo="Logo de {name}",
     tax_id="Numéro fiscal",
     tax_ids=MappingProxyType({"eu_vat": "N° TVA", "fr_siret": "SIRET", "gb_vat": "N° TVA"}),
+    tax_names=MappingProxyType({"VAT": "TVA"}),
 )
 
 _JA = Strings(
@@ -273,6 +301,11 @@ _JA = Strings(
     committed="コミットメント額",
     spent="利用済みまたは支払済み",
     subtotal="小計",
+    net="税抜合計",
+    tax_on="{tax} {percent}（対象 {amount}）",
+    reverse_charge="リバースチャージ：お客様が納税義務者となります。",
+    export="課税対象外：発行者の国外で提供されたものです。",
+    tax_in_books="{currency} での税額：{amount}（レート {rate}、{source}、{date}）。",
     total="合計",
     amount_due="ご請求金額",
     due_by="お支払期限 {date}",
@@ -283,6 +316,7 @@ _JA = Strings(
     payment="お支払い方法",
     pay_please="{date}までに {amount} をお支払いください。",
     pay_reference="お振込の際は請求書番号 {number} をご記入ください。",
+    scan="銀行アプリで読み取ってください",
     account_holder="口座名義",
     iban="IBAN",
     bic="BIC",
@@ -293,6 +327,7 @@ _JA = Strings(
     logo="{name} のロゴ",
     tax_id="税務番号",
     tax_ids=MappingProxyType({"jp_trn": "登録番号", "eu_vat": "VAT番号", "gb_vat": "VAT番号"}),
+    tax_names=MappingProxyType({"VAT": "付加価値税", "JCT": "消費税"}),
 )
 
 STRINGS: Final[Mapping[str, Strings]] = MappingProxyType({"en": _EN, "de": _DE, "fr": _FR, "ja": _JA})

@@ -20,6 +20,7 @@ from milo_billing.invoicing.types import (
     Party,
 )
 from milo_billing.kernel.money import settle
+from milo_billing.kernel.taxes import TaxGroup
 
 PROJECT_ITEMS_MAX: Final = 120
 """Some two pages. With more shares than this, projects are printed with their totals only."""
@@ -41,6 +42,8 @@ _PLACED_BY_TEMPLATE: Final = (
     "project",
     "commitments",
 )
+_PRINTED_TAXES: Final = frozenset({"S", "Z"})
+"""What was taken, at a rate that may be zero; why nothing was taken is a note."""
 _WHOLE: Final = "JPY"
 """A currency without decimals: a rate printed as its price has no more digits than it needs."""
 
@@ -95,7 +98,10 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
             )
         ),
         "bank": _bank(document, formats),
+        "code": None,
+        "scan": words.scan,
         "notes": [
+            *_tax_notes(document, formats),
             words.days_in_zone.format(zone=document.time_zone),
             *(line for line in document.legal_text.splitlines() if line.strip()),
         ],
@@ -136,16 +142,66 @@ def _totals(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
     """
     words, currency = formats.strings, document.currency
     total = [words.total, formats.money(document.total_minor, currency)]
-    if not document.discounts and document.subtotal_minor == document.total_minor:
+    discounts = [
+        [discount_name(one, formats), formats.money(one.amount_minor, currency)] for one in document.discounts
+    ]
+    taxes = [
+        [_tax_name(group, currency, formats), formats.money(group.tax_minor, currency)]
+        for group in document.taxes
+        if group.treatment.code in _PRINTED_TAXES
+    ]
+    if not discounts and not taxes:
         return [total]
+    net_minor = document.total_minor - document.tax_minor
+    net = [[words.net, formats.money(net_minor, currency)]] if taxes and discounts else []
     return [
         [words.subtotal, formats.money(document.subtotal_minor, currency)],
-        *(
-            [discount_name(one, formats), formats.money(one.amount_minor, currency)]
-            for one in document.discounts
-        ),
+        *discounts,
+        *net,
+        *taxes,
         total,
     ]
+
+
+def _tax_name(group: TaxGroup, currency: str, formats: Formats) -> str:
+    """Which tax at which rate on what: the table of taxes that the law asks for, as rows of the totals."""
+    words, treatment = formats.strings, group.treatment
+    name = words.tax_names.get(treatment.name, treatment.name)
+    return words.tax_on.format(
+        tax=" ".join(filter(None, (name, treatment.place))),
+        percent=formats.percent(treatment.percent / 100),
+        amount=formats.money(group.basis_minor, currency),
+    )
+
+
+def _tax_notes(document: InvoiceDocument, formats: Formats) -> list[str]:
+    """Why nothing was taken, and the tax in the currency of the issuer's books.
+
+    An issuer that collects no tax at all has nothing to say of it.
+    """
+    words = formats.strings
+    notes: dict[str, None] = {}
+    for group in document.taxes:
+        treatment = group.treatment
+        match treatment.code:
+            case "AE":
+                notes[words.reverse_charge] = None
+            case "G":
+                notes[words.export] = None
+            case "E":
+                notes[treatment.reason] = None
+            case "S" | "Z" | "O":
+                continue
+    if (told := document.accounting_tax) is not None:
+        text = words.tax_in_books.format(
+            currency=told.currency,
+            amount=formats.money(told.tax_minor, told.currency),
+            rate=formats.unit_price(told.rate, _WHOLE),
+            source=told.source,
+            date=formats.day(told.day),
+        )
+        notes[text] = None
+    return list(notes)
 
 
 def discount_name(one: InvoiceDiscount | LineDiscount, formats: Formats) -> str:

@@ -18,6 +18,7 @@ from milo_billing.adapters.einvoices.factur_x import FILE, mark_factur_x
 from milo_billing.adapters.einvoices.writing import write_electronic
 from milo_billing.adapters.font_coverage import FONT_SUFFIXES, fit, read_coverage
 from milo_billing.adapters.invoice_page import page_data
+from milo_billing.adapters.payment_codes import code_picture, transfer_text
 from milo_billing.invoicing.types import InvoiceDocument, Logo, Syntax, UnableToRender, WrittenDocument
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ class _Renderer:
         data = page_data(document)
         data["fonts"] = list(self.further_families)
         data = _fit_all(data, coverage=self.coverage)
-        data["logo"] = None if document.logo is None else _as_svg(document.logo)  # markup, not text to be set
+        # markup, not text to be set
+        data["logo"] = None if document.logo is None else _as_svg(document.logo)
+        transfer = transfer_text(document)
+        data["code"] = None if transfer is None else code_picture(transfer)
         try:
             return self._compile(data, document, attached)
         except typst.TypstError as error:

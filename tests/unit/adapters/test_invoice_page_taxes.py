@@ -1,0 +1,119 @@
+"""What a page says of tax, and the code that a banking app reads."""
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from milo_billing.adapters.invoice_page import page_data
+from milo_billing.adapters.payment_codes import code_picture, transfer_text
+from milo_billing.invoicing.types import AccountingTax, InvoiceDiscount, InvoiceDocument
+from milo_billing.kernel.taxes import TaxGroup, TaxTreatment
+from tests.unit.invoicing.builders import document, line, usage_part
+
+TOKENS = line("Tokens", usage_part("18.059974", "2.50", 4515))
+
+
+def taxed(language: str, *groups: TaxGroup, **changed: Any) -> InvoiceDocument:
+    tax = sum(group.tax_minor for group in groups)
+    made = document(TOKENS, language=language, currency="EUR")
+    return replace(made, taxes=groups, tax_minor=tax, total_minor=made.total_minor + tax, **changed)
+
+
+def standard(basis: int = 4515, tax: int = 1038) -> TaxGroup:
+    return TaxGroup(TaxTreatment("S", Decimal(23), "VAT", "IE"), basis, tax)
+
+
+def untaxed(code: Any, reason: str) -> TaxGroup:
+    return TaxGroup(TaxTreatment(code, Decimal(0), "", "", reason), 4515, 0)
+
+
+def rows(page: dict[str, Any]) -> list[list[str]]:
+    return [[text.replace("\u00a0", " ").replace("\u202f", " ") for text in row] for row in page["totals"]]
+
+
+@pytest.mark.parametrize(
+    ("language", "row"),
+    [
+        ("en", ["VAT IE 23% on EUR 45.15", "EUR 10.38"]),
+        ("de", ["USt. IE 23 % auf 45,15 EUR", "10,38 EUR"]),
+        ("fr", ["TVA IE 23 % sur 45,15 EUR", "10,38 EUR"]),
+        ("ja", ["付加価値税 IE 23%（対象 EUR 45.15）", "EUR 10.38"]),
+    ],
+)
+def test_each_tax_says_its_rate_and_what_it_is_on(language: str, row: list[str]) -> None:
+    subtotal, tax, total = rows(page_data(taxed(language, standard())))
+    assert tax == row
+    assert "45" in subtotal[1] and "55" in total[1]
+
+
+def test_between_discounts_and_taxes_stands_the_total_without_tax() -> None:
+    off = InvoiceDiscount("Loyal", Decimal(5), -226)
+    made = replace(taxed("en", standard(4289, 986)), discounts=(off,), total_minor=4289 + 986)
+    assert [amount for _, amount in rows(page_data(made))] == [
+        "EUR 45.15",
+        "EUR -2.26",
+        "EUR 42.89",
+        "EUR 9.86",
+        "EUR 52.75",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("group", "note"),
+    [
+        (untaxed("AE", "Reverse charge"), "Steuerschuldnerschaft des Leistungsempfängers (Reverse Charge)."),
+        (untaxed("G", "Export"), "Nicht steuerbar: Leistungsort außerhalb des Landes des Rechnungsstellers."),
+        (untaxed("E", "Steuerfrei nach § 4 Nr. 8 UStG"), "Steuerfrei nach § 4 Nr. 8 UStG"),
+    ],
+)
+def test_why_nothing_was_taken_is_a_note(group: TaxGroup, note: str) -> None:
+    page = page_data(taxed("de", group))
+    assert page["notes"][0] == note
+    assert len(page["totals"]) == 1
+
+
+def test_who_collects_no_tax_says_nothing_of_it() -> None:
+    page = page_data(taxed("en", untaxed("O", "Not subject to tax")))
+    assert page["notes"] == page_data(document(TOKENS, currency="EUR"))["notes"]
+
+
+def test_the_tax_is_told_in_the_currency_of_the_books() -> None:
+    told = AccountingTax("GBP", 898, Decimal("0.8654"), date(2026, 10, 30), "ECB")
+    (note, *_) = page_data(taxed("en", standard(), accounting_tax=told))["notes"]
+    assert note.replace("\u00a0", " ") == "Tax in GBP: GBP 8.98 at 0.8654 (ECB, October 30, 2026)."
+
+
+def test_the_code_is_a_sepa_transfer_with_the_number_as_its_text() -> None:
+    text = transfer_text(taxed("en", standard()))
+    assert text is not None
+    assert text.split("\n") == [
+        "BCD",
+        "002",
+        "1",
+        "SCT",
+        "IRCEIE2D",
+        "Kestrel Cloud Ltd.",
+        "IE64IRCE92050112345678",
+        "EUR55.53",
+        "",
+        "",
+        "KC-2026-000123",
+    ]
+    assert code_picture(text) == code_picture(text)
+    assert code_picture(text).startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"currency": "USD"},
+        {"bank": None},
+        {"total_minor": 0},
+        {"total_minor": 100_000_000_000},
+    ],
+)
+def test_there_is_no_code_for_what_the_guideline_does_not_know(changed: dict[str, Any]) -> None:
+    assert transfer_text(replace(document(TOKENS, currency="EUR"), **changed)) is None
