@@ -17,7 +17,12 @@ class Strings:
     """Every fixed text of an invoice. Braces are filled in by the writer."""
 
     invoice: str
+    credit_note: str
     number: str
+    credit_number: str
+    credited: str
+    credits_invoice: str
+    prepaid: str
     issued_on: str
     due_on: str
     period: str
@@ -80,7 +85,12 @@ class Strings:
 
 _EN = Strings(
     invoice="Invoice",
+    credit_note="Credit note",
     number="Invoice number",
+    credit_number="Credit note number",
+    credited="Amount credited",
+    credits_invoice="for invoice {number} of {date}",
+    prepaid="Already paid",
     issued_on="Issue date",
     due_on="Due date",
     period="Billing period",
@@ -143,7 +153,12 @@ _EN = Strings(
 
 _DE = Strings(
     invoice="Rechnung",
+    credit_note="Rechnungskorrektur",
     number="Rechnungsnummer",
+    credit_number="Belegnummer",
+    credited="Gutgeschriebener Betrag",
+    credits_invoice="zur Rechnung {number} vom {date}",
+    prepaid="Bereits bezahlt",
     issued_on="Rechnungsdatum",
     due_on="Fällig am",
     period="Leistungszeitraum",
@@ -206,7 +221,12 @@ _DE = Strings(
 
 _FR = Strings(
     invoice="Facture",
+    credit_note="Avoir",
     number="Numéro de facture",
+    credit_number="Numéro de l’avoir",
+    credited="Montant crédité",
+    credits_invoice="sur la facture {number} du {date}",
+    prepaid="Déjà payé",
     issued_on="Date d’émission",
     due_on="Date d’échéance",
     period="Période de facturation",
@@ -269,7 +289,12 @@ _FR = Strings(
 
 _JA = Strings(
     invoice="請求書",
+    credit_note="クレジットノート",
     number="請求書番号",
+    credit_number="クレジットノート番号",
+    credited="減額金額",
+    credits_invoice="請求書 {number}（{date}発行）に対するもの",
+    prepaid="お支払い済み",
     issued_on="発行日",
     due_on="お支払期限",
     period="ご利用期間",

@@ -55,8 +55,9 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
     formats = formats_for(document.language)
     words = formats.strings
     seller_country = document.seller.address.country if document.seller.address else ""
-    total = formats.money(document.total_minor, document.currency)
+    due = formats.money(document.total_minor - document.prepaid_minor, document.currency)
     due_on = formats.day(document.due_on)
+    credited = document.credits
     projects = _projects(document, formats)
     return {
         "language": formats.language,
@@ -66,38 +67,36 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         "logo": None,
         "logo-alt": words.logo.format(name=document.seller.name),
         "number": document.number,
-        "strings": {key: getattr(words, key) for key in _PLACED_BY_TEMPLATE},
+        "strings": {key: getattr(words, key) for key in _PLACED_BY_TEMPLATE}
+        | ({} if credited is None else {"invoice": words.credit_note, "amount_due": words.credited}),
         "seller": _party(document.seller, formats, seller_country),
         "buyer": _buyer(document.buyer, formats, seller_country),
         "footer": _footer(document.seller, formats),
         "page-pattern": words.page,
         "facts": [
-            [words.number, document.number],
+            [words.number if credited is None else words.credit_number, document.number],
             [words.issued_on, formats.day(document.issued_on)],
-            [words.due_on, due_on],
+            *([[words.due_on, due_on]] if credited is None else []),
             [words.period, formats.days(document.first_day, document.end_day)],
             [words.account, document.account],
         ],
-        "due-by": words.due_by.format(date=due_on),
+        "due-by": words.due_by.format(date=due_on)
+        if credited is None
+        else words.credits_invoice.format(number=credited.number, date=formats.day(credited.issued_on)),
         "amount-head": words.amount.format(currency=document.currency),
         "lines": [_line(line, document, formats) for line in document.lines if line.kind in SKU_KINDS],
         "promises": [
             _promise(line, document, formats) for line in document.lines if line.kind not in SKU_KINDS
         ],
         "totals": _totals(document, formats),
-        "total-money": total,
+        "total-money": due,
         "projects": projects,
         "projects-total": [
             words.subtotal if document.discounts else words.total,
             formats.amount(document.subtotal_minor, document.currency),
         ],
-        "pay-please": " ".join(
-            (
-                words.pay_please.format(amount=total, date=due_on),
-                words.pay_reference.format(number=document.number),
-            )
-        ),
-        "bank": _bank(document, formats),
+        "pay-please": _pay_please(document, due, due_on, formats),
+        "bank": _bank(document, formats) if credited is None else [],
         "code": None,
         "scan": words.scan,
         "notes": [
@@ -106,6 +105,19 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
             *(line for line in document.legal_text.splitlines() if line.strip()),
         ],
     }
+
+
+def _pay_please(document: InvoiceDocument, due: str, due_on: str, formats: Formats) -> str:
+    """What the customer is asked for; nothing where nothing is left to pay."""
+    words = formats.strings
+    if document.credits is not None or document.total_minor == document.prepaid_minor:
+        return ""
+    return " ".join(
+        (
+            words.pay_please.format(amount=due, date=due_on),
+            words.pay_reference.format(number=document.number),
+        )
+    )
 
 
 def _party(party: Party, formats: Formats, sent_from: str) -> dict[str, Any]:
@@ -150,8 +162,17 @@ def _totals(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
         for group in document.taxes
         if group.treatment.code in _PRINTED_TAXES
     ]
+    if document.prepaid_minor:
+        due_minor = document.total_minor - document.prepaid_minor
+        prepaid = [
+            total,
+            [words.prepaid, formats.money(-document.prepaid_minor, currency)],
+            [words.amount_due, formats.money(due_minor, currency)],
+        ]
+    else:
+        prepaid = [total]
     if not discounts and not taxes:
-        return [total]
+        return prepaid
     net_minor = document.total_minor - document.tax_minor
     net = [[words.net, formats.money(net_minor, currency)]] if taxes and discounts else []
     return [
@@ -159,7 +180,7 @@ def _totals(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
         *discounts,
         *net,
         *taxes,
-        total,
+        *prepaid,
     ]
 
 

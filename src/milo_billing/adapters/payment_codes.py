@@ -25,7 +25,8 @@ def transfer_text(document: InvoiceDocument) -> str | None:
     bank = document.bank
     if document.currency != "EUR" or bank is None or not bank.iban:
         return None
-    if not 0 < document.total_minor <= _AMOUNT_MINOR_MAX:
+    due_minor = document.total_minor - document.prepaid_minor
+    if document.credits is not None or not 0 < due_minor <= _AMOUNT_MINOR_MAX:
         return None
     lines = (
         "BCD",
@@ -35,7 +36,7 @@ def transfer_text(document: InvoiceDocument) -> str | None:
         bank.bic,
         " ".join(bank.account_holder.split())[:_NAME_MAX],
         bank.iban,
-        f"EUR{minor_to_decimal(document.total_minor, 'EUR')}",
+        f"EUR{minor_to_decimal(due_minor, 'EUR')}",
         "",
         "",
         document.number[:_REMITTANCE_MAX],

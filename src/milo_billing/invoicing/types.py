@@ -469,12 +469,21 @@ class AccountingTax:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditedInvoice:
+    """The invoice that a credit note takes something back of."""
+
+    number: str
+    issued_on: date
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceDocument:
     """Everything that is printed on an invoice, and nothing that is not: the same value gives the same bytes.
 
     The period is `[first_day, end_day)`, days in the account's zone. `buyer` is None once the
     customer's personal data have been erased. `color` is `#rrggbb`. `e_invoicing` is what the issuer sends.
-    Every line belongs to a group of `taxes`.
+    Every line belongs to a group of `taxes`. With `credits` it is a credit note, whose amounts are positive and whose
+    due date says nothing. `prepaid_minor` of the total was settled before it was issued.
     """
 
     number: str
@@ -498,6 +507,8 @@ class InvoiceDocument:
     legal_text: str
     lines: tuple[InvoiceLine, ...]
     e_invoicing: EInvoicing = "None"
+    credits: CreditedInvoice | None = None
+    prepaid_minor: int = 0
     tax_minor: int = 0
     taxes: tuple[TaxGroup, ...] = ()
     accounting_tax: AccountingTax | None = None
