@@ -1984,7 +1984,7 @@ create constraint trigger credit_notes_sums after insert on invoicing.credit_not
 -- under a key of the invoice's own, and outlives the erasure of the customer's.
 create table invoicing.documents (
     invoice uuid not null references invoicing.invoices (uid),
-    kind text not null check (kind in ('pdf')),
+    kind text not null check (kind in ('pdf', 'ubl', 'cii')),
     owner_org bigint not null,
     media_type text not null,
     template text not null,

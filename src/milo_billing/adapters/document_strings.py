@@ -17,7 +17,12 @@ class Strings:
     """Every fixed text of an invoice. Braces are filled in by the writer."""
 
     invoice: str
+    credit_note: str
     number: str
+    credit_number: str
+    credited: str
+    credits_invoice: str
+    prepaid: str
     issued_on: str
     due_on: str
     period: str
@@ -69,6 +74,7 @@ class Strings:
     payment: str
     pay_please: str
     pay_reference: str
+    scan: str
     account_holder: str
     iban: str
     bic: str
@@ -83,7 +89,12 @@ class Strings:
 
 _EN = Strings(
     invoice="Invoice",
+    credit_note="Credit note",
     number="Invoice number",
+    credit_number="Credit note number",
+    credited="Amount credited",
+    credits_invoice="for invoice {number} of {date}",
+    prepaid="Already paid",
     issued_on="Issue date",
     due_on="Due date",
     period="Billing period",
@@ -135,6 +146,7 @@ _EN = Strings(
     payment="Payment",
     pay_please="Please pay {amount} by {date}.",
     pay_reference="Please state the invoice number {number} as the reference.",
+    scan="Scan with your banking app",
     account_holder="Account holder",
     iban="IBAN",
     bic="BIC",
@@ -149,7 +161,12 @@ _EN = Strings(
 
 _DE = Strings(
     invoice="Rechnung",
+    credit_note="Rechnungskorrektur",
     number="Rechnungsnummer",
+    credit_number="Belegnummer",
+    credited="Gutgeschriebener Betrag",
+    credits_invoice="zur Rechnung {number} vom {date}",
+    prepaid="Bereits bezahlt",
     issued_on="Rechnungsdatum",
     due_on="Fällig am",
     period="Leistungszeitraum",
@@ -201,6 +218,7 @@ _DE = Strings(
     payment="Zahlung",
     pay_please="Bitte zahlen Sie {amount} bis zum {date}.",
     pay_reference="Bitte geben Sie die Rechnungsnummer {number} als Verwendungszweck an.",
+    scan="Mit der Banking-App scannen",
     account_holder="Kontoinhaber",
     iban="IBAN",
     bic="BIC",
@@ -215,7 +233,12 @@ _DE = Strings(
 
 _FR = Strings(
     invoice="Facture",
+    credit_note="Avoir",
     number="Numéro de facture",
+    credit_number="Numéro de l’avoir",
+    credited="Montant crédité",
+    credits_invoice="sur la facture {number} du {date}",
+    prepaid="Déjà payé",
     issued_on="Date d’émission",
     due_on="Date d’échéance",
     period="Période de facturation",
@@ -267,6 +290,7 @@ _FR = Strings(
     payment="Paiement",
     pay_please="Merci de régler {amount} au plus tard le {date}.",
     pay_reference="Merci d’indiquer le numéro de facture {number} comme référence.",
+    scan="À scanner avec l’application bancaire",
     account_holder="Titulaire du compte",
     iban="IBAN",
     bic="BIC",
@@ -281,7 +305,12 @@ _FR = Strings(
 
 _JA = Strings(
     invoice="請求書",
+    credit_note="クレジットノート",
     number="請求書番号",
+    credit_number="クレジットノート番号",
+    credited="減額金額",
+    credits_invoice="請求書 {number}（{date}発行）に対するもの",
+    prepaid="お支払い済み",
     issued_on="発行日",
     due_on="お支払期限",
     period="ご利用期間",
@@ -333,6 +362,7 @@ _JA = Strings(
     payment="お支払い方法",
     pay_please="{date}までに {amount} をお支払いください。",
     pay_reference="お振込の際は請求書番号 {number} をご記入ください。",
+    scan="銀行アプリで読み取ってください",
     account_holder="口座名義",
     iban="IBAN",
     bic="BIC",

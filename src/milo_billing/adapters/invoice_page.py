@@ -60,8 +60,9 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
     formats = formats_for(document.language)
     words = formats.strings
     seller_country = document.seller.address.country if document.seller.address else ""
-    total = formats.money(document.total_minor, document.currency)
+    due = formats.money(document.total_minor - document.prepaid_minor, document.currency)
     due_on = formats.day(document.due_on)
+    credited = document.credits
     projects = _projects(document, formats)
     return {
         "language": formats.language,
@@ -71,26 +72,29 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         "logo": None,
         "logo-alt": words.logo.format(name=document.seller.name),
         "number": document.number,
-        "strings": {key: getattr(words, key) for key in _PLACED_BY_TEMPLATE},
+        "strings": {key: getattr(words, key) for key in _PLACED_BY_TEMPLATE}
+        | ({} if credited is None else {"invoice": words.credit_note, "amount_due": words.credited}),
         "seller": _party(document.seller, formats, seller_country),
         "buyer": _buyer(document.buyer, formats, seller_country),
         "footer": _footer(document.seller, formats),
         "page-pattern": words.page,
         "facts": [
-            [words.number, document.number],
+            [words.number if credited is None else words.credit_number, document.number],
             [words.issued_on, formats.day(document.issued_on)],
-            [words.due_on, due_on],
+            *([[words.due_on, due_on]] if credited is None else []),
             [words.period, formats.days(document.first_day, document.end_day)],
             [words.account, document.account],
         ],
-        "due-by": words.due_by.format(date=due_on),
+        "due-by": words.due_by.format(date=due_on)
+        if credited is None
+        else words.credits_invoice.format(number=credited.number, date=formats.day(credited.issued_on)),
         "amount-head": words.amount.format(currency=document.currency),
         "lines": [_line(line, document, formats) for line in document.lines if line.kind in SKU_KINDS],
         "promises": [
             _promise(line, document, formats) for line in document.lines if line.kind not in SKU_KINDS
         ],
         "totals": _totals(document, formats),
-        "total-money": total,
+        "total-money": due,
         "taxes": tax_rows(document, formats),
         "tax-heads": tax_heads(document, formats),
         "projects": projects,
@@ -98,19 +102,29 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
             words.subtotal if document.discounts or document.tax_minor else words.total,
             formats.amount(document.subtotal_minor, document.currency),
         ],
-        "pay-please": " ".join(
-            (
-                words.pay_please.format(amount=total, date=due_on),
-                words.pay_reference.format(number=document.number),
-            )
-        ),
-        "bank": _bank(document, formats),
+        "pay-please": _pay_please(document, due, due_on, formats),
+        "bank": _bank(document, formats) if credited is None else [],
+        "code": None,
+        "scan": words.scan,
         "notes": [
             *accounting_note(document, formats),
             words.days_in_zone.format(zone=document.time_zone),
             *(line for line in document.legal_text.splitlines() if line.strip()),
         ],
     }
+
+
+def _pay_please(document: InvoiceDocument, due: str, due_on: str, formats: Formats) -> str:
+    """What the customer is asked for; nothing where nothing is left to pay."""
+    words = formats.strings
+    if document.credits is not None or document.total_minor == document.prepaid_minor:
+        return ""
+    return " ".join(
+        (
+            words.pay_please.format(amount=due, date=due_on),
+            words.pay_reference.format(number=document.number),
+        )
+    )
 
 
 def _party(party: Party, formats: Formats, sent_from: str) -> dict[str, Any]:
@@ -148,20 +162,28 @@ def _totals(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
     words, currency = formats.strings, document.currency
     total = [words.total, formats.money(document.total_minor, currency)]
     taxes = tax_totals(document, formats)
+    due = [total]
+    if document.prepaid_minor:
+        due_minor = document.total_minor - document.prepaid_minor
+        due += [
+            [words.prepaid, formats.money(-document.prepaid_minor, currency)],
+            [words.amount_due, formats.money(due_minor, currency)],
+        ]
     if not document.discounts and not taxes:
-        return [total]
+        return due
     return [
         [words.subtotal, formats.money(document.subtotal_minor, currency)],
         *(
-            [_discount_name(one, formats), formats.money(one.amount_minor, currency)]
+            [discount_name(one, formats), formats.money(one.amount_minor, currency)]
             for one in document.discounts
         ),
         *(taxes if document.discounts else taxes[1:]),
-        total,
+        *due,
     ]
 
 
-def _discount_name(one: InvoiceDiscount | LineDiscount, formats: Formats) -> str:
+def discount_name(one: InvoiceDiscount | LineDiscount, formats: Formats) -> str:
+    """What a discount is called: the word for it, its title, its percentage."""
     percent = "" if one.percent is None else formats.percent(one.percent / 100)
     return " · ".join(filter(None, (formats.strings.discount, one.title, percent)))
 
@@ -180,7 +202,7 @@ def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dic
                 (
                     group,
                     "" if whole else formats.days(line.first_day, line.end_day),
-                    _conversion(line, formats),
+                    conversion_text(line, formats),
                     line_tax(line, document, formats),
                 ),
             )
@@ -196,7 +218,7 @@ def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dic
 def _promise(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dict[str, Any]:
     """What a commitment charges: for what, the commitment's name, its days; a single part would repeat the line."""
     return {
-        "description": _promise_name(line, formats),
+        "description": promise_name(line, formats),
         "detail": " · ".join(
             filter(
                 None,
@@ -215,7 +237,8 @@ def _promise(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> 
     }
 
 
-def _promise_name(line: InvoiceLine, formats: Formats) -> str:
+def promise_name(line: InvoiceLine, formats: Formats) -> str:
+    """What a line charges for: a commitment's by its kind, else its description."""
     words = formats.strings
     match line.kind:
         case "Shortfall":
@@ -237,7 +260,7 @@ def _unit_price(price: Decimal, line: InvoiceLine, currency: str, formats: Forma
     return f"{formats.unit_price(price, line.conversion.currency)} {line.conversion.currency}"
 
 
-def _conversion(line: InvoiceLine, formats: Formats) -> str:
+def conversion_text(line: InvoiceLine, formats: Formats) -> str:
     """The amount before it was converted, the rate, and who published it when; empty where nothing was converted."""
     if line.conversion is None:
         return ""
@@ -254,7 +277,7 @@ def _parts(line: InvoiceLine, currency: str, formats: Formats) -> list[dict[str,
     ]
     rows = [
         _part(part, line, currency, formats)
-        | ({} if giver is None else {"description": _discount_name(giver, formats)})
+        | ({} if giver is None else {"description": discount_name(giver, formats)})
         for part, giver in zip(line.parts, named, strict=True)
     ]
     if line.included:
@@ -273,7 +296,7 @@ def _part(part: Part, line: InvoiceLine, currency: str, formats: Formats) -> dic
     shown = part.kind != "Percentage"
     priced_in = currency if line.conversion is None else line.conversion.currency
     return {
-        "description": _part_name(part, priced_in, formats),
+        "description": part_name(part, priced_in, formats),
         "quantity": formats.quantity(part.quantity) if shown and part.quantity is not None else "",
         "price": _unit_price(part.unit_price, line, currency, formats)
         if shown and part.unit_price is not None
@@ -282,7 +305,8 @@ def _part(part: Part, line: InvoiceLine, currency: str, formats: Formats) -> dic
     }
 
 
-def _part_name(part: Part, currency: str, formats: Formats) -> str:
+def part_name(part: Part, currency: str, formats: Formats) -> str:
+    """What a part of a line is called; `currency` is what its base is in."""
     words = formats.strings
     match part.kind:
         case "Usage":
@@ -336,7 +360,7 @@ def _projects(document: InvoiceDocument, formats: Formats) -> list[dict[str, Any
 
 def _item(line: InvoiceLine, share: LineShare, currency: str, formats: Formats) -> dict[str, str]:
     unit = formats.unit(line.pricing_unit)
-    name = _promise_name(line, formats)
+    name = promise_name(line, formats)
     return {
         "description": f"{name} ({unit})" if unit else name,
         "quantity": formats.quantity(share.quantity) if line.kind in SKU_KINDS else "",

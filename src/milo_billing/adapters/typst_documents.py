@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 import structlog
 
+from milo_billing.adapters.einvoices.factur_x import FILE, mark_factur_x
+from milo_billing.adapters.einvoices.writing import write_electronic
 from milo_billing.adapters.font_coverage import FONT_SUFFIXES, fit, read_coverage
 from milo_billing.adapters.invoice_page import page_data
-from milo_billing.invoicing.types import InvoiceDocument, Logo, UnableToRender, WrittenDocument
+from milo_billing.adapters.payment_codes import code_picture, transfer_text
+from milo_billing.invoicing.types import InvoiceDocument, Logo, Syntax, UnableToRender, WrittenDocument
 
 if TYPE_CHECKING:
     import typst
@@ -39,8 +42,8 @@ class TypstDocuments:
         self._lock = threading.Lock()
         self._renderer: _Renderer | None = None
 
-    def write(self, document: InvoiceDocument) -> WrittenDocument:
-        """The invoice as a PDF.
+    def write(self, document: InvoiceDocument, *, attached: WrittenDocument | None = None) -> WrittenDocument:
+        """The invoice as a PDF; with an invoice in CII attached to it, as Factur-X.
 
         A character that no font has is printed as □; a logo that cannot be read is left out, with a warning in the
         log. Raises UnableToRender where the template fails.
@@ -48,8 +51,12 @@ class TypstDocuments:
         with self._lock:
             if self._renderer is None:
                 self._renderer = _Renderer.load(self._folders)
-        content = self._renderer.render(document)
+        content = self._renderer.render(document, attached)
         return WrittenDocument(media_type="application/pdf", template=TEMPLATE, content=content)
+
+    def write_electronic(self, document: InvoiceDocument, *, syntax: Syntax) -> WrittenDocument:
+        """The invoice after EN 16931, as XML. Raises NoEInvoice."""
+        return write_electronic(document, syntax=syntax)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +79,18 @@ class _Renderer:
         further = sorted({f.family for f in fonts.fonts() if f.path and not f.path.startswith(shipped)})
         return cls(fonts=fonts, further_families=tuple(further), coverage=read_coverage(files))
 
-    def render(self, document: InvoiceDocument) -> bytes:
+    def render(self, document: InvoiceDocument, attached: WrittenDocument | None) -> bytes:
         import typst
 
         data = page_data(document)
         data["fonts"] = list(self.further_families)
         data = _fit_all(data, coverage=self.coverage)
-        data["logo"] = None if document.logo is None else _as_svg(document.logo)  # markup, not text to be set
+        # markup, not text to be set
+        data["logo"] = None if document.logo is None else _as_svg(document.logo)
+        transfer = transfer_text(document)
+        data["code"] = None if transfer is None else code_picture(transfer)
         try:
-            return self._compile(data, document)
+            return self._compile(data, document, attached)
         except typst.TypstError as error:
             if document.logo is None:
                 raise UnableToRender(
@@ -88,19 +98,25 @@ class _Renderer:
                 ) from error
             # an issued invoice keeps the logo it was issued with: one that turns out to be broken is left out
             _log.warning("logo_left_out", invoice=document.number, error=error.message)
-            return self.render(replace(document, logo=None))
+            return self.render(replace(document, logo=None), attached)
 
-    def _compile(self, data: dict[str, Any], document: InvoiceDocument) -> bytes:
+    def _compile(
+        self, data: dict[str, Any], document: InvoiceDocument, attached: WrittenDocument | None
+    ) -> bytes:
         import typst
 
-        return typst.compile(
+        inputs = {"data": orjson.dumps(data).decode()}
+        if attached is not None:
+            inputs |= {"attached": attached.content.decode(), "attached-name": FILE}
+        content = typst.compile(
             str(_FOLDER / "templates" / "invoice.typ"),
             font_paths=self.fonts,
             format="pdf",
             pdf_standards="a-3b",
-            sys_inputs={"data": orjson.dumps(data).decode()},
+            sys_inputs=inputs,
             timestamp=int(document.issued_at.timestamp()),
         )
+        return content if attached is None else mark_factur_x(content)
 
 
 def _as_svg(logo: Logo) -> str:

@@ -72,6 +72,11 @@ _RUN: Json = fields(
         "secondsLeft": {**_COUNT, "nullable": True},
     }
 )
+_FINDINGS: Json = many(
+    fields(
+        {"severity": {**TEXT, "enum": ["error", "warning"]}, "rule": TEXT, "message": TEXT, "location": TEXT}
+    )
+)
 _TOKEN = "/apis/iam.miloapis.com/v1alpha1/namespaces/{namespace}/serviceaccounts/{name}/token"
 
 _OBJECTS: Final = (
@@ -277,6 +282,35 @@ _INVOICING: Final = (
         permission=READ_INVOICES,
         media_type="application/pdf",
         answer={"type": "string", "format": "binary"},
+    ),
+    Endpoint(
+        id="showInvoiceUbl",
+        method="get",
+        path=f"{INVOICE_PATH}/ubl",
+        about="The invoice after EN 16931, in UBL 2.1. 409 where the standard cannot say it, with the reason.",
+        permission=READ_INVOICES,
+        media_type="application/xml",
+        answer={"type": "string", "format": "binary"},
+    ),
+    Endpoint(
+        id="showInvoiceCii",
+        method="get",
+        path=f"{INVOICE_PATH}/cii",
+        about="The invoice after EN 16931, in CII D16B: what Factur-X has inside. 409 as for UBL.",
+        permission=READ_INVOICES,
+        media_type="application/xml",
+        answer={"type": "string", "format": "binary"},
+    ),
+    Endpoint(
+        id="validateInvoice",
+        method="get",
+        path=f"{INVOICE_PATH}/validation",
+        about="What the schemas and the rules of EN 16931 say against the invoice in UBL and in CII. "
+        "A warning does not make it wrong.",
+        permission=READ_INVOICES,
+        answer=fields(
+            {"valid": {"type": "boolean"}, "documents": fields({"ubl": _FINDINGS, "cii": _FINDINGS})}
+        ),
     ),
 )
 

@@ -23,6 +23,7 @@ from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccou
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
 from milo_billing.adapters.bank_files import read_statements
+from milo_billing.adapters.einvoices.checking import RuleChecker
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
@@ -178,6 +179,7 @@ def build_api(runtime: Runtime) -> Starlette:
     feed = ChangeFeed(runtime.conninfo, engine.store, declarative.registry)
     runtime.checks["change feed"] = feed.problem
     blobs = open_blobs(runtime)
+    office, documents, checker = Office(engine, runtime.vault), TypstDocuments(), RuleChecker()
     threads = CapacityLimiter(runtime.settings.api_connections_max)
     edge = Edge(
         api=ResourceApi(engine, door),
@@ -201,10 +203,11 @@ def build_api(runtime: Runtime) -> Starlette:
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
         *entitlements_routes.routes(door),
         *pricing_routes.routes(door),
-        *invoicing_routes.routes(door, open_office(runtime, engine), TypstDocuments(), blobs),
+        *invoicing_routes.routes(door, office, documents, blobs),
+        *invoicing_routes.validation_routes(door, office, documents, checker),
         *ledger_routes.routes(door, above_the_books()),
         *payments_routes.routes(door, open_desk(runtime, engine)),
-        *bank_routes.routes(door, open_office(runtime, engine), read_statements),
+        *bank_routes.routes(door, office, read_statements),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
@@ -218,6 +221,7 @@ def build_api(runtime: Runtime) -> Starlette:
             yield
         finally:
             await asyncio.to_thread(feed.stop)
+            await asyncio.to_thread(checker.close)
 
     return build_application(routes, lifespan=lifespan)
 

@@ -10,6 +10,7 @@ from cyclopts import App
 from milo_billing.cli import (
     bank,
     billing,
+    documents,
     entitlements,
     invoice_life,
     objects,
@@ -40,6 +41,7 @@ app.command(usage)
 app.command(commitment)
 invoices.command(preview, help_epilogue=PREVIEW_HELP)
 invoice_life.mount(invoices)
+documents.mount(invoices)
 app.command(invoices)
 app.command(ledger)
 bank.mount(payments)

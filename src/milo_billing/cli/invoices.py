@@ -238,7 +238,7 @@ def pdf(
         if to == "-":
             sys.stdout.buffer.write(content)
             return
-        path = Path(to or f"{_number(invoice)}.pdf".replace("/", "-"))
+        path = Path(to or f"{number_of(invoice)}.pdf".replace("/", "-"))
         try:
             path.write_bytes(content)
         except OSError as error:
@@ -298,33 +298,35 @@ def find_invoice(api: ApiClient, name: str, *, namespace: str | None) -> tuple[s
     matches = [cast("Invoice", found)] if found is not None else []
     if not matches:
         listed = (cast("Invoice", invoice) for invoice in objects.list(kind, namespace=namespace))
-        matches = [invoice for invoice in listed if name in (_identity(invoice)[1], _number(invoice))]
+        matches = [invoice for invoice in listed if name in (identity_of(invoice)[1], number_of(invoice))]
     if len(matches) == 1:
-        return (*_identity(matches[0]), matches[0])
+        return (*identity_of(matches[0]), matches[0])
     if not matches:
         raise ClientError(
             f"There is no invoice {name!r}.",
             where=namespace or "every namespace you may read",
             next_step="`milo-billing invoices list` shows what there is.",
         )
-    places = ", ".join(_identity(match)[0] for match in matches)
+    places = ", ".join(identity_of(match)[0] for match in matches)
     raise ClientError(f"{name!r} is the name of {len(matches)} invoices.", where=places, next_step="Give -n.")
 
 
-def _identity(invoice: Invoice) -> tuple[str, str]:
+def identity_of(invoice: Invoice) -> tuple[str, str]:
+    """Namespace and name."""
     metadata = invoice.get("metadata", {})
     return metadata.get("namespace", ""), metadata.get("name", "")
 
 
-def _number(invoice: Invoice) -> str:
-    return invoice.get("status", {}).get("number") or _identity(invoice)[1]
+def number_of(invoice: Invoice) -> str:
+    """Its number, which customers know it by."""
+    return invoice.get("status", {}).get("number") or identity_of(invoice)[1]
 
 
 def _heading(invoice: Invoice) -> list[tuple[str, str]]:
     spec, status = invoice["spec"], invoice.get("status", {})
     return [
-        ("Number", _number(invoice)),
-        ("Account", f"{_identity(invoice)[0]}/{spec['billingAccountRef']['name']}"),
+        ("Number", number_of(invoice)),
+        ("Account", f"{identity_of(invoice)[0]}/{spec['billingAccountRef']['name']}"),
         ("Period", f"{spec['period']['start']} to {spec['period']['end']}"),
         ("Phase", status.get("phase", "")),
         ("Issued", status.get("issuedOn", "")),

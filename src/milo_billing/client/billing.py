@@ -6,7 +6,7 @@ Owns: those calls. Not: declared objects (objects) and usage (usage).
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 from urllib.parse import quote
 
 from milo_billing.client.http import JSON, ApiClient, next_page
@@ -112,8 +112,24 @@ def get_invoice_lines(api: ApiClient, *, namespace: str, name: str) -> list[JSON
 
 def get_invoice_pdf(api: ApiClient, *, namespace: str, name: str) -> bytes:
     """The invoice as a PDF."""
-    path = f"{BILLING}/namespaces/{quote(namespace)}/invoices/{quote(name)}/pdf"
-    return api.request("GET", path, accept="application/pdf").content
+    return get_invoice_document(api, namespace=namespace, name=name, kind="pdf")
+
+
+def get_invoice_document(
+    api: ApiClient, *, namespace: str, name: str, kind: Literal["pdf", "ubl", "cii"]
+) -> bytes:
+    """The invoice as a PDF, or as an electronic invoice after EN 16931 in UBL or CII."""
+    accept = "application/pdf" if kind == "pdf" else "application/xml"
+    return api.request("GET", f"{_invoice_path(namespace, name)}/{kind}", accept=accept).content
+
+
+def validate_invoice(api: ApiClient, *, namespace: str, name: str) -> JSON:
+    """What the rules of EN 16931 say against it: `{valid, documents: {ubl: […], cii: […]}}`."""
+    return api.json("GET", f"{_invoice_path(namespace, name)}/validation")
+
+
+def _invoice_path(namespace: str, name: str) -> str:
+    return f"{BILLING}/namespaces/{quote(namespace)}/invoices/{quote(name)}"
 
 
 def get_payer(api: ApiClient, *, project: str, at: str | None = None) -> JSON:

@@ -549,6 +549,7 @@ class Documents(TypedDict):
     """Where the documents of the invoice are read, relative to the server."""
 
     pdf: NotRequired[str]
+    ubl: NotRequired[str]
 
 
 class CreditNoteStatus(TypedDict):
@@ -830,6 +831,7 @@ class IssuerProfileSpec(TypedDict):
     creditNoteSeries: NotRequired[IssuerProfileSpecCreditNoteSeries]
     brand: NotRequired[IssuerProfileSpecBrand]
     bankDetails: NotRequired[IssuerProfileSpecBankDetails]
+    eInvoice: NotRequired[Literal["None", "FacturX", "UBL"]]
     legalText: NotRequired[str]
     timeZone: NotRequired[str]
     isDefault: NotRequired[bool]

@@ -27,7 +27,7 @@ from milo_billing.invoicing.engine import crediting as credits
 from milo_billing.invoicing.engine import settling, taxing
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import PDF, publish
-from milo_billing.invoicing.ports import DocumentWriter, TaxEngine
+from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker, TaxEngine
 from milo_billing.invoicing.rules import (
     announcing,
     drafts,
@@ -42,18 +42,23 @@ from milo_billing.invoicing.rules.crediting import CreditNote
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
     BookVersion,
+    DocumentKind,
     Draft,
+    Finding,
     Invoice,
+    InvoiceDocument,
     Issued,
     IssueOutcome,
     IssuerVersion,
     LineExplanation,
     LineNotFound,
     MoneyKind,
+    NoEInvoice,
     Preview,
     PrintedDocument,
     Settled,
     Skipped,
+    Syntax,
     UnableToIssue,
     UnableToRender,
     Unchanged,
@@ -73,6 +78,8 @@ _log = structlog.get_logger(__name__)
 
 LINES_MAX: Final = 10_000
 """Lines of one printed invoice."""
+
+ELECTRONIC: Final[tuple[Syntax, ...]] = ("ubl", "cii")
 
 UNISSUED: Final = (
     "nobody is declared to issue invoices: apply an IssuerProfile with spec.isDefault true, "
@@ -330,6 +337,7 @@ def _numbered(
         due_on=issuing.due_on(issued_on, net_days=profile.net_days),
         replaces=None if void is None else void[0],
         replaces_name="" if void is None else void[1],
+        e_invoicing=issuer.body.get("eInvoice", "None"),
         taxes=drafted.taxes,
     )
 
@@ -441,17 +449,23 @@ def issue_credit_note(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
 
 
 def print_invoice(
-    tx: Tx, vault: Vault, writer: DocumentWriter, *, invoice: Invoice, now: datetime
+    tx: Tx,
+    vault: Vault,
+    writer: DocumentWriter,
+    *,
+    invoice: Invoice,
+    now: datetime,
+    kind: DocumentKind = PDF,
 ) -> PrintedDocument:
-    """The invoice's PDF: written when it is first asked for, the same bytes ever after.
+    """The invoice's PDF, or its electronic invoice: written when it is first asked for, the same bytes ever after.
 
     It is kept sealed under a key of the invoice's own, since the law wants it kept when the customer's data are
-    erased. Raises UnableToRender, and UnableToOpen where the installation's key is lost.
+    erased. Raises UnableToRender, NoEInvoice, and UnableToOpen where the installation's key is lost.
     """
-    found = reads.find_document(tx, invoice=invoice.uid, kind=PDF)
+    found = reads.find_document(tx, invoice=invoice.uid, kind=kind)
     if found is None:
-        _write(tx, vault, writer, invoice=invoice, now=now)
-        found = reads.find_document(tx, invoice=invoice.uid, kind=PDF)
+        _write(tx, vault, writer, invoice=invoice, kind=kind, now=now)
+        found = reads.find_document(tx, invoice=invoice.uid, kind=kind)
         assert found is not None, "it was just written, here or by somebody else"
     media_type, sha256, sealed = found
     body = vault.open(tx, subject=invoice.uid, ciphertext=sealed)
@@ -461,21 +475,68 @@ def print_invoice(
     return PrintedDocument(media_type=media_type, sha256=sha256, content=content)
 
 
-def _write(tx: Tx, vault: Vault, writer: DocumentWriter, *, invoice: Invoice, now: datetime) -> None:
+def check_documents(
+    tx: Tx,
+    vault: Vault,
+    writer: DocumentWriter,
+    checker: EInvoiceChecker,
+    *,
+    invoice: Invoice,
+    now: datetime,
+) -> Mapping[Syntax, tuple[Finding, ...]]:
+    """What the rules of EN 16931 say against the invoice's electronic invoices, which are written where they were not.
+
+    Raises NoEInvoice where there are none, and UnableToCheck.
+    """
+    found: dict[Syntax, tuple[Finding, ...]] = {}
+    for syntax in ELECTRONIC:
+        kept = print_invoice(tx, vault, writer, invoice=invoice, now=now, kind=syntax)
+        found[syntax] = checker.check(WrittenDocument(kept.media_type, syntax, kept.content))
+    return found
+
+
+def _write(
+    tx: Tx, vault: Vault, writer: DocumentWriter, *, invoice: Invoice, kind: DocumentKind, now: datetime
+) -> None:
     lines = reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX + 1)
     if len(lines) > LINES_MAX:
         raise UnableToRender(f"invoice {invoice.number} has more than {LINES_MAX} lines: read them as data")
-    document: WrittenDocument = writer.write(reads.load_document(tx, vault, invoice=invoice, lines=lines))
+    loaded = reads.load_document(tx, vault, invoice=invoice, lines=lines)
+    if kind == PDF:
+        inside = _attachment(tx, vault, writer, invoice=invoice, loaded=loaded, now=now)
+        document = writer.write(loaded, attached=inside)
+    else:
+        document = writer.write_electronic(loaded, syntax=kind)
     store.insert_document(
         tx,
         invoice=invoice.uid,
         owner_org=invoice.owner_org,
-        kind=PDF,
+        kind=kind,
         document=document,
         sha256=hashlib.sha256(document.content).digest(),
         sealed=_sealed(tx, vault, subject=invoice.uid, content=document.content, now=now),
         now=now,
     )
+
+
+def _attachment(
+    tx: Tx,
+    vault: Vault,
+    writer: DocumentWriter,
+    *,
+    invoice: Invoice,
+    loaded: InvoiceDocument,
+    now: datetime,
+) -> WrittenDocument | None:
+    """The electronic invoice that stands in the PDF, the one that is kept; none where there can be none."""
+    if loaded.e_invoicing != "FacturX":
+        return None
+    try:
+        kept = print_invoice(tx, vault, writer, invoice=invoice, now=now, kind="cii")
+    except NoEInvoice as error:
+        _log.info("pdf_without_einvoice", invoice=invoice.number, reason=str(error))
+        return None
+    return WrittenDocument(kept.media_type, "cii", kept.content)
 
 
 def _sealed(tx: Tx, vault: Vault, *, subject: UUID, content: bytes, now: datetime) -> str:

@@ -38,6 +38,8 @@ _INVOICE: LiteralString = (
     "series, sequence, number, currency, subtotal_minor, discounts_minor, tax_minor, total_minor, amount_paid_minor, "
     "issued_at, issued_on, due_on, credited_minor, written_off_minor, replaces, "
     "coalesce((select void.name from invoicing.invoices void where void.uid = invoices.replaces), ''), "
+    "coalesce((select v.body ->> 'eInvoice' from invoicing.issuer_versions v where v.digest = issuer_version), "
+    "'None'), "
     "(select json_agg(json_build_array(t.code, t.percent::text, t.name, t.place, t.reason, t.reason_code, "
     "t.basis_minor, t.tax_minor) order by t.tax) from invoicing.taxes t where t.invoice = uid) from invoicing.invoices"
 )
@@ -442,6 +444,7 @@ def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[Inv
         bank=profiles.issuer_bank(issuer),
         legal_text=issuer.get("legalText", ""),
         lines=lines,
+        e_invoicing=issuer.get("eInvoice", "None"),
         tax_minor=invoice.tax_minor,
         taxes=invoice.taxes,
         accounting_tax=tax_bodies.read_accounting_tax(frozen.get("accountingTax")),

@@ -30,7 +30,7 @@ from milo_billing.invoicing.engine.publishing import invoice_body, note_body
 from milo_billing.invoicing.rules import crediting, profiles, requests, tax_rates
 from milo_billing.invoicing.rules.crediting import CreditNote as NoteRow
 from milo_billing.invoicing.rules.crediting import LineCredit, UnableToCredit
-from milo_billing.invoicing.types import GROUP, InvoiceKind, InvoiceNotFound, InvoicePhase
+from milo_billing.invoicing.types import GROUP, EInvoicing, InvoiceKind, InvoiceNotFound, InvoicePhase
 from milo_billing.invoicing.types import Invoice as InvoiceRow
 from milo_billing.kernel.errors import Conflict, FieldError
 from milo_billing.kernel.money import is_currency
@@ -145,6 +145,10 @@ class IssuerProfileSpec(Fields):
     )
     brand: Brand = Field(default=Brand())
     bank_details: IssuerBank | None = None
+    e_invoice: EInvoicing = Field(
+        default="None",
+        description="What is sent for machines after EN 16931: None, FacturX (inside the PDF), UBL (beside it).",
+    )
     legal_text: str = Field(default="", max_length=2000, description="Printed at the end of every document.")
     time_zone: str = Field(
         default="Etc/UTC", max_length=64, description="IANA zone of issue dates, for example Europe/Berlin."
@@ -374,6 +378,7 @@ class InvoiceDocuments(Fields):
     """Where the documents of the invoice are read, relative to the server."""
 
     pdf: str = ""
+    ubl: str = Field(default="", description="The electronic invoice, where the issuer sends it as UBL.")
 
 
 class InvoiceTax(Fields):

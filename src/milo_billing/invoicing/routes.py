@@ -1,5 +1,6 @@
-"""The doors of invoicing: run a month, read an invoice's lines and its PDF."""
+"""The doors of invoicing: run a month, read an invoice's lines and its documents."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from anyio import to_thread
@@ -17,9 +18,9 @@ from milo_billing.infra.database import Tx, forbid_writes
 from milo_billing.invoicing import operations, reads
 from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.operations import Office
-from milo_billing.invoicing.ports import DocumentWriter
+from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.rules import explaining, previews, representations, requests
-from milo_billing.invoicing.types import GROUP, Run
+from milo_billing.invoicing.types import GROUP, DocumentKind, Run
 from milo_billing.kernel.errors import Forbidden
 from milo_billing.usage.ports import BlobStore
 
@@ -38,7 +39,7 @@ BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 
 def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore) -> list[Route]:
     """`POST` and `GET /v1/invoicing/runs`, `GET …/runs/{id}`, `…/{id}/accounts`, `GET /v1/invoicing/preview`; of an
-    invoice `…/lines`, `…/lines/{line}/events`, `…/lines/{line}/explanation`, `…/pdf`.
+    invoice `…/lines`, `…/lines/{line}/events`, `…/lines/{line}/explanation`, `…/pdf`, `…/ubl`, `…/cii`.
 
     `blobs` is where archived usage lies.
     """
@@ -68,23 +69,12 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
             )
         return JSONResponse(found.body())
 
-    def show_pdf(request: Request) -> Response:
-        with door.open(request, permission=GET) as call:
-            invoice = reads.get_invoice(call.tx, **_names(request))
-            document = operations.print_invoice(call.tx, office.vault, writer, invoice=invoice, now=call.now)
-        headers = {
-            "Content-Disposition": f'inline; filename="{invoice.number}.pdf"',
-            "ETag": f'"{document.sha256.hex()}"',
-            "Cache-Control": "private, no-cache",
-        }
-        return Response(document.content, headers=headers, media_type=document.media_type)
-
     return [
         *_run_routes(door),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
-        Route(f"{INVOICE_PATH}/pdf", show_pdf, methods=["GET"]),
         *_computed_routes(door, office),
+        *_document_routes(door, office, writer),
     ]
 
 
@@ -122,6 +112,44 @@ def _run_routes(door: Door) -> list[Route]:
         Route(f"{RUNS_PATH}/{{id}}", show_run, methods=["GET"]),
         Route(f"{RUNS_PATH}/{{id}}/accounts", show_run_accounts, methods=["GET"]),
     ]
+
+
+def _document_routes(door: Door, office: Office, writer: DocumentWriter) -> list[Route]:
+    def show(kind: DocumentKind) -> Callable[[Request], Response]:
+        def show_document(request: Request) -> Response:
+            with door.open(request, permission=GET) as call:
+                invoice = reads.get_invoice(call.tx, **_names(request))
+                document = operations.print_invoice(
+                    call.tx, office.vault, writer, invoice=invoice, now=call.now, kind=kind
+                )
+            name = f"{invoice.number}.pdf" if kind == "pdf" else f"{invoice.number}.{kind}.xml"
+            headers = {
+                "Content-Disposition": f'inline; filename="{name}"',
+                "ETag": f'"{document.sha256.hex()}"',
+                "Cache-Control": "private, no-cache",
+            }
+            return Response(document.content, headers=headers, media_type=document.media_type)
+
+        return show_document
+
+    kinds: tuple[DocumentKind, ...] = ("pdf", *operations.ELECTRONIC)
+    return [Route(f"{INVOICE_PATH}/{kind}", show(kind), methods=["GET"]) for kind in kinds]
+
+
+def validation_routes(
+    door: Door, office: Office, writer: DocumentWriter, checker: EInvoiceChecker
+) -> list[Route]:
+    """Of an invoice `GET …/validation`: what the rules of EN 16931 say against it."""
+
+    def validate(request: Request) -> Response:
+        with door.open(request, permission=GET) as call:
+            invoice = reads.get_invoice(call.tx, **_names(request))
+            found = operations.check_documents(
+                call.tx, office.vault, writer, checker, invoice=invoice, now=call.now
+            )
+        return JSONResponse(representations.validation_body(found))
+
+    return [Route(f"{INVOICE_PATH}/validation", validate, methods=["GET"])]
 
 
 def _computed_routes(door: Door, office: Office) -> list[Route]:

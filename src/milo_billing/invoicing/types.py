@@ -13,7 +13,7 @@ from uuid import UUID
 
 from milo_billing.catalog.types import Book, Meter, Sku
 from milo_billing.commitments.types import ComposedPeriod, Giver, Scope
-from milo_billing.kernel.errors import Conflict, NotFound
+from milo_billing.kernel.errors import Conflict, NotFound, Unavailable
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period
 from milo_billing.kernel.taxes import TaxGroup
@@ -35,6 +35,12 @@ PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent"]
 
 SKU_KINDS: Final[frozenset[LineKind]] = frozenset({"Usage", "Recurring", "OneTime"})
 
+EInvoicing: TypeAlias = Literal["None", "FacturX", "UBL"]
+"""What an issuer sends besides the page that people read: nothing, an invoice inside the PDF, or one beside it."""
+Syntax: TypeAlias = Literal["ubl", "cii"]
+"""How an electronic invoice is written: OASIS UBL 2.1, or UN/CEFACT CII D16B."""
+DocumentKind: TypeAlias = Literal["pdf", "ubl", "cii"]
+
 GROUP: Final = "billing.miloapis.com"
 
 QUANTITY_PLACES_MAX: Final = 12
@@ -55,6 +61,14 @@ class InvoiceNotFound(NotFound):
 
 class LineNotFound(NotFound):
     """The invoice has no such line, or the line is of no usage."""
+
+
+class NoEInvoice(Conflict):
+    """The invoice cannot be said after EN 16931. The message says why, and what to do; its PDF is not concerned."""
+
+
+class UnableToCheck(Unavailable):
+    """Nobody could say whether an electronic invoice is right."""
 
 
 class UnableToRender(Exception):
@@ -285,6 +299,7 @@ class Invoice:
     written_off_minor: int = 0
     replaces: UUID | None = None
     replaces_name: str = ""
+    e_invoicing: EInvoicing = "None"
     taxes: tuple[TaxGroup, ...] = ()
 
     @property
@@ -508,12 +523,21 @@ class AccountingTax:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditedInvoice:
+    """The invoice that a credit note takes something back of."""
+
+    number: str
+    issued_on: date
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceDocument:
     """Everything that is printed on an invoice, and nothing that is not: the same value gives the same bytes.
 
     The period is `[first_day, end_day)`, days in the account's zone. `buyer` is None once the
-    customer's personal data have been erased. `color` is `#rrggbb`.
-    Every line belongs to a group of `taxes`.
+    customer's personal data have been erased. `color` is `#rrggbb`. `e_invoicing` is what the issuer sends.
+    Every line belongs to a group of `taxes`. With `credits` it is a credit note, whose amounts are positive and whose
+    due date says nothing. `prepaid_minor` of the total was settled before it was issued.
     """
 
     number: str
@@ -536,6 +560,9 @@ class InvoiceDocument:
     bank: BankDetails | None
     legal_text: str
     lines: tuple[InvoiceLine, ...]
+    e_invoicing: EInvoicing = "None"
+    credits: CreditedInvoice | None = None
+    prepaid_minor: int = 0
     tax_minor: int = 0
     taxes: tuple[TaxGroup, ...] = ()
     accounting_tax: AccountingTax | None = None
@@ -548,6 +575,19 @@ class WrittenDocument:
     media_type: str
     template: str
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule says against an electronic invoice: the rule, such as `BR-CO-10`, what it wants, and where.
+
+    Rule XSD is the schema, XML that it is no such document at all. A warning does not make the invoice wrong.
+    """
+
+    severity: Literal["error", "warning"]
+    rule: str
+    message: str
+    location: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,9 @@ def test_the_document_is_written_once_and_read_ever_after(
     first = printed(ground, writer, invoice)
 
     class Broken(TypstDocuments):
-        def write(self, document: InvoiceDocument) -> WrittenDocument:
+        def write(
+            self, document: InvoiceDocument, *, attached: WrittenDocument | None = None
+        ) -> WrittenDocument:
             raise AssertionError("written twice")
 
     assert printed(ground, Broken(), invoice) == first

@@ -49,7 +49,7 @@ def invoice_body(invoice: Invoice, conditions: Iterable[Condition], *, now: date
         )
     return {
         **issuing.invoice_status(invoice),
-        "documents": {"pdf": issuing.document_path(invoice, kind=PDF)},
+        "documents": issuing.document_paths(invoice),
         "conditions": _bodies(standing),
     }
 

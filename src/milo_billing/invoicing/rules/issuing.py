@@ -10,6 +10,7 @@ from milo_billing.accounts.types import BillingProfile, Contact
 from milo_billing.invoicing.rules.tax_bodies import tax_bodies
 from milo_billing.invoicing.types import (
     GROUP,
+    DocumentKind,
     Invoice,
     InvoiceDiscount,
     InvoiceLine,
@@ -50,8 +51,14 @@ def object_names(*, issuer: str, number: str) -> tuple[str, str]:
     return number.lower(), f"{issuer}.{number.lower()}"
 
 
-def document_path(invoice: Invoice, *, kind: str) -> str:
-    """Where a document of the invoice is read, on this server."""
+def document_paths(invoice: Invoice) -> dict[DocumentKind, str]:
+    """Where the documents that the issuer sends are read, on this server."""
+    sent: tuple[DocumentKind, ...] = ("pdf", "ubl") if invoice.e_invoicing == "UBL" else ("pdf",)
+    return {kind: document_path(invoice, kind=kind) for kind in sent}
+
+
+def document_path(invoice: Invoice, *, kind: DocumentKind) -> str:
+    """Where one of the invoice's documents is read."""
     return f"/apis/{GROUP}/v1alpha1/namespaces/{invoice.namespace}/invoices/{invoice.name}/{kind}"
 
 

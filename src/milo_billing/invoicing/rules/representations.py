@@ -1,12 +1,13 @@
 """What the endpoints answer: lines, and one row for each account of a run. Decimals are strings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from milo_billing.invoicing.rules.conversions import conversion_body
 from milo_billing.invoicing.rules.tax_bodies import line_tax_bodies, plain
 from milo_billing.invoicing.types import (
+    Finding,
     InvoiceLine,
     LineDiscount,
     LineShare,
@@ -15,6 +16,7 @@ from milo_billing.invoicing.types import (
     RunStep,
     RunStepState,
     Settlement,
+    Syntax,
 )
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.kernel.taxes import TaxGroup
@@ -140,4 +142,23 @@ def _share_body(share: LineShare, *, currency: str) -> dict[str, Any]:
         "project": share.project or None,
         "quantity": plain(share.quantity),
         "amount": str(minor_to_decimal(share.amount_minor, currency)),
+    }
+
+
+def validation_body(found: Mapping[Syntax, tuple[Finding, ...]]) -> dict[str, Any]:
+    """What the rules say against each of the electronic invoices; a warning does not make one wrong."""
+    return {
+        "valid": not any(one.severity == "error" for findings in found.values() for one in findings),
+        "documents": {
+            syntax: [
+                {
+                    "severity": one.severity,
+                    "rule": one.rule,
+                    "message": one.message,
+                    "location": one.location,
+                }
+                for one in findings
+            ]
+            for syntax, findings in found.items()
+        },
     }

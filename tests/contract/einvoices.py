@@ -1,0 +1,230 @@
+"""Invoices of every sort that an electronic invoice has to say: with their tax groups, and what they refer to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from milo_billing.adapters.einvoices.cii import write_cii
+from milo_billing.adapters.einvoices.model import CategoryCode, EInvoice, Preceding, TaxGroup
+from milo_billing.adapters.einvoices.terms import DocumentKind, electronic_invoice
+from milo_billing.adapters.einvoices.ubl import write_ubl
+from milo_billing.invoicing.types import (
+    AccountingTax,
+    InvoiceDocument,
+    InvoiceLine,
+    LineConversion,
+    LineDiscount,
+    Part,
+    Party,
+    PostalAddress,
+    TaxId,
+    WrittenDocument,
+)
+from milo_billing.kernel.money import settle
+from tests.unit.invoicing.builders import document, line, long_document, usage_part
+
+EXEMPT = ("Exempt under Article 132 of Directive 2006/112/EC", "VATEX-EU-132")
+REVERSED = ("Reverse charge", "VATEX-EU-AE")
+SOURCE = UUID(int=7)
+
+TOKENS = line("Context tokens", usage_part("18.059974", "2.50", 4515), unit="10*6.{token}")
+STORAGE = line("Storage", usage_part("1234.5", "0.021", 2592), number=2, unit="GiBy.mo")
+TIERS = line(
+    "Requests",
+    usage_part("1000", "0.10", 10_000, tier=1),
+    usage_part("501", "0.0333", 1668, tier=2),
+    number=3,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An invoice and what its e-invoice needs besides."""
+
+    document: InvoiceDocument
+    taxes: tuple[TaxGroup, ...]
+    kind: DocumentKind = "Invoice"
+    preceding: tuple[Preceding, ...] = ()
+    paid_minor: int = 0
+
+    def read(self) -> EInvoice:
+        """In the terms of EN 16931."""
+        return electronic_invoice(
+            self.document,
+            taxes=self.taxes,
+            kind=self.kind,
+            preceding=self.preceding,
+            paid_minor=self.paid_minor,
+        )
+
+
+def written(case: Case) -> tuple[WrittenDocument, WrittenDocument]:
+    """The case in UBL and in CII."""
+    read = case.read()
+    return (
+        WrittenDocument("application/xml", "ubl", write_ubl(read)),
+        WrittenDocument("application/xml", "cii", write_cii(read)),
+    )
+
+
+def taxed(
+    invoice: InvoiceDocument, code: CategoryCode, percent: str, reason: tuple[str, str] = ("", "")
+) -> TaxGroup:
+    """All of its lines in one group."""
+    return group(invoice.lines, code, percent, invoice.currency, reason)
+
+
+def group(
+    lines: tuple[InvoiceLine, ...],
+    code: CategoryCode,
+    percent: str,
+    currency: str,
+    reason: tuple[str, str] = ("", ""),
+) -> TaxGroup:
+    """These lines in a group, with the tax on their sum."""
+    base = sum(one.net_minor for one in lines)
+    tax = settle(Decimal(base) * Decimal(percent) / 100, "JPY").minor
+    return TaxGroup(
+        code, Decimal(percent), base, tax, frozenset(one.line for one in lines), reason[0], reason[1]
+    )
+
+
+def _case(invoice: InvoiceDocument, code: CategoryCode, percent: str, *reason: str, **further: Any) -> Case:
+    said = (reason[0], reason[1]) if reason else ("", "")
+    return Case(invoice, (taxed(invoice, code, percent, said),), **further)
+
+
+def _without_vat(invoice: InvoiceDocument) -> InvoiceDocument:
+    return replace(
+        invoice,
+        seller=replace(invoice.seller, tax_ids=(TaxId("us_ein", "12-3456789"),)),
+        bank=None,
+    )
+
+
+def _adjusted() -> InvoiceLine:
+    """Two tiers, ten percent off, raised to a minimum."""
+    parts = (
+        usage_part("1000", "0.10", 10_000, tier=1),
+        usage_part("501", "0.05", 2505, tier=2),
+        Part("Discount", None, None, None, -1251),
+        Part("Minimum", None, None, None, 3746),
+    )
+    discount = LineDiscount("Line", "Discount", SOURCE, "autumn", "Autumn offer", Decimal(10), -1251)
+    return replace(line("Requests", *parts), discounts=(discount,))
+
+
+def _off_the_whole(one: InvoiceLine, minor: int) -> InvoiceLine:
+    off = LineDiscount("Invoice", "Discount", SOURCE, "loyal", "Loyal customer", Decimal(5), minor)
+    return replace(one, discounts=(off,))
+
+
+def _promised() -> tuple[InvoiceLine, ...]:
+    shortfall = line(
+        "annual-2026",
+        Part("Committed", None, None, None, 100_000),
+        Part("Spent", None, None, None, -81_234),
+        number=2,
+    )
+    drawn = line("annual-2026", Part("FlatFee", None, None, None, -2_000), number=3)
+    return (
+        TOKENS,
+        replace(shortfall, kind="Shortfall", sku=None, pricing_unit="", quantity=Decimal(0)),
+        replace(drawn, kind="DrawDown", sku=None, pricing_unit="", quantity=Decimal(0)),
+    )
+
+
+def _converted() -> InvoiceLine:
+    rate = LineConversion("USD", 4515, Decimal("0.8"), date(2026, 10, 30), "ECB", Decimal("1.25"), Decimal(1))
+    return replace(TOKENS, amount_minor=3612, parts=(usage_part("18.059974", "2.50", 3612),), conversion=rate)
+
+
+def _yen() -> InvoiceDocument:
+    yen = document(
+        line("トークン", usage_part("18.059974", "250", 4515), unit="10*6.{token}"),
+        language="ja",
+        currency="JPY",
+    )
+    japan = PostalAddress("JP", "丸の内1-1-1", "", "千代田区", "東京都", "100-0005")
+    return replace(
+        yen,
+        seller=Party("ケストレル株式会社", "", japan, (TaxId("jp_trn", "T1234567890123"),)),
+        buyer=Party("アクメ株式会社", "山田 太郎", japan, ()),
+        bank=None,
+    )
+
+
+def _long() -> InvoiceDocument:
+    text = "Zoë's <Gerät> & “Äpfel” 漢字 \x07" * 40
+    return replace(
+        document(replace(TOKENS, description=text), language="de", currency="EUR"),
+        legal_text="\n".join([text] * 5),
+    )
+
+
+def _several_rates() -> Case:
+    lines = (
+        TOKENS,
+        _off_the_whole(STORAGE, -130),
+        _off_the_whole(TIERS, -583),
+    )
+    invoice = document(*lines, currency="EUR")
+    groups = (
+        group(lines[:1], "Z", "0", "EUR"),
+        group(lines[1:2], "S", "23", "EUR"),
+        group(lines[2:], "S", "13.5", "EUR"),
+    )
+    return Case(invoice, groups)
+
+
+def corpus() -> Mapping[str, Case]:
+    """Every sort of invoice, by what is special about it. The tax authorities' codes are those of VATEX."""
+    euro = document(TOKENS, STORAGE, TIERS, currency="EUR")
+    credited = Preceding("KC-2026-000100", date(2026, 10, 2))
+    british = replace(
+        document(TOKENS, currency="GBP"),
+        seller=Party("Kestrel", "", PostalAddress("GB", "1 Road"), (TaxId("gb_vat", "123456789"),)),
+    )
+    german = replace(
+        euro,
+        language="de",
+        seller=Party("Muster GmbH", "", PostalAddress("DE", "Weg 1"), (TaxId("de_stn", "21/815/08150"),)),
+    )
+    return {
+        "standard": _case(euro, "S", "23"),
+        "british, its VAT number without a country": _case(british, "S", "20"),
+        "a seller with a tax number only": _case(german, "S", "19"),
+        "zero": _case(euro, "Z", "0"),
+        "exempt": _case(euro, "E", "0", *EXEMPT),
+        "reverse charge": _case(euro, "AE", "0", *REVERSED),
+        "intra-community": _case(euro, "K", "0", "Intra-Community supply", "VATEX-EU-IC"),
+        "export": _case(euro, "G", "0", "Export outside the EU", "VATEX-EU-G"),
+        "outside the scope": _case(
+            _without_vat(document(TOKENS)), "O", "0", "Not subject to VAT", "VATEX-EU-O"
+        ),
+        "several rates, a discount on the whole": _several_rates(),
+        "a line with a discount and a minimum": _case(document(_adjusted(), currency="EUR"), "S", "23"),
+        "what was promised": _case(document(*_promised(), currency="EUR"), "S", "23"),
+        "a price in another currency": _case(document(_converted(), currency="EUR"), "S", "23"),
+        "prepaid": _case(euro, "S", "23", paid_minor=10_000),
+        "prepaid in full": replace(_case(euro, "S", "23"), paid_minor=_gross(_case(euro, "S", "23"))),
+        "credit note": _case(euro, "S", "23", kind="CreditNote", preceding=(credited,)),
+        "tax in the currency of the books": _case(
+            replace(
+                document(TOKENS, currency="USD"),
+                accounting_tax=AccountingTax("EUR", 898, Decimal("0.8654"), date(2026, 10, 30), "ECB"),
+            ),
+            "S",
+            "23",
+        ),
+        "yen": _case(_yen(), "S", "10"),
+        "long texts": _case(_long(), "S", "19"),
+        "sixty lines": _case(replace(long_document(60), currency="EUR"), "S", "23"),
+    }
+
+
+def _gross(case: Case) -> int:
+    return sum(one.base_minor + one.tax_minor for one in case.taxes)
