@@ -83,7 +83,10 @@ def test_verify_ends_with_1_and_names_what_differs(
     ground: Ground, books: Books, target: Target, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert commands.verify(target=target) == 0
-    assert capsys.readouterr().out == "the books are right: transactions, trial balance, Assets:Receivable\n"
+    assert (
+        capsys.readouterr().out
+        == "the books are right: transactions, trial balance, Assets:Receivable, Assets:Clearing\n"
+    )
     stray = operations.payment_received(Money(500, "USD"), into=cash("3000"))
     post(ground, books.main, "stray", stray, on=DECEMBER.date())
     assert commands.verify(target=target) == 1
