@@ -10,15 +10,14 @@ from operator import attrgetter
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
+from milo_billing.accounts.rules import profiles
 from milo_billing.accounts.rules.bound_days import bound_days
 from milo_billing.accounts.types import (
     Account,
     AccountNode,
     AccountNotFound,
-    Address,
     Billed,
     BillingProfile,
-    Contact,
     InvoiceDays,
     MethodOwner,
     PaidProject,
@@ -35,7 +34,6 @@ from milo_billing.controlplane.store import SEALED
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.periods import Period, local_midnight
-from milo_billing.kernel.taxes import TaxExemption, TaxPlace
 
 _ACCOUNT: LiteralString = (
     "select number, uid, namespace, name, owner_org, currency, time_zone, phase, deleted_at, invoice_day "
@@ -212,23 +210,14 @@ def get_billing_profile(tx: Tx, vault: Vault, *, account: int) -> BillingProfile
         language=spec["language"],
         display_name=spec.get("displayName", ""),
         zero_invoices=spec["zeroInvoices"],
-        contact=_contact(_opened(tx, vault, uid, spec.get("contactInfo"))),
+        contact=profiles.read_contact(_opened(tx, vault, uid, spec.get("contactInfo"))),
         tax_ids=tuple(
             TaxId(type=tax_id["type"], value=tax_id["value"])
             for tax_id in _opened(tx, vault, uid, spec.get("taxIds")) or ()
         ),
-        tax_exemptions=tuple(map(_exemption, _opened(tx, vault, uid, spec.get("taxExemptions")) or ())),
-    )
-
-
-def _exemption(body: dict[str, str]) -> TaxExemption:
-    return TaxExemption(
-        place=TaxPlace(body["country"], body.get("region", "")),
-        certificate=body["certificate"],
-        reason=body.get("reason", ""),
-        reason_code=body.get("reasonCode", ""),
-        since=date.fromisoformat(body["since"]),
-        until=date.fromisoformat(body["until"]) if "until" in body else None,
+        tax_exemptions=tuple(
+            map(profiles.read_exemption, _opened(tx, vault, uid, spec.get("taxExemptions")) or ())
+        ),
     )
 
 
@@ -239,31 +228,6 @@ def _opened(tx: Tx, vault: Vault, uid: UUID, stored: Any) -> Any:
     ciphertext = cast("dict[str, str]", stored)[SEALED]
     value = vault.open(tx, subject=uid, ciphertext=ciphertext)
     return None if isinstance(value, Erased) else value
-
-
-def _contact(info: Any) -> Contact | None:
-    if info is None:
-        return None
-    return Contact(
-        email=info["email"],
-        name=info.get("name", ""),
-        business_name=info.get("businessName", ""),
-        invoice_emails=tuple(info.get("invoiceEmails", ())),
-        address=_address(info.get("address")),
-    )
-
-
-def _address(info: Any) -> Address | None:
-    if info is None:
-        return None
-    return Address(
-        country=info["country"],
-        line1=info.get("line1", ""),
-        line2=info.get("line2", ""),
-        city=info.get("city", ""),
-        region=info.get("region", ""),
-        postal_code=info.get("postalCode", ""),
-    )
 
 
 # ----------------------------------------------------------------------------------------------------- trees

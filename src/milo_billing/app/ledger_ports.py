@@ -8,6 +8,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine.accruals import MonthEndAccruals
 from milo_billing.invoicing.engine.receivables import InvoiceReceivables
 from milo_billing.ledger.routes import Above
+from milo_billing.payments.engine.clearing import ProviderClearing
 
 
 class NamedAccounts:
@@ -27,4 +28,9 @@ class NamedAccounts:
 
 def above_the_books() -> Above:
     """Everything that the doors of the books need from above. A slice with documents adds its subledger here."""
-    return Above(accounts=NamedAccounts(), receivables=InvoiceReceivables(), accruals=MonthEndAccruals())
+    return Above(
+        accounts=NamedAccounts(),
+        receivables=InvoiceReceivables(),
+        accruals=MonthEndAccruals(),
+        others=(ProviderClearing(),),
+    )

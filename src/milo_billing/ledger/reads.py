@@ -213,12 +213,13 @@ def list_statement(
 
 
 def list_balances(tx: Tx, *, account: AccountName) -> tuple[SubledgerBalance, ...]:
-    """One account of the books by entity, billing account and currency, without those that are zero."""
+    """One account of the books, with those below it, by entity, billing account and currency; none that are zero."""
     rows = tx.execute(
         "select t.entity, t.billing_account, e.currency, sum(e.amount_minor)::bigint "
-        "from ledger.entries e join ledger.transactions t on t.id = e.transaction where e.account = %s "
+        "from ledger.entries e join ledger.transactions t on t.id = e.transaction "
+        "where e.account = %(account)s or starts_with(e.account, %(account)s || ':') "
         "group by t.entity, t.billing_account, e.currency having sum(e.amount_minor) <> 0 order by 1, 2, 3",
-        (account,),
+        {"account": account},
     )
     return tuple(
         SubledgerBalance(entity, number, Money(minor, currency)) for entity, number, currency, minor in rows

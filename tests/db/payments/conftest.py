@@ -1,5 +1,6 @@
 """The till of the payments tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from milo_billing.infra.database import Databases
 
 
 @pytest.fixture
-def till(databases: Databases, tmp_path: Path) -> Till:
-    """Cards are accepted, nothing is owed yet."""
-    return open_till(databases, tmp_path)
+def till(databases: Databases, tmp_path: Path) -> Iterator[Till]:
+    """Cards are accepted, nothing is owed yet. Whatever a test does, its books are right in the end."""
+    found = open_till(databases, tmp_path)
+    yield found
+    assert found.differences() == []

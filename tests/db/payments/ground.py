@@ -11,6 +11,7 @@ from tests.accounts_world import HandClock
 from tests.db.invoicing.ground import ACME, ISSUER, Ground, open_ground
 from tests.hostile_provider import GOOD, SIGNATURE, HostileProvider, sign
 
+from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.rows import Row
 from milo_billing.controlplane.work import Work
@@ -18,8 +19,9 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Databases
 from milo_billing.invoicing import reads as invoices
 from milo_billing.invoicing.types import Invoice
+from milo_billing.ledger import operations as ledger
 from milo_billing.ledger import reads as books
-from milo_billing.ledger.types import AccountName
+from milo_billing.ledger.types import AccountName, Difference
 from milo_billing.payments import reads
 from milo_billing.payments.jobs import Cashier
 from milo_billing.payments.operations import telling
@@ -142,6 +144,11 @@ class Till:
     def balance(self, account: AccountName) -> int:
         """Debits less credits of one account of the books, in dollar cents."""
         return self.ground.reading(lambda tx: books.balance(tx, account=account, currency="USD")).minor
+
+    def differences(self) -> list[Difference]:
+        """Where the books are not the sum of the invoices and payments behind them."""
+        subledgers = above_the_books().subledgers
+        return list(self.ground.reading(lambda tx: ledger.verify(tx, subledgers=subledgers, everything=True)))
 
     def status(self, plural: str, name: str) -> dict[str, Any]:
         """The status of an object as users read it."""

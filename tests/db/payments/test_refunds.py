@@ -58,6 +58,7 @@ def test_a_refund_that_reopens_the_invoice(till: Till, paid: Payment) -> None:
     assert [one.state for one in till.collect()] == ["opened"], "what is owed again is collected again"
     till.ask_all()
     assert till.balance(RECEIVABLE) == 0
+    assert till.differences() == []
 
 
 def test_what_is_unapplied_is_given_back_in_parts(till: Till, overpaid: Payment) -> None:

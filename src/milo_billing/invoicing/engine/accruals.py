@@ -34,7 +34,7 @@ class MonthEndAccruals:
         """Post what the account owes for the month and has on no invoice that was posted in it, and its release.
 
         Once: doing it again changes nothing. What is not invoiced at all is accrued in the books of the default issuer,
-        who would invoice it. Raises UnableToPost where the month is closed, and what rating raises.
+        who would invoice it. Raises UnableToPost where the month is closed, UnableToIssue where usage has no price.
         """
         if books.is_posted(tx, key=_key(entity, month, account)):
             return "unchanged"
@@ -84,7 +84,7 @@ def _not_invoiced(tx: Tx, account: Account, *, until: date, now: datetime) -> tu
     if not stretch:
         return ()
     composed = commitments.rate_periods(tx, account=account.number, periods=stretch, now=now)
-    return postings.postings(drafts.provisional(composed))
+    return postings.postings(drafts.draft(composed))
 
 
 def _key(entity: str, month: date, account: int) -> str:

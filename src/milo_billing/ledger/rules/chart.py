@@ -64,7 +64,9 @@ CHART: Final = (
         "Where the two transactions of a fact across two billing accounts meet. Always zero in total.",
     ),
     ChartAccount(
-        DEFERRED_REVENUE, "What was invoiced and is earned later.", per="kind of line: Recurring, Prepayment"
+        DEFERRED_REVENUE,
+        "What was invoiced and is earned later.",
+        per="kind of line, Recurring and Prepayment",
     ),
     ChartAccount(
         MONEY_ON_ACCOUNT, "Customers' money kept for invoices to come: prepaid credit, over-payments."
@@ -78,8 +80,8 @@ CHART: Final = (
     ),
     ChartAccount(
         REVENUE,
-        "What was earned, before credit notes of goodwill.",
-        per="kind of line: Usage, Recurring, Shortfall …",
+        "What was earned.",
+        per="kind of line, such as Usage or Shortfall",
     ),
     ChartAccount(PROMOTIONAL, "Revenue given up by promotional credit."),
     ChartAccount(GOODWILL, "Revenue given up by goodwill."),

@@ -1,0 +1,45 @@
+"""The fields of an account's object that a billing profile is made of, as they are stored, in clear."""
+
+from datetime import date
+from typing import Any
+
+from milo_billing.accounts.types import Address, Contact
+from milo_billing.kernel.taxes import TaxExemption, TaxPlace
+
+
+def read_exemption(body: dict[str, str]) -> TaxExemption:
+    """One entry of `spec.taxExemptions`."""
+    return TaxExemption(
+        place=TaxPlace(body["country"], body.get("region", "")),
+        certificate=body["certificate"],
+        reason=body.get("reason", ""),
+        reason_code=body.get("reasonCode", ""),
+        since=date.fromisoformat(body["since"]),
+        until=date.fromisoformat(body["until"]) if "until" in body else None,
+    )
+
+
+def read_contact(info: Any) -> Contact | None:
+    """`spec.contactInfo`; None where there is none, or its subject was erased."""
+    if info is None:
+        return None
+    return Contact(
+        email=info["email"],
+        name=info.get("name", ""),
+        business_name=info.get("businessName", ""),
+        invoice_emails=tuple(info.get("invoiceEmails", ())),
+        address=_address(info.get("address")),
+    )
+
+
+def _address(info: Any) -> Address | None:
+    if info is None:
+        return None
+    return Address(
+        country=info["country"],
+        line1=info.get("line1", ""),
+        line2=info.get("line2", ""),
+        city=info.get("city", ""),
+        region=info.get("region", ""),
+        postal_code=info.get("postalCode", ""),
+    )
