@@ -158,8 +158,8 @@ def test_the_database_itself_refuses_a_second_invoice_for_the_days(ground: Groun
     copy = (
         "insert into invoicing.invoices select gen_random_uuid(), owner_org, namespace, 'other', account, "
         "account_name, kind, tstzrange(lower(period) + '1 day', upper(period)), 'Paid', issuer, issuer_version, "
-        "series, 99, 'other', currency, 0, 0, 0, 0, 0, 0, 0, issued_at, issued_on, due_on, frozen from invoicing.invoices "
-        "where uid = %s"
+        "series, 99, 'other', currency, 0, 0, 0, 0, 0, 0, 0, issued_at, issued_on, due_on, frozen "
+        "from invoicing.invoices where uid = %s"
     )
     with pytest.raises(psycopg.errors.ExclusionViolation):
         ground.read(copy + " returning uid", invoice.uid)

@@ -1,6 +1,5 @@
 """From rated usage to a draft."""
 
-from datetime import date
 from fractions import Fraction
 
 import pytest
