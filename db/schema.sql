@@ -21,10 +21,12 @@ create schema usage;
 create schema pricing;
 create schema commitments;
 create schema invoicing;
+create schema payments;
 
 grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, entitlements, usage, pricing,
     commitments,
-    invoicing
+    invoicing,
+    payments
     to milo_app, milo_job, milo_ingest;
 
 -- ---------------------------------------------------------------------------------------------------- infra
@@ -426,10 +428,11 @@ create table ledger.transactions (
     description text not null,
     billing_account integer not null,   -- one billing account a transaction
     owner_org bigint not null,
-    created_at timestamptz not null
+    created_at timestamptz not null,
+    number bigint not null generated always as identity      -- in the order in which they were posted, with gaps
 );
-create index transactions_by_billing_account on ledger.transactions (billing_account, posted_on, id);
-create index transactions_by_day on ledger.transactions (posted_on, id);
+create index transactions_by_billing_account on ledger.transactions (billing_account, posted_on, number);
+create index transactions_by_day on ledger.transactions (posted_on, number);
 
 create table ledger.entries (
     transaction uuid not null references ledger.transactions (id),
@@ -2113,6 +2116,163 @@ grant update (phase) on invoicing.invoices to milo_app, milo_job;     -- the sum
 grant select, insert on invoicing.issuer_versions to milo_app, milo_job;
 grant select, insert, update, delete on invoicing.issuers, invoicing.tax_rates to milo_app, milo_job;
 grant select, insert, update on invoicing.number_series to milo_app, milo_job;
+
+-- ---------------------------------------------------------------------------------------------- payments
+-- Effects on providers of payments: every row below is committed before anybody outside is asked, and asked for again
+-- with the same key until it says what became of it.
+
+create table payments.payments (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    account integer not null references accounts.accounts (number),
+    account_name text not null,
+    entity text not null,               -- the issuer in whose books it stands
+    invoice uuid references invoicing.invoices (uid),       -- what it is collected for; null where it came by itself
+    invoice_name text not null,
+    method_name text not null,
+    provider text not null,
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    amount_minor bigint not null check (amount_minor > 0),
+    refunded_minor bigint not null default 0,               -- with refunds under way
+    phase text not null check (phase in ('Pending', 'Succeeded', 'Failed', 'Refunded')),
+    reference text not null,            -- the provider's
+    failure text not null,              -- why it failed last
+    next_attempt_on date,
+    created_at timestamptz not null,
+    decided_at timestamptz,
+    unique (namespace, name),
+    check (refunded_minor between 0 and amount_minor),
+    check (refunded_minor = 0 or phase in ('Succeeded', 'Refunded')),
+    check ((phase = 'Pending') = (decided_at is null)),
+    check (phase = 'Pending' or next_attempt_on is null)
+);
+create unique index payments_pending on payments.payments (invoice) where phase = 'Pending';
+create index payments_by_account on payments.payments (account);
+
+-- One request for the money of an invoice, numbered within it. Two of them never stand at once.
+create table payments.attempts (
+    invoice uuid not null references invoicing.invoices (uid),
+    number integer not null check (number > 0),
+    payment uuid not null references payments.payments (uid),
+    owner_org bigint not null,
+    key text not null unique,           -- idempotency: derived from invoice and number
+    request_sha256 bytea not null check (length(request_sha256) = 32),
+    class uuid not null,
+    method uuid not null,
+    amount_minor bigint not null check (amount_minor > 0),
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    state text not null default 'Open'
+        check (state in ('Open', 'Processing', 'ActionRequired', 'Succeeded', 'Declined')),
+    calls integer not null default 0 check (calls >= 0),    -- how often the provider was asked; counted before each
+    reference text not null default '',
+    code text not null default '',
+    message text not null default '',
+    hard boolean not null default false,
+    at timestamptz not null,
+    called_at timestamptz,
+    answered_at timestamptz,
+    primary key (invoice, number),
+    check ((state in ('Succeeded', 'Declined')) = (answered_at is not null)),
+    check ((calls = 0) = (called_at is null)),
+    check (state = 'Declined' or (code = '' and not hard))
+) with (fillfactor = 70);
+create unique index attempts_standing on payments.attempts (invoice)
+    where state in ('Open', 'Processing', 'ActionRequired');
+create index attempts_by_payment on payments.attempts (payment);
+create index attempts_by_reference on payments.attempts (reference) where reference <> '';
+
+create function payments.guard_attempt() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if old.state in ('Succeeded', 'Declined') then
+        raise exception 'attempt % is %: what happened does not change', old.key, old.state
+            using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger attempts_guard before update on payments.attempts
+    for each row execute function payments.guard_attempt();
+
+create table payments.refunds (
+    payment uuid not null references payments.payments (uid),
+    number integer not null check (number > 0),
+    owner_org bigint not null,
+    key text not null unique,
+    amount_minor bigint not null check (amount_minor > 0),
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    source text not null check (source in ('Invoice', 'UnappliedCash', 'MoneyOnAccount')),
+    reason text not null,
+    state text not null default 'Open' check (state in ('Open', 'Processing', 'Succeeded', 'Failed')),
+    calls integer not null default 0 check (calls >= 0),
+    reference text not null default '',
+    message text not null default '',
+    at timestamptz not null,
+    called_at timestamptz,
+    answered_at timestamptz,
+    primary key (payment, number),
+    check ((state in ('Succeeded', 'Failed')) = (answered_at is not null)),
+    check ((calls = 0) = (called_at is null))
+) with (fillfactor = 70);
+create index refunds_standing on payments.refunds (at) where state in ('Open', 'Processing');
+create trigger refunds_guard before update on payments.refunds
+    for each row when (old.state in ('Succeeded', 'Failed')) execute function payments.guard_attempt();
+
+-- What providers know payment methods by. Numbers of cards and accounts are the provider's alone.
+create table payments.methods (
+    uid uuid primary key,               -- of the PaymentMethod
+    owner_org bigint not null,
+    account uuid not null,
+    class uuid not null,
+    customer text not null default '',
+    reference text not null default '', -- of a set-up that waits for the method's owner
+    token text not null default '',
+    kind text check (kind in ('Card', 'BankAccount')),
+    asked_at timestamptz not null,
+    check ((token = '') = (kind is null))
+);
+create index methods_by_account on payments.methods (account, class);
+
+-- What providers told, each event once, before it was answered. Its content is not kept: whoever applies it asks.
+create table payments.webhook_events (
+    class uuid not null,
+    id text not null,
+    type text not null,
+    subject text not null check (subject in ('payment', 'refund', 'method', 'other')),
+    reference text not null,
+    key text not null,
+    received_at timestamptz not null,
+    applied_at timestamptz,
+    primary key (class, id)
+);
+create index webhook_events_waiting on payments.webhook_events (received_at) where applied_at is null;
+
+-- Keys of providers: sealed under the class's own key, written and never shown.
+create table payments.class_secrets (
+    class uuid primary key,
+    sealed text not null,
+    set_by text not null,
+    set_at timestamptz not null
+);
+
+do $$
+declare
+    owned text;
+begin
+    foreach owned in array '{payments,attempts,refunds,methods}'::text[] loop
+        execute format('alter table payments.%I enable row level security', owned);
+        execute format('create policy reach on payments.%I to milo_app, milo_job
+            using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
+            owned);
+        execute format('grant select, insert, update on payments.%I to milo_app, milo_job', owned);
+    end loop;
+    foreach owned in array '{webhook_events,class_secrets}'::text[] loop
+        execute format('alter table payments.%I enable row level security', owned);
+        execute format('create policy reach on payments.%I to milo_app, milo_job
+            using ((select controlplane.reaches_all()) or 0 = any ((select controlplane.reach())::bigint[]))', owned);
+        execute format('grant select, insert, update on payments.%I to milo_app, milo_job', owned);
+    end loop;
+end $$;
 
 -- ----------------------------------------------------------------------------------------------------------- jobs
 -- begin generated: jobs (the queue's own tables, from procrastinate; `./task generate` writes this section)

@@ -10,6 +10,8 @@ from milo_billing.access.routes import CREATE_TOKEN, READ_AUDIT, REVOKE_TOKENS
 from milo_billing.accounts.routes import LIMIT_MAX
 from milo_billing.accounts.routes import READ as READ_ACCOUNTS
 from milo_billing.app.commitments_endpoints import COMMITMENTS
+from milo_billing.app.ledger_endpoints import LEDGER
+from milo_billing.app.payments_endpoints import PAYMENTS
 from milo_billing.app.preview_endpoints import PREVIEWS
 from milo_billing.app.pricing_endpoints import PRICING
 from milo_billing.app.usage_endpoints import USAGE
@@ -403,6 +405,8 @@ API_ENDPOINTS: Final = (
     *COMMITMENTS,
     *_INVOICING,
     *PREVIEWS,
+    *LEDGER,
+    *PAYMENTS,
 )
 
 

@@ -10,6 +10,8 @@ from cyclopts import App
 from milo_billing.cli import billing, entitlements, invoice_life, objects, places, price_lists, retention
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.invoices import invoices
+from milo_billing.cli.ledger import ledger
+from milo_billing.cli.payments import payments
 from milo_billing.cli.previews import PREVIEW_HELP, preview
 from milo_billing.cli.prices import price
 from milo_billing.cli.rates import rates
@@ -29,6 +31,8 @@ app.command(commitment)
 invoices.command(preview, help_epilogue=PREVIEW_HELP)
 invoice_life.mount(invoices)
 app.command(invoices)
+app.command(ledger)
+app.command(payments)
 app.command(price)
 app.command(rates)
 app.command(simulate, help_epilogue=SIMULATE_HELP)

@@ -227,7 +227,7 @@ class BillingAccountSpecPaymentTerms(TypedDict):
     latePaymentInterestPercent: NotRequired[str]
 
 
-class BillingAccountSpecPaymentProfilePaymentMethodRef(TypedDict):
+class PaymentMethodRef(TypedDict):
     """Required for Card and DirectDebit, and Active, before the account becomes ready."""
 
     name: str
@@ -237,7 +237,7 @@ class BillingAccountSpecPaymentProfile(TypedDict):
     """How the account pays."""
 
     type: Literal["Card", "BankTransfer", "DirectDebit", "Invoice"]
-    paymentMethodRef: NotRequired[BillingAccountSpecPaymentProfilePaymentMethodRef]
+    paymentMethodRef: NotRequired[PaymentMethodRef]
     externalID: NotRequired[str]
 
 
@@ -1001,6 +1001,70 @@ class Offer(TypedDict):
     status: NotRequired[OfferStatus]
 
 
+class PaymentSpecInvoice(TypedDict):
+    """An invoice of the same namespace."""
+
+    name: str
+
+
+class PaymentSpec(TypedDict):
+    """What is paid."""
+
+    billingAccountRef: BillingAccountRef
+    currencyCode: str
+    invoices: NotRequired[list[PaymentSpecInvoice]]
+    paymentMethodRef: NotRequired[PaymentMethodRef]
+
+
+class PaymentStatusAttempt(TypedDict):
+    """One request for the money, counted within the invoice."""
+
+    number: int
+    at: str
+    amount: str
+    state: NotRequired[Literal["Open", "Processing", "ActionRequired", "Succeeded", "Declined"]]
+    code: NotRequired[str]
+    message: NotRequired[str]
+    hard: NotRequired[bool]
+
+
+class PaymentStatusRefund(TypedDict):
+    """One part given back."""
+
+    number: int
+    at: str
+    amount: str
+    state: NotRequired[Literal["Open", "Processing", "Succeeded", "Failed"]]
+    source: NotRequired[Literal["Invoice", "UnappliedCash", "MoneyOnAccount"]]
+    reason: NotRequired[str]
+
+
+class PaymentStatus(TypedDict):
+    """What became of it. Amounts are decimal strings with exactly the currency's digits."""
+
+    phase: NotRequired[Literal["Pending", "Succeeded", "Failed", "Refunded"]]
+    amount: NotRequired[str]
+    amountRefunded: NotRequired[str]
+    provider: NotRequired[str]
+    providerReference: NotRequired[str]
+    failureReason: NotRequired[str]
+    nextAttemptOn: NotRequired[str]
+    decidedAt: NotRequired[str]
+    attempts: NotRequired[list[PaymentStatusAttempt]]
+    refunds: NotRequired[list[PaymentStatusRefund]]
+    conditions: NotRequired[list[Condition]]
+
+
+class Payment(TypedDict):
+    """Money that a billing account pays. Written by the service only."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: PaymentSpec
+    status: NotRequired[PaymentStatus]
+
+
 class PaymentMethodSpecPaymentMethodClassRef(TypedDict):
     """Without it the default class, for good. Immutable."""
 
@@ -1064,7 +1128,7 @@ class PaymentMethod(TypedDict):
 class PaymentMethodClassSpec(TypedDict):
     """What is wanted of a payment method class."""
 
-    provider: Literal["manual"]
+    provider: Literal["manual", "stripe"]
     parameters: NotRequired[dict[str, str]]
     isDefault: NotRequired[bool]
 

@@ -63,3 +63,5 @@ BOOKS: Final = 4220
 
 Only the database takes it (ledger.post, ledger.close_month).
 """
+COLLECTION: Final = 4216
+"""A class, one an account: collecting its invoices, and using what it has on account, come one after the other."""

@@ -1,6 +1,6 @@
 """SQL that reads invoices, their lines and documents. All under the reach of the transaction."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, LiteralString, cast
@@ -118,6 +118,28 @@ def list_fallen_due(tx: Tx, *, now: datetime, after: UUID, limit: int) -> tuple[
         {"now": now, "after": after, "limit": limit},
     )
     return tuple(uid for (uid,) in rows)
+
+
+def list_due(
+    tx: Tx, *, now: datetime, accounts: Collection[int] | None, after: UUID, limit: int
+) -> tuple[tuple[UUID, int], ...]:
+    """(invoice, account) behind `after` of which something is due, on the last day to pay where it was issued or
+    later, in the order of uids. `accounts` None asks for those of all accounts.
+    """
+    rows = tx.execute(
+        "select i.uid, i.account from invoicing.invoices i "
+        "join invoicing.issuer_versions v on v.digest = i.issuer_version "
+        "where i.phase in ('Issued', 'PartiallyPaid', 'PastDue') "
+        "and i.due_on <= (%(now)s at time zone (v.body ->> 'timeZone'))::date and i.uid > %(after)s "
+        "and (%(accounts)s::int[] is null or i.account = any(%(accounts)s)) order by i.uid limit %(limit)s",
+        {
+            "now": now,
+            "accounts": None if accounts is None else list(accounts),
+            "after": after,
+            "limit": limit,
+        },
+    )
+    return tuple(rows)
 
 
 def is_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:

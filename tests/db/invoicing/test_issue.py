@@ -319,7 +319,7 @@ FORBIDDEN = (
     "update invoicing.issuer_versions set body = '{}'",
     "insert into invoicing.lines select invoice, line + 1, owner_org, kind, used_by, paid_by, sku, sku_name, "
     "description, service, invoice_group, tax_category, book, book_name, book_effective_from, commitment, first_day, "
-    "end_day, quantity, included, pricing_unit, 0, taxes from invoicing.lines",
+    "end_day, quantity, included, pricing_unit, 0, in_advance, taxes from invoicing.lines",
     "insert into invoicing.line_discounts select invoice, line, 100, owner_org, 'Invoice', 'Discount', invoice, 'x', "
     "'x', 10, -1 from invoicing.lines",
     "update invoicing.line_discounts set amount_minor = 0",
@@ -383,7 +383,7 @@ def test_a_door_changes_the_phase_of_an_invoice_and_nothing_else(ground: Ground)
             "alter table invoicing.lines disable trigger user; "
             "insert into invoicing.lines select invoice, 2, owner_org, kind, used_by, paid_by, sku, sku_name, "
             "description, service, invoice_group, tax_category, book, book_name, book_effective_from, commitment, "
-            "first_day, end_day, quantity, included, pricing_unit, 6500, taxes from invoicing.lines",
+            "first_day, end_day, quantity, included, pricing_unit, 6500, in_advance, taxes from invoicing.lines",
             "the discounts of line 1",
         ),
         (
