@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 import structlog
 
+from milo_billing.adapters.credit_note_page import page_of
 from milo_billing.adapters.font_coverage import FONT_SUFFIXES, fit, read_coverage
-from milo_billing.adapters.invoice_page import page_data
 from milo_billing.invoicing.types import InvoiceDocument, Logo, UnableToRender, WrittenDocument
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class _Renderer:
     def render(self, document: InvoiceDocument) -> bytes:
         import typst
 
-        data = page_data(document)
+        data = page_of(document)
         data["fonts"] = list(self.further_families)
         data = _fit_all(data, coverage=self.coverage)
         data["logo"] = None if document.logo is None else _as_svg(document.logo)  # markup, not text to be set

@@ -343,6 +343,24 @@ def list_credited_taxes(tx: Tx, *, invoice: UUID) -> dict[int, Credited]:
     return {tax: Credited(basis, minor) for tax, basis, minor in rows}
 
 
+def list_note_taxes(tx: Tx, *, note: UUID) -> dict[int, Credited]:
+    """What the note took of the invoice's tax groups, by the group's number."""
+    query = "select tax, basis_minor, tax_minor from invoicing.credit_taxes where credit_note = %s"
+    return {tax: Credited(basis, minor) for tax, basis, minor in tx.execute(query, (note,))}
+
+
+def find_note_document(tx: Tx, *, note: UUID, kind: str) -> tuple[str, bytes, str] | None:
+    """As `find_document`, of a credit note."""
+    return cast(
+        "tuple[str, bytes, str] | None",
+        tx.execute(
+            "select media_type, sha256, sealed from invoicing.credit_documents "
+            "where credit_note = %s and kind = %s",
+            (note, kind),
+        ).fetchone(),
+    )
+
+
 def is_note_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
     """Whether a credit note of that name stands."""
     query = "select from invoicing.credit_notes where namespace = %s and name = %s"

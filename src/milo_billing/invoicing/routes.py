@@ -25,9 +25,11 @@ from milo_billing.usage.ports import BlobStore
 
 RUN: Final = f"{GROUP}/invoices.run"
 GET: Final = f"{GROUP}/invoices.get"
+GET_NOTES: Final = f"{GROUP}/creditnotes.get"
 READ_USAGE: Final = f"{GROUP}/usage.read"
 PREVIEW_PATH: Final = "/v1/invoicing/preview"
 INVOICE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/invoices/{{name}}"
+NOTE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/creditnotes/{{name}}"
 RUNS_PATH: Final = "/v1/invoicing/runs"
 RUNS_MAX: Final = 100
 """A list shows so many runs, the newest."""
@@ -79,7 +81,19 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         }
         return Response(document.content, headers=headers, media_type=document.media_type)
 
+    def show_note_pdf(request: Request) -> Response:
+        with door.open(request, permission=GET_NOTES) as call:
+            note = reads.get_credit_note(call.tx, **_names(request))
+            document = operations.print_credit_note(call.tx, office.vault, writer, note=note, now=call.now)
+        headers = {
+            "Content-Disposition": f'inline; filename="{note.number}.pdf"',
+            "ETag": f'"{document.sha256.hex()}"',
+            "Cache-Control": "private, no-cache",
+        }
+        return Response(document.content, headers=headers, media_type=document.media_type)
+
     return [
+        Route(f"{NOTE_PATH}/pdf", show_note_pdf, methods=["GET"]),
         *_run_routes(door),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),

@@ -209,6 +209,26 @@ def insert_credit_note(
     )
 
 
+def insert_note_document(
+    tx: Tx,
+    *,
+    note: UUID,
+    owner_org: int,
+    kind: str,
+    document: WrittenDocument,
+    sha256: bytes,
+    sealed: str,
+    now: datetime,
+) -> bool:
+    """Keep the document as it was written; False where somebody else has been faster, whose document stays."""
+    inserted = tx.execute(
+        "insert into invoicing.credit_documents (credit_note, kind, owner_org, media_type, template, sha256, sealed, "
+        "written_at) values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+        (note, kind, owner_org, document.media_type, document.template, sha256, sealed, now),
+    )
+    return inserted.rowcount == 1
+
+
 def set_phase(tx: Tx, *, invoice: Invoice) -> None:
     """Write the phase that the invoice has because time has passed."""
     tx.execute("update invoicing.invoices set phase = %s where uid = %s", (invoice.phase, invoice.uid))

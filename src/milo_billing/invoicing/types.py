@@ -508,12 +508,22 @@ class AccountingTax:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditedInvoice:
+    """What a credit note is about. Of its total, `settled_minor` is not owed any more; the rest had been paid."""
+
+    number: str
+    issued_on: date
+    reason: str
+    settled_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceDocument:
     """Everything that is printed on an invoice, and nothing that is not: the same value gives the same bytes.
 
     The period is `[first_day, end_day)`, days in the account's zone. `buyer` is None once the
     customer's personal data have been erased. `color` is `#rrggbb`.
-    Every line belongs to a group of `taxes`.
+    Every line belongs to a group of `taxes`. With `credits` it is a credit note over that invoice.
     """
 
     number: str
@@ -539,6 +549,7 @@ class InvoiceDocument:
     tax_minor: int = 0
     taxes: tuple[TaxGroup, ...] = ()
     accounting_tax: AccountingTax | None = None
+    credits: CreditedInvoice | None = None
 
 
 @dataclass(frozen=True, slots=True)
