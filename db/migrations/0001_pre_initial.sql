@@ -16,6 +16,7 @@ create schema controlplane;
 create schema directory;
 create schema access;
 create schema ledger;
+create schema notices;
 create schema catalog;
 create schema accounts;
 create schema entitlements;
@@ -25,7 +26,7 @@ create schema commitments;
 create schema invoicing;
 create schema payments;
 
-grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, entitlements, usage, pricing,
+grant usage on schema infra, controlplane, directory, access, ledger, notices, catalog, accounts, entitlements, usage, pricing,
     commitments,
     invoicing,
     payments
@@ -581,6 +582,167 @@ alter table ledger.entries enable row level security;
 create policy reach on ledger.entries for select to milo_app, milo_job
     using (exists (select from ledger.transactions t where t.id = transaction));
 grant select on ledger.transactions, ledger.entries, ledger.closings to milo_app, milo_job;
+
+-- ------------------------------------------------------------------------------------------------ notices
+
+-- What NotificationChannel objects say of whom to tell; where to is in the objects, sealed. A channel of the provider's
+-- (owner_org 0) hears of every organization. `listening` says that messages are meant for it.
+create table notices.channels (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    type text not null check (type in ('Email', 'Webhook', 'Chat')),
+    events text[] not null,              -- types of events; none is all of them
+    paused boolean not null,
+    unique (namespace, name)
+);
+create index channels_by_owner on notices.channels (owner_org);
+
+-- How a channel has fared: what its conditions are made of. `settled` says that the object's status knows of it.
+create table notices.health (
+    channel uuid primary key references notices.channels (uid) on delete cascade,
+    owner_org bigint not null,
+    listening boolean not null,          -- has what it takes to be sent to, and was not told to stop by its other side
+    gone_at timestamptz,                 -- when the other side said 410
+    delivered_at timestamptz,
+    delivered_type text,
+    failed_at timestamptz,
+    failed_said text not null default '',
+    failures integer not null default 0 check (failures >= 0),  -- in a row
+    dead integer not null default 0 check (dead >= 0),          -- given up since the last one that came through
+    settled boolean not null default true
+);
+create index health_unsettled on notices.health (channel) where not settled;
+
+-- Secrets that webhooks are signed with, under the channel's key: the newest, and for a while the one before.
+create table notices.secrets (
+    channel uuid not null references notices.channels (uid) on delete cascade,
+    number integer not null check (number > 0),
+    owner_org bigint not null,
+    sealed text not null,
+    created_at timestamptz not null,
+    ends_at timestamptz check (ends_at >= created_at),
+    primary key (channel, number)
+);
+create unique index secrets_newest on notices.secrets (channel) where ends_at is null;
+
+-- What happened, once for all who are told. `key` names the fact; `body` is JSON, or with a subject its ciphertext.
+create table notices.messages (
+    id uuid primary key,
+    key text not null unique,
+    owner_org bigint not null,
+    type text not null,
+    account text not null,               -- namespace/name of the billing account, '' where it is about none
+    subject uuid,                        -- whose personal data the body holds
+    hash bytea not null check (length(hash) = 32),
+    body text not null,
+    occurred_at timestamptz not null
+);
+create index messages_by_time on notices.messages (occurred_at);
+
+-- One message on its way to one channel, or with none to the addresses in its body.
+create table notices.deliveries (
+    id uuid primary key,
+    message uuid not null references notices.messages (id) on delete cascade,
+    owner_org bigint not null,
+    channel uuid,                        -- outlives the channel
+    namespace text not null,
+    channel_name text not null,
+    channel_type text not null check (channel_type in ('Email', 'Webhook', 'Chat')),
+    type text not null,
+    account text not null,
+    occurred_at timestamptz not null,
+    state text not null default 'Waiting' check (state in ('Waiting', 'Failed', 'Delivered', 'Dead')),
+    attempts integer not null default 0 check (attempts >= 0),
+    tries integer not null default 0 check (tries between 0 and attempts),     -- since it was sent or replayed last
+    next_at timestamptz,                 -- when it is due
+    claimed_until timestamptz,           -- somebody is at it until then, or has died over it
+    ended_at timestamptz,
+    unique nulls not distinct (message, channel),
+    check ((state in ('Waiting', 'Failed')) = (next_at is not null)),
+    check ((state in ('Delivered', 'Dead')) = (ended_at is not null))
+);
+create index deliveries_due on notices.deliveries (next_at) where next_at is not null;
+create index deliveries_claimed on notices.deliveries (channel, claimed_until) where claimed_until is not null;
+create index deliveries_by_time on notices.deliveries (owner_org, occurred_at desc, id);
+create index deliveries_of_channel on notices.deliveries (channel, occurred_at desc, id);
+
+-- Every call to the other side, noted before it is made: one without an end was cut short, and nobody knows its outcome.
+create table notices.attempts (
+    delivery uuid not null references notices.deliveries (id) on delete cascade,
+    number integer not null check (number > 0),
+    owner_org bigint not null,
+    begun_at timestamptz not null,
+    ended_at timestamptz,
+    outcome text check (outcome in ('Delivered', 'Failed', 'Refused', 'Gone')),
+    status integer,                      -- what HTTP or SMTP answered
+    latency_ms integer check (latency_ms >= 0),
+    said text not null default '' check (length(said) <= 1000),
+    primary key (delivery, number),
+    check ((outcome is null) = (ended_at is null))
+);
+
+-- Whom an event of this organization is told, whatever the reach of the transaction shows: the provider's too.
+create function notices.listeners(p_org bigint, p_type text) returns setof uuid
+    language sql stable security definer set search_path = pg_catalog as
+$$ select c.uid from notices.channels c join notices.health h on h.channel = c.uid
+   where c.owner_org in (0, p_org) and not c.paused and h.listening
+     and (cardinality(c.events) = 0 or p_type = any (c.events)
+          or split_part(p_type, '.', 1) || '.*' = any (c.events)) $$;
+
+-- The only way in: a message, and a delivery for each channel that it is meant for; the new deliveries. A message that
+-- stands already changes nothing; with other contents it is refused.
+create function notices.post(p_id uuid, p_key text, p_org bigint, p_type text, p_account text, p_subject uuid,
+                             p_hash bytea, p_body text, p_at timestamptz, p_channels uuid[], p_mail boolean)
+    returns setof uuid language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    standing bytea;
+begin
+    if not (controlplane.reaches_all() or p_org = any (controlplane.reach())) then
+        raise exception 'organization % is out of reach', p_org using errcode = 'insufficient_privilege';
+    end if;
+    insert into notices.messages (id, key, owner_org, type, account, subject, hash, body, occurred_at)
+        values (p_id, p_key, p_org, p_type, p_account, p_subject, p_hash, p_body, p_at) on conflict (key) do nothing;
+    if not found then
+        select m.hash into standing from notices.messages m where m.key = p_key;
+        if standing <> p_hash then
+            raise exception 'message % was sent already and said something else', p_key
+                using errcode = 'unique_violation';
+        end if;
+        return;
+    end if;
+    return query
+        insert into notices.deliveries (id, message, owner_org, channel, namespace, channel_name, channel_type, type,
+                                        account, occurred_at, next_at)
+        select md5(p_id::text || c.uid::text)::uuid, p_id, c.owner_org, c.uid, c.namespace, c.name, c.type, p_type,
+               p_account, p_at, p_at
+        from notices.channels c where c.uid = any (p_channels) and c.owner_org in (0, p_org)
+        union all
+        select md5(p_id::text || 'mail')::uuid, p_id, p_org, null, split_part(p_account, '/', 1), '', 'Email', p_type,
+               p_account, p_at, p_at
+        where p_mail
+        returning id;
+end $$;
+revoke all on function notices.listeners, notices.post from public;
+grant execute on function notices.listeners, notices.post to milo_app, milo_job;
+
+do $$
+declare
+    owned text;
+begin
+    foreach owned in array '{channels,health,secrets,messages,deliveries,attempts}'::text[] loop
+        execute format('alter table notices.%I enable row level security', owned);
+        execute format('create policy reach on notices.%I to milo_app, milo_job
+            using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
+            owned);
+        execute format('grant select on notices.%I to milo_app, milo_job', owned);
+    end loop;
+end $$;
+grant insert, update, delete on notices.channels, notices.health, notices.secrets to milo_app, milo_job;
+grant update (state, attempts, tries, next_at, claimed_until, ended_at) on notices.deliveries to milo_app, milo_job;
+grant insert, update on notices.attempts to milo_app, milo_job;
+grant delete on notices.messages to milo_app, milo_job;
 
 -- ------------------------------------------------------------------------------------------------ catalog
 
@@ -2275,6 +2437,133 @@ begin
         execute format('grant select, insert, update on payments.%I to milo_app, milo_job', owned);
     end loop;
 end $$;
+
+-- Bank transfers: what the provider's own bank tells of its accounts, and what each movement pays. Statements and their
+-- entries belong to the provider (owner 0), what they pay to the customer's organization.
+create table payments.statements (
+    uid uuid primary key,
+    owner_org bigint not null check (owner_org = 0),
+    digest bytea not null check (length(digest) = 32),      -- of the file
+    ordinal integer not null check (ordinal > 0),           -- the statement within it
+    format text not null,
+    bank_account text not null,
+    statement_id text not null,
+    sequence text not null,
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    opening_minor bigint not null,
+    closing_minor bigint not null,
+    opened_on date not null,
+    closed_on date not null,
+    imported_at timestamptz not null,
+    imported_by text not null,
+    unique (digest, ordinal)
+);
+create index statements_by_account on payments.statements (bank_account, closed_on desc, imported_at desc);
+
+create table payments.statement_entries (
+    uid uuid primary key,
+    owner_org bigint not null check (owner_org = 0),
+    statement uuid not null references payments.statements (uid),
+    position integer not null check (position > 0),
+    key bytea not null check (length(key) = 32),            -- by what it is known again in another file
+    certain boolean not null,                               -- the key holds a reference of the bank's
+    amount_minor bigint not null check (amount_minor > 0),
+    credit boolean not null,
+    reversal boolean not null,
+    booked_on date not null,
+    valued_on date not null,
+    bank_reference text not null,
+    end_to_end_id text not null,
+    return_reason text not null,
+    payer bytea check (length(payer) = 32),                 -- of the other side's IBAN
+    sealed text not null,               -- name, IBAN and text of the other side, under the statement's own key
+    state text not null check (state in ('Applied', 'Waiting', 'Ignored', 'Outgoing', 'Known', 'Returned')),
+    reason text not null,
+    detail text not null,
+    decided_at timestamptz not null,
+    decided_by text not null,
+    unique (statement, position)
+);
+create unique index statement_entries_once on payments.statement_entries (key) where certain and state <> 'Known';
+create index statement_entries_by_key on payments.statement_entries (key);
+create index statement_entries_waiting on payments.statement_entries (booked_on, uid) where state = 'Waiting';
+create index statement_entries_by_end_to_end on payments.statement_entries (end_to_end_id) where end_to_end_id <> '';
+
+-- What an entry pays: an invoice, or an account's unapplied cash. All of one entry is one account's.
+create table payments.matches (
+    uid uuid primary key,
+    entry uuid not null references payments.statement_entries (uid),
+    owner_org bigint not null,
+    account integer not null references accounts.accounts (number),
+    invoice uuid references invoicing.invoices (uid),
+    amount_minor bigint not null check (amount_minor > 0),
+    rule text not null,
+    posted text not null references ledger.transactions (key) deferrable initially deferred,
+    returned_by uuid references payments.statement_entries (uid),
+    unique nulls not distinct (entry, invoice)
+);
+create index matches_by_invoice on payments.matches (invoice);
+
+-- From which IBANs an account has paid, by digest: a payer is known again without its IBAN being kept in the clear.
+create table payments.payers (
+    account integer not null references accounts.accounts (number),
+    payer bytea not null check (length(payer) = 32),
+    owner_org bigint not null,
+    primary key (account, payer)
+);
+create index payers_by_payer on payments.payers (payer);
+
+-- An entry that is applied is applied as a whole, once, and to one account.
+create function payments.check_entry() returns trigger language plpgsql set search_path = pg_catalog as $$
+declare
+    checked uuid := case tg_table_name when 'matches' then (to_jsonb(new) ->> 'entry')::uuid
+        else (to_jsonb(new) ->> 'uid')::uuid end;
+    found record;
+begin
+    select e.state, e.amount_minor, e.credit, coalesce(sum(m.amount_minor), 0) as matched,
+        count(distinct m.account) as accounts
+    into found from payments.statement_entries e left join payments.matches m on m.entry = e.uid
+    where e.uid = checked group by e.uid;
+    if found.state = 'Applied' and (found.matched <> found.amount_minor or not found.credit or found.accounts <> 1)
+        or found.state not in ('Applied') and found.matched <> 0 then
+        raise exception 'entry % is %: % of its % are matched, with % accounts', checked, found.state, found.matched,
+            found.amount_minor, found.accounts using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger matches_whole after insert on payments.matches
+    deferrable initially deferred for each row execute function payments.check_entry();
+create constraint trigger entries_whole after insert or update of state on payments.statement_entries
+    deferrable initially deferred for each row execute function payments.check_entry();
+
+-- What the bank said does not change, and what was decided only from Waiting.
+create function payments.guard_entry() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if old.state <> 'Waiting' then
+        raise exception 'entry % is % already', old.uid, old.state using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger statement_entries_guard before update on payments.statement_entries
+    for each row execute function payments.guard_entry();
+
+-- Numbers of invoices as payers write them: capitals and digits only.
+create index invoices_by_compact_number on invoicing.invoices (regexp_replace(number, '[^A-Z0-9]', '', 'g'));
+
+do $$
+declare
+    owned text;
+begin
+    foreach owned in array '{statements,statement_entries,matches,payers}'::text[] loop
+        execute format('alter table payments.%I enable row level security', owned);
+        execute format('create policy reach on payments.%I to milo_app, milo_job
+            using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
+            owned);
+        execute format('grant select, insert on payments.%I to milo_app, milo_job', owned);
+    end loop;
+end $$;
+grant update (state, reason, detail, decided_at, decided_by) on payments.statement_entries to milo_app, milo_job;
+grant update (returned_by) on payments.matches to milo_app, milo_job;
 
 -- ----------------------------------------------------------------------------------------------------------- jobs
 -- begin generated: jobs (the queue's own tables, from procrastinate; `./task generate` writes this section)
