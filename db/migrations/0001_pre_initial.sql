@@ -1933,6 +1933,19 @@ create table invoicing.credit_lines (
 );
 create index credit_lines_by_invoice on invoicing.credit_lines (invoice, line);
 
+-- The tax that comes back with it, by the invoice's tax groups: on what was credited, and never more than was charged.
+create table invoicing.credit_taxes (
+    credit_note uuid not null references invoicing.credit_notes (uid) deferrable initially deferred,
+    tax integer not null,               -- the invoice's group
+    owner_org bigint not null,
+    invoice uuid not null,
+    basis_minor bigint not null,
+    tax_minor bigint not null,
+    primary key (credit_note, tax),
+    foreign key (invoice, tax) references invoicing.taxes (invoice, tax)
+);
+create index credit_taxes_by_invoice on invoicing.credit_taxes (invoice, tax);
+
 create table invoicing.credit_documents (
     credit_note uuid not null references invoicing.credit_notes (uid),
     kind text not null check (kind in ('pdf')),
@@ -1961,6 +1974,28 @@ begin
     if exists (select from invoicing.credit_lines c where c.credit_note = new.uid and c.invoice <> new.invoice)
        or new.net_minor <> (select coalesce(sum(net_minor), 0) from invoicing.credit_lines where credit_note = new.uid) then
         raise exception 'credit note % is not the sum of its lines', new.number using errcode = 'check_violation';
+    end if;
+    select t.tax into off
+    from (select tax, sum(net) as net
+          from (select unnest(l.taxes) as tax, c.net_minor as net from invoicing.credit_lines c
+                join invoicing.lines l on l.invoice = c.invoice and l.line = c.line
+                where c.credit_note = new.uid) line
+          group by tax) n
+    full join (select tax, basis_minor from invoicing.credit_taxes where credit_note = new.uid) t on t.tax = n.tax
+    where t.basis_minor is distinct from n.net limit 1;
+    if found or new.tax_minor <> (select coalesce(sum(tax_minor), 0) from invoicing.credit_taxes
+                                  where credit_note = new.uid) then
+        raise exception 'the tax of credit note % is not that of its lines', new.number
+            using errcode = 'check_violation';
+    end if;
+    select t.tax into off
+    from (select tax, sum(tax_minor) as minor from invoicing.credit_taxes where invoice = new.invoice group by tax) c
+    join invoicing.taxes t on t.invoice = new.invoice and t.tax = c.tax
+    where c.minor not between least(t.tax_minor, 0) and greatest(t.tax_minor, 0)
+    order by t.tax limit 1;
+    if found then
+        raise exception 'tax % of invoice % is credited beyond what was charged', off.tax, credited.number
+            using errcode = 'check_violation';
     end if;
     select l.line into off
     from (select line, sum(net_minor) as minor from invoicing.credit_lines where invoice = new.invoice group by line) c
@@ -2034,6 +2069,8 @@ create trigger credit_notes_written_once before update or delete or truncate on 
     for each statement execute function invoicing.refuse_change();
 create trigger credit_lines_written_once before update or delete or truncate on invoicing.credit_lines
     for each statement execute function invoicing.refuse_change();
+create trigger credit_taxes_written_once before update or delete or truncate on invoicing.credit_taxes
+    for each statement execute function invoicing.refuse_change();
 create trigger credit_documents_written_once before update or delete or truncate on invoicing.credit_documents
     for each statement execute function invoicing.refuse_change();
 create trigger documents_written_once before update or delete or truncate on invoicing.documents
@@ -2076,6 +2113,8 @@ begin
     end if;
     return null;
 end $$;
+create trigger credit_taxes_before_note after insert on invoicing.credit_taxes
+    referencing new table as added for each statement execute function invoicing.refuse_credit();
 create trigger credit_lines_before_note after insert on invoicing.credit_lines
     referencing new table as added for each statement execute function invoicing.refuse_credit();
 create trigger lines_before_invoice after insert on invoicing.lines
@@ -2228,7 +2267,7 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_documents,lines,line_discounts,
+    foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_taxes,credit_documents,lines,line_discounts,
         taxes,line_parts,line_shares,documents}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
         execute format('create policy reach on invoicing.%I to milo_app, milo_job

@@ -17,11 +17,7 @@ class Strings:
     """Every fixed text of an invoice. Braces are filled in by the writer."""
 
     invoice: str
-    credit_note: str
     number: str
-    credit_number: str
-    credited: str
-    credits_invoice: str
     prepaid: str
     issued_on: str
     due_on: str
@@ -89,11 +85,7 @@ class Strings:
 
 _EN = Strings(
     invoice="Invoice",
-    credit_note="Credit note",
     number="Invoice number",
-    credit_number="Credit note number",
-    credited="Amount credited",
-    credits_invoice="for invoice {number} of {date}",
     prepaid="Already paid",
     issued_on="Issue date",
     due_on="Due date",
@@ -161,11 +153,7 @@ _EN = Strings(
 
 _DE = Strings(
     invoice="Rechnung",
-    credit_note="Rechnungskorrektur",
     number="Rechnungsnummer",
-    credit_number="Belegnummer",
-    credited="Gutgeschriebener Betrag",
-    credits_invoice="zur Rechnung {number} vom {date}",
     prepaid="Bereits bezahlt",
     issued_on="Rechnungsdatum",
     due_on="Fällig am",
@@ -233,11 +221,7 @@ _DE = Strings(
 
 _FR = Strings(
     invoice="Facture",
-    credit_note="Avoir",
     number="Numéro de facture",
-    credit_number="Numéro de l’avoir",
-    credited="Montant crédité",
-    credits_invoice="sur la facture {number} du {date}",
     prepaid="Déjà payé",
     issued_on="Date d’émission",
     due_on="Date d’échéance",
@@ -305,11 +289,7 @@ _FR = Strings(
 
 _JA = Strings(
     invoice="請求書",
-    credit_note="クレジットノート",
     number="請求書番号",
-    credit_number="クレジットノート番号",
-    credited="減額金額",
-    credits_invoice="請求書 {number}（{date}発行）に対するもの",
     prepaid="お支払い済み",
     issued_on="発行日",
     due_on="お支払期限",

@@ -62,7 +62,6 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
     seller_country = document.seller.address.country if document.seller.address else ""
     due = formats.money(document.total_minor - document.prepaid_minor, document.currency)
     due_on = formats.day(document.due_on)
-    credited = document.credits
     projects = _projects(document, formats)
     return {
         "language": formats.language,
@@ -72,22 +71,19 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         "logo": None,
         "logo-alt": words.logo.format(name=document.seller.name),
         "number": document.number,
-        "strings": {key: getattr(words, key) for key in _PLACED_BY_TEMPLATE}
-        | ({} if credited is None else {"invoice": words.credit_note, "amount_due": words.credited}),
+        "strings": {key: getattr(words, key) for key in _PLACED_BY_TEMPLATE},
         "seller": _party(document.seller, formats, seller_country),
         "buyer": _buyer(document.buyer, formats, seller_country),
         "footer": _footer(document.seller, formats),
         "page-pattern": words.page,
         "facts": [
-            [words.number if credited is None else words.credit_number, document.number],
+            [words.number, document.number],
             [words.issued_on, formats.day(document.issued_on)],
-            *([[words.due_on, due_on]] if credited is None else []),
+            [words.due_on, due_on],
             [words.period, formats.days(document.first_day, document.end_day)],
             [words.account, document.account],
         ],
-        "due-by": words.due_by.format(date=due_on)
-        if credited is None
-        else words.credits_invoice.format(number=credited.number, date=formats.day(credited.issued_on)),
+        "due-by": words.due_by.format(date=due_on),
         "amount-head": words.amount.format(currency=document.currency),
         "lines": [_line(line, document, formats) for line in document.lines if line.kind in SKU_KINDS],
         "promises": [
@@ -103,7 +99,7 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
             formats.amount(document.subtotal_minor, document.currency),
         ],
         "pay-please": _pay_please(document, due, due_on, formats),
-        "bank": _bank(document, formats) if credited is None else [],
+        "bank": _bank(document, formats),
         "code": None,
         "scan": words.scan,
         "notes": [
@@ -117,7 +113,7 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
 def _pay_please(document: InvoiceDocument, due: str, due_on: str, formats: Formats) -> str:
     """What the customer is asked for; nothing where nothing is left to pay."""
     words = formats.strings
-    if document.credits is not None or document.total_minor == document.prepaid_minor:
+    if document.total_minor == document.prepaid_minor:
         return ""
     return " ".join(
         (

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 import structlog
 
+from milo_billing.adapters.credit_note_page import page_of
 from milo_billing.adapters.einvoices.factur_x import FILE, mark_factur_x
 from milo_billing.adapters.einvoices.writing import write_electronic
 from milo_billing.adapters.font_coverage import FONT_SUFFIXES, fit, read_coverage
-from milo_billing.adapters.invoice_page import page_data
 from milo_billing.adapters.payment_codes import code_picture, transfer_text
 from milo_billing.invoicing.types import InvoiceDocument, Logo, Syntax, UnableToRender, WrittenDocument
 
@@ -82,7 +82,7 @@ class _Renderer:
     def render(self, document: InvoiceDocument, attached: WrittenDocument | None) -> bytes:
         import typst
 
-        data = page_data(document)
+        data = page_of(document)
         data["fonts"] = list(self.further_families)
         data = _fit_all(data, coverage=self.coverage)
         # markup, not text to be set

@@ -34,7 +34,7 @@ from milo_billing.controlplane.endpoints import (
 )
 from milo_billing.controlplane.kinds import Json
 from milo_billing.invoicing.routes import GET as READ_INVOICES
-from milo_billing.invoicing.routes import INVOICE_PATH
+from milo_billing.invoicing.routes import GET_NOTES, INVOICE_PATH, NOTE_PATH
 from milo_billing.invoicing.routes import RUN as RUN_INVOICES
 from milo_billing.usage.routes.gateway import BATCHED, INGEST, STRUCTURED
 from milo_billing.usage.routes.reading import JSON
@@ -273,6 +273,15 @@ _INVOICING: Final = (
         about="What became of an invoice, in order: payments, credit notes, write-offs, and its phase after each.",
         permission=READ_INVOICES,
         answer=fields({"items": many(ANY)}),
+    ),
+    Endpoint(
+        id="showCreditNotePdf",
+        method="get",
+        path=f"{NOTE_PATH}/pdf",
+        about="The credit note as a PDF.",
+        permission=GET_NOTES,
+        media_type="application/pdf",
+        answer={"type": "string", "format": "binary"},
     ),
     Endpoint(
         id="showInvoicePdf",

@@ -24,7 +24,7 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.engine import crediting as credits
-from milo_billing.invoicing.engine import settling, taxing
+from milo_billing.invoicing.engine import note_documents, settling, taxing
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import PDF, publish
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker, TaxEngine
@@ -541,6 +541,16 @@ def _attachment(
 
 def _sealed(tx: Tx, vault: Vault, *, subject: UUID, content: bytes, now: datetime) -> str:
     return vault.seal(tx, subject=subject, value=base64.b64encode(content).decode(), at=now)
+
+
+def print_credit_note(
+    tx: Tx, vault: Vault, writer: DocumentWriter, *, note: CreditNote, now: datetime
+) -> PrintedDocument:
+    """The credit note's PDF: written when it is first asked for, the same bytes ever after; sealed as an invoice's.
+
+    Raises UnableToRender, and UnableToOpen where the installation's key is lost.
+    """
+    return note_documents.print_note(tx, vault, writer, note=note, now=now)
 
 
 # ---------------------------------------------------------------------------------------------------- disputes

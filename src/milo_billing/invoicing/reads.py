@@ -14,6 +14,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules import issuing, profiles, tax_bodies
 from milo_billing.invoicing.rules.conversions import read_conversion
 from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, CreditNoteNotFound
+from milo_billing.invoicing.rules.taxes import Credited
 from milo_billing.invoicing.types import (
     DimensionsShare,
     Invoice,
@@ -370,6 +371,34 @@ def list_credited(tx: Tx, *, invoice: UUID) -> dict[int, int]:
     """What all credit notes took of the invoice, net, by line."""
     query = "select line, sum(net_minor)::bigint from invoicing.credit_lines where invoice = %s group by line"
     return dict(tx.execute(query, (invoice,)).fetchall())
+
+
+def list_credited_taxes(tx: Tx, *, invoice: UUID) -> dict[int, Credited]:
+    """What all credit notes took of the invoice's tax groups, by the group's number."""
+    rows = tx.execute(
+        "select tax, sum(basis_minor)::bigint, sum(tax_minor)::bigint from invoicing.credit_taxes "
+        "where invoice = %s group by tax",
+        (invoice,),
+    )
+    return {tax: Credited(basis, minor) for tax, basis, minor in rows}
+
+
+def list_note_taxes(tx: Tx, *, note: UUID) -> dict[int, Credited]:
+    """What the note took of the invoice's tax groups, by the group's number."""
+    query = "select tax, basis_minor, tax_minor from invoicing.credit_taxes where credit_note = %s"
+    return {tax: Credited(basis, minor) for tax, basis, minor in tx.execute(query, (note,))}
+
+
+def find_note_document(tx: Tx, *, note: UUID, kind: str) -> tuple[str, bytes, str] | None:
+    """As `find_document`, of a credit note."""
+    return cast(
+        "tuple[str, bytes, str] | None",
+        tx.execute(
+            "select media_type, sha256, sealed from invoicing.credit_documents "
+            "where credit_note = %s and kind = %s",
+            (note, kind),
+        ).fetchone(),
+    )
 
 
 def is_note_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:

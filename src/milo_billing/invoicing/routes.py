@@ -20,15 +20,17 @@ from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.rules import explaining, previews, representations, requests
-from milo_billing.invoicing.types import GROUP, DocumentKind, Run
+from milo_billing.invoicing.types import GROUP, DocumentKind, PrintedDocument, Run
 from milo_billing.kernel.errors import Forbidden
 from milo_billing.usage.ports import BlobStore
 
 RUN: Final = f"{GROUP}/invoices.run"
 GET: Final = f"{GROUP}/invoices.get"
+GET_NOTES: Final = f"{GROUP}/creditnotes.get"
 READ_USAGE: Final = f"{GROUP}/usage.read"
 PREVIEW_PATH: Final = "/v1/invoicing/preview"
 INVOICE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/invoices/{{name}}"
+NOTE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/creditnotes/{{name}}"
 RUNS_PATH: Final = "/v1/invoicing/runs"
 RUNS_MAX: Final = 100
 """A list shows so many runs, the newest."""
@@ -69,7 +71,14 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
             )
         return JSONResponse(found.body())
 
+    def show_note_pdf(request: Request) -> Response:
+        with door.open(request, permission=GET_NOTES) as call:
+            note = reads.get_credit_note(call.tx, **_names(request))
+            document = operations.print_credit_note(call.tx, office.vault, writer, note=note, now=call.now)
+        return _shown(document, name=f"{note.number}.pdf")
+
     return [
+        Route(f"{NOTE_PATH}/pdf", show_note_pdf, methods=["GET"]),
         *_run_routes(door),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
@@ -122,18 +131,21 @@ def _document_routes(door: Door, office: Office, writer: DocumentWriter) -> list
                 document = operations.print_invoice(
                     call.tx, office.vault, writer, invoice=invoice, now=call.now, kind=kind
                 )
-            name = f"{invoice.number}.pdf" if kind == "pdf" else f"{invoice.number}.{kind}.xml"
-            headers = {
-                "Content-Disposition": f'inline; filename="{name}"',
-                "ETag": f'"{document.sha256.hex()}"',
-                "Cache-Control": "private, no-cache",
-            }
-            return Response(document.content, headers=headers, media_type=document.media_type)
+            return _shown(document, name=f"{invoice.number}.{'pdf' if kind == 'pdf' else f'{kind}.xml'}")
 
         return show_document
 
     kinds: tuple[DocumentKind, ...] = ("pdf", *operations.ELECTRONIC)
     return [Route(f"{INVOICE_PATH}/{kind}", show(kind), methods=["GET"]) for kind in kinds]
+
+
+def _shown(document: PrintedDocument, *, name: str) -> Response:
+    headers = {
+        "Content-Disposition": f'inline; filename="{name}"',
+        "ETag": f'"{document.sha256.hex()}"',
+        "Cache-Control": "private, no-cache",
+    }
+    return Response(document.content, headers=headers, media_type=document.media_type)
 
 
 def validation_routes(

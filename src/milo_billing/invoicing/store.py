@@ -12,6 +12,7 @@ from psycopg.types.range import TimestamptzRange
 from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote
+from milo_billing.invoicing.rules.taxes import Credited
 from milo_billing.invoicing.types import (
     BookVersion,
     DraftLine,
@@ -144,7 +145,12 @@ def insert_settlement(
 
 
 def insert_credit_note(
-    tx: Tx, note: CreditNote, *, lines: Sequence[CreditLine], issuer_version: bytes
+    tx: Tx,
+    note: CreditNote,
+    *,
+    lines: Sequence[CreditLine],
+    taxes: Mapping[int, Credited],
+    issuer_version: bytes,
 ) -> None:
     """Write the note with its lines. It can never be changed again."""
     tx.execute(
@@ -158,6 +164,19 @@ def insert_credit_note(
             [line.line for line in lines],
             [line.net_minor for line in lines],
             [line.quantity for line in lines],
+        ),
+    )
+    tx.execute(
+        "insert into invoicing.credit_taxes (credit_note, tax, owner_org, invoice, basis_minor, tax_minor) "
+        "select %s, t.tax, %s, %s, t.basis_minor, t.tax_minor from unnest(%s::int[], %s::bigint[], %s::bigint[]) "
+        "as t (tax, basis_minor, tax_minor)",
+        (
+            note.uid,
+            note.owner_org,
+            note.invoice,
+            list(taxes),
+            [one.basis_minor for one in taxes.values()],
+            [one.tax_minor for one in taxes.values()],
         ),
     )
     tx.execute(
@@ -188,6 +207,26 @@ def insert_credit_note(
             note.issued_on,
         ),
     )
+
+
+def insert_note_document(
+    tx: Tx,
+    *,
+    note: UUID,
+    owner_org: int,
+    kind: str,
+    document: WrittenDocument,
+    sha256: bytes,
+    sealed: str,
+    now: datetime,
+) -> bool:
+    """Keep the document as it was written; False where somebody else has been faster, whose document stays."""
+    inserted = tx.execute(
+        "insert into invoicing.credit_documents (credit_note, kind, owner_org, media_type, template, sha256, sealed, "
+        "written_at) values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+        (note, kind, owner_org, document.media_type, document.template, sha256, sealed, now),
+    )
+    return inserted.rowcount == 1
 
 
 def set_phase(tx: Tx, *, invoice: Invoice) -> None:

@@ -524,10 +524,12 @@ class AccountingTax:
 
 @dataclass(frozen=True, slots=True)
 class CreditedInvoice:
-    """The invoice that a credit note takes something back of."""
+    """What a credit note is about. Of its total, `settled_minor` is not owed any more; the rest had been paid."""
 
     number: str
     issued_on: date
+    reason: str
+    settled_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -536,8 +538,8 @@ class InvoiceDocument:
 
     The period is `[first_day, end_day)`, days in the account's zone. `buyer` is None once the
     customer's personal data have been erased. `color` is `#rrggbb`. `e_invoicing` is what the issuer sends.
-    Every line belongs to a group of `taxes`. With `credits` it is a credit note, whose amounts are positive and whose
-    due date says nothing. `prepaid_minor` of the total was settled before it was issued.
+    Every line belongs to a group of `taxes`. With `credits` it is a credit note over that invoice, whose due date says
+    nothing. `prepaid_minor` of the total was settled before it was issued.
     """
 
     number: str

@@ -178,6 +178,8 @@ def test_the_database_refuses_to_credit_beyond_a_line(
     copy = (
         "insert into invoicing.credit_lines select '{uid}', 2, owner_org, invoice, {minor}, null "
         "from invoicing.credit_notes; "
+        "insert into invoicing.credit_taxes select '{uid}', tax, owner_org, invoice, {minor}, 0 "
+        "from invoicing.credit_taxes; "
         "insert into invoicing.credit_notes select '{uid}', owner_org, namespace, 'x', invoice, account, false, "
         "issuer, issuer_version, series, 99, 'x', currency, {note}, 0, {note}, 0, 'x', issued_at, issued_on "
         "from invoicing.credit_notes limit 1; set constraints all immediate"
@@ -324,3 +326,56 @@ def test_an_action_needs_its_reason_and_nothing_else(
             )
         )
     assert as_it_stands(ground, invoice).issued_on == date(2026, 11, 2)
+
+
+# --------------------------------------------------------------------------------------------------------- tax
+
+
+@pytest.fixture
+def taxed(bare_ground: Ground) -> Invoice:
+    """153.00 at 23 %: 35.19 of Irish VAT."""
+    bare_ground.declare("taxrates", "ie", {"country": "IE", "percent": "23", "startsOn": "2021-03-01"})
+    bare_ground.declare(
+        "issuerprofiles",
+        "taxed",
+        {**ISSUER, "taxRegistrations": [{"country": "IE"}]},
+    )
+    home: dict[str, Any] = {
+        "contactInfo": {"email": "a@example.com", "address": {"country": "IE"}},
+        "taxIds": None,
+    }
+    account = bare_ground.declare_account(**home)
+    bare_ground.use(
+        account, ("2026-10-01", "web", "tokens", 10_000_000), ("2026-10-05", "data", "requests", 1_500)
+    )
+    return bare_ground.issued(account)
+
+
+def test_tax_comes_back_with_what_is_credited_to_the_cent(bare_ground: Ground, taxed: Invoice) -> None:
+    assert (taxed.tax_minor, taxed.total_minor) == (3_519, 18_819)
+    first = credit(bare_ground, taxed, "one", lines=[{"line": 2, "amount": "10.01"}])
+    assert (first["net"], first["tax"], first["total"]) == ("10.01", "2.30", "12.31")
+    assert balances(bare_ground)["Liabilities:TaxPayable:IE"] == -3_289
+    last = credit(bare_ground, taxed, "two")
+    assert (last["net"], last["tax"], last["total"]) == ("142.99", "32.89", "175.88")
+    assert balances(bare_ground) == {}
+    assert status_of(bare_ground, taxed) == ("Paid", "0.00", "188.19", "0.00", "0.00")
+
+
+def test_cents_of_tax_that_many_small_notes_round_up_are_not_given_twice(
+    bare_ground: Ground, taxed: Invoice
+) -> None:
+    # 0.03 at 23 % is 0.0069, a cent each: the rest has less than the sum would be
+    for number in range(3):
+        assert (
+            credit(bare_ground, taxed, f"n{number}", lines=[{"line": 2, "amount": "0.03"}])["tax"] == "0.01"
+        )
+    assert credit(bare_ground, taxed)["tax"] == "35.16"
+    assert balances(bare_ground) == {}
+
+
+def test_a_taxed_invoice_becomes_void_with_its_tax(bare_ground: Ground, taxed: Invoice) -> None:
+    act(bare_ground, taxed, "void")
+    assert balances(bare_ground) == {}
+    assert bare_ground.read("select net_minor, tax_minor from invoicing.credit_notes") == [(15_300, 3_519)]
+    assert bare_ground.issued(bare_ground.account()).replaces == taxed.uid

@@ -1,7 +1,6 @@
 """The code that a banking app reads, and what a page says of credit notes and of what was prepaid."""
 
 from dataclasses import replace
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 
 from milo_billing.adapters.invoice_page import page_data
 from milo_billing.adapters.payment_codes import code_picture, transfer_text
-from milo_billing.invoicing.types import CreditedInvoice, InvoiceDocument
+from milo_billing.invoicing.types import InvoiceDocument
 from milo_billing.kernel.taxes import TaxGroup, TaxTreatment
 from tests.unit.invoicing.builders import document, line, usage_part
 
@@ -65,16 +64,6 @@ def test_the_code_is_a_sepa_transfer_with_the_number_as_its_text() -> None:
 )
 def test_there_is_no_code_for_what_the_guideline_does_not_know(changed: dict[str, Any]) -> None:
     assert transfer_text(replace(document(TOKENS, currency="EUR"), **changed)) is None
-
-
-def test_a_credit_note_says_of_which_invoice_and_asks_for_nothing() -> None:
-    credited = CreditedInvoice("KC-2026-000100", date(2026, 10, 2))
-    page = page_data(taxed("de", standard(), credits=credited))
-    assert page["strings"]["invoice"] == "Rechnungskorrektur"
-    assert page["due-by"] == "zur Rechnung KC-2026-000100 vom 2. Oktober 2026"
-    assert [name for name, _ in page["facts"]][:2] == ["Belegnummer", "Rechnungsdatum"]
-    assert (page["pay-please"], page["bank"]) == ("", [])
-    assert transfer_text(taxed("de", standard(), credits=credited)) is None
 
 
 def test_what_was_prepaid_is_taken_off_what_is_asked_for() -> None:

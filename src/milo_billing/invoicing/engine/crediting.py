@@ -15,6 +15,8 @@ from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.engine import settling
 from milo_billing.invoicing.rules import crediting, issuing, life
 from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, LineCredit, UnableToCredit
+from milo_billing.invoicing.rules.taxes import Credited, credit_taxes
+from milo_billing.invoicing.rules.taxes import UnableToCredit as UntaxableCredit
 from milo_billing.invoicing.types import Invoice, InvoiceLine, UnableToSettle
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import local_day
@@ -49,7 +51,10 @@ def choose(tx: Tx, wanted: Wanted) -> tuple[CreditLine, ...]:
         raise UnableToCredit(
             f"invoice {invoice.number} is void: nothing is left of it", field="spec.invoiceRef.name"
         )
-    return _chosen(tx, wanted, _lines(tx, invoice))
+    lines = _lines(tx, invoice)
+    credited = _chosen(tx, wanted, lines)
+    _taxed(tx, invoice, credited, lines=lines)
+    return credited
 
 
 def issue(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
@@ -68,11 +73,11 @@ def issue(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
     net_minor = sum(one.net_minor for one in credited)
     if net_minor <= 0:
         raise UnableToCredit("a credit note comes to more than zero: credit lines that were charged too")
-    settled_minor = crediting.settled_part(invoice, net_minor)
-    note = _numbered(
-        tx, wanted, invoice, net_minor=net_minor, settled_minor=settled_minor, voids=False, now=now
-    )
-    _write(tx, note, invoice, credited, lines=lines, now=now)
+    taxes = _taxed(tx, invoice, credited, lines=lines)
+    total_minor = net_minor + sum(one.tax_minor for one in taxes.values())
+    settled_minor = crediting.settled_part(invoice, total_minor)
+    note = _numbered(tx, wanted, invoice, credited, taxes, settled_minor=settled_minor, voids=False, now=now)
+    _write(tx, note, invoice, credited, taxes, lines=lines, now=now)
     if settled_minor:
         steps = life.settle(invoice, kind="CreditNote", amount_minor=settled_minor, today=today)
         for step in steps:
@@ -101,15 +106,16 @@ def void(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
     step = life.void(locked)
     lines = _lines(tx, locked)
     credited = crediting.everything(_left(tx, locked, lines))
-    net_minor = sum(one.net_minor for one in credited)
-    if net_minor != step.amount_minor:
+    taxes = _taxed(tx, locked, credited, lines=lines)
+    total_minor = sum(one.net_minor for one in credited) + sum(one.tax_minor for one in taxes.values())
+    if total_minor != step.amount_minor:
         raise UnableToSettle(
             f"invoice {locked.number} was credited or discounted when it had been paid: credit what is left of it, "
             "instead of making it void"
         )
     wanted = Wanted(new_uid(), locked.namespace, "", invoice, (), None, reason)
-    note = _numbered(tx, wanted, locked, net_minor=net_minor, settled_minor=net_minor, voids=True, now=now)
-    posted = _write(tx, note, locked, credited, lines=lines, now=now)
+    note = _numbered(tx, wanted, locked, credited, taxes, settled_minor=total_minor, voids=True, now=now)
+    posted = _write(tx, note, locked, credited, taxes, lines=lines, now=now)
     settling.note(tx, step, reference=str(note.uid), posted=posted, at=now, now=now, reason=reason)
     return note
 
@@ -128,17 +134,36 @@ def _chosen(tx: Tx, wanted: Wanted, lines: Mapping[int, InvoiceLine]) -> tuple[C
     return crediting.credit_lines(wanted.lines, amount_minor=wanted.amount_minor, lines=lines, left=left)
 
 
+def _taxed(
+    tx: Tx, invoice: Invoice, credited: Sequence[CreditLine], *, lines: Mapping[int, InvoiceLine]
+) -> Mapping[int, Credited]:
+    """The tax that comes back with these lines, by the invoice's tax groups. Raises UnableToCredit."""
+    bases: dict[int, int] = {}
+    for one in credited:
+        for number in lines[one.line].taxes:
+            bases[number] = bases.get(number, 0) + one.net_minor
+    try:
+        return credit_taxes(
+            invoice.taxes, earlier=[reads.list_credited_taxes(tx, invoice=invoice.uid)], bases=bases
+        )
+    except UntaxableCredit as error:
+        raise UnableToCredit(f"its tax: {error}") from error
+
+
 def _numbered(
     tx: Tx,
     wanted: Wanted,
     invoice: Invoice,
+    credited: Sequence[CreditLine],
+    taxes: Mapping[int, Credited],
     *,
-    net_minor: int,
     settled_minor: int,
     voids: bool,
     now: datetime,
 ) -> CreditNote:
     """The note with the next number of its series, dated in the issuer's zone, never before its invoice."""
+    net_minor = sum(one.net_minor for one in credited)
+    tax_minor = sum(one.tax_minor for one in taxes.values())
     issuer, invoiced_on = reads.find_issuer_of(tx, invoice=invoice.uid)
     spec: Mapping[str, Any] = issuer.body.get("creditNoteSeries", SERIES)
     today = max(local_day(now, zone=issuer.body["timeZone"]), invoiced_on)
@@ -169,8 +194,8 @@ def _numbered(
         number=number,
         currency=invoice.currency,
         net_minor=net_minor,
-        tax_minor=0,
-        total_minor=net_minor,
+        tax_minor=tax_minor,
+        total_minor=net_minor + tax_minor,
         settled_minor=settled_minor,
         reason=wanted.reason,
         issued_at=now,
@@ -187,13 +212,14 @@ def _write(
     note: CreditNote,
     invoice: Invoice,
     credited: Sequence[CreditLine],
+    taxes: Mapping[int, Credited],
     *,
     lines: Mapping[int, InvoiceLine],
     now: datetime,
 ) -> str | None:
     """The note's rows and its entries; the key of these, None where nothing moved."""
     issuer, _ = reads.find_issuer_of(tx, invoice=invoice.uid)
-    store.insert_credit_note(tx, note, lines=credited, issuer_version=issuer.digest)
+    store.insert_credit_note(tx, note, lines=credited, taxes=taxes, issuer_version=issuer.digest)
     fact = Fact(
         id=new_uid(),
         key=_key(note),
@@ -203,7 +229,7 @@ def _write(
         owner_org=note.owner_org,
         description=f"Credit note {note.number} of invoice {invoice.number}",
     )
-    given_back = crediting.credit_postings(credited, lines=lines)
+    given_back = crediting.credit_postings(credited, lines=lines, taxes=taxes, groups=invoice.taxes)
     entries = _entries(given_back, settled_minor=note.settled_minor, currency=note.currency)
     return None if ledger.post_fact(tx, fact=fact, entries=entries, now=now) is None else fact.key
 

@@ -13,10 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from milo_billing.invoicing.rules import postings
+from milo_billing.invoicing.rules.taxes import Credited
 from milo_billing.invoicing.types import GROUP, Invoice, InvoiceLine, UnableToSettle
 from milo_billing.kernel.errors import NotFound
 from milo_billing.kernel.money import allocate, half_up, minor_to_decimal, settle
-from milo_billing.ledger.types import Posting
+from milo_billing.kernel.taxes import TaxGroup
+from milo_billing.ledger.types import Posting, tax_payable
 
 
 class UnableToCredit(UnableToSettle):
@@ -190,13 +192,23 @@ def _part(quantity: Decimal, *, line: InvoiceLine, rest: int, field: str) -> int
 
 
 def credit_postings(
-    credited: Iterable[CreditLine], *, lines: Mapping[int, InvoiceLine]
+    credited: Iterable[CreditLine],
+    *,
+    lines: Mapping[int, InvoiceLine],
+    taxes: Mapping[int, Credited],
+    groups: Sequence[TaxGroup],
 ) -> tuple[Posting, ...]:
-    """What is given back, positive, by the accounts and days of the credited lines."""
-    return tuple(
+    """What is given back, positive: by the accounts and days of the credited lines, and the tax by its place."""
+    charged: list[Posting] = [
         (postings.account_of(lines[one.line]), one.net_minor, postings.service_of(lines[one.line]))
         for one in credited
-    )
+    ]
+    charged += [
+        (tax_payable(groups[number - 1].treatment.place), one.tax_minor, None)
+        for number, one in taxes.items()
+        if one.tax_minor
+    ]
+    return tuple(charged)
 
 
 # --------------------------------------------------------------------------------------------------- the object

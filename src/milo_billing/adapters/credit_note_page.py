@@ -1,0 +1,130 @@
+"""The page of a credit note: that of an invoice, with its own words, and what it means for who owed it.
+
+Owns: what differs from an invoice. Not: how the page looks (templates/invoice.typ).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from milo_billing.adapters.document_formats import Formats, formats_for
+from milo_billing.adapters.document_strings import FALLBACK
+from milo_billing.adapters.invoice_page import page_data
+from milo_billing.invoicing.types import SKU_KINDS, CreditedInvoice, InvoiceDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a credit note says that an invoice does not."""
+
+    title: str
+    number: str
+    invoice: str
+    of: str
+    credited: str
+    reason: str
+    effect: str
+    settled: str
+    on_account: str
+
+
+_WORDS: Final[Mapping[str, Words]] = MappingProxyType(
+    {
+        "en": Words(
+            title="Credit note",
+            number="Credit note number",
+            invoice="Invoice credited",
+            of="for invoice {number} of {date}",
+            credited="Amount credited",
+            reason="Reason: {reason}",
+            effect="What this means",
+            settled="{amount} of the invoice is not owed any more.",
+            on_account="{amount} had been paid; we keep it as your credit for later invoices.",
+        ),
+        "de": Words(
+            title="Rechnungskorrektur",
+            number="Nummer der Rechnungskorrektur",
+            invoice="Zur Rechnung",
+            of="zur Rechnung {number} vom {date}",
+            credited="Gutgeschriebener Betrag",
+            reason="Grund: {reason}",
+            effect="Was das bedeutet",
+            settled="{amount} der Rechnung sind nicht mehr zu zahlen.",
+            on_account="{amount} waren schon bezahlt; wir behalten sie als Guthaben für spätere Rechnungen.",
+        ),
+        "fr": Words(
+            title="Avoir",
+            number="Numéro d’avoir",
+            invoice="Facture concernée",
+            of="sur la facture {number} du {date}",
+            credited="Montant crédité",
+            reason="Motif : {reason}",
+            effect="Ce que cela signifie",
+            settled="{amount} de la facture ne sont plus dus.",
+            on_account="{amount} étaient déjà réglés ; nous les gardons à votre crédit pour de prochaines factures.",
+        ),
+        "ja": Words(
+            title="クレジットノート",
+            number="クレジットノート番号",
+            invoice="対象の請求書",
+            of="{date}付請求書 {number} に対するもの",
+            credited="減額金額",
+            reason="理由：{reason}",
+            effect="お支払いについて",
+            settled="請求書のうち {amount} はお支払い不要となりました。",
+            on_account="{amount} はお支払い済みのため、今後のご請求に充当いたします。",
+        ),
+    }
+)
+
+
+def page_of(document: InvoiceDocument) -> dict[str, Any]:
+    """Every text of the page of an invoice, or of a credit note where the document is one."""
+    page = page_data(document)
+    return page if document.credits is None else _credited(page, document, document.credits)
+
+
+def _credited(page: dict[str, Any], document: InvoiceDocument, credits: CreditedInvoice) -> dict[str, Any]:
+    formats = formats_for(document.language)
+    words = _WORDS.get(formats.language, _WORDS[FALLBACK])
+    issued_on = formats.strings.issued_on
+    sold = [line for line in document.lines if line.kind in SKU_KINDS]
+    return {
+        **page,
+        "strings": {
+            **page["strings"],
+            "invoice": words.title,
+            "amount_due": words.credited,
+            "payment": words.effect,
+        },
+        "facts": [
+            [words.number, document.number],
+            [issued_on, formats.day(document.issued_on)],
+            [words.invoice, credits.number],
+            *page["facts"][3:],
+        ],
+        "due-by": words.of.format(number=credits.number, date=formats.day(credits.issued_on)),
+        # an amount that was credited is of no quantity
+        "lines": [
+            shown if line.quantity else {**shown, "quantity": "", "unit": "", "price": ""}
+            for shown, line in zip(page["lines"], sold, strict=True)
+        ],
+        "projects": [],
+        "pay-please": " ".join(_effects(document, credits, words, formats)),
+        "bank": [],
+    }
+
+
+def _effects(
+    document: InvoiceDocument, credits: CreditedInvoice, words: Words, formats: Formats
+) -> list[str]:
+    """Why, and what becomes of the amount."""
+    kept_minor = document.total_minor - credits.settled_minor
+    said = [(words.settled, credits.settled_minor), (words.on_account, kept_minor)]
+    return [
+        words.reason.format(
+            reason=credits.reason if credits.reason.endswith((".", "。")) else credits.reason + "."
+        ),
+        *(text.format(amount=formats.money(minor, document.currency)) for text, minor in said if minor),
+    ]
