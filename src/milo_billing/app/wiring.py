@@ -180,7 +180,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
         *entitlements_routes.routes(door),
         *pricing_routes.routes(door),
-        *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
+        *invoicing_routes.routes(door, open_office(runtime, engine), TypstDocuments(), blobs),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
@@ -196,6 +196,16 @@ def build_api(runtime: Runtime) -> Starlette:
             await asyncio.to_thread(feed.stop)
 
     return build_application(routes, lifespan=lifespan)
+
+
+def open_office(runtime: Runtime, engine: Engine) -> Office:
+    """Where invoices are issued; it asks the register of VAT numbers that the settings name, if they name one."""
+    settings = runtime.settings
+    if settings.vies_url is None:
+        return Office(engine, runtime.vault)
+    from milo_billing.adapters.vies_register import ViesRegister  # most servers never call out for it
+
+    return Office(engine, runtime.vault, register=ViesRegister(settings.vies_url, settings.vies_requester))
 
 
 def open_blobs(runtime: Runtime) -> FolderBlobs:
@@ -273,7 +283,10 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             schedule=runtime.settings.usage_archive_schedule,
         ),
         *invoicing_jobs.tasks(
-            office=Office(engine, runtime.vault), database=runtime.databases.app, clock=runtime.clock
+            office=open_office(runtime, engine), database=runtime.databases.app, clock=runtime.clock
+        ),
+        *invoicing_jobs.vat_tasks(
+            office=open_office(runtime, engine), database=runtime.databases.app, clock=runtime.clock
         ),
         *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
         *_rate_tasks(runtime),

@@ -4,7 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -25,7 +25,7 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.engine import taxing
-from milo_billing.invoicing.ports import DocumentWriter, TaxEngine
+from milo_billing.invoicing.ports import DocumentWriter, TaxEngine, VatRegister
 from milo_billing.invoicing.rules import drafts, explaining, issuing, periods, postings, tax_bodies
 from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.rules.requests import EventsRequest
@@ -47,8 +47,9 @@ from milo_billing.invoicing.types import (
     Unchanged,
     WrittenDocument,
 )
-from milo_billing.kernel.errors import BadRequest
+from milo_billing.kernel.errors import BadRequest, Conflict
 from milo_billing.kernel.periods import Period, local_day
+from milo_billing.kernel.taxes import VatAnswer, VatCheck, VatNumber
 from milo_billing.ledger import operations as ledger
 from milo_billing.pricing import operations as pricing
 from milo_billing.pricing.types import FrozenLine, RatedLine, UnableToRate
@@ -62,6 +63,9 @@ LINES_MAX: Final = 10_000
 """Lines of one printed invoice."""
 
 PDF: Final = "pdf"
+
+VAT_CHECK_KEPT: Final = timedelta(days=30)
+"""Numbers are withdrawn: after so long the register is asked again."""
 
 UNISSUED: Final = (
     "nobody is declared to issue invoices: apply an IssuerProfile with spec.isDefault true, "
@@ -78,6 +82,8 @@ class Office:
     books: dict[int, BookVersion] = field(default_factory=dict[int, BookVersion])
     """Versions of price books by number. What is published never changes, so nothing here grows old."""
     taxes: TaxEngine = field(default_factory=taxing.DeclaredRates)
+    register: VatRegister | None = None
+    """None where the settings name none: then staff say what a register told them."""
 
 
 def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime) -> Draft:
@@ -356,6 +362,46 @@ def _publish(work: Work, engine: Engine, invoice: Invoice) -> None:
         verb="issue",
         uid=invoice.uid,
     )
+
+
+# ----------------------------------------------------------------------------------------------- VAT numbers
+
+
+def find_vat_number(tx: Tx, vault: Vault, *, account: Account) -> VatNumber | None:
+    """The account's VAT number of a member state of the Union."""
+    profile = _profile(tx, vault, account)
+    return None if profile is None else taxing.find_union_number(profile)
+
+
+def get_vat_number(tx: Tx, vault: Vault, *, account: Account) -> VatNumber:
+    """The same. Raises BadRequest where there is none."""
+    number = find_vat_number(tx, vault, account=account)
+    if number is None:
+        raise BadRequest(
+            f"{account.namespace}/{account.name} has no VAT number of the European Union: set one in spec.taxIds, of "
+            "type eu_vat"
+        )
+    return number
+
+
+def is_check_due(tx: Tx, vault: Vault, *, account: Account, number: VatNumber, now: datetime) -> bool:
+    """Whether nobody has asked about this number, or not for VAT_CHECK_KEPT."""
+    check = taxing.find_check(tx, vault, account=account, number=number)
+    return check is None or check.checked_at + VAT_CHECK_KEPT <= now
+
+
+def note_vat_check(
+    tx: Tx, vault: Vault, *, account: Account, number: VatNumber, answer: VatAnswer, now: datetime
+) -> VatCheck:
+    """Keep what was answered about the number: from the next invoice on it decides whether tax is taken.
+
+    Raises Conflict where the account has another number by now.
+    """
+    if get_vat_number(tx, vault, account=account) != number:
+        raise Conflict(
+            f"the VAT number of {account.namespace}/{account.name} was changed meanwhile: check it again"
+        )
+    return taxing.note_check(tx, vault, account=account, number=number, answer=answer, now=now)
 
 
 # ------------------------------------------------------------------------------------------------- documents

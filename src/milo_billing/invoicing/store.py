@@ -11,8 +11,8 @@ from psycopg.types.range import TimestamptzRange
 
 from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.types import BookVersion, DraftLine, Invoice, VatCheck, WrittenDocument
-from milo_billing.kernel.taxes import TaxRateEntry
+from milo_billing.invoicing.types import BookVersion, DraftLine, Invoice, WrittenDocument
+from milo_billing.kernel.taxes import TaxRateEntry, VatCheck
 
 
 def lock_account(tx: Tx, *, account: int) -> None:
