@@ -141,6 +141,12 @@ class Settings(BaseSettings):
     vies_requester: str = ""
     """The VAT number of who asks it, such as IE3668997OH: then it gives a consultation number as a proof."""
 
+    payments_retry_days: Annotated[tuple[Annotated[int, Field(ge=1, le=365)], ...], NoDecode] = (3, 5, 7, 7)
+    """Days from each declined attempt to collect an invoice to the next one; separated by commas in the environment."""
+
+    payments_schedule: str = "*/10 * * * *"
+    """When a worker collects what is due: cron in five fields (UTC), or six with seconds last."""
+
     postgres_fsync: bool = True
     """False only for tests: a crash of the machine would lose the database."""
 
@@ -158,7 +164,14 @@ class Settings(BaseSettings):
             else value
         )
 
-    @field_validator("usage_archive_schedule")
+    @field_validator("payments_retry_days", mode="before")
+    @classmethod
+    def _split_days(cls, value: Any) -> Any:
+        return (
+            tuple(day.strip() for day in value.split(",") if day.strip()) if isinstance(value, str) else value
+        )
+
+    @field_validator("usage_archive_schedule", "payments_schedule")
     @classmethod
     def _cron(cls, value: str) -> str:
         fields = value.split()

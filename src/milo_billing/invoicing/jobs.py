@@ -11,18 +11,20 @@ from milo_billing.accounts import reads as accounts
 from milo_billing.controlplane.doors import repeated
 from milo_billing.controlplane.identity import Identity, Reach
 from milo_billing.controlplane.work import Work
-from milo_billing.infra.clock import Clock
+from milo_billing.infra.clock import Clock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
-from milo_billing.invoicing import operations
-from milo_billing.invoicing.engine import runs
+from milo_billing.invoicing import operations, reads
+from milo_billing.invoicing.engine import runs, settling, vat_checks
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.ports import VatRegister
 from milo_billing.invoicing.types import Issued, IssueOutcome, Run, RunStepState, Skipped, Unchanged
 from milo_billing.kernel.errors import MiloError, Unavailable
 
 _RESUMED_AT_ONCE_MAX: Final = 100
+_PAGE: Final = 500
+_SYSTEM: Final = Identity("system:invoicing")
 _SHUT_DOWN: Final = "57P"
 """SQLSTATEs that say nothing of the statement: the server stops, or is starting."""
 
@@ -33,6 +35,10 @@ _accounts = counter(
 
 _checks = counter(
     "vat_number_checks", about="Accounts looked at for their VAT number, by outcome.", labels=("outcome",)
+)
+
+_past_due = counter(
+    "invoices_fallen_due", about="Invoices whose last day to pay was over, by outcome.", labels=("outcome",)
 )
 
 
@@ -48,7 +54,12 @@ def tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Periodic
             for id in runs.list_open_runs(tx, limit=_RESUMED_AT_ONCE_MAX):
                 runs.resume_run(tx, id=id)
 
+    def note_past_due(timestamp: int) -> None:
+        del timestamp
+        mark_past_due(office, database, clock)
+
     return (
+        Periodic(Task("invoicing.note_past_due", note_past_due), cron="7 * * * *"),
         Task(runs.RUN_MONTH, run_month),
         Periodic(Task("invoicing.resume_runs", resume_runs), cron="* * * * *"),
     )
@@ -68,6 +79,35 @@ def run_steps(office: Office, database: Database, clock: Clock, *, id: UUID) -> 
         _accounts.labels(state).inc()
     with database.transaction(reach=EVERYWHERE) as tx:
         runs.finish_run(tx, id=id, at=clock.now())
+
+
+def mark_past_due(office: Office, database: Database, clock: Clock) -> None:
+    """Say of every invoice whose last day to pay is over, where it was issued, that it is past due.
+
+    One invoice a transaction; one that cannot be written is logged and counted, and does not keep the others waiting.
+    """
+    after = UUID(int=0)
+    while True:
+        with database.transaction(reach=EVERYWHERE) as tx:
+            page = reads.list_fallen_due(tx, now=clock.now(), after=after, limit=_PAGE)
+        for invoice in page:
+            try:
+                marked = repeated(lambda uid=invoice: _mark_past_due(office, database, clock, invoice=uid))
+                _past_due.labels("marked" if marked else "settled").inc()
+            except MiloError as error:
+                _past_due.labels("failed").inc()
+                _log.error("past_due_not_noted", invoice=str(invoice), reason=str(error))
+        if len(page) < _PAGE:
+            return
+        after = page[-1]
+
+
+def _mark_past_due(office: Office, database: Database, clock: Clock, *, invoice: UUID) -> bool:
+    with database.transaction(reach=EVERYWHERE) as tx:
+        work = Work(tx=tx, identity=_SYSTEM, reach=EVERYWHERE, audit_id=new_uid(), now=clock.now())
+        marked = settling.mark_past_due(work, office.engine, invoice=invoice)
+        office.engine.commit(work)
+    return marked
 
 
 class _Lane:
@@ -210,14 +250,14 @@ def _check_number(
     """What became of one account's number; the register is asked between two transactions."""
     with database.transaction(reach=EVERYWHERE) as tx:
         found = accounts.get_account(tx, number=account)
-        vat_number = operations.find_vat_number(tx, office.vault, account=found)
+        vat_number = vat_checks.find_vat_number(tx, office.vault, account=found)
         if vat_number is None:
             return "none"
-        if not operations.is_check_due(tx, office.vault, account=found, number=vat_number, now=clock.now()):
+        if not vat_checks.is_check_due(tx, office.vault, account=found, number=vat_number, now=clock.now()):
             return "known"
     answer = register.check(vat_number)
     with database.transaction(reach=EVERYWHERE) as tx:
-        operations.note_vat_check(
+        vat_checks.note_check(
             tx, office.vault, account=found, number=vat_number, answer=answer, now=clock.now()
         )
     return "valid" if answer.valid else "invalid"

@@ -17,7 +17,7 @@ from milo_billing.controlplane.kinds import PROVIDER_ORG
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx, forbid_writes
 from milo_billing.invoicing import operations, reads
-from milo_billing.invoicing.engine import runs
+from milo_billing.invoicing.engine import runs, vat_checks
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.ports import DocumentWriter
 from milo_billing.invoicing.rules import explaining, previews, representations, requests
@@ -35,6 +35,8 @@ VAT_CHECKS_PATH: Final = "/v1/invoicing/vat-checks"
 CHECK_VAT: Final = f"{GROUP}/invoices.checkVat"
 RUNS_MAX: Final = 100
 """A list shows so many runs, the newest."""
+SETTLEMENTS_MAX: Final = 1_000
+"""The first of one invoice; more of them is nobody's invoice."""
 BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 
 
@@ -147,7 +149,15 @@ def _computed_routes(door: Door, office: Office) -> list[Route]:
             found = operations.explain_line(call.tx, invoice=invoice, line=number)
         return JSONResponse(explaining.explanation_body(found))
 
+    def show_settlements(request: Request) -> Response:
+        with door.open(request, permission=GET) as call:
+            invoice = reads.get_invoice(call.tx, **_names(request))
+            found = reads.list_settlements(call.tx, invoice=invoice.uid, limit=SETTLEMENTS_MAX)
+        items = [representations.settlement_body(one, currency=invoice.currency) for one in found]
+        return JSONResponse({"items": items})
+
     return [
+        Route(f"{INVOICE_PATH}/settlements", show_settlements, methods=["GET"]),
         Route(PREVIEW_PATH, show_preview, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/explanation", explain_line, methods=["GET"]),
     ]
@@ -172,7 +182,7 @@ def _check_vat_number(
                 f'forbidden: User "{call.identity.user}" lacks the permission {CHECK_VAT} for the provider'
             )
         account = _get_account(call.tx, namespace=asked.namespace, name=asked.account)
-        number = operations.get_vat_number(call.tx, office.vault, account=account)
+        number = vat_checks.get_vat_number(call.tx, office.vault, account=account)
     answer = asked.answer
     if answer is None:  # the register is outside: nothing is locked while it thinks
         if office.register is None:
@@ -182,7 +192,7 @@ def _check_vat_number(
             )
         answer = office.register.check(number)
     with door.open(request, permission=CHECK_VAT) as call:
-        check = operations.note_vat_check(
+        check = vat_checks.note_check(
             call.tx, office.vault, account=account, number=number, answer=answer, now=call.now
         )
     return representations.vat_check_body(check, account=f"{asked.namespace}/{asked.account}")

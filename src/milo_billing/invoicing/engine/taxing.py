@@ -1,19 +1,20 @@
 """How a draft is taxed: who asks, with what account, issuer and registers say; and the engine of our own."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from milo_billing.accounts.types import Account, BillingProfile
-from milo_billing.infra.crypto import Erased, Vault
+from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads, store
+from milo_billing.invoicing import reads
+from milo_billing.invoicing.engine import vat_checks
 from milo_billing.invoicing.ports import TaxEngine
-from milo_billing.invoicing.rules import tax_bodies, tax_treatments, taxes, vat_numbers
+from milo_billing.invoicing.rules import tax_bodies, tax_treatments, taxes
 from milo_billing.invoicing.rules.conversions import RATE_PLACES_MAX
 from milo_billing.invoicing.types import Draft, IssuerVersion, UnableToIssue
 from milo_billing.kernel.money import minor_to_decimal, settle
 from milo_billing.kernel.quantity import fraction, shown_decimal
-from milo_billing.kernel.taxes import AccountingTax, TaxDecision, TaxQuestion, VatAnswer, VatCheck, VatNumber
+from milo_billing.kernel.taxes import AccountingTax, TaxDecision, TaxQuestion
 from milo_billing.pricing import reads as pricing
 
 
@@ -87,32 +88,8 @@ def accounting_tax(tx: Tx, drafted: Draft, *, issuer: IssuerVersion, day: date) 
     )
 
 
-def find_union_number(profile: BillingProfile) -> VatNumber | None:
-    """The account's VAT number of a member state, None where it has none."""
-    return vat_numbers.union_number((one.type, one.value) for one in profile.tax_ids)
-
-
-def find_check(tx: Tx, vault: Vault, *, account: Account, number: VatNumber) -> VatCheck | None:
-    """What was last answered, if that was about just this number."""
-    check = reads.find_vat_check(tx, account=account.number)
-    if check is None:
-        return None
-    checked = vault.open(tx, subject=account.uid, ciphertext=check.sealed)
-    return check if not isinstance(checked, Erased) and checked == number.text else None
-
-
-def note_check(
-    tx: Tx, vault: Vault, *, account: Account, number: VatNumber, answer: VatAnswer, now: datetime
-) -> VatCheck:
-    """Keep what was answered about the account's number; it decides from now on."""
-    sealed = vault.seal(tx, subject=account.uid, value=number.text, at=now)
-    check = VatCheck(sealed, answer.valid, now, answer.source, answer.reference)
-    store.insert_vat_check(tx, account=account.number, owner_org=account.owner_org, check=check)
-    return check
-
-
 def _business_in(tx: Tx, vault: Vault, account: Account, profile: BillingProfile) -> str | None:
     """The country of the account's VAT number of the Union, if the register has confirmed just that number."""
-    number = find_union_number(profile)
-    check = None if number is None else find_check(tx, vault, account=account, number=number)
+    number = vat_checks.union_number_of(profile)
+    check = None if number is None else vat_checks.find_check(tx, vault, account=account, number=number)
     return number.country if number is not None and check is not None and check.valid else None
