@@ -33,8 +33,8 @@ from milo_billing.controlplane.endpoints import (
     number,
 )
 from milo_billing.controlplane.kinds import Json
+from milo_billing.invoicing.routes import CHECK_VAT, GET_NOTES, INVOICE_PATH, NOTE_PATH, VAT_CHECKS_PATH
 from milo_billing.invoicing.routes import GET as READ_INVOICES
-from milo_billing.invoicing.routes import GET_NOTES, INVOICE_PATH, NOTE_PATH
 from milo_billing.invoicing.routes import RUN as RUN_INVOICES
 from milo_billing.usage.routes.gateway import BATCHED, INGEST, STRUCTURED
 from milo_billing.usage.routes.reading import JSON
@@ -210,6 +210,35 @@ _INVOICING: Final = (
         code=202,
         follows=(Follow("showInvoiceRun", {"id": "$response.body#/id"}),),
         answer=_RUN,
+    ),
+    Endpoint(
+        id="checkVatNumber",
+        method="post",
+        path=VAT_CHECKS_PATH,
+        about="Ask the register about an account's VAT number, or note what it told you; only the provider's staff.",
+        permission=CHECK_VAT,
+        body=Body(
+            closed(
+                fields(
+                    {"account": {**TEXT, "description": "As namespace/name."}},
+                    {
+                        "valid": {
+                            "type": "boolean",
+                            "description": "What you were told; else the register is asked.",
+                        },
+                        "source": {**TEXT, "description": "Who told you; with valid."},
+                        "reference": {**TEXT, "description": "What proves that you asked."},
+                    },
+                )
+            )
+        ),
+        answer=fields(
+            {
+                **dict.fromkeys(("account", "source", "reference"), TEXT),
+                "valid": {"type": "boolean"},
+                "checkedAt": TIME,
+            }
+        ),
     ),
     Endpoint(
         id="listInvoiceRuns",

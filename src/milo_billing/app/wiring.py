@@ -58,9 +58,9 @@ from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.runtime import Runtime
 from milo_billing.infra.settings import Settings
 from milo_billing.invoicing import jobs as invoicing_jobs
-from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.resources import kinds as invoicing_resources
 from milo_billing.ledger import jobs as ledger_jobs
 from milo_billing.ledger import routes as ledger_routes
 from milo_billing.notices import jobs as notices_jobs
@@ -227,8 +227,15 @@ def build_api(runtime: Runtime) -> Starlette:
 
 
 def open_office(runtime: Runtime, engine: Engine) -> Office:
-    """Where invoices are issued, by this server's settings."""
-    return Office(engine, runtime.vault, mails=runtime.settings.smtp_host is not None)
+    """Where invoices are issued; it asks the register of VAT numbers that the settings name, if they name one."""
+    settings = runtime.settings
+    mails = settings.smtp_host is not None
+    if settings.vies_url is None:
+        return Office(engine, runtime.vault, mails=mails)
+    from milo_billing.adapters.vies_register import ViesRegister  # most servers never call out for it
+
+    register = ViesRegister(settings.vies_url, settings.vies_requester)
+    return Office(engine, runtime.vault, mails=mails, register=register)
 
 
 def open_blobs(runtime: Runtime) -> FolderBlobs:
@@ -306,6 +313,9 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             schedule=runtime.settings.usage_archive_schedule,
         ),
         *invoicing_jobs.tasks(
+            office=open_office(runtime, engine), database=runtime.databases.app, clock=runtime.clock
+        ),
+        *invoicing_jobs.vat_tasks(
             office=open_office(runtime, engine), database=runtime.databases.app, clock=runtime.clock
         ),
         *payments_jobs.tasks(

@@ -27,6 +27,7 @@ from milo_billing.cli.previews import PREVIEW_HELP, preview
 from milo_billing.cli.prices import price
 from milo_billing.cli.rates import rates
 from milo_billing.cli.simulations import SIMULATE_HELP, simulate
+from milo_billing.cli.taxes import tax
 from milo_billing.cli.usage import usage
 
 app = App(
@@ -49,6 +50,7 @@ app.command(payments)
 app.command(price)
 app.command(notices)
 app.command(rates)
+app.command(tax)
 app.command(simulate, help_epilogue=SIMULATE_HELP)
 price_lists.mount(app)
 billing.mount(app)

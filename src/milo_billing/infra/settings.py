@@ -134,6 +134,13 @@ class Settings(BaseSettings):
     rates_url: str | None = None
     """An https URL of exchange rates as the European Central Bank publishes them; they are fetched every day then."""
 
+    vies_url: str | None = None
+    """An https URL of the register of the Union's VAT numbers, such as
+    https://ec.europa.eu/taxation_customs/vies/rest-api. Without it none is asked; staff note what they heard."""
+
+    vies_requester: str = ""
+    """The VAT number of who asks it, such as IE3668997OH: then it gives a consultation number as a proof."""
+
     payments_retry_days: Annotated[tuple[Annotated[int, Field(ge=1, le=365)], ...], NoDecode] = (3, 5, 7, 7)
     """Days from each declined attempt to collect an invoice to the next one; separated by commas in the environment."""
 
@@ -221,6 +228,13 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith("https://"):
             raise ValueError("must begin with https://: amounts are converted with what comes from there")
         return value
+
+    @field_validator("vies_url")
+    @classmethod
+    def _believed(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("https://"):
+            raise ValueError("must begin with https://: what comes from there decides whether tax is taken")
+        return None if value is None else value.rstrip("/")
 
     @model_validator(mode="after")
     def _directory_whole(self) -> "Settings":

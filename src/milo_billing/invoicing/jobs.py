@@ -1,7 +1,7 @@
 """What workers do for invoicing: take the steps of runs, also of those that a killed worker left behind."""
 
 from collections.abc import Iterator
-from typing import Final, assert_never
+from typing import Final, Literal, assert_never
 from uuid import UUID
 
 import psycopg
@@ -16,8 +16,9 @@ from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
 from milo_billing.invoicing import operations, reads
-from milo_billing.invoicing.engine import runs, settling
+from milo_billing.invoicing.engine import runs, settling, vat_checks
 from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.ports import VatRegister
 from milo_billing.invoicing.types import Issued, IssueOutcome, Run, RunStepState, Skipped, Unchanged
 from milo_billing.kernel.errors import MiloError, Unavailable
 
@@ -30,6 +31,10 @@ _SHUT_DOWN: Final = "57P"
 _log = structlog.get_logger(__name__)
 _accounts = counter(
     "invoice_run_accounts", about="Accounts that runs went over, by outcome.", labels=("state",)
+)
+
+_checks = counter(
+    "vat_number_checks", about="Accounts looked at for their VAT number, by outcome.", labels=("outcome",)
 )
 
 _past_due = counter(
@@ -214,3 +219,45 @@ def _noted(outcome: IssueOutcome) -> tuple[RunStepState, UUID | None, str | None
             return "skipped", None, reason
         case _:
             assert_never(outcome)
+
+
+# ------------------------------------------------------------------------------------------------ VAT numbers
+
+
+def vat_tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Periodic, ...]:
+    """Every night, ask the register about the accounts' VAT numbers; nothing where the settings name no register."""
+    register = office.register
+    if register is None:
+        return ()
+
+    def check_numbers(timestamp: int) -> None:
+        del timestamp
+        with database.transaction(reach=EVERYWHERE) as tx:
+            numbers = accounts.list_numbers(tx)
+        for number in numbers:
+            try:
+                _checks.labels(_check_number(office, register, database, clock, account=number)).inc()
+            except MiloError as error:
+                _checks.labels("failed").inc()
+                _log.warning("vat_number_not_checked", account=number, reason=str(error))
+
+    return (Periodic(Task("invoicing.check_vat_numbers", check_numbers), cron="17 3 * * *"),)
+
+
+def _check_number(
+    office: Office, register: VatRegister, database: Database, clock: Clock, *, account: int
+) -> Literal["none", "known", "valid", "invalid"]:
+    """What became of one account's number; the register is asked between two transactions."""
+    with database.transaction(reach=EVERYWHERE) as tx:
+        found = accounts.get_account(tx, number=account)
+        vat_number = vat_checks.find_vat_number(tx, office.vault, account=found)
+        if vat_number is None:
+            return "none"
+        if not vat_checks.is_check_due(tx, office.vault, account=found, number=vat_number, now=clock.now()):
+            return "known"
+    answer = register.check(vat_number)
+    with database.transaction(reach=EVERYWHERE) as tx:
+        vat_checks.note_check(
+            tx, office.vault, account=found, number=vat_number, answer=answer, now=clock.now()
+        )
+    return "valid" if answer.valid else "invalid"

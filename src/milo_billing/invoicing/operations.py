@@ -27,7 +27,7 @@ from milo_billing.invoicing.engine import crediting as credits
 from milo_billing.invoicing.engine import note_documents, settling, taxing
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import PDF, publish
-from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker, TaxEngine
+from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker, TaxEngine, VatRegister
 from milo_billing.invoicing.rules import (
     announcing,
     drafts,
@@ -96,6 +96,8 @@ class Office:
     books: dict[int, BookVersion] = field(default_factory=dict[int, BookVersion])
     """Versions of price books by number. What is published never changes, so nothing here grows old."""
     taxes: TaxEngine = field(default_factory=taxing.DeclaredRates)
+    register: VatRegister | None = None
+    """None where the settings name none: then staff say what a register told them."""
 
     mails: bool = False
     """Whether this server can send mail: then invoices go to the addresses of their accounts."""

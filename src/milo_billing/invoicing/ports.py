@@ -4,7 +4,7 @@ from typing import Protocol
 
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.types import Finding, InvoiceDocument, Syntax, WrittenDocument
-from milo_billing.kernel.taxes import TaxDecision, TaxQuestion
+from milo_billing.kernel.taxes import TaxDecision, TaxQuestion, VatAnswer, VatNumber
 
 
 class DocumentWriter(Protocol):
@@ -43,4 +43,12 @@ class TaxEngine(Protocol):
         from what it was told before. Raises UnableToIssue, with what to do, where it cannot say; nothing is left
         untaxed silently.
         """
+        ...
+
+
+class VatRegister(Protocol):
+    """Knows which VAT numbers of the European Union are valid. It is outside: never asked within a transaction."""
+
+    def check(self, number: VatNumber) -> VatAnswer:
+        """What it says of the number now. Raises Unavailable where it does not answer, or not about this number."""
         ...

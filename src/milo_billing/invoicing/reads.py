@@ -29,10 +29,9 @@ from milo_billing.invoicing.types import (
     Part,
     Settlement,
     SettlementKind,
-    VatCheck,
 )
 from milo_billing.kernel.periods import Period, local_day
-from milo_billing.kernel.taxes import TaxCode, TaxGroup, TaxPlace, TaxRateEntry, TaxTreatment
+from milo_billing.kernel.taxes import TaxCode, TaxGroup, TaxPlace, TaxRateEntry, TaxTreatment, VatCheck
 
 _INVOICE: LiteralString = (
     "select uid, name, namespace, owner_org, account, account_name, kind, lower(period), upper(period), phase, issuer, "

@@ -1,6 +1,6 @@
 """The doors of invoicing: run a month, read an invoice's lines and its documents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from anyio import to_thread
@@ -13,15 +13,16 @@ from milo_billing.accounts.types import Account, AccountNotFound
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.identity import reaches
+from milo_billing.controlplane.kinds import PROVIDER_ORG
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx, forbid_writes
 from milo_billing.invoicing import operations, reads
-from milo_billing.invoicing.engine import runs
+from milo_billing.invoicing.engine import runs, vat_checks
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.rules import explaining, previews, representations, requests
 from milo_billing.invoicing.types import GROUP, DocumentKind, PrintedDocument, Run
-from milo_billing.kernel.errors import Forbidden
+from milo_billing.kernel.errors import BadRequest, Forbidden
 from milo_billing.usage.ports import BlobStore
 
 RUN: Final = f"{GROUP}/invoices.run"
@@ -32,6 +33,8 @@ PREVIEW_PATH: Final = "/v1/invoicing/preview"
 INVOICE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/invoices/{{name}}"
 NOTE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/creditnotes/{{name}}"
 RUNS_PATH: Final = "/v1/invoicing/runs"
+VAT_CHECKS_PATH: Final = "/v1/invoicing/vat-checks"
+CHECK_VAT: Final = f"{GROUP}/invoices.checkVat"
 RUNS_MAX: Final = 100
 """A list shows so many runs, the newest."""
 SETTLEMENTS_MAX: Final = 1_000
@@ -84,6 +87,7 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
         *_computed_routes(door, office),
         *_document_routes(door, office, writer),
+        Route(VAT_CHECKS_PATH, _vat_check_route(door, office), methods=["POST"]),
     ]
 
 
@@ -196,6 +200,41 @@ def _computed_routes(door: Door, office: Office) -> list[Route]:
         Route(PREVIEW_PATH, show_preview, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/explanation", explain_line, methods=["GET"]),
     ]
+
+
+def _vat_check_route(door: Door, office: Office) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    """Have the register asked about an account's VAT number, or note what it told somebody of the provider's staff."""
+
+    async def check_vat_number(request: Request) -> Response:
+        asked = requests.parse_vat_check(await read_body(request, bytes_max=BODY_BYTES_MAX))
+        return JSONResponse(await to_thread.run_sync(_check_vat_number, door, office, request, asked))
+
+    return check_vat_number
+
+
+def _check_vat_number(
+    door: Door, office: Office, request: Request, asked: requests.VatCheckRequest
+) -> dict[str, Any]:
+    with door.open(request, permission=CHECK_VAT) as call:
+        if not reaches(call.reach, PROVIDER_ORG):  # who could confirm himself would pay no tax
+            raise Forbidden(
+                f'forbidden: User "{call.identity.user}" lacks the permission {CHECK_VAT} for the provider'
+            )
+        account = _get_account(call.tx, namespace=asked.namespace, name=asked.account)
+        number = vat_checks.get_vat_number(call.tx, office.vault, account=account)
+    answer = asked.answer
+    if answer is None:  # the register is outside: nothing is locked while it thinks
+        if office.register is None:
+            raise BadRequest(
+                "this server asks no register (MILO_BILLING_VIES_URL is not set): give valid and source as it was "
+                "answered to you"
+            )
+        answer = office.register.check(number)
+    with door.open(request, permission=CHECK_VAT) as call:
+        check = vat_checks.note_check(
+            call.tx, office.vault, account=account, number=number, answer=answer, now=call.now
+        )
+    return representations.vat_check_body(check, account=f"{asked.namespace}/{asked.account}")
 
 
 def _names(request: Request) -> dict[str, str]:

@@ -18,10 +18,9 @@ from milo_billing.invoicing.types import (
     DraftLine,
     Invoice,
     SettlementKind,
-    VatCheck,
     WrittenDocument,
 )
-from milo_billing.kernel.taxes import TaxRateEntry
+from milo_billing.kernel.taxes import TaxRateEntry, VatCheck
 
 
 def lock_account(tx: Tx, *, account: int) -> None:

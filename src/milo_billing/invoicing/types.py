@@ -16,7 +16,7 @@ from milo_billing.commitments.types import ComposedPeriod, Giver, Scope
 from milo_billing.kernel.errors import Conflict, NotFound, Unavailable
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period
-from milo_billing.kernel.taxes import TaxGroup
+from milo_billing.kernel.taxes import AccountingTax, TaxGroup
 from milo_billing.pricing.types import Dimensions, RatedLine
 from milo_billing.pricing.types import PartKind as PricedKind
 
@@ -237,20 +237,6 @@ class IssuerVersion:
     name: str
     digest: bytes
     body: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class VatCheck:
-    """What a register answered about an account's VAT number, which is `sealed` under the account's key.
-
-    `reference` is what the register gives as a proof of the question, empty where it gives none.
-    """
-
-    sealed: str
-    valid: bool
-    checked_at: datetime
-    source: str
-    reference: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -506,20 +492,6 @@ class Logo:
 
     media_type: Literal["image/svg+xml", "image/png"]
     content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AccountingTax:
-    """The tax of an invoice in the currency of its issuer's books, where that is another one (EN 16931 BT-111).
-
-    `rate` is units of `currency` for one of the invoice's, as people read it, as `source` published it on `day`.
-    """
-
-    currency: str
-    tax_minor: int
-    rate: Decimal
-    day: date
-    source: str
 
 
 @dataclass(frozen=True, slots=True)

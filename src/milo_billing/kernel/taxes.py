@@ -7,7 +7,7 @@ Owns: values and the category codes of EN 16931. Not: which treatment a line get
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 
@@ -146,3 +146,61 @@ class TaxGroup:
     treatment: TaxTreatment
     basis_minor: int
     tax_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountingTax:
+    """The tax of an invoice in the currency of its issuer's books, where that is another one (EN 16931 BT-111).
+
+    `rate` is units of `currency` for one of the invoice's, as people read it, as `source` published it on `day`.
+    """
+
+    currency: str
+    tax_minor: int
+    rate: Decimal
+    day: date
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class VatNumber:
+    """A number of the Union without separators, with its prefix: `DE123456789`. `country` is ISO 3166-1."""
+
+    text: str
+    country: str
+
+    @property
+    def prefix(self) -> str:
+        """What the register calls the country: EL for Greece."""
+        return self.text[:2]
+
+    @property
+    def digits(self) -> str:
+        """The number without the country."""
+        return self.text[2:]
+
+
+@dataclass(frozen=True, slots=True)
+class VatAnswer:
+    """What a register said of a VAT number. `source` is its name.
+
+    `reference` is what it gives as a proof that it was asked, empty where it gives none.
+    """
+
+    valid: bool
+    source: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class VatCheck:
+    """What a register answered about an account's VAT number, which is `sealed` under the account's key.
+
+    `reference` is what the register gives as a proof of the question, empty where it gives none.
+    """
+
+    sealed: str
+    valid: bool
+    checked_at: datetime
+    source: str
+    reference: str

@@ -10,10 +10,10 @@ from milo_billing.accounts.types import Account
 from milo_billing.app.projections import compare_projections
 from milo_billing.invoicing import operations, reads, store
 from milo_billing.invoicing.rules.representations import line_body
-from milo_billing.invoicing.types import Invoice, UnableToIssue, VatCheck
+from milo_billing.invoicing.types import Invoice, UnableToIssue
 from milo_billing.kernel.errors import Invalid
 from milo_billing.kernel.money import Money
-from milo_billing.kernel.taxes import TaxGroup, TaxTreatment
+from milo_billing.kernel.taxes import TaxGroup, TaxTreatment, VatCheck
 from milo_billing.ledger import reads as ledger
 from tests.db.invoicing.ground import ACCOUNT, ACME, DECLARED, ISSUER, NOVEMBER, Ground
 from tests.db.invoicing.test_other_books import bring_rates

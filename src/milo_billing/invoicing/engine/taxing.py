@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from datetime import date
 
 from milo_billing.accounts.types import Account, BillingProfile
-from milo_billing.infra.crypto import Erased, Vault
+from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads
+from milo_billing.invoicing.engine import vat_checks
 from milo_billing.invoicing.ports import TaxEngine
-from milo_billing.invoicing.rules import tax_bodies, tax_treatments, taxes, vat_numbers
+from milo_billing.invoicing.rules import tax_bodies, tax_treatments, taxes
 from milo_billing.invoicing.rules.conversions import RATE_PLACES_MAX
-from milo_billing.invoicing.types import AccountingTax, Draft, IssuerVersion, UnableToIssue
+from milo_billing.invoicing.types import Draft, IssuerVersion, UnableToIssue
 from milo_billing.kernel.money import minor_to_decimal, settle
 from milo_billing.kernel.quantity import fraction, shown_decimal
-from milo_billing.kernel.taxes import TaxDecision, TaxQuestion
+from milo_billing.kernel.taxes import AccountingTax, TaxDecision, TaxQuestion
 from milo_billing.pricing import reads as pricing
 
 
@@ -89,9 +90,6 @@ def accounting_tax(tx: Tx, drafted: Draft, *, issuer: IssuerVersion, day: date) 
 
 def _business_in(tx: Tx, vault: Vault, account: Account, profile: BillingProfile) -> str | None:
     """The country of the account's VAT number of the Union, if the register has confirmed just that number."""
-    number = vat_numbers.union_number((one.type, one.value) for one in profile.tax_ids)
-    check = None if number is None else reads.find_vat_check(tx, account=account.number)
-    if number is None or check is None or not check.valid:
-        return None
-    checked = vault.open(tx, subject=account.uid, ciphertext=check.sealed)
-    return number.country if not isinstance(checked, Erased) and checked == number.text else None
+    number = vat_checks.union_number_of(profile)
+    check = None if number is None else vat_checks.find_check(tx, vault, account=account, number=number)
+    return number.country if number is not None and check is not None and check.valid else None

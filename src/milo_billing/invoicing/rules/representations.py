@@ -19,7 +19,7 @@ from milo_billing.invoicing.types import (
     Syntax,
 )
 from milo_billing.kernel.money import minor_to_decimal
-from milo_billing.kernel.taxes import TaxGroup
+from milo_billing.kernel.taxes import TaxGroup, VatCheck
 
 STATES: Final[tuple[RunStepState, ...]] = ("issued", "unchanged", "skipped", "failed")
 
@@ -72,6 +72,17 @@ def step_body(step: RunStep) -> dict[str, Any]:
         "currency": step.currency,
         "state": step.state,
         "reason": step.reason,
+    }
+
+
+def vat_check_body(check: VatCheck, *, account: str) -> dict[str, Any]:
+    """What was answered about an account's VAT number, without the number."""
+    return {
+        "account": account,
+        "valid": check.valid,
+        "checkedAt": _instant(check.checked_at),
+        "source": check.source,
+        "reference": check.reference,
     }
 
 

@@ -13,10 +13,12 @@ from milo_billing.invoicing.types import RunStepState
 from milo_billing.kernel.bodies import check_text, check_value
 from milo_billing.kernel.errors import BadRequest, FieldError, Invalid
 from milo_billing.kernel.periods import local_midnight, parse_month
+from milo_billing.kernel.taxes import VatAnswer
 
 LINES_MAX: Final = 500
 EVENTS_MAX: Final = 1_000
 ACCOUNTS_MAX: Final = 100_000
+TEXT_LENGTH_MAX: Final = 400
 REASON_MAX: Final = 1_024
 _DONE: Final[Mapping[str, RunStepState]] = {
     "issued": "issued",
@@ -54,6 +56,56 @@ class Page:
 
     after: int
     limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class VatCheckRequest:
+    """An account whose VAT number is to be checked; with `answer` it has been, by somebody who asked a register."""
+
+    namespace: str
+    account: str
+    answer: VatAnswer | None
+
+
+def parse_vat_check(content: bytes) -> VatCheckRequest:
+    """`{"account": "organization-acme/main"}`, to have the register asked; with `valid`, `source` and `reference` what
+    it told the caller. Raises BadRequest.
+    """
+    body = _object(content)
+    if unknown := sorted(body.keys() - {"account", "valid", "source", "reference"}):
+        raise BadRequest(f"unknown field {unknown[0]!r}: a check has account, valid, source and reference")
+    namespace, _, account = _text(body, "account").partition("/")
+    if not account:
+        raise BadRequest('field "account": write namespace/name, such as organization-acme/main')
+    if "valid" not in body:
+        if "source" in body or "reference" in body:
+            raise BadRequest('"source" and "reference" belong to an answer: give "valid" as well')
+        return VatCheckRequest(namespace, account, None)
+    if not isinstance(body["valid"], bool):
+        raise BadRequest('field "valid": must be true or false')
+    source = _text(body, "source")
+    if not source:
+        raise BadRequest('field "source": say who answered, such as "VIES web page"')
+    return VatCheckRequest(namespace, account, VatAnswer(body["valid"], source, _text(body, "reference")))
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        body: Any = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    check_value(body)
+    if not isinstance(body, dict):
+        raise BadRequest('the body must be a JSON object such as {"account": "organization-acme/main"}')
+    return cast("dict[str, Any]", body)
+
+
+def _text(body: Mapping[str, Any], field: str) -> str:
+    text = body.get(field, "")
+    if not isinstance(text, str) or len(text) > TEXT_LENGTH_MAX:
+        raise BadRequest(f'field "{field}": must be a text of at most {TEXT_LENGTH_MAX} characters')
+    check_text(text)
+    return text
 
 
 def parse_preview(query: Mapping[str, str]) -> PreviewRequest:

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from milo_billing.accounts.types import BillingProfile
-from milo_billing.invoicing.types import AccountingTax
 from milo_billing.kernel.money import Currency, minor_to_decimal
 from milo_billing.kernel.taxes import (
+    AccountingTax,
     TaxBuyer,
     TaxGroup,
     TaxPlace,

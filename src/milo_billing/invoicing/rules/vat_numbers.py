@@ -2,32 +2,13 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
-from milo_billing.kernel.taxes import EUROPEAN_UNION
+from milo_billing.kernel.taxes import EUROPEAN_UNION, VatNumber
 
 UNION_SCHEME: Final = "eu_vat"
 _PREFIXES: Final = {"EL": "GR"}
 """Where the number begins otherwise than the country's code in ISO 3166."""
-
-
-@dataclass(frozen=True, slots=True)
-class VatNumber:
-    """A number without separators, in capitals, with its prefix: `DE123456789`. `country` is ISO 3166-1."""
-
-    text: str
-    country: str
-
-    @property
-    def prefix(self) -> str:
-        """What the register calls the country: EL for Greece."""
-        return self.text[:2]
-
-    @property
-    def digits(self) -> str:
-        """The number without the country."""
-        return self.text[2:]
 
 
 def union_number(tax_ids: Iterable[tuple[str, str]]) -> VatNumber | None:
