@@ -432,7 +432,8 @@ create table ledger.transactions (
     owner_org bigint not null,
     created_at timestamptz not null
 );
-create index transactions_by_billing_account on ledger.transactions (billing_account);
+create index transactions_by_billing_account on ledger.transactions (billing_account, posted_on, id);
+create index transactions_by_day on ledger.transactions (posted_on, id);
 
 create table ledger.entries (
     transaction uuid not null references ledger.transactions (id),
@@ -447,25 +448,51 @@ create table ledger.entries (
 );
 create index entries_by_account on ledger.entries (account, currency);
 
+-- Months whose books are closed: with one, every month before it. Nothing is posted into them any more.
+create table ledger.closings (
+    entity text not null,
+    month date not null check (extract(day from month) = 1),    -- its first day
+    closed_at timestamptz not null,
+    closed_by text not null,
+    primary key (entity, month)
+);
+
+-- The first day of an entity's books that is open; null where no month was ever closed.
+create function ledger.first_open_day(p_entity text) returns date
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select (max(month) + interval '1 month')::date from ledger.closings where entity = p_entity
+$$;
+
 -- The only way in. The same key again returns the standing transaction if it says the same, else it is refused, naming
--- both; description and instants may differ. A deferred constraint trigger says again at commit that it balances.
+-- both; description and instants may differ. What falls into a closed month is refused or, with p_late, stands on the
+-- first open day. A deferred constraint trigger says again at commit that it balances.
 create function ledger.post(p_id uuid, p_key text, p_entity text, p_posted_on date, p_description text,
-                            p_billing_account integer, p_owner_org bigint, p_at timestamptz, p_entries jsonb)
+                            p_billing_account integer, p_owner_org bigint, p_at timestamptz, p_entries jsonb,
+                            p_late boolean default false)
     returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     standing ledger.transactions;
     off record;
+    first_open date;
 begin
+    -- BOOKS: a month that is being closed waits for what is being posted, and the other way round
+    perform pg_advisory_xact_lock_shared(4220, hashtext(p_entity));
     if jsonb_array_length(p_entries) < 2 then
         raise exception 'ledger transaction % has fewer than two entries', p_key using errcode = 'check_violation';
     end if;
-    insert into ledger.transactions values (p_id, p_key, p_entity, p_posted_on, p_description, p_billing_account,
-                                            p_owner_org, p_at)
+    first_open := ledger.first_open_day(p_entity);
+    insert into ledger.transactions values (
+        p_id, p_key, p_entity, case when p_late then greatest(p_posted_on, first_open) else p_posted_on end,
+        p_description, p_billing_account, p_owner_org, p_at)
         on conflict (key) do nothing;
     if not found then
         select * into strict standing from ledger.transactions where key = p_key;
-        if (standing.entity, standing.posted_on, standing.billing_account, standing.owner_org)
-               is distinct from (p_entity, p_posted_on, p_billing_account, p_owner_org)
+        -- what was late stands on a first of a month that was open then
+        if (standing.entity, standing.billing_account, standing.owner_org)
+               is distinct from (p_entity, p_billing_account, p_owner_org)
+           or not (standing.posted_on = p_posted_on
+                   or (p_late and coalesce(standing.posted_on between p_posted_on and first_open, false)
+                       and extract(day from standing.posted_on) = 1))
            or (select jsonb_agg(jsonb_build_object('account', account, 'currency', currency, 'amount_minor', amount_minor,
                                                    'service_from', service_from, 'service_to', service_to) order by line)
                from ledger.entries where transaction = standing.id) is distinct from p_entries then
@@ -512,6 +539,39 @@ create trigger entries_append_only before update or delete or truncate on ledger
     for each statement execute function ledger.refuse_change();
 create trigger transactions_append_only before update or delete or truncate on ledger.transactions
     for each statement execute function ledger.refuse_change();
+create trigger closings_append_only before update or delete or truncate on ledger.closings
+    for each statement execute function ledger.refuse_change();
+
+-- A month is closed once, and for good; closing it again changes nothing and gives false. Months before it are closed
+-- with it.
+create function ledger.close_month(p_entity text, p_month date, p_at timestamptz, p_by text)
+    returns boolean language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform pg_advisory_xact_lock(4220, hashtext(p_entity));
+    if ledger.first_open_day(p_entity) > p_month then
+        return false;
+    end if;
+    insert into ledger.closings values (p_entity, p_month, p_at, p_by);
+    return true;
+end $$;
+revoke all on function ledger.close_month from public;
+grant execute on function ledger.close_month to milo_app, milo_job;
+revoke all on function ledger.first_open_day from public;
+grant execute on function ledger.first_open_day to milo_app, milo_job;
+
+-- Whoever inserts, and by whatever way.
+create function ledger.refuse_closed() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if new.posted_on < ledger.first_open_day(new.entity) then
+        raise exception 'ledger transaction % falls on %, but the books of % are closed until %: post it on that day or '
+            'later, with its service period', new.key, new.posted_on, new.entity, ledger.first_open_day(new.entity)
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create trigger transactions_open_month after insert on ledger.transactions
+    for each row execute function ledger.refuse_closed();
 
 alter table ledger.transactions enable row level security;
 create policy reach on ledger.transactions for select to milo_app, milo_job
@@ -519,7 +579,7 @@ create policy reach on ledger.transactions for select to milo_app, milo_job
 alter table ledger.entries enable row level security;
 create policy reach on ledger.entries for select to milo_app, milo_job
     using (exists (select from ledger.transactions t where t.id = transaction));
-grant select on ledger.transactions, ledger.entries to milo_app, milo_job;
+grant select on ledger.transactions, ledger.entries, ledger.closings to milo_app, milo_job;
 
 -- ------------------------------------------------------------------------------------------------ catalog
 
@@ -1482,6 +1542,7 @@ create table invoicing.invoices (
     due_on date not null check (due_on >= issued_on),
     check (total_minor = subtotal_minor + discounts_minor),             -- there are no taxes and credits yet
     frozen jsonb not null,              -- zone, language, terms, project names; `buyer` as the account's ciphertext
+    replaces uuid unique references invoicing.invoices (uid),           -- a void one
     check (amount_paid_minor + credited_minor + written_off_minor <= total_minor),
     check (case phase
         when 'Issued' then amount_paid_minor + credited_minor + written_off_minor = 0 and total_minor > 0
@@ -1513,8 +1574,10 @@ create table invoicing.settlements (
     amount_minor bigint not null,
     phase text not null,
     posted text references ledger.transactions (key) deferrable initially deferred,
+    reason text check (reason <> ''),   -- of those who took it back or gave it up
     at timestamptz not null,
     noted_at timestamptz not null,
+    check ((kind in ('Void', 'WriteOff')) = (reason is not null)),
     primary key (invoice, step),
     unique (invoice, kind, reference),
     check (case kind when 'PaymentReversal' then amount_minor < 0 when 'Recovery' then amount_minor < 0
@@ -1547,6 +1610,7 @@ create table invoicing.lines (
     included numeric not null,
     pricing_unit text not null,
     amount_minor bigint not null check (kind <> 'DrawDown' or amount_minor < 0),
+    in_advance boolean not null check (kind = 'Recurring' or not in_advance),   -- earned after it was charged
     primary key (invoice, line),
     check (case when kind in ('Usage', 'Recurring', 'OneTime')
         then num_nulls(sku, sku_name, book, book_name, book_effective_from) = 0 and commitment is null
@@ -1601,6 +1665,99 @@ create table invoicing.line_shares (
     foreign key (invoice, line) references invoicing.lines (invoice, line)
 );
 
+-- What was taken back of an invoice, frozen like it: by line, net of every discount. What was still open of the invoice is
+-- settled by it; the rest, which had been paid, is money on account of the customer. One that voids takes back all.
+create table invoicing.credit_notes (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    invoice uuid not null references invoicing.invoices (uid),
+    account integer not null references accounts.accounts (number),
+    voids boolean not null,
+    issuer text not null,
+    issuer_version bytea not null references invoicing.issuer_versions (digest),
+    series text not null,
+    sequence bigint not null check (sequence > 0),
+    number text not null,
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    net_minor bigint not null,
+    tax_minor bigint not null,
+    total_minor bigint not null check (total_minor >= 0),
+    settled_minor bigint not null check (settled_minor between 0 and total_minor),
+    reason text not null check (reason <> ''),
+    issued_at timestamptz not null,
+    issued_on date not null,
+    check (total_minor = net_minor + tax_minor),
+    check (voids or total_minor > 0),
+    unique (namespace, name),
+    unique (issuer, series, sequence),
+    unique (issuer, number)
+);
+create index credit_notes_by_invoice on invoicing.credit_notes (invoice);
+create unique index credit_notes_voiding on invoicing.credit_notes (invoice) where voids;
+
+create table invoicing.credit_lines (
+    credit_note uuid not null references invoicing.credit_notes (uid) deferrable initially deferred,
+    line integer not null,              -- the invoice's
+    owner_org bigint not null,
+    invoice uuid not null,
+    net_minor bigint not null check (net_minor <> 0),
+    quantity numeric check (quantity > 0),      -- where one was credited, in the line's pricing unit
+    primary key (credit_note, line),
+    foreign key (invoice, line) references invoicing.lines (invoice, line)
+);
+create index credit_lines_by_invoice on invoicing.credit_lines (invoice, line);
+
+create table invoicing.credit_documents (
+    credit_note uuid not null references invoicing.credit_notes (uid),
+    kind text not null check (kind in ('pdf')),
+    owner_org bigint not null,
+    media_type text not null,
+    template text not null,
+    sha256 bytea not null check (length(sha256) = 32),
+    sealed text not null,
+    written_at timestamptz not null,
+    primary key (credit_note, kind)
+);
+
+-- A credit note is the sum of its lines, and no line, nor the invoice, is credited beyond what was charged. The invoice is
+-- locked, so that two notes at once are looked at one after the other.
+create function invoicing.assert_credited() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    credited invoicing.invoices;
+    off record;
+begin
+    select * into strict credited from invoicing.invoices where uid = new.invoice for no key update;
+    if (credited.owner_org, credited.account, credited.currency, credited.issuer)
+       is distinct from (new.owner_org, new.account, new.currency, new.issuer) then
+        raise exception 'credit note % is not of the invoice that it credits', new.number using errcode = 'check_violation';
+    end if;
+    if exists (select from invoicing.credit_lines c where c.credit_note = new.uid and c.invoice <> new.invoice)
+       or new.net_minor <> (select coalesce(sum(net_minor), 0) from invoicing.credit_lines where credit_note = new.uid) then
+        raise exception 'credit note % is not the sum of its lines', new.number using errcode = 'check_violation';
+    end if;
+    select l.line into off
+    from (select line, sum(net_minor) as minor from invoicing.credit_lines where invoice = new.invoice group by line) c
+    join invoicing.lines l on l.invoice = new.invoice and l.line = c.line
+    cross join lateral (
+        select l.amount_minor + coalesce(sum(amount_minor), 0) as net from invoicing.line_discounts
+        where invoice = l.invoice and line = l.line and scope = 'Invoice') n
+    where c.minor not between least(n.net, 0) and greatest(n.net, 0)
+    order by l.line limit 1;
+    if found then
+        raise exception 'line % of invoice % is credited beyond what was charged', off.line, credited.number
+            using errcode = 'check_violation';
+    end if;
+    if (select sum(total_minor) from invoicing.credit_notes where invoice = new.invoice) > credited.total_minor then
+        raise exception 'invoice % is credited beyond its total', credited.number using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger credit_notes_sums after insert on invoicing.credit_notes
+    deferrable initially deferred for each row execute function invoicing.assert_credited();
+
 -- Documents are rows. They hold personal data for as long as the law wants the document kept, so the body is sealed
 -- under a key of the invoice's own, and outlives the erasure of the customer's.
 create table invoicing.documents (
@@ -1647,6 +1804,12 @@ create trigger line_shares_written_once before update or delete or truncate on i
     for each statement execute function invoicing.refuse_change();
 create trigger settlements_written_once before update or delete or truncate on invoicing.settlements
     for each statement execute function invoicing.refuse_change();
+create trigger credit_notes_written_once before update or delete or truncate on invoicing.credit_notes
+    for each statement execute function invoicing.refuse_change();
+create trigger credit_lines_written_once before update or delete or truncate on invoicing.credit_lines
+    for each statement execute function invoicing.refuse_change();
+create trigger credit_documents_written_once before update or delete or truncate on invoicing.credit_documents
+    for each statement execute function invoicing.refuse_change();
 create trigger documents_written_once before update or delete or truncate on invoicing.documents
     for each statement execute function invoicing.refuse_change();
 create trigger issuer_versions_written_once before update or delete or truncate on invoicing.issuer_versions
@@ -1679,6 +1842,16 @@ begin
     end if;
     return null;
 end $$;
+create function invoicing.refuse_credit() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    if exists (select from added join invoicing.credit_notes c on c.uid = added.credit_note) then
+        raise exception 'nothing can be added to a credit note once it was issued' using errcode = 'restrict_violation';
+    end if;
+    return null;
+end $$;
+create trigger credit_lines_before_note after insert on invoicing.credit_lines
+    referencing new table as added for each statement execute function invoicing.refuse_credit();
 create trigger lines_before_invoice after insert on invoicing.lines
     referencing new table as added for each statement execute function invoicing.refuse_addition();
 create trigger line_discounts_before_invoice after insert on invoicing.line_discounts
@@ -1745,7 +1918,7 @@ create table invoicing.runs (
     opened_by text not null,
     impersonated_by text not null,      -- who acted as opened_by; empty where nobody did
     audit_id uuid not null,
-    opened_at timestamptz not null,     -- all invoices of the run are issued as of this instant
+    opened_at timestamptz not null,
     total integer not null check (total >= 0),
     finished_at timestamptz
 );
@@ -1793,7 +1966,8 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{invoices,settlements,lines,line_discounts,line_parts,line_shares,documents}'::text[] loop
+    foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_documents,lines,line_discounts,
+        line_parts,line_shares,documents}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
         execute format('create policy reach on invoicing.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',

@@ -21,9 +21,11 @@ from milo_billing.infra.database import EVERYWHERE, Databases, open_databases
 from milo_billing.infra.runtime import Runtime
 from milo_billing.infra.settings import Settings
 from milo_billing.infra.telemetry import configure_logging
+from tests import local_stripe as local_stripe_process
 from tests.conftest import TestServer
 from tests.contract.examples import EXAMPLES, Example, Manifest
 from tests.contract.fuzzing import Arena, standing_arena
+from tests.contract.invoiced import stand_invoice
 from tests.flow.conftest import temporary_server
 from tests.serving import serving
 
@@ -109,11 +111,13 @@ def serving_cluster(runtime: Runtime) -> Generator[Cluster]:
 
 
 @pytest.fixture
-def example(cluster: Cluster, plural: str) -> Example:
+def example(cluster: Cluster, plural: str, runtime: Runtime) -> Example:
     """The example of one kind, with everything it needs already standing."""
     found = EXAMPLES[plural]
     for needed in found.needs:
         cluster.created(needed)
+    if found.invoiced:
+        stand_invoice(runtime)
     return found
 
 
@@ -146,3 +150,10 @@ def arena(postgres: TestServer, worker_id: str, tmp_path_factory: pytest.TempPat
     structlog.configure(**before)
     databases.close()
     postgres.drop(name)
+
+
+@pytest.fixture(scope="session")
+def local_stripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_stripe_process.LocalStripe]:
+    """A Stripe of somebody else's, for the adapter."""
+    with local_stripe_process.running(tmp_path_factory.mktemp("localstripe")) as peer:
+        yield peer

@@ -507,6 +507,65 @@ class Commitment(TypedDict):
     status: NotRequired[CommitmentStatus]
 
 
+class CreditNoteSpecInvoiceRef(TypedDict):
+    """An invoice of the same namespace."""
+
+    name: str
+
+
+class CreditNoteSpecLine(TypedDict):
+    """What is taken back of one line: an amount or a quantity; all that is left of it without either."""
+
+    line: int
+    amount: NotRequired[str]
+    quantity: NotRequired[str]
+
+
+class CreditNoteSpec(TypedDict):
+    """What is taken back of an invoice: some of its lines, or an amount over all of them, or all that is
+    left. Immutable."""
+
+    invoiceRef: CreditNoteSpecInvoiceRef
+    lines: NotRequired[list[CreditNoteSpecLine]]
+    amount: NotRequired[str]
+    reason: str
+
+
+class Documents(TypedDict):
+    """Where the documents of the invoice are read, relative to the server."""
+
+    pdf: NotRequired[str]
+
+
+class CreditNoteStatus(TypedDict):
+    """What was taken back. Amounts are decimal strings with exactly the currency's digits."""
+
+    number: NotRequired[str]
+    issuer: NotRequired[str]
+    account: NotRequired[str]
+    invoiceNumber: NotRequired[str]
+    voids: NotRequired[bool]
+    currencyCode: NotRequired[str]
+    net: NotRequired[str]
+    tax: NotRequired[str]
+    total: NotRequired[str]
+    settled: NotRequired[str]
+    onAccount: NotRequired[str]
+    issuedOn: NotRequired[str]
+    documents: NotRequired[Documents]
+    conditions: NotRequired[list[Condition]]
+
+
+class CreditNote(TypedDict):
+    """What was taken back of an issued invoice: numbered, frozen and posted when it is created."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: CreditNoteSpec
+    status: NotRequired[CreditNoteStatus]
+
+
 class DiscountSpec(TypedDict):
     """What is taken off. Immutable but for endsOn and displayName."""
 
@@ -654,12 +713,6 @@ class InvoiceSpec(TypedDict):
     kind: NotRequired[Literal["Periodic", "OneTime", "Adjustment", "Consolidated", "Final"]]
 
 
-class InvoiceStatusDocuments(TypedDict):
-    """Where the documents of the invoice are read, relative to the server."""
-
-    pdf: NotRequired[str]
-
-
 class InvoiceStatus(TypedDict):
     """What is owed. Amounts are decimal strings with exactly the currency's digits."""
 
@@ -674,9 +727,10 @@ class InvoiceStatus(TypedDict):
     amountCredited: NotRequired[str]
     amountWrittenOff: NotRequired[str]
     amountDue: NotRequired[str]
+    replaces: NotRequired[str]
     issuedOn: NotRequired[str]
     dueDate: NotRequired[str]
-    documents: NotRequired[InvoiceStatusDocuments]
+    documents: NotRequired[Documents]
     conditions: NotRequired[list[Condition]]
 
 
@@ -692,6 +746,15 @@ class Invoice(TypedDict):
 
 class IssuerProfileSpecNumberSeries(TypedDict):
     """How invoices are numbered: without a gap within everything that stands before the digits."""
+
+    prefix: NotRequired[str]
+    start: NotRequired[int]
+    digits: NotRequired[int]
+    perYear: NotRequired[bool]
+
+
+class IssuerProfileSpecCreditNoteSeries(TypedDict):
+    """How credit notes are numbered; another prefix than invoices."""
 
     prefix: NotRequired[str]
     start: NotRequired[int]
@@ -723,6 +786,7 @@ class IssuerProfileSpec(TypedDict):
     taxIds: NotRequired[list[TaxId]]
     accountingCurrency: NotRequired[str]
     numberSeries: NotRequired[IssuerProfileSpecNumberSeries]
+    creditNoteSeries: NotRequired[IssuerProfileSpecCreditNoteSeries]
     brand: NotRequired[IssuerProfileSpecBrand]
     bankDetails: NotRequired[IssuerProfileSpecBankDetails]
     legalText: NotRequired[str]

@@ -60,3 +60,9 @@ INDEXING: Final = 4215
 
 COLLECTION: Final = 4216
 """A class, one an account: collecting its invoices, and using what it has on account, come one after the other."""
+
+BOOKS: Final = 4220
+"""A class, one a legal entity: shared while something is posted, exclusive while a month is closed.
+
+Only the database takes it (ledger.post, ledger.close_month).
+"""

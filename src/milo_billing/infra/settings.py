@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     worker_connections_max: Annotated[int, Field(ge=1, le=200)] = 4
     """Database connections at most, for each role of each process."""
 
+    worker_processes: Annotated[int, Field(ge=1, le=64)] = 2
+    """How many processes run jobs: one for each core that a month's invoices may keep busy."""
+
     accounts_require_payment_profile: bool = True
     """Whether an account needs a payment profile to become Ready."""
 

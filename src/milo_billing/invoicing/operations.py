@@ -23,11 +23,14 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
+from milo_billing.invoicing.engine import crediting as credits
 from milo_billing.invoicing.engine import settling
+from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import PDF, publish
 from milo_billing.invoicing.ports import DocumentWriter
 from milo_billing.invoicing.rules import drafts, explaining, issuing, periods, postings
 from milo_billing.invoicing.rules.conversions import frozen_conversions
+from milo_billing.invoicing.rules.crediting import CreditNote
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
     BookVersion,
@@ -228,6 +231,11 @@ def _numbered(
     )
     number = issuing.number_text(series=series, sequence=sequence, digits=series_spec["digits"])
     name, second_name = issuing.object_names(issuer=issuer.name, number=number)
+    void = (
+        None
+        if drafted.kind != "Periodic"
+        else reads.find_void_unreplaced(tx, account=account.number, period=drafted.period)
+    )
     if reads.is_name_taken(tx, namespace=account.namespace, name=name):
         name = second_name
     return Invoice(
@@ -252,6 +260,8 @@ def _numbered(
         issued_at=now,
         issued_on=issued_on,
         due_on=issuing.due_on(issued_on, net_days=profile.net_days),
+        replaces=None if void is None else void[0],
+        replaces_name="" if void is None else void[1],
     )
 
 
@@ -285,6 +295,14 @@ def _book_versions(tx: Tx, drafted: Draft, *, known: dict[int, BookVersion]) -> 
 # --------------------------------------------------------------------------------------------------------- life
 
 
+def lock_invoice(work: Work, *, engine: Engine, invoice: UUID) -> Invoice:
+    """The invoice, which nobody else settles until the transaction ends. Raises InvoiceNotFound.
+
+    Who locks several locks them in the order of their uids.
+    """
+    return settling.lock(work, engine, invoice=invoice)
+
+
 def settle_invoice(
     work: Work,
     *,
@@ -306,7 +324,7 @@ def settle_invoice(
 
     Row, settlement and Invoice object are written in the caller's transaction, which `engine.commit` ends; the invoice
     is locked until then. Raises InvoiceNotFound, and UnableToSettle for more than `Invoice.open_minor`: ask
-    `reads.lock_invoice` first and keep the rest as money on account.
+    `lock_invoice` first and keep the rest as money on account.
     """
     return settling.settle(
         work,
@@ -318,6 +336,36 @@ def settle_invoice(
         posted=posted,
         at=at,
     )
+
+
+def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
+    """Take an unpaid invoice back as a whole; the credit note over it. Its days can be invoiced again, once.
+
+    The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
+    """
+    return credits.void(tx, invoice=invoice, reason=reason, now=now)
+
+
+def write_off_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Invoice:
+    """Give up what is due of the invoice; the invoice then. A payment may still recover it.
+
+    The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
+    """
+    return settling.write_off(tx, invoice=invoice, reason=reason, now=now)
+
+
+def choose_credit(tx: Tx, wanted: Wanted) -> None:
+    """Raise UnableToCredit where the credit note could not be issued as things stand."""
+    credits.choose(tx, wanted)
+
+
+def issue_credit_note(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
+    """Issue the credit note: number, lines, books, and the invoice settled as far as it was open.
+
+    What is over becomes money on account of the customer. The caller holds the lock of the invoice's object and writes
+    the objects. Raises UnableToCredit, InvoiceNotFound.
+    """
+    return credits.issue(tx, wanted, now=now)
 
 
 # ------------------------------------------------------------------------------------------------- documents

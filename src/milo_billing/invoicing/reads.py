@@ -13,6 +13,7 @@ from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules import issuing, profiles
 from milo_billing.invoicing.rules.conversions import read_conversion
+from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, CreditNoteNotFound
 from milo_billing.invoicing.types import (
     DimensionsShare,
     Invoice,
@@ -33,7 +34,9 @@ from milo_billing.kernel.periods import Period, local_day
 _INVOICE: LiteralString = (
     "select uid, name, namespace, owner_org, account, account_name, kind, lower(period), upper(period), phase, issuer, "
     "series, sequence, number, currency, subtotal_minor, discounts_minor, total_minor, amount_paid_minor, issued_at, "
-    "issued_on, due_on, credited_minor, written_off_minor from invoicing.invoices"
+    "issued_on, due_on, credited_minor, written_off_minor, replaces, "
+    "coalesce((select void.name from invoicing.invoices void where void.uid = invoices.replaces), '') "
+    "from invoicing.invoices"
 )
 
 
@@ -70,7 +73,7 @@ def _found(row: tuple[Any, ...] | None, uid: UUID) -> Invoice:
 def list_settlements(tx: Tx, *, invoice: UUID, limit: int) -> tuple[Settlement, ...]:
     """What became of the invoice, in order."""
     rows = tx.execute(
-        "select step, kind, reference, amount_minor, phase, posted, at from invoicing.settlements "
+        "select step, kind, reference, amount_minor, phase, posted, at, reason from invoicing.settlements "
         "where invoice = %s order by step limit %s",
         (invoice, limit),
     )
@@ -80,7 +83,7 @@ def list_settlements(tx: Tx, *, invoice: UUID, limit: int) -> tuple[Settlement, 
 def find_settlement(tx: Tx, *, invoice: UUID, kind: SettlementKind, reference: str) -> Settlement | None:
     """The settlement of this kind by this reference, if it stands."""
     row = tx.execute(
-        "select step, kind, reference, amount_minor, phase, posted, at from invoicing.settlements "
+        "select step, kind, reference, amount_minor, phase, posted, at, reason from invoicing.settlements "
         "where invoice = %s and kind = %s and reference = %s",
         (invoice, kind, reference),
     ).fetchone()
@@ -150,6 +153,18 @@ def list_periodic(tx: Tx, *, account: int, within: Period) -> tuple[Invoice, ...
     return tuple(map(_invoice, rows))
 
 
+def find_void_unreplaced(tx: Tx, *, account: int, period: Period) -> tuple[UUID, str] | None:
+    """Uid and name of the void periodic invoice for these days that no other replaces yet; the newest of several."""
+    row = tx.execute(
+        "select v.uid, v.name from invoicing.invoices v where v.account = %s and v.kind = 'Periodic' "
+        "and v.phase = 'Void' and v.period && %s "
+        "and not exists (select from invoicing.invoices n where n.replaces = v.uid) "
+        "order by v.issued_at desc, v.sequence desc limit 1",
+        (account, TimestamptzRange(period.start, period.end)),
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
 def _invoice(row: tuple[Any, ...]) -> Invoice:
     values: list[Any] = list(row)
     values[7:9] = [Period(row[7], row[8])]
@@ -163,8 +178,8 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
     """The invoice's lines behind line `after`, with their parts and what each project has of them."""
     rows = tx.execute(
         "select line, kind, sku_name, description, service, invoice_group, tax_category, book_name, "
-        "book_effective_from, commitment, first_day, end_day, quantity, included, pricing_unit, amount_minor "
-        "from invoicing.lines "
+        "book_effective_from, commitment, first_day, end_day, quantity, included, pricing_unit, amount_minor, "
+        "in_advance from invoicing.lines "
         "where invoice = %s and line > %s order by line limit %s",
         (invoice, after, limit),
     ).fetchall()
@@ -177,7 +192,8 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
     discounts = _discounts(tx, invoice=invoice, first=first, last=last)
     return tuple(
         InvoiceLine(
-            *row,
+            *row[:-1],
+            in_advance=row[-1],
             parts=tuple(parts.get(row[0], ())),
             projects=tuple(shares.get(row[0], ())),
             conversion=conversions.get(row[0]),
@@ -260,6 +276,71 @@ def _shares(tx: Tx, *, invoice: UUID, first: int, last: int) -> dict[int, list[L
     for line, project, quantity, amount_minor in rows:
         found.setdefault(line, []).append(LineShare(project, cast("Decimal", quantity), amount_minor))
     return found
+
+
+# --------------------------------------------------------------------------------------------------- credit notes
+
+_NOTE: LiteralString = (
+    "select c.uid, c.name, c.namespace, c.owner_org, c.invoice, i.name, i.number, c.account, i.account_name, c.voids, "
+    "c.issuer, c.series, c.sequence, c.number, c.currency, c.net_minor, c.tax_minor, c.total_minor, c.settled_minor, "
+    "c.reason, c.issued_at, c.issued_on from invoicing.credit_notes c join invoicing.invoices i on i.uid = c.invoice"
+)
+
+
+def find_credit_note(tx: Tx, *, uid: UUID) -> CreditNote | None:
+    """The credit note, if it was issued."""
+    row = tx.execute(f"{_NOTE} where c.uid = %s", (uid,)).fetchone()
+    return None if row is None else CreditNote(*row)
+
+
+def get_credit_note(tx: Tx, *, namespace: str, name: str) -> CreditNote:
+    """The credit note of that name. Raises CreditNoteNotFound."""
+    row = tx.execute(f"{_NOTE} where c.namespace = %s and c.name = %s", (namespace, name)).fetchone()
+    if row is None:
+        raise CreditNoteNotFound(f'creditnotes.billing.miloapis.com "{name}" not found')
+    return CreditNote(*row)
+
+
+def find_voiding_note(tx: Tx, *, invoice: UUID) -> CreditNote | None:
+    """The credit note that took the whole invoice back."""
+    row = tx.execute(f"{_NOTE} where c.invoice = %s and c.voids", (invoice,)).fetchone()
+    return None if row is None else CreditNote(*row)
+
+
+def list_credit_lines(tx: Tx, *, note: UUID) -> tuple[CreditLine, ...]:
+    """What the note takes back, by line."""
+    query = (
+        "select line, net_minor, quantity from invoicing.credit_lines where credit_note = %s order by line"
+    )
+    return tuple(CreditLine(*row) for row in tx.execute(query, (note,)))
+
+
+def list_credited(tx: Tx, *, invoice: UUID) -> dict[int, int]:
+    """What all credit notes took of the invoice, net, by line."""
+    query = "select line, sum(net_minor)::bigint from invoicing.credit_lines where invoice = %s group by line"
+    return dict(tx.execute(query, (invoice,)).fetchall())
+
+
+def is_note_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
+    """Whether a credit note of that name stands."""
+    query = "select from invoicing.credit_notes where namespace = %s and name = %s"
+    return tx.execute(query, (namespace, name)).fetchone() is not None
+
+
+def find_issuer_of(tx: Tx, *, invoice: UUID) -> tuple[IssuerVersion, date]:
+    """The profile under which credit notes of the invoice are issued, and the invoice's date.
+
+    It is the profile as it is now; as it was, where it has gone. Raises InvoiceNotFound.
+    """
+    row = tx.execute(
+        "select i.issuer, v.digest, v.body, i.issued_on from invoicing.invoices i "
+        "left join invoicing.issuers p on p.name = i.issuer "
+        "join invoicing.issuer_versions v on v.digest = coalesce(p.version, i.issuer_version) where i.uid = %s",
+        (invoice,),
+    ).fetchone()
+    if row is None:
+        raise InvoiceNotFound(f"there is no invoice {invoice}")
+    return IssuerVersion(*row[:3]), row[3]
 
 
 # ------------------------------------------------------------------------------------------------- documents

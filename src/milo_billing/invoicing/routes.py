@@ -41,31 +41,6 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
     `blobs` is where archived usage lies.
     """
 
-    async def run_month(request: Request) -> Response:
-        wanted = requests.parse_run(await read_body(request, bytes_max=BODY_BYTES_MAX))
-        opened = await to_thread.run_sync(_open_run, door, request, wanted)
-        return JSONResponse(opened, status_code=202, headers={"Location": f"{RUNS_PATH}/{opened['id']}"})
-
-    def show_runs(request: Request) -> Response:
-        with door.open(request, permission=RUN) as call:
-            found = runs.list_runs(call.tx, limit=RUNS_MAX, now=call.now)
-        return JSONResponse({"items": [representations.run_body(run) for run in found]})
-
-    def show_run(request: Request) -> Response:
-        id = requests.parse_run_id(request.path_params["id"])
-        with door.open(request, permission=RUN) as call:
-            return JSONResponse(representations.run_body(runs.get_run(call.tx, id=id, now=call.now)))
-
-    def show_run_accounts(request: Request) -> Response:
-        id = requests.parse_run_id(request.path_params["id"])
-        page, state = requests.parse_step_page(request.query_params)
-        with door.open(request, permission=RUN) as call:
-            run = runs.get_run(call.tx, id=id, now=call.now)
-            steps = runs.list_steps(call.tx, run=run.id, state=state, after=page.after, limit=page.limit + 1)
-        more = {"continue": str(steps[page.limit - 1].step)} if len(steps) > page.limit else {}
-        items = [representations.step_body(step) for step in steps[: page.limit]]
-        return JSONResponse({"metadata": more, "items": items})
-
     def show_lines(request: Request) -> Response:
         page = requests.parse_page(request.query_params)
         with door.open(request, permission=GET) as call:
@@ -100,14 +75,47 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         return Response(document.content, headers=headers, media_type=document.media_type)
 
     return [
-        Route(RUNS_PATH, run_month, methods=["POST"]),
-        Route(RUNS_PATH, show_runs, methods=["GET"]),
-        Route(f"{RUNS_PATH}/{{id}}", show_run, methods=["GET"]),
-        Route(f"{RUNS_PATH}/{{id}}/accounts", show_run_accounts, methods=["GET"]),
+        *_run_routes(door),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
         Route(f"{INVOICE_PATH}/pdf", show_pdf, methods=["GET"]),
         *_computed_routes(door, office),
+    ]
+
+
+def _run_routes(door: Door) -> list[Route]:
+    """Open runs, and see how far they are; workers do the rest."""
+
+    async def run_month(request: Request) -> Response:
+        wanted = requests.parse_run(await read_body(request, bytes_max=BODY_BYTES_MAX))
+        opened = await to_thread.run_sync(_open_run, door, request, wanted)
+        return JSONResponse(opened, status_code=202, headers={"Location": f"{RUNS_PATH}/{opened['id']}"})
+
+    def show_runs(request: Request) -> Response:
+        with door.open(request, permission=RUN) as call:
+            found = runs.list_runs(call.tx, limit=RUNS_MAX, now=call.now)
+        return JSONResponse({"items": [representations.run_body(run) for run in found]})
+
+    def show_run(request: Request) -> Response:
+        id = requests.parse_run_id(request.path_params["id"])
+        with door.open(request, permission=RUN) as call:
+            return JSONResponse(representations.run_body(runs.get_run(call.tx, id=id, now=call.now)))
+
+    def show_run_accounts(request: Request) -> Response:
+        id = requests.parse_run_id(request.path_params["id"])
+        page, state = requests.parse_step_page(request.query_params)
+        with door.open(request, permission=RUN) as call:
+            run = runs.get_run(call.tx, id=id, now=call.now)
+            steps = runs.list_steps(call.tx, run=run.id, state=state, after=page.after, limit=page.limit + 1)
+        more = {"continue": str(steps[page.limit - 1].step)} if len(steps) > page.limit else {}
+        items = [representations.step_body(step) for step in steps[: page.limit]]
+        return JSONResponse({"metadata": more, "items": items})
+
+    return [
+        Route(RUNS_PATH, run_month, methods=["POST"]),
+        Route(RUNS_PATH, show_runs, methods=["GET"]),
+        Route(f"{RUNS_PATH}/{{id}}", show_run, methods=["GET"]),
+        Route(f"{RUNS_PATH}/{{id}}/accounts", show_run_accounts, methods=["GET"]),
     ]
 
 

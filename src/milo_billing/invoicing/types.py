@@ -231,7 +231,8 @@ class Invoice:
     """One issued invoice. Everything but `phase` and what became of the total stays as it is for ever.
 
     `amount_paid_minor` came as money and stayed, or was money on account; `credited_minor` was taken back by credit
-    notes; `written_off_minor` is nobody's to pay any more, until it is.
+    notes; `written_off_minor` is nobody's to pay any more, until it is. `replaces` is the void invoice for whose days
+    this one stands.
 
     `issued_on` and `due_on` are dates in the issuer's zone; `sequence` counts without a gap within (issuer, series).
     """
@@ -259,6 +260,8 @@ class Invoice:
     due_on: date
     credited_minor: int = 0
     written_off_minor: int = 0
+    replaces: UUID | None = None
+    replaces_name: str = ""
 
     @property
     def total(self) -> Money:
@@ -280,7 +283,8 @@ class Settlement:
     """One thing that became of an invoice: `amount_minor` is how much less is due by it, below zero how much more.
 
     `reference` is what settled (the uid of a payment, of a credit note); `posted` the key of the transaction in the
-    books, None where nothing moved. `at` is when it counts from. `phase` is the invoice's since.
+    books, None where nothing moved. `at` is when it counts from. `phase` is the invoice's since. `reason` is given
+    for a void and a write-off.
     """
 
     step: int
@@ -290,6 +294,7 @@ class Settlement:
     phase: InvoicePhase
     posted: str | None
     at: datetime
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +365,7 @@ class InvoiceLine:
     projects: tuple[LineShare, ...]
     conversion: LineConversion | None = None
     discounts: tuple[LineDiscount, ...] = ()
+    in_advance: bool = False
 
     @property
     def net_minor(self) -> int:
@@ -520,9 +526,10 @@ class RunNotFound(NotFound):
 class Run:
     """A month over many accounts, and how far it has come.
 
-    `organizations` are those whose accounts it is over, None for everybody's. All of its invoices are issued as of
-    `opened_at`, also those that are issued after an interruption. `counts` are the steps done, by what became of them;
-    `per_second` is how many accounts a second are done at present, None where nobody can say.
+    `organizations` are those whose accounts it is over, None for everybody's. An invoice of it
+    is issued as of its own step, which may be long after `opened_at` where a run was interrupted. `counts` are the
+    steps done, by what became of them; `per_second` is how many accounts a second are done at present, None where
+    nobody can say.
     """
 
     id: UUID

@@ -43,16 +43,17 @@ def post(tx: Tx, *, transaction: LedgerTransaction, now: datetime) -> UUID:
     """Post the transaction; returns the id under which it stands.
 
     Posting the same key again changes nothing and returns the first id; description and instants may differ.
-    Raises UnableToPost where it does not balance, or where the key stands for another entity, date, account
-    or entries. After that error the surrounding transaction must roll back.
+    Raises UnableToPost where it does not balance, where the month of `posted_on` is closed, or where the key
+    stands for another entity, date, account or entries. After that error the surrounding transaction must roll back.
     """
     posting.assert_postable(transaction)
-    return store.insert_transaction(tx, transaction, now=now)
+    return store.insert_transaction(tx, transaction, late=False, now=now)
 
 
 def post_fact(tx: Tx, *, fact: Fact, entries: Sequence[Entry], now: datetime) -> UUID | None:
     """Post the entries of the fact as one transaction; as `post`, also in its errors.
 
+    A fact that comes after its month was closed stands on the first open day; its entries keep their service periods.
     None where there are no entries: a fact of zero moves nothing in the books.
     """
     if not entries:
@@ -67,7 +68,18 @@ def post_fact(tx: Tx, *, fact: Fact, entries: Sequence[Entry], now: datetime) ->
         owner_org=fact.owner_org,
         entries=tuple(entries),
     )
-    return post(tx, transaction=transaction, now=now)
+    posting.assert_postable(transaction)
+    return store.insert_transaction(tx, transaction, late=True, now=now)
+
+
+def close_month(tx: Tx, *, entity: str, month: date, by: str, now: datetime) -> bool:
+    """Close the books of the entity for the month that begins on this day, and for all before it; there is no way back.
+
+    False where they are closed already. Raises UnableToClose while the month is not over everywhere on earth: an issuer
+    may be in any zone.
+    """
+    posting.assert_over(month, now=now)
+    return store.close_month(tx, entity=entity, month=month, by=by, now=now)
 
 
 def post_receivable(
@@ -84,7 +96,7 @@ def post_receivable(
     now: datetime,
     description: str = "",
 ) -> UUID | None:
-    """Debit what the customer now owes, credit revenue, earned or deferred, and tax; as `post`, also in its errors.
+    """Debit what the customer now owes, credit revenue, earned or deferred, and tax; as `post_fact`.
 
     Of `lines`, charges are positive, reductions negative. None where all lines are zero: a zero invoice moves nothing
     in the books.

@@ -1,10 +1,10 @@
-"""Balances. Row-level security narrows each to the organizations that the transaction may see."""
+"""Balances and closings. Row-level security narrows each to the organizations that the transaction may see."""
 
 from datetime import date
 
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.money import Currency, Money
-from milo_billing.ledger.types import RECEIVABLE, AccountName, TrialBalanceRow
+from milo_billing.ledger.types import RECEIVABLE, AccountName, Closing, TrialBalanceRow
 
 
 def balance(
@@ -59,6 +59,28 @@ def balance_due(tx: Tx, *, billing_account: int) -> tuple[Money, ...]:
         (billing_account, RECEIVABLE),
     ).fetchall()
     return tuple(Money(minor, currency) for currency, minor in rows)
+
+
+def first_open_day(tx: Tx, *, entity: str) -> date | None:
+    """The first day on which something can be posted in the entity's books; None where no month was ever closed."""
+    row = tx.execute("select ledger.first_open_day(%s)", (entity,)).fetchone()
+    assert row is not None  # a scalar function returns one row
+    return row[0]
+
+
+def list_closings(tx: Tx, *, entity: str | None = None, limit: int) -> tuple[Closing, ...]:
+    """The months that were closed, the last one first."""
+    rows = tx.execute(
+        "select entity, month, closed_at, closed_by from ledger.closings "
+        "where %(entity)s::text is null or entity = %(entity)s order by month desc, entity limit %(limit)s",
+        {"entity": entity, "limit": limit},
+    )
+    return tuple(Closing(*row) for row in rows)
+
+
+def is_posted(tx: Tx, *, key: str) -> bool:
+    """Whether a transaction of that key stands, within reach."""
+    return tx.execute("select from ledger.transactions where key = %s", (key,)).fetchone() is not None
 
 
 def trial_balance(tx: Tx, *, until: date | None = None) -> tuple[TrialBalanceRow, ...]:

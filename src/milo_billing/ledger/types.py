@@ -5,10 +5,11 @@ What each account is for, and its type, is told by `rules.chart`.
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final, Literal, NewType, TypeAlias
 from uuid import UUID
 
+from milo_billing.kernel.errors import Conflict
 from milo_billing.kernel.money import Money
 
 AccountName = NewType("AccountName", str)
@@ -31,6 +32,20 @@ _ACCOUNT_NAME = re.compile(r"(Assets|Liabilities|Equity|Income|Expenses)(:[A-Z0-
 
 class UnableToPost(Exception):
     """The books refuse a transaction: a defect of the caller, whose database transaction must roll back."""
+
+
+class UnableToClose(Conflict):
+    """The month cannot be closed yet. The message says when, or what has to be done before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A month of an entity's books in which nothing is posted any more; `month` is its first day."""
+
+    entity: str
+    month: date
+    closed_at: datetime
+    closed_by: str
 
 
 def account_name(*parts: str) -> AccountName:

@@ -86,6 +86,7 @@ def invoice_status(invoice: Invoice) -> dict[str, Any]:
         "amountDue": amount(invoice.amount_due_minor),
         "issuedOn": invoice.issued_on.isoformat(),
         "dueDate": invoice.due_on.isoformat(),
+        "replaces": invoice.replaces_name,
     }
 
 

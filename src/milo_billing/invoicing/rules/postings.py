@@ -3,21 +3,19 @@
 from datetime import timedelta
 from typing import Final, assert_never
 
-from milo_billing.invoicing.types import Draft, DraftLine, MoneyKind
+from milo_billing.invoicing.types import Draft, DraftLine, InvoiceLine, MoneyKind
 from milo_billing.ledger.types import (
+    BAD_DEBT,
+    BAD_DEBT_RECOVERY,
     RECEIVABLE,
     AccountName,
     Posting,
     ServicePeriod,
-    account_name,
     deferred,
     revenue,
 )
 
 _DAY: Final = timedelta(days=1)
-
-BAD_DEBT: Final = account_name("Expenses", "BadDebt")
-BAD_DEBT_RECOVERY: Final = account_name("Income", "BadDebtRecovery")
 
 
 def postings(draft: Draft) -> tuple[Posting, ...]:
@@ -34,7 +32,7 @@ def postings(draft: Draft) -> tuple[Posting, ...]:
     return tuple((account, minor, days) for (account, days), minor in found.items() if minor)
 
 
-def account_of(line: DraftLine) -> AccountName:
+def account_of(line: DraftLine | InvoiceLine) -> AccountName:
     """Revenue, or what is not earned yet."""
     match line.kind:
         case "Recurring":
@@ -47,7 +45,7 @@ def account_of(line: DraftLine) -> AccountName:
             assert_never(line.kind)
 
 
-def service_of(line: DraftLine) -> ServicePeriod:
+def service_of(line: DraftLine | InvoiceLine) -> ServicePeriod:
     """The days in which the line is earned: `[first, end)`."""
     if line.kind == "Shortfall":
         return line.end_day - _DAY, line.end_day
