@@ -2,7 +2,7 @@
 
 What it lacks is added on the way to it, as Stripe documents it: answers are kept by Idempotency-Key, and lists take the
 filters `customer` and `created`. So the suite shows that our requests and readings are right, not that Stripe
-keeps keys. It declines with one code only, never refuses a refund above the payment, and its webhooks are not tried here.
+keeps keys. It declines with one code only, and never refuses a refund above the payment; its webhooks are not tried.
 """
 
 import contextlib
