@@ -430,10 +430,11 @@ create table ledger.transactions (
     description text not null,
     billing_account integer not null,   -- one billing account a transaction
     owner_org bigint not null,
-    created_at timestamptz not null
+    created_at timestamptz not null,
+    number bigint not null generated always as identity      -- in the order in which they were posted, with gaps
 );
-create index transactions_by_billing_account on ledger.transactions (billing_account, posted_on, id);
-create index transactions_by_day on ledger.transactions (posted_on, id);
+create index transactions_by_billing_account on ledger.transactions (billing_account, posted_on, number);
+create index transactions_by_day on ledger.transactions (posted_on, number);
 
 create table ledger.entries (
     transaction uuid not null references ledger.transactions (id),
@@ -1502,6 +1503,43 @@ create table invoicing.issuers (
 );
 create unique index issuers_default on invoicing.issuers (is_default) where is_default;
 
+-- What TaxRate objects say: one rate at a time for each tax of a place and tax category.
+create table invoicing.tax_rates (
+    uid uuid primary key,
+    name text not null unique,
+    country text not null check (country ~ '^[A-Z]{2}$'),
+    region text not null,               -- empty for the whole country
+    tax text not null check (tax <> ''),
+    category text not null,             -- a Sku's
+    code text not null check (code in ('S', 'Z', 'E')),
+    percent numeric not null check (percent between 0 and 100),
+    starts_on date not null,
+    ends_on date check (ends_on > starts_on),
+    reason text not null,
+    reason_code text not null,
+    check ((code = 'S') = (percent > 0)),
+    check ((code = 'E') = (reason <> '')),
+    constraint tax_rates_overlap exclude using gist (
+        country with =, region with =, tax with =, category with =, daterange(starts_on, ends_on) with &&)
+);
+
+-- What registers, or staff who asked them, said of accounts' VAT numbers. The last one counts, for the number that it was
+-- about; the number is sealed under the account's key. Kept as the proof why nothing was taken.
+create table invoicing.vat_checks (
+    account integer not null references accounts.accounts (number),
+    checked_at timestamptz not null,
+    owner_org bigint not null,
+    sealed text not null,
+    valid boolean not null,
+    source text not null check (source <> ''),
+    reference text not null,            -- what the register gives as a proof that it was asked
+    primary key (account, checked_at)
+);
+alter table invoicing.vat_checks enable row level security;
+create policy reach on invoicing.vat_checks to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+grant select, insert on invoicing.vat_checks to milo_app, milo_job;
+
 -- Gapless: the row stays locked from drawing a number until commit, and a rollback gives the number back. Rows outlive
 -- the profile, so a profile made again goes on where it stopped.
 create table invoicing.number_series (
@@ -1532,6 +1570,7 @@ create table invoicing.invoices (
     currency text not null check (currency ~ '^[A-Z]{3}$'),
     subtotal_minor bigint not null,
     discounts_minor bigint not null,    -- discounts of invoice scope; those of line scope are inside the lines
+    tax_minor bigint not null,
     total_minor bigint not null check (total_minor >= 0),
     -- what became of the total, from `settlements`; the rest is due
     amount_paid_minor bigint not null default 0 check (amount_paid_minor >= 0),
@@ -1540,7 +1579,7 @@ create table invoicing.invoices (
     issued_at timestamptz not null,
     issued_on date not null,
     due_on date not null check (due_on >= issued_on),
-    check (total_minor = subtotal_minor + discounts_minor),             -- there are no taxes and credits yet
+    check (total_minor = subtotal_minor + discounts_minor + tax_minor),
     frozen jsonb not null,              -- zone, language, terms, project names; `buyer` as the account's ciphertext
     replaces uuid unique references invoicing.invoices (uid),           -- a void one
     check (amount_paid_minor + credited_minor + written_off_minor <= total_minor),
@@ -1611,6 +1650,7 @@ create table invoicing.lines (
     pricing_unit text not null,
     amount_minor bigint not null check (kind <> 'DrawDown' or amount_minor < 0),
     in_advance boolean not null check (kind = 'Recurring' or not in_advance),   -- earned after it was charged
+    taxes integer[] not null,           -- numbers of the invoice's tax groups that it belongs to
     primary key (invoice, line),
     check (case when kind in ('Usage', 'Recurring', 'OneTime')
         then num_nulls(sku, sku_name, book, book_name, book_effective_from) = 0 and commitment is null
@@ -1633,6 +1673,28 @@ create table invoicing.line_discounts (
     amount_minor bigint not null,
     primary key (invoice, line, discount),
     foreign key (invoice, line) references invoicing.lines (invoice, line)
+);
+
+-- One row for each way in which lines of the invoice are taxed: their net after every discount, and the tax on that,
+-- rounded here and nowhere else. PostgreSQL rounds numeric half away from zero, as kernel.money does.
+create table invoicing.taxes (
+    invoice uuid not null references invoicing.invoices (uid) deferrable initially deferred,
+    tax integer not null check (tax > 0),
+    owner_org bigint not null,
+    code text not null check (code in ('S', 'Z', 'E', 'AE', 'G', 'O')),     -- UNTDID 5305 in EN 16931
+    percent numeric not null check (percent between 0 and 100),
+    name text not null,
+    place text not null,                -- whose tax: DE, US-CA
+    reason text not null,
+    reason_code text not null,          -- VATEX
+    basis_minor bigint not null,
+    tax_minor bigint not null,
+    primary key (invoice, tax),
+    unique (invoice, code, percent, name, place, reason, reason_code),
+    check ((code = 'S') = (percent > 0)),
+    check (code <> 'S' or (name <> '' and place <> '')),
+    check (code in ('S', 'Z') or reason <> ''),
+    check (tax_minor = round(basis_minor * percent / 100))
 );
 
 create table invoicing.line_parts (
@@ -1800,6 +1862,8 @@ create trigger line_discounts_written_once before update or delete or truncate o
     for each statement execute function invoicing.refuse_change();
 create trigger line_parts_written_once before update or delete or truncate on invoicing.line_parts
     for each statement execute function invoicing.refuse_change();
+create trigger taxes_written_once before update or delete or truncate on invoicing.taxes
+    for each statement execute function invoicing.refuse_change();
 create trigger line_shares_written_once before update or delete or truncate on invoicing.line_shares
     for each statement execute function invoicing.refuse_change();
 create trigger settlements_written_once before update or delete or truncate on invoicing.settlements
@@ -1858,6 +1922,8 @@ create trigger line_discounts_before_invoice after insert on invoicing.line_disc
     referencing new table as added for each statement execute function invoicing.refuse_addition();
 create trigger line_parts_before_invoice after insert on invoicing.line_parts
     referencing new table as added for each statement execute function invoicing.refuse_addition();
+create trigger taxes_before_invoice after insert on invoicing.taxes
+    referencing new table as added for each statement execute function invoicing.refuse_addition();
 create trigger line_shares_before_invoice after insert on invoicing.line_shares
     referencing new table as added for each statement execute function invoicing.refuse_addition();
 
@@ -1905,6 +1971,40 @@ begin
     end if;
     return null;
 end $$;
+-- No line is left out of the taxes: category O says that nothing is taken. A group is the sum of its lines' nets.
+create function invoicing.assert_taxes() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    off record;
+begin
+    if new.tax_minor <> (select coalesce(sum(tax_minor), 0) from invoicing.taxes where invoice = new.uid) then
+        raise exception 'the tax of invoice % is not the sum of its groups', new.number using errcode = 'check_violation';
+    end if;
+    select l.line into off from invoicing.lines l where l.invoice = new.uid and cardinality(l.taxes) = 0
+    order by l.line limit 1;
+    if found then
+        raise exception 'line % of invoice % is in no tax group', off.line, new.number
+            using errcode = 'check_violation';
+    end if;
+    select coalesce(t.tax, n.tax) as tax into off
+    from (select tax, sum(net) as net
+          from (select unnest(l.taxes) as tax, l.amount_minor + coalesce((
+                    select sum(d.amount_minor) from invoicing.line_discounts d
+                    where d.invoice = l.invoice and d.line = l.line and d.scope = 'Invoice'), 0) as net
+                from invoicing.lines l where l.invoice = new.uid) line
+          group by tax) n
+    full join (select tax, basis_minor from invoicing.taxes where invoice = new.uid) t on t.tax = n.tax
+    where t.basis_minor is distinct from n.net
+    order by 1 limit 1;
+    if found then
+        raise exception 'tax group % of invoice % is not the sum of its lines', off.tax, new.number
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger invoices_taxes after insert on invoicing.invoices
+    deferrable initially deferred for each row execute function invoicing.assert_taxes();
+
 create constraint trigger invoices_sums after insert on invoicing.invoices
     deferrable initially deferred for each row execute function invoicing.assert_sums();
 
@@ -1967,7 +2067,7 @@ declare
     owned text;
 begin
     foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_documents,lines,line_discounts,
-        line_parts,line_shares,documents}'::text[] loop
+        taxes,line_parts,line_shares,documents}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
         execute format('create policy reach on invoicing.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
@@ -1977,7 +2077,7 @@ begin
 end $$;
 grant update (phase) on invoicing.invoices to milo_app, milo_job;     -- the sums change by settlements only
 grant select, insert on invoicing.issuer_versions to milo_app, milo_job;
-grant select, insert, update, delete on invoicing.issuers to milo_app, milo_job;
+grant select, insert, update, delete on invoicing.issuers, invoicing.tax_rates to milo_app, milo_job;
 grant select, insert, update on invoicing.number_series to milo_app, milo_job;
 
 -- ---------------------------------------------------------------------------------------------- payments

@@ -370,6 +370,18 @@ EXAMPLES: dict[str, Example] = {
         broken={"spec": {"quantity": "0"}},
         broken_field="spec.quantity",
     ),
+    "taxrates": Example(
+        manifest(
+            BILLING,
+            "TaxRate",
+            "de-standard-2021",
+            {"country": "DE", "percent": "19", "startsOn": "2021-01-01"},
+        ),
+        needs=(),
+        change={"spec": {"endsOn": "2030-01-01"}},
+        broken={"spec": {"percent": "190"}},
+        broken_field="spec.percent",
+    ),
     "issuerprofiles": Example(
         manifest=manifest(
             BILLING,

@@ -35,6 +35,7 @@ from milo_billing.controlplane.store import SEALED
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.periods import Period, local_midnight
+from milo_billing.kernel.taxes import TaxExemption, TaxPlace
 
 _ACCOUNT: LiteralString = (
     "select number, uid, namespace, name, owner_org, currency, time_zone, phase, deleted_at, invoice_day "
@@ -84,6 +85,15 @@ def list_numbers(tx: Tx, *, among: Collection[int] | None = None) -> tuple[int, 
         {"among": chosen},
     )
     return tuple(number for (number,) in rows)
+
+
+def list_names(tx: Tx, *, numbers: Collection[int]) -> dict[int, str]:
+    """`namespace/name` of accounts by number, of those within reach; deleted ones have the name that they had."""
+    rows = tx.execute(
+        "select number, namespace || '/' || name from accounts.accounts where number = any (%s)",
+        (list(numbers),),
+    )
+    return dict(rows.fetchall())
 
 
 def find_account(tx: Tx, *, namespace: str, name: str) -> Account | None:
@@ -207,6 +217,18 @@ def get_billing_profile(tx: Tx, vault: Vault, *, account: int) -> BillingProfile
             TaxId(type=tax_id["type"], value=tax_id["value"])
             for tax_id in _opened(tx, vault, uid, spec.get("taxIds")) or ()
         ),
+        tax_exemptions=tuple(map(_exemption, _opened(tx, vault, uid, spec.get("taxExemptions")) or ())),
+    )
+
+
+def _exemption(body: dict[str, str]) -> TaxExemption:
+    return TaxExemption(
+        place=TaxPlace(body["country"], body.get("region", "")),
+        certificate=body["certificate"],
+        reason=body.get("reason", ""),
+        reason_code=body.get("reasonCode", ""),
+        since=date.fromisoformat(body["since"]),
+        until=date.fromisoformat(body["until"]) if "until" in body else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from milo_billing.kernel.errors import NotFound
+from milo_billing.kernel.taxes import TaxExemption
 
 AccountPhase: TypeAlias = Literal["Provisioning", "Ready", "Suspended", "Archived"]
 InvoiceFrequency: TypeAlias = Literal["Monthly", "Quarterly", "Annual"]
@@ -265,3 +266,4 @@ class BillingProfile:
     zero_invoices: bool
     contact: Contact | None
     tax_ids: tuple[TaxId, ...]
+    tax_exemptions: tuple[TaxExemption, ...] = ()

@@ -25,6 +25,7 @@ from milo_billing.accounts.types import Rebinding
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
+from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.catalog.resources import kinds as catalog_resources
 from milo_billing.commitments import jobs as commitments_jobs
 from milo_billing.commitments import routes as commitments_routes
@@ -57,6 +58,8 @@ from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
+from milo_billing.ledger import jobs as ledger_jobs
+from milo_billing.ledger import routes as ledger_routes
 from milo_billing.payments import jobs as payments_jobs
 from milo_billing.payments import resources as payments_resources
 from milo_billing.payments.operations.desk import Desk
@@ -188,6 +191,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *entitlements_routes.routes(door),
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
+        *ledger_routes.routes(door, above_the_books()),
         *payments_routes.routes(door, open_desk(runtime, engine)),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
@@ -288,6 +292,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             schedule=runtime.settings.payments_schedule,
         ),
         *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
+        *ledger_jobs.tasks(database=runtime.databases.job, subledgers=above_the_books().subledgers),
         *_rate_tasks(runtime),
     )
 

@@ -269,6 +269,19 @@ class TaxId(TypedDict):
     value: str
 
 
+class BillingAccountSpecTaxExemption(TypedDict):
+    """A certificate by which the account's owner owes no tax in a place. Stored encrypted; the provider
+    declares it."""
+
+    country: str
+    region: NotRequired[str]
+    certificate: str
+    reason: NotRequired[str]
+    reasonCode: NotRequired[str]
+    since: str
+    until: NotRequired[str]
+
+
 class BillingAccountSpecParentRef(TypedDict):
     """The account above this one, of the same organization."""
 
@@ -286,6 +299,7 @@ class BillingAccountSpec(TypedDict):
     paymentProfile: NotRequired[BillingAccountSpecPaymentProfile]
     contactInfo: NotRequired[BillingAccountSpecContactInfo]
     taxIds: NotRequired[list[TaxId]]
+    taxExemptions: NotRequired[list[BillingAccountSpecTaxExemption]]
     parentRef: NotRequired[BillingAccountSpecParentRef]
     billingMode: NotRequired[Literal["Self", "Parent"]]
     language: NotRequired[str]
@@ -713,6 +727,20 @@ class InvoiceSpec(TypedDict):
     kind: NotRequired[Literal["Periodic", "OneTime", "Adjustment", "Consolidated", "Final"]]
 
 
+class InvoiceStatusTax(TypedDict):
+    """All lines with one treatment. A line belongs to several where several taxes are taken of it."""
+
+    tax: int
+    category: Literal["S", "Z", "E", "AE", "G", "O"]
+    name: NotRequired[str]
+    place: NotRequired[str]
+    percent: NotRequired[str]
+    basis: str
+    amount: str
+    reason: NotRequired[str]
+    reasonCode: NotRequired[str]
+
+
 class InvoiceStatus(TypedDict):
     """What is owed. Amounts are decimal strings with exactly the currency's digits."""
 
@@ -722,6 +750,8 @@ class InvoiceStatus(TypedDict):
     currencyCode: NotRequired[str]
     subtotal: NotRequired[str]
     discounts: NotRequired[str]
+    tax: NotRequired[list[InvoiceStatusTax]]
+    taxTotal: NotRequired[str]
     total: NotRequired[str]
     amountPaid: NotRequired[str]
     amountCredited: NotRequired[str]
@@ -742,6 +772,16 @@ class Invoice(TypedDict):
     metadata: NotRequired[ObjectMeta]
     spec: InvoiceSpec
     status: NotRequired[InvoiceStatus]
+
+
+class IssuerProfileSpecTaxRegistration(TypedDict):
+    """A place in which the issuer collects tax: a country, or one region of it that has a tax of its own."""
+
+    country: str
+    region: NotRequired[str]
+    oneStopShop: NotRequired[bool]
+    since: NotRequired[str]
+    until: NotRequired[str]
 
 
 class IssuerProfileSpecNumberSeries(TypedDict):
@@ -784,6 +824,7 @@ class IssuerProfileSpec(TypedDict):
     legalName: str
     address: Address
     taxIds: NotRequired[list[TaxId]]
+    taxRegistrations: NotRequired[list[IssuerProfileSpecTaxRegistration]]
     accountingCurrency: NotRequired[str]
     numberSeries: NotRequired[IssuerProfileSpecNumberSeries]
     creditNoteSeries: NotRequired[IssuerProfileSpecCreditNoteSeries]
@@ -1235,6 +1276,37 @@ class Sku(TypedDict):
     metadata: NotRequired[ObjectMeta]
     spec: SkuSpec
     status: NotRequired[SkuStatus]
+
+
+class TaxRateSpec(TypedDict):
+    """What a tax takes in a place, from a date on. Immutable but for endsOn."""
+
+    country: str
+    region: NotRequired[str]
+    tax: NotRequired[str]
+    taxCategory: NotRequired[str]
+    percent: str
+    startsOn: str
+    endsOn: NotRequired[str]
+    reason: NotRequired[str]
+    reasonCode: NotRequired[str]
+
+
+class TaxRateStatus(TypedDict):
+    """What is true of a tax rate."""
+
+    observedGeneration: NotRequired[int]
+    conditions: NotRequired[list[Condition]]
+
+
+class TaxRate(TypedDict):
+    """What a tax takes in a country or region, for a tax category, from a date on."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: TaxRateSpec
+    status: NotRequired[TaxRateStatus]
 
 
 class UsageCorrectionSpec(TypedDict):

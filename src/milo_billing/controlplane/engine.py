@@ -511,16 +511,7 @@ class Engine:
         for reported in kind.reports(work.tx, object, now=work.now):
             self.report_condition(work, reported)
         for made in kind.makes(work.tx, object, old, now=work.now):
-            self.write_system(
-                work,
-                made.kind,
-                namespace=made.namespace,
-                name=made.name,
-                spec=made.spec,
-                status=made.status,
-                verb=made.verb,
-                uid=made.uid,
-            )
+            self.write_system(work, **made)
 
     def _record(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypedDict, TypeVar, cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -156,8 +156,7 @@ class Reported:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(TypedDict):
     """An object that another object's write brought about; its truth is in tables, which stand already."""
 
     kind: "type[AnyKind]"

@@ -11,7 +11,7 @@ from psycopg.types.range import TimestamptzRange
 from milo_billing.controlplane.projections import KEEP, ProjectionDifference, compare_rows
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.rules import issuing, profiles
+from milo_billing.invoicing.rules import issuing, profiles, tax_bodies
 from milo_billing.invoicing.rules.conversions import read_conversion
 from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, CreditNoteNotFound
 from milo_billing.invoicing.types import (
@@ -28,15 +28,18 @@ from milo_billing.invoicing.types import (
     Part,
     Settlement,
     SettlementKind,
+    VatCheck,
 )
 from milo_billing.kernel.periods import Period, local_day
+from milo_billing.kernel.taxes import TaxCode, TaxGroup, TaxPlace, TaxRateEntry, TaxTreatment
 
 _INVOICE: LiteralString = (
     "select uid, name, namespace, owner_org, account, account_name, kind, lower(period), upper(period), phase, issuer, "
-    "series, sequence, number, currency, subtotal_minor, discounts_minor, total_minor, amount_paid_minor, issued_at, "
-    "issued_on, due_on, credited_minor, written_off_minor, replaces, "
-    "coalesce((select void.name from invoicing.invoices void where void.uid = invoices.replaces), '') "
-    "from invoicing.invoices"
+    "series, sequence, number, currency, subtotal_minor, discounts_minor, tax_minor, total_minor, amount_paid_minor, "
+    "issued_at, issued_on, due_on, credited_minor, written_off_minor, replaces, "
+    "coalesce((select void.name from invoicing.invoices void where void.uid = invoices.replaces), ''), "
+    "(select json_agg(json_build_array(t.code, t.percent::text, t.name, t.place, t.reason, t.reason_code, "
+    "t.basis_minor, t.tax_minor) order by t.tax) from invoicing.taxes t where t.invoice = uid) from invoicing.invoices"
 )
 
 
@@ -168,7 +171,14 @@ def find_void_unreplaced(tx: Tx, *, account: int, period: Period) -> tuple[UUID,
 def _invoice(row: tuple[Any, ...]) -> Invoice:
     values: list[Any] = list(row)
     values[7:9] = [Period(row[7], row[8])]
-    return Invoice(*values)
+    return Invoice(*values[:-1], taxes=tuple(_tax_group(*one) for one in row[-1] or ()))
+
+
+def _tax_group(code: TaxCode, percent: str, *rest: Any) -> TaxGroup:
+    name, place, reason, reason_code, basis_minor, tax_minor = rest
+    return TaxGroup(
+        TaxTreatment(code, Decimal(percent), name, place, reason, reason_code), basis_minor, tax_minor
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- lines
@@ -179,7 +189,7 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
     rows = tx.execute(
         "select line, kind, sku_name, description, service, invoice_group, tax_category, book_name, "
         "book_effective_from, commitment, first_day, end_day, quantity, included, pricing_unit, amount_minor, "
-        "in_advance from invoicing.lines "
+        "in_advance, taxes from invoicing.lines "
         "where invoice = %s and line > %s order by line limit %s",
         (invoice, after, limit),
     ).fetchall()
@@ -192,8 +202,9 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
     discounts = _discounts(tx, invoice=invoice, first=first, last=last)
     return tuple(
         InvoiceLine(
-            *row[:-1],
-            in_advance=row[-1],
+            *row[:-2],
+            in_advance=row[-2],
+            taxes=tuple(row[-1]),
             parts=tuple(parts.get(row[0], ())),
             projects=tuple(shares.get(row[0], ())),
             conversion=conversions.get(row[0]),
@@ -393,6 +404,9 @@ def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[Inv
         bank=profiles.issuer_bank(issuer),
         legal_text=issuer.get("legalText", ""),
         lines=lines,
+        tax_minor=invoice.tax_minor,
+        taxes=invoice.taxes,
+        accounting_tax=tax_bodies.read_accounting_tax(frozen.get("accountingTax")),
     )
 
 
@@ -418,6 +432,41 @@ def find_other_default(tx: Tx, *, uid: UUID) -> str | None:
     return None if row is None else row[0]
 
 
+# ------------------------------------------------------------------------------------------------- tax rates
+
+
+def list_tax_rates(tx: Tx, *, country: str, day: date) -> tuple[TaxRateEntry, ...]:
+    """The rates in force on the day in the country and in its regions."""
+    rows = tx.execute(
+        "select country, region, tax, category, code, percent, reason, reason_code from invoicing.tax_rates "
+        "where country = %s and daterange(starts_on, ends_on) @> %s::date order by country, region, tax, category",
+        (country, day),
+    )
+    return tuple(TaxRateEntry(TaxPlace(row[0], row[1]), *row[2:]) for row in rows)
+
+
+def find_overlapping_rate(
+    tx: Tx, *, uid: UUID, rate: TaxRateEntry, starts_on: date, ends_on: date | None
+) -> str | None:
+    """The name of another TaxRate of the same tax, place and category on one of these days."""
+    row = tx.execute(
+        "select name from invoicing.tax_rates where country = %s and region = %s and tax = %s and category = %s "
+        "and daterange(starts_on, ends_on) && daterange(%s, %s) and uid <> %s order by name limit 1",
+        (rate.place.country, rate.place.region, rate.name, rate.category, starts_on, ends_on, uid),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def find_vat_check(tx: Tx, *, account: int) -> VatCheck | None:
+    """What was last answered about the VAT number that the account then had."""
+    row = tx.execute(
+        "select sealed, valid, checked_at, source, reference from invoicing.vat_checks where account = %s "
+        "order by checked_at desc limit 1",
+        (account,),
+    ).fetchone()
+    return None if row is None else VatCheck(*row)
+
+
 # ------------------------------------------------------------------------------------------------ projections
 
 _DECLARED: LiteralString = """
@@ -431,13 +480,28 @@ select 'invoicing.issuers', i.uid::text, 'issuer profile ' || i.name,
 from invoicing.issuers i join invoicing.issuer_versions v on v.digest = i.version
 """
 
+_RATES_DECLARED: LiteralString = """
+select 'invoicing.tax_rates', uid::text, 'tax rate ' || name, jsonb_build_object(
+    'name', name, 'country', spec ->> 'country', 'region', spec ->> 'region', 'tax', spec ->> 'tax',
+    'category', spec ->> 'taxCategory', 'percent', (spec ->> 'percent')::numeric, 'from', (spec ->> 'startsOn')::date,
+    'until', (spec ->> 'endsOn')::date, 'reason', coalesce(spec ->> 'reason', ''),
+    'code', coalesce(spec ->> 'reasonCode', ''))
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'taxrates'
+"""
+_RATES_PROJECTED: LiteralString = """
+select 'invoicing.tax_rates', uid::text, 'tax rate ' || name, jsonb_build_object(
+    'name', name, 'country', country, 'region', region, 'tax', tax, 'category', category, 'percent', percent,
+    'from', starts_on, 'until', ends_on, 'reason', reason, 'code', reason_code)
+from invoicing.tax_rates
+"""
+
 # The other way around: of an Invoice the table is the truth, and the object follows. Amounts have exactly the digits
 # of the currency, so without the point they are minor units.
 _INVOICES: LiteralString = """
 select 'controlplane.objects', uid::text, 'invoice ' || namespace || '/' || name, jsonb_build_object(
     'namespace', namespace, 'name', name, 'owner_org', owner_org, 'account', account_name, 'phase', phase,
     'number', number, 'issuer', issuer, 'currency', currency, 'subtotal', subtotal_minor,
-    'discounts', discounts_minor, 'total', total_minor,
+    'discounts', discounts_minor, 'tax', tax_minor, 'total', total_minor,
     'paid', amount_paid_minor, 'credited', credited_minor, 'written off', written_off_minor,
     'due', total_minor - amount_paid_minor - credited_minor - written_off_minor,
     'issued', issued_on, 'due date', due_on)
@@ -449,6 +513,7 @@ select 'controlplane.objects', uid::text, 'invoice ' || namespace || '/' || name
     'phase', status ->> 'phase', 'number', status ->> 'number', 'issuer', status ->> 'issuer',
     'currency', status ->> 'currencyCode', 'subtotal', replace(status ->> 'subtotal', '.', '')::bigint,
     'discounts', replace(status ->> 'discounts', '.', '')::bigint,
+    'tax', replace(status ->> 'taxTotal', '.', '')::bigint,
     'total', replace(status ->> 'total', '.', '')::bigint,
     'paid', replace(status ->> 'amountPaid', '.', '')::bigint,
     'credited', replace(status ->> 'amountCredited', '.', '')::bigint,
@@ -466,5 +531,6 @@ def compare_projections(tx: Tx) -> tuple[ProjectionDifference, ...]:
     """
     return (
         *compare_rows(tx, expected=_DECLARED, found=_PROJECTED),
+        *compare_rows(tx, expected=_RATES_DECLARED, found=_RATES_PROJECTED),
         *compare_rows(tx, expected=_INVOICES, found=_INVOICE_OBJECTS, remedy=KEEP),
     )

@@ -1,11 +1,11 @@
-"""IssuerProfile, who issues; Invoice, which users read and only the service writes; CreditNote, which staff declare."""
+"""IssuerProfile, who issues; TaxRate; Invoice, which users read and only the service writes; CreditNote, for staff."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from typing_extensions import override
 
 from milo_billing.controlplane.kinds import (
@@ -27,7 +27,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing import operations, reads, store
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import invoice_body, note_body
-from milo_billing.invoicing.rules import crediting, profiles, requests
+from milo_billing.invoicing.rules import crediting, profiles, requests, tax_rates
 from milo_billing.invoicing.rules.crediting import CreditNote as NoteRow
 from milo_billing.invoicing.rules.crediting import LineCredit, UnableToCredit
 from milo_billing.invoicing.types import GROUP, InvoiceKind, InvoiceNotFound, InvoicePhase
@@ -35,6 +35,13 @@ from milo_billing.invoicing.types import Invoice as InvoiceRow
 from milo_billing.kernel.errors import Conflict, FieldError
 from milo_billing.kernel.money import is_currency
 from milo_billing.kernel.periods import UnknownTimeZone, time_zone
+from milo_billing.kernel.taxes import TaxCode, TaxRateEntry
+
+Day: TypeAlias = Annotated[
+    str,
+    StringConstraints(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
+    Field(json_schema_extra={"format": "date"}),
+]
 
 # -------------------------------------------------------------------------------------------- IssuerProfile
 
@@ -58,6 +65,21 @@ class IssuerTaxId(Fields):
         description="Jurisdiction and scheme, for example eu_vat or gb_vat.",
     )
     value: str = Field(min_length=1, max_length=64)
+
+
+class IssuerTaxRegistration(Fields):
+    """A place in which the issuer collects tax: a country, or one region of it that has a tax of its own."""
+
+    country: str = Field(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code.")
+    region: str = Field(
+        default="", max_length=100, description="As in addresses; empty for the whole country."
+    )
+    one_stop_shop: bool = Field(
+        default=False,
+        description="Whether consumers all over the European Union are taxed at their own rates through it.",
+    )
+    since: Day | None = Field(default=None, description="The first day.")
+    until: Day | None = Field(default=None, description="The first day on which it no longer holds.")
 
 
 class NumberSeries(Fields):
@@ -108,6 +130,11 @@ class IssuerProfileSpec(Fields):
     )
     address: IssuerAddress
     tax_ids: list[IssuerTaxId] = Field(default_factory=list[IssuerTaxId], max_length=10)
+    tax_registrations: list[IssuerTaxRegistration] = Field(
+        default_factory=list[IssuerTaxRegistration],
+        max_length=200,
+        description="Where it collects tax. Without any, its invoices are out of scope of tax.",
+    )
     accounting_currency: str = Field(
         default="USD", pattern="^[A-Z]{3}$", description="The currency of the issuer's books, ISO 4217."
     )
@@ -168,6 +195,10 @@ class IssuerProfile(Kind[IssuerProfileSpec, IssuerProfileStatus]):
                 "FieldValueInvalid",
                 f'Invalid value: "{spec.credit_note_series.prefix}": invoices are numbered with it; choose another',
             )
+        for index, one in enumerate(spec.tax_registrations):
+            yield from tax_rates.registration_errors(
+                f"spec.taxRegistrations[{index}]", one.model_dump(by_alias=True)
+            )
         bank = spec.bank_details
         yield from profiles.profile_errors(logo=spec.brand.logo, iban="" if bank is None else bank.iban)
         if spec.is_default:
@@ -203,6 +234,118 @@ class IssuerProfile(Kind[IssuerProfileSpec, IssuerProfileStatus]):
         store.put_issuer(tx, name=object.name, uid=object.uid, is_default=object.spec.is_default, body=body)
 
 
+# --------------------------------------------------------------------------------------------------- TaxRate
+
+
+class TaxRateSpec(Fields):
+    """What a tax takes in a place, from a date on. Immutable but for endsOn."""
+
+    country: str = Field(
+        pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code of the country whose tax it is."
+    )
+    region: str = Field(
+        default="", max_length=100, description="As in addresses, where the tax is a region's; else empty."
+    )
+    tax: str = Field(default="VAT", min_length=1, max_length=32, description="What invoices call the tax.")
+    tax_category: str = Field(
+        default="standard", min_length=1, max_length=64, description="The taxCategory of the Skus it is for."
+    )
+    percent: str = Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,4})?$", description="0 to 100, a decimal string.")
+    starts_on: Day = Field(description="The first issue date, in the issuer's time zone.")
+    ends_on: Day | None = Field(default=None, description="The first issue date on which it no longer holds.")
+    reason: str = Field(
+        default="",
+        max_length=256,
+        description="With percent 0: why it is exempt, as invoices say it. Without a reason it is zero rated.",
+    )
+    reason_code: str = Field(
+        default="", pattern="^(VATEX-[A-Z0-9-]{2,40})?$", description="The same by the VATEX code list."
+    )
+
+
+class TaxRateStatus(ReadyStatus):
+    """What is true of a tax rate."""
+
+
+class TaxRate(Kind[TaxRateSpec, TaxRateStatus]):
+    """What a tax takes in a place of what has a tax category; taken where the issuer is registered there."""
+
+    group = GROUP
+    kind = "TaxRate"
+    plural = "taxrates"
+    singular = "taxrate"
+    namespaced = False
+    description = "What a tax takes in a country or region, for a tax category, from a date on."
+    spec_model = TaxRateSpec
+    status_model = TaxRateStatus
+    columns = (
+        Column("Country", ".spec.country"),
+        Column("Region", ".spec.region"),
+        Column("Tax", ".spec.tax"),
+        Column("Category", ".spec.taxCategory"),
+        Column("Percent", ".spec.percent"),
+        Column("Starts", ".spec.startsOn"),
+        Column("Ends", ".spec.endsOn"),
+    )
+    selectable = ("spec.country", "spec.taxCategory")
+
+    @override
+    def validate(self, admission: Admission[TaxRateSpec, TaxRateStatus]) -> Iterable[FieldError]:
+        """A rate that can be taken, beside which no other stands for the same; nothing changed but its end."""
+        new, old = admission.object, admission.old
+        if old is not None and new.spec.model_copy(update={"ends_on": old.spec.ends_on}) != old.spec:
+            yield FieldError(
+                "spec",
+                "FieldValueForbidden",
+                "Forbidden: a tax rate is immutable but for endsOn: end it and declare the next",
+            )
+            return
+        faults = [*tax_rates.rate_errors(new.spec.model_dump())]
+        yield from faults
+        if faults:
+            return
+        rate, starts_on, ends_on = _rate_of(new.spec)
+        other = reads.find_overlapping_rate(
+            admission.tx, uid=new.uid, rate=rate, starts_on=starts_on, ends_on=ends_on
+        )
+        if other is not None:
+            yield FieldError(
+                "spec.startsOn",
+                "FieldValueInvalid",
+                f'Invalid value: "{new.spec.starts_on}": "{other}" is {rate.name} of {rate.place} for '
+                f'"{rate.category}" on some of these days: set its endsOn to the day on which this one starts',
+            )
+
+    @override
+    def reconcile(
+        self, object: Object[TaxRateSpec, TaxRateStatus], facts: None, *, now: datetime
+    ) -> TaxRateStatus:
+        """Ready from the start."""
+        return ready_status(object, message="Tax rate is taken on its days.", now=now)
+
+    @override
+    def project(
+        self,
+        tx: Tx,
+        object: Object[TaxRateSpec, TaxRateStatus],
+        old: Object[TaxRateSpec, TaxRateStatus] | None,
+        *,
+        now: datetime,
+    ) -> None:
+        """invoicing.tax_rates."""
+        if object.deleted:
+            store.delete_tax_rate(tx, uid=object.uid)
+            return
+        rate, starts_on, ends_on = _rate_of(object.spec)
+        store.put_tax_rate(
+            tx, uid=object.uid, object_name=object.name, rate=rate, starts_on=starts_on, ends_on=ends_on
+        )
+
+
+def _rate_of(spec: TaxRateSpec) -> tuple[TaxRateEntry, date, date | None]:
+    return tax_rates.read_rate(spec.model_dump())
+
+
 # --------------------------------------------------------------------------------------------------- Invoice
 
 
@@ -233,6 +376,22 @@ class InvoiceDocuments(Fields):
     pdf: str = ""
 
 
+class InvoiceTax(Fields):
+    """All lines with one treatment. A line belongs to several where several taxes are taken of it."""
+
+    tax: int = Field(description="Counts from 1; what lines refer to.")
+    category: TaxCode = Field(
+        description="S standard or reduced, Z zero rated, E exempt, AE reverse charge, G export, O out of scope."
+    )
+    name: str = ""
+    place: str = Field(default="", description="Whose tax it is, such as DE or US-CA.")
+    percent: str = "0"
+    basis: str = Field(description="What the lines come to after every discount.")
+    amount: str = Field(description="The tax, rounded once.")
+    reason: str = Field(default="", description="Why nothing is taken.")
+    reason_code: str = Field(default="", description="The same by the VATEX code list.")
+
+
 class InvoiceStatus(Fields):
     """What is owed. Amounts are decimal strings with exactly the currency's digits."""
 
@@ -242,7 +401,9 @@ class InvoiceStatus(Fields):
     currency_code: str = ""
     subtotal: str = Field(default="", description="The sum of the lines, with the discounts inside them.")
     discounts: str = Field(default="", description="What is taken off the whole invoice, zero or below.")
-    total: str = ""
+    tax: list[InvoiceTax] = Field(default_factory=list[InvoiceTax])
+    tax_total: str = Field(default="", description="The sum of the taxes.")
+    total: str = Field(default="", description="Subtotal, discounts and tax.")
     amount_paid: str = Field(default="", description="By payments that stand, and by money on account.")
     amount_credited: str = Field(default="", description="Taken back by credit notes.")
     amount_written_off: str = Field(default="", description="Given up, and not recovered.")
@@ -502,4 +663,4 @@ def _wanted(tx: Tx, note: NoteObject) -> Wanted:
     )
 
 
-KINDS: tuple[type[AnyKind], ...] = (IssuerProfile, Invoice, CreditNote)
+KINDS: tuple[type[AnyKind], ...] = (IssuerProfile, TaxRate, Invoice, CreditNote)

@@ -14,8 +14,9 @@ from uuid import UUID
 
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.money import Currency, Money
-from milo_billing.ledger import store
-from milo_billing.ledger.rules import posting
+from milo_billing.ledger import reads, store
+from milo_billing.ledger.ports import Subledger
+from milo_billing.ledger.rules import checking, posting
 from milo_billing.ledger.types import (
     BAD_DEBT,
     BAD_DEBT_RECOVERY,
@@ -28,11 +29,13 @@ from milo_billing.ledger.types import (
     UNAPPLIED_CASH,
     UNBILLED,
     AccountName,
+    Difference,
     Entry,
     Fact,
     LedgerTransaction,
     Posting,
     ServicePeriod,
+    UnableToClose,
     UnableToPost,
     clearing,
     payment_fees,
@@ -80,6 +83,47 @@ def close_month(tx: Tx, *, entity: str, month: date, by: str, now: datetime) -> 
     """
     posting.assert_over(month, now=now)
     return store.close_month(tx, entity=entity, month=month, by=by, now=now)
+
+
+def verify(tx: Tx, *, subledgers: Sequence[Subledger], everything: bool) -> tuple[Difference, ...]:
+    """Recompute the books within reach from their entries, and compare them with the documents behind them.
+
+    Every transaction balances, so do all of them, every account is in the chart, and each account that has documents is
+    their sum. `everything` says that the reach leaves nobody out: then transfers between billing accounts meet, too.
+    What was committed between two reads is no difference: what is found is looked for again.
+    """
+    found = _differences(tx, subledgers=subledgers, everything=everything)
+    if not found:
+        return ()
+    again = _differences(tx, subledgers=subledgers, everything=everything)
+    return tuple(one for one in found if one in again)
+
+
+def _differences(tx: Tx, *, subledgers: Sequence[Subledger], everything: bool) -> tuple[Difference, ...]:
+    rows = checking.check_trial_balance(reads.trial_balance(tx))
+    return (
+        *checking.check_balanced(reads.list_unbalanced(tx)),
+        *(one for one in rows if everything or one.check != "transfers"),
+        *(
+            difference
+            for one in subledgers
+            for difference in checking.compare(
+                account=one.account,
+                expected=one.list_balances(tx),
+                found=reads.list_balances(tx, account=one.account),
+            )
+        ),
+    )
+
+
+def check_open(tx: Tx, *, entity: str, month: date, now: datetime) -> None:
+    """Raise UnableToClose unless the month that begins on this day is over everywhere, and not closed yet."""
+    posting.assert_over(month, now=now)
+    first_open = reads.first_open_day(tx, entity=entity)
+    if first_open is not None and first_open > month:
+        raise UnableToClose(
+            f"the books of {entity} are closed until {first_open}: {month:%Y-%m} takes no accruals"
+        )
 
 
 def post_receivable(
@@ -138,9 +182,9 @@ def written_off(amount: Money, *, tax: Sequence[Posting] = ()) -> tuple[Entry, .
     return posting.mirrored(posting.against([loss, *tax], currency=amount.currency, account=RECEIVABLE))
 
 
-def recovered(amount: Money, *, into: AccountName) -> tuple[Entry, ...]:
-    """A payment for what was written off. `into` is a clearing or a cash account."""
-    return posting.moved(amount, debit=into, credit=BAD_DEBT_RECOVERY)
+def recovered(amount: Money) -> tuple[Entry, ...]:
+    """What was written off is owed again, because it is paid after all: the payment finds it on the receivable."""
+    return posting.moved(amount, debit=RECEIVABLE, credit=BAD_DEBT_RECOVERY)
 
 
 # ----------------------------------------------------------------------------------------------- what was paid

@@ -21,6 +21,7 @@ SHARED: dict[str, str] = {
     "access.roles": "the provider's, for everybody to read",
     "ledger.closings": "the provider's own legal entities, and months",
     "catalog.meters": "the provider's, for everybody to read",
+    "invoicing.tax_rates": "the law, for everybody to read",
     "catalog.resource_types": "the provider's, for everybody to read",
     "catalog.skus": "the provider's, for everybody to read",
     "accounts.billed": "numbers of accounts, whose rows have a policy, and instants",

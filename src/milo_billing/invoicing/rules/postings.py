@@ -13,6 +13,7 @@ from milo_billing.ledger.types import (
     ServicePeriod,
     deferred,
     revenue,
+    tax_payable,
 )
 
 _DAY: Final = timedelta(days=1)
@@ -23,12 +24,16 @@ def postings(draft: Draft) -> tuple[Posting, ...]:
 
     Usage and surcharges are earned in the days of their line, a shortfall on the last day of its interval. What is
     charged in advance and money that is prepaid is deferred, with the days that it is for; revenue takes it from there.
-    Empty where the books stay as they are.
+    Tax is owed to its place, for no days. Empty where the books stay as they are.
     """
-    found: dict[tuple[AccountName, ServicePeriod], int] = {}
+    found: dict[tuple[AccountName, ServicePeriod | None], int] = {}
     for line in draft.lines:
         key = account_of(line), service_of(line)
         found[key] = found.get(key, 0) + line.net_minor
+    for group in draft.taxes:
+        if group.tax_minor:
+            owed = tax_payable(group.treatment.place), None
+            found[owed] = found.get(owed, 0) + group.tax_minor
     return tuple((account, minor, days) for (account, days), minor in found.items() if minor)
 
 
