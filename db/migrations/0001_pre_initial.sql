@@ -2237,6 +2237,133 @@ begin
     end loop;
 end $$;
 
+-- Bank transfers: what the provider's own bank tells of its accounts, and what each movement pays. Statements and their
+-- entries belong to the provider (owner 0), what they pay to the customer's organization.
+create table payments.statements (
+    uid uuid primary key,
+    owner_org bigint not null check (owner_org = 0),
+    digest bytea not null check (length(digest) = 32),      -- of the file
+    ordinal integer not null check (ordinal > 0),           -- the statement within it
+    format text not null,
+    bank_account text not null,
+    statement_id text not null,
+    sequence text not null,
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    opening_minor bigint not null,
+    closing_minor bigint not null,
+    opened_on date not null,
+    closed_on date not null,
+    imported_at timestamptz not null,
+    imported_by text not null,
+    unique (digest, ordinal)
+);
+create index statements_by_account on payments.statements (bank_account, closed_on desc, imported_at desc);
+
+create table payments.statement_entries (
+    uid uuid primary key,
+    owner_org bigint not null check (owner_org = 0),
+    statement uuid not null references payments.statements (uid),
+    position integer not null check (position > 0),
+    key bytea not null check (length(key) = 32),            -- by what it is known again in another file
+    certain boolean not null,                               -- the key holds a reference of the bank's
+    amount_minor bigint not null check (amount_minor > 0),
+    credit boolean not null,
+    reversal boolean not null,
+    booked_on date not null,
+    valued_on date not null,
+    bank_reference text not null,
+    end_to_end_id text not null,
+    return_reason text not null,
+    payer bytea check (length(payer) = 32),                 -- of the other side's IBAN
+    sealed text not null,               -- name, IBAN and text of the other side, under the statement's own key
+    state text not null check (state in ('Applied', 'Waiting', 'Ignored', 'Outgoing', 'Known', 'Returned')),
+    reason text not null,
+    detail text not null,
+    decided_at timestamptz not null,
+    decided_by text not null,
+    unique (statement, position)
+);
+create unique index statement_entries_once on payments.statement_entries (key) where certain and state <> 'Known';
+create index statement_entries_by_key on payments.statement_entries (key);
+create index statement_entries_waiting on payments.statement_entries (booked_on, uid) where state = 'Waiting';
+create index statement_entries_by_end_to_end on payments.statement_entries (end_to_end_id) where end_to_end_id <> '';
+
+-- What an entry pays: an invoice, or an account's unapplied cash. All of one entry is one account's.
+create table payments.matches (
+    uid uuid primary key,
+    entry uuid not null references payments.statement_entries (uid),
+    owner_org bigint not null,
+    account integer not null references accounts.accounts (number),
+    invoice uuid references invoicing.invoices (uid),
+    amount_minor bigint not null check (amount_minor > 0),
+    rule text not null,
+    posted text not null references ledger.transactions (key) deferrable initially deferred,
+    returned_by uuid references payments.statement_entries (uid),
+    unique nulls not distinct (entry, invoice)
+);
+create index matches_by_invoice on payments.matches (invoice);
+
+-- From which IBANs an account has paid, by digest: a payer is known again without its IBAN being kept in the clear.
+create table payments.payers (
+    account integer not null references accounts.accounts (number),
+    payer bytea not null check (length(payer) = 32),
+    owner_org bigint not null,
+    primary key (account, payer)
+);
+create index payers_by_payer on payments.payers (payer);
+
+-- An entry that is applied is applied as a whole, once, and to one account.
+create function payments.check_entry() returns trigger language plpgsql set search_path = pg_catalog as $$
+declare
+    checked uuid := case tg_table_name when 'matches' then (to_jsonb(new) ->> 'entry')::uuid
+        else (to_jsonb(new) ->> 'uid')::uuid end;
+    found record;
+begin
+    select e.state, e.amount_minor, e.credit, coalesce(sum(m.amount_minor), 0) as matched,
+        count(distinct m.account) as accounts
+    into found from payments.statement_entries e left join payments.matches m on m.entry = e.uid
+    where e.uid = checked group by e.uid;
+    if found.state = 'Applied' and (found.matched <> found.amount_minor or not found.credit or found.accounts <> 1)
+        or found.state not in ('Applied') and found.matched <> 0 then
+        raise exception 'entry % is %: % of its % are matched, with % accounts', checked, found.state, found.matched,
+            found.amount_minor, found.accounts using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger matches_whole after insert on payments.matches
+    deferrable initially deferred for each row execute function payments.check_entry();
+create constraint trigger entries_whole after insert or update of state on payments.statement_entries
+    deferrable initially deferred for each row execute function payments.check_entry();
+
+-- What the bank said does not change, and what was decided only from Waiting.
+create function payments.guard_entry() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if old.state <> 'Waiting' then
+        raise exception 'entry % is % already', old.uid, old.state using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger statement_entries_guard before update on payments.statement_entries
+    for each row execute function payments.guard_entry();
+
+-- Numbers of invoices as payers write them: capitals and digits only.
+create index invoices_by_compact_number on invoicing.invoices (regexp_replace(number, '[^A-Z0-9]', '', 'g'));
+
+do $$
+declare
+    owned text;
+begin
+    foreach owned in array '{statements,statement_entries,matches,payers}'::text[] loop
+        execute format('alter table payments.%I enable row level security', owned);
+        execute format('create policy reach on payments.%I to milo_app, milo_job
+            using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
+            owned);
+        execute format('grant select, insert on payments.%I to milo_app, milo_job', owned);
+    end loop;
+end $$;
+grant update (state, reason, detail, decided_at, decided_by) on payments.statement_entries to milo_app, milo_job;
+grant update (returned_by) on payments.matches to milo_app, milo_job;
+
 -- ----------------------------------------------------------------------------------------------------------- jobs
 -- begin generated: jobs (the queue's own tables, from procrastinate; `./task generate` writes this section)
 

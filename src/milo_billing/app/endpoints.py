@@ -9,6 +9,7 @@ from typing import Final
 from milo_billing.access.routes import CREATE_TOKEN, READ_AUDIT, REVOKE_TOKENS
 from milo_billing.accounts.routes import LIMIT_MAX
 from milo_billing.accounts.routes import READ as READ_ACCOUNTS
+from milo_billing.app.bank_endpoints import BANK
 from milo_billing.app.commitments_endpoints import COMMITMENTS
 from milo_billing.app.ledger_endpoints import LEDGER
 from milo_billing.app.payments_endpoints import PAYMENTS
@@ -407,6 +408,7 @@ API_ENDPOINTS: Final = (
     *PREVIEWS,
     *LEDGER,
     *PAYMENTS,
+    *BANK,
 )
 
 

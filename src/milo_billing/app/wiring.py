@@ -22,6 +22,7 @@ from milo_billing.accounts.resources import kinds as accounts_resources
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
+from milo_billing.adapters.bank_files import read_statements
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
@@ -64,6 +65,7 @@ from milo_billing.payments import jobs as payments_jobs
 from milo_billing.payments import resources as payments_resources
 from milo_billing.payments.operations.desk import Desk
 from milo_billing.payments.ports import PaymentProvider, Providers
+from milo_billing.payments.routes import bank as bank_routes
 from milo_billing.payments.routes import collection as payments_routes
 from milo_billing.payments.types import ProviderConfig
 from milo_billing.pricing import jobs as pricing_jobs
@@ -193,6 +195,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
         *ledger_routes.routes(door, above_the_books()),
         *payments_routes.routes(door, open_desk(runtime, engine)),
+        *bank_routes.routes(door, Office(engine, runtime.vault), read_statements),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]

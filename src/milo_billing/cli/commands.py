@@ -7,7 +7,16 @@ Exit codes: 0 done, 1 it did not work (said on standard error: what, where, what
 
 from cyclopts import App
 
-from milo_billing.cli import billing, entitlements, invoice_life, objects, places, price_lists, retention
+from milo_billing.cli import (
+    bank,
+    billing,
+    entitlements,
+    invoice_life,
+    objects,
+    places,
+    price_lists,
+    retention,
+)
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.ledger import ledger
@@ -32,6 +41,7 @@ invoices.command(preview, help_epilogue=PREVIEW_HELP)
 invoice_life.mount(invoices)
 app.command(invoices)
 app.command(ledger)
+bank.mount(payments)
 app.command(payments)
 app.command(price)
 app.command(rates)

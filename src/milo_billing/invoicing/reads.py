@@ -147,6 +147,44 @@ def list_due(
     return tuple(rows)
 
 
+def list_payable(
+    tx: Tx, *, numbers: Collection[str], accounts: Collection[int], limit: int
+) -> tuple[Invoice, ...]:
+    """Invoices that a payer may mean, the oldest due first: those with these numbers, given as capitals and digits
+    only, whatever became of them; and those of these accounts that money can still settle.
+    """
+    rows = tx.execute(
+        f"{_INVOICE} where regexp_replace(number, '[^A-Z0-9]', '', 'g') = any(%s) or (account = any(%s) "
+        "and phase <> 'Void' and total_minor > amount_paid_minor + credited_minor) "
+        "order by due_on, number, uid limit %s",
+        (list(numbers), list(accounts), limit),
+    )
+    return tuple(map(_invoice, rows))
+
+
+def list_resembling(
+    tx: Tx, *, said: str, alike: tuple[str, str], amount_minor: int, currency: str, limit: int
+) -> tuple[Invoice, ...]:
+    """Open invoices that a payer may mean by guess: what can still settle them is this amount, or their number stands
+    in `said` once letters of `alike[0]` are taken for those of `alike[1]` and separators left out.
+    """
+    rows = tx.execute(
+        f"{_INVOICE} where phase <> 'Void' and total_minor > amount_paid_minor + credited_minor and ("
+        "(currency = %(currency)s and total_minor - amount_paid_minor - credited_minor = %(amount)s) or position("
+        "translate(regexp_replace(number, '[^A-Z0-9]', '', 'g'), %(from)s, %(to)s) in %(said)s) > 0) "
+        "order by due_on, number, uid limit %(limit)s",
+        {
+            "currency": currency,
+            "amount": amount_minor,
+            "from": alike[0],
+            "to": alike[1],
+            "said": said,
+            "limit": limit,
+        },
+    )
+    return tuple(map(_invoice, rows))
+
+
 def is_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
     """Whether an invoice of that name stands."""
     query = "select from invoicing.invoices where namespace = %s and name = %s"

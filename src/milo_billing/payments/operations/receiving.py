@@ -13,7 +13,7 @@ from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger import reads as books
 from milo_billing.ledger.types import UNAPPLIED_CASH, AccountName, Entry, Fact
-from milo_billing.payments.operations import standing
+from milo_billing.payments.engine import standing
 
 
 @dataclass(frozen=True, slots=True)
