@@ -4,14 +4,14 @@ import threading
 from datetime import date
 
 import pytest
-from tests.db.payments.ground import Till
-from tests.hostile_provider import CONFIRM, GOOD, HARD, SLOW, SOFT, money
 
 from milo_billing.infra.database import Databases
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
 from milo_billing.payments import reads
 from milo_billing.payments.types import Declined, Succeeded
+from tests.db.payments.ground import Till
+from tests.hostile_provider import CONFIRM, GOOD, HARD, SLOW, SOFT, money
 
 CLEARING = clearing("stripe")
 
