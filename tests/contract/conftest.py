@@ -21,6 +21,7 @@ from milo_billing.infra.database import EVERYWHERE, Databases, open_databases
 from milo_billing.infra.runtime import Runtime
 from milo_billing.infra.settings import Settings
 from milo_billing.infra.telemetry import configure_logging
+from tests import local_stripe as local_stripe_process
 from tests.conftest import TestServer
 from tests.contract.examples import EXAMPLES, Example, Manifest
 from tests.contract.fuzzing import Arena, standing_arena
@@ -149,3 +150,10 @@ def arena(postgres: TestServer, worker_id: str, tmp_path_factory: pytest.TempPat
     structlog.configure(**before)
     databases.close()
     postgres.drop(name)
+
+
+@pytest.fixture(scope="session")
+def local_stripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local_stripe_process.LocalStripe]:
+    """A Stripe of somebody else's, for the adapter."""
+    with local_stripe_process.running(tmp_path_factory.mktemp("localstripe")) as peer:
+        yield peer

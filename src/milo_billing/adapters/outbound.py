@@ -8,7 +8,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -146,10 +146,11 @@ def fetch(
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What the other side answered: the status, and the first bytes of the body."""
+    """What the other side answered: the status, and the first bytes of the body. `headers` are in lower case."""
 
     status: int
     head: bytes
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def post(
@@ -163,8 +164,10 @@ def post(
     plain: bool = False,
     step_s: float = POST_STEP_S_MAX,
     whole_s: float = POST_WHOLE_S_MAX,
+    method: str = "POST",
 ) -> Posted:
-    """Send `body` to an https URL, and read at most `head_bytes` of the answer, whatever its status.
+    """Send `body` to an https URL by POST, or what else `method` says, and read at most `head_bytes` of the
+    answer, whatever its status.
 
     Raises Unavailable where no answer comes, or none in time: then nobody knows whether the other side has read what
     was sent. Raises OutboundRefused, before anything is sent, for an address inside, or another scheme; `plain`
@@ -183,7 +186,7 @@ def post(
                 network_backend=_Guard(may_call, until_s=until_s),
             ) as pool,
             pool.stream(
-                "POST",
+                method,
                 url,
                 headers={**headers, "Host": parts.netloc, "Content-Length": str(len(body))},
                 content=body,
@@ -194,6 +197,7 @@ def post(
                 head += piece[: head_bytes - len(head)]
                 if len(head) >= head_bytes or monotonic_s() > until_s:
                     break
-            return Posted(answer.status, bytes(head))
+            told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
+            return Posted(answer.status, bytes(head), told)
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
         raise Unavailable(f"{parts.hostname} does not answer: {error or type(error).__name__}") from error

@@ -18,6 +18,7 @@ from milo_billing.entitlements import reads as entitlements
 from milo_billing.infra.database import EVERYWHERE, Tx, connect, reach_text
 from milo_billing.invoicing import reads as invoicing
 from milo_billing.notices import reads as notices
+from milo_billing.payments import reads as payments
 from milo_billing.pricing import reads as pricing
 from milo_billing.usage import operations as usage
 
@@ -32,6 +33,7 @@ _SLICES: Final[tuple[Callable[[Tx], tuple[ProjectionDifference, ...]], ...]] = (
     commitments.compare_projections,
     pricing.compare_projections,
     invoicing.compare_projections,
+    payments.compare_projections,
 )
 
 

@@ -70,9 +70,10 @@ from milo_billing.notices.resources import NotificationChannel
 from milo_billing.payments import jobs as payments_jobs
 from milo_billing.payments import resources as payments_resources
 from milo_billing.payments.operations.desk import Desk
-from milo_billing.payments.ports import Providers
+from milo_billing.payments.ports import PaymentProvider, Providers
 from milo_billing.payments.routes import bank as bank_routes
 from milo_billing.payments.routes import collection as payments_routes
+from milo_billing.payments.types import ProviderConfig
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
 from milo_billing.pricing import routes as pricing_routes
@@ -351,7 +352,13 @@ def open_desk(runtime: Runtime, engine: Engine) -> Desk:
 def payment_providers(settings: Settings) -> Providers:
     """The providers that this server can speak to; each is loaded with the first class that names it."""
     del settings
-    return {}
+
+    def stripe(config: ProviderConfig) -> PaymentProvider:
+        from milo_billing.adapters import stripe_payments  # most servers never load it
+
+        return stripe_payments.connect(config)
+
+    return {"stripe": stripe}
 
 
 def follow_directory(runtime: Runtime) -> None:

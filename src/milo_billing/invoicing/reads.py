@@ -121,6 +121,12 @@ def list_fallen_due(tx: Tx, *, now: datetime, after: UUID, limit: int) -> tuple[
     return tuple(uid for (uid,) in rows)
 
 
+def owes_past_due(tx: Tx, *, account: int) -> bool:
+    """Whether the last day to pay of an invoice of the account is over, and something of it is due."""
+    query = "select from invoicing.invoices where account = %s and phase = 'PastDue' limit 1"
+    return tx.execute(query, (account,)).fetchone() is not None
+
+
 def list_due(
     tx: Tx, *, now: datetime, accounts: Collection[int] | None, after: UUID, limit: int
 ) -> tuple[tuple[UUID, int], ...]:

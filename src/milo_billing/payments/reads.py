@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
+from milo_billing.controlplane.projections import KEEP, ProjectionDifference, compare_rows
 from milo_billing.infra.database import Tx
 from milo_billing.payments.types import Attempt, MethodOnFile, Payment, PaymentNotFound, ProviderEvent, Refund
 
@@ -183,3 +184,33 @@ def list_with_secrets(tx: Tx, *, classes: Collection[UUID]) -> frozenset[UUID]:
     """Those of the classes that have secrets."""
     rows = tx.execute("select class from payments.class_secrets where class = any(%s)", (list(classes),))
     return frozenset(uid for (uid,) in rows)
+
+
+# -------------------------------------------------------------------------------------------------- projections
+
+_PAYMENTS: LiteralString = """
+select 'controlplane.objects', uid::text, 'payment ' || namespace || '/' || name, jsonb_build_object(
+    'namespace', namespace, 'name', name, 'owner_org', owner_org, 'account', account_name, 'phase', phase,
+    'currency', currency, 'amount', amount_minor, 'refunded', refunded_minor, 'reference', reference,
+    'failure', failure, 'next', next_attempt_on,
+    'attempts', (select count(*) from payments.attempts a where a.payment = p.uid),
+    'refunds', (select count(*) from payments.refunds r where r.payment = p.uid))
+from payments.payments p
+"""
+_PAYMENT_OBJECTS: LiteralString = """
+select 'controlplane.objects', uid::text, 'payment ' || namespace || '/' || name, jsonb_build_object(
+    'namespace', namespace, 'name', name, 'owner_org', owner_org, 'account', spec #>> '{billingAccountRef,name}',
+    'phase', status ->> 'phase', 'currency', spec ->> 'currencyCode',
+    'amount', replace(status ->> 'amount', '.', '')::bigint,
+    'refunded', replace(status ->> 'amountRefunded', '.', '')::bigint,
+    'reference', status ->> 'providerReference', 'failure', status ->> 'failureReason',
+    'next', (status ->> 'nextAttemptOn')::date,
+    'attempts', jsonb_array_length(coalesce(status -> 'attempts', '[]')),
+    'refunds', jsonb_array_length(coalesce(status -> 'refunds', '[]')))
+from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'payments'
+"""
+
+
+def compare_projections(tx: Tx) -> tuple[ProjectionDifference, ...]:
+    """Where the objects of payments differ from the payments. Needs to reach everything; empty is right."""
+    return compare_rows(tx, expected=_PAYMENTS, found=_PAYMENT_OBJECTS, remedy=KEEP)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.db.payments.ground import Till, open_till
 
 from milo_billing.infra.database import Databases
+from tests.db.payments.ground import Till, open_till
 
 
 @pytest.fixture

@@ -7,10 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from tests.accounts_world import HandClock
-from tests.db.invoicing.ground import ACME, ISSUER, Ground, open_ground
-from tests.hostile_provider import GOOD, SIGNATURE, HostileProvider, sign
-
 from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.rows import Row
@@ -28,6 +24,9 @@ from milo_billing.payments.operations import telling
 from milo_billing.payments.operations.desk import Desk, set_secrets
 from milo_billing.payments.ports import PaymentProvider
 from milo_billing.payments.types import Collected, Payment, ProviderConfig
+from tests.accounts_world import HandClock
+from tests.db.invoicing.ground import ACME, ISSUER, Ground, open_ground
+from tests.hostile_provider import GOOD, SIGNATURE, HostileProvider, sign
 
 T = TypeVar("T")
 

@@ -4,13 +4,14 @@ import threading
 from datetime import date
 
 import pytest
-from tests.db.payments.ground import Till
-from tests.hostile_provider import CONFIRM, GOOD, HARD, SLOW, SOFT, money
 
 from milo_billing.infra.database import Databases
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
+from milo_billing.payments import reads
 from milo_billing.payments.types import Declined, Succeeded
+from tests.db.payments.ground import Till
+from tests.hostile_provider import CONFIRM, GOOD, HARD, SLOW, SOFT, money
 
 CLEARING = clearing("stripe")
 
@@ -33,6 +34,7 @@ def test_a_due_invoice_is_charged_once_and_settled(till: Till) -> None:
     )
     assert till.status("invoices", invoice.name)["phase"] == "Paid"
     assert till.collect() == []
+    assert till.ground.reading(reads.compare_projections) == ()
 
 
 def test_what_is_not_due_yet_is_left_alone(till: Till) -> None:

@@ -1,14 +1,14 @@
 """Payment methods are what their provider says of them; card data and secrets stay outside."""
 
 import pytest
-from tests.db.invoicing.ground import ACME
-from tests.db.payments.ground import Till
-from tests.hostile_provider import BROKEN, SIGNATURE, sign
 
 from milo_billing.kernel.errors import BadRequest, Invalid, NotFound
 from milo_billing.payments.operations import telling
 from milo_billing.payments.operations.desk import set_secrets
 from milo_billing.payments.types import WebhookRefused
+from tests.db.invoicing.ground import ACME
+from tests.db.payments.ground import Till
+from tests.hostile_provider import BROKEN, SIGNATURE, sign
 
 MAIN = {"billingAccountRef": {"name": "main"}}
 

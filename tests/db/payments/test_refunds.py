@@ -1,13 +1,13 @@
 """Money goes back in parts, never above what came, and the books have it either way."""
 
 import pytest
-from tests.db.payments.ground import Till
-from tests.hostile_provider import SLOW, money
 
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
 from milo_billing.payments.operations.refunding import open_refund
 from milo_billing.payments.types import Payment, Refunded, RefundFailed, Succeeded, UnableToRefund
+from tests.db.payments.ground import Till
+from tests.hostile_provider import SLOW, money
 
 CLEARING = clearing("stripe")
 

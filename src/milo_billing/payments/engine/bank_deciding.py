@@ -24,6 +24,7 @@ from milo_billing.ledger import operations as ledger
 from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, Entry, Fact, cash, payment_fees
 from milo_billing.payments.engine import bank_rows as rows
 from milo_billing.payments.engine.bank_rows import EntryRow, MatchRow
+from milo_billing.payments.engine.standing import reactivate_if_paid
 from milo_billing.payments.rules import references
 from milo_billing.payments.rules.matching import Candidate, Matched, OpenInvoice, Outcome, match, rank
 from milo_billing.payments.rules.statements import cash_name
@@ -189,6 +190,8 @@ def apply(
             )
         if unapplied:
             _match(tx, uid=uid, org=owner.owner_org, outcome=outcome, invoice=None, minor=unapplied, key=key)
+    if parts:
+        reactivate_if_paid(work, office.engine, account=owner.number)
     payer = rows.payer_digest(entry.counterparty_iban)
     if payer is not None:
         rows.remember_payer(tx, account=owner.number, owner_org=owner.owner_org, payer=payer)

@@ -13,6 +13,7 @@ from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger import reads as books
 from milo_billing.ledger.types import UNAPPLIED_CASH, AccountName, Entry, Fact
+from milo_billing.payments.engine import standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def receive(
             posted=key,
             at=work.now,
         )
+        standing.reactivate_if_paid(work, engine, account=found.account)
     return Received(settled, unapplied)
 
 
@@ -93,6 +95,7 @@ def use_unapplied(work: Work, engine: Engine, *, invoice: Invoice) -> Invoice:
         posted=key,
         at=work.now,
     )
+    standing.reactivate_if_paid(work, engine, account=invoice.account)
     return settled.invoice
 
 

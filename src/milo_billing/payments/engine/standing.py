@@ -1,0 +1,27 @@
+"""What paying does to an account that was suspended because it did not."""
+
+from milo_billing.accounts import reads as accounts
+from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.work import Work
+from milo_billing.invoicing import reads as invoices
+from milo_billing.payments.types import GROUP
+
+
+def reactivate_if_paid(work: Work, engine: Engine, *, account: int) -> bool:
+    """Reactivate an account that is suspended for PaymentFailure, once nothing of it is past due; whether it was.
+
+    A suspension for another reason stays: paying does not lift what somebody decided. Called in the transaction that
+    settles, whichever way the money came.
+    """
+    found = accounts.get_account(work.tx, number=account)
+    if found.phase != "Suspended" or found.deleted_at is not None:
+        return False
+    kind = engine.registry.get(GROUP, "billingaccounts")
+    object = engine.find_object(work.tx, type(kind), namespace=found.namespace, name=found.name)
+    suspension = None if object is None else object.status.suspension
+    if suspension is None or suspension.reason != "PaymentFailure":
+        return False
+    if invoices.owes_past_due(work.tx, account=account):
+        return False
+    engine.act(work, kind, namespace=found.namespace, name=found.name, action="reactivate", request={})
+    return True
