@@ -37,7 +37,7 @@ class MockBank:
     def send(self, content: bytes) -> dict[str, Any]:
         """Hand in a payment file."""
         answer = self.http.post("/payments", content=content, headers={"Content-Type": "application/xml"})
-        return {"status": answer.status_code, **answer.json()}
+        return answer.json()
 
     def refuse(self, end_to_end_id: str, reason: str) -> None:
         """The debtor's bank sends a collection back."""

@@ -13,7 +13,8 @@ from typing import Any, Final, TypeAlias
 
 from lxml import etree
 
-from milo_billing.adapters.bank_values import account_id, clean, day, is_iban, minor_units
+from milo_billing.adapters.bank_values import account_id, clean, day, minor_units
+from milo_billing.kernel.ibans import is_iban
 from milo_billing.payments.types import (
     STATEMENT_BYTES_MAX,
     STATEMENT_ENTRIES_MAX,

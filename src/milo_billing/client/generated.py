@@ -713,6 +713,7 @@ class IssuerProfileSpecBankDetails(TypedDict):
     iban: NotRequired[str]
     bic: NotRequired[str]
     bankName: NotRequired[str]
+    sepaCreditorId: NotRequired[str]
 
 
 class IssuerProfileSpec(TypedDict):
