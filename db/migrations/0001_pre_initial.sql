@@ -2080,7 +2080,7 @@ create table payments.mandates (
     uid uuid primary key,
     owner_org bigint not null,
     account integer not null references accounts.accounts (number),
-    reference text not null unique check (reference ~ '^[A-Za-z0-9+?/:().,-]{1,35}$'),
+    reference text not null unique check (reference ~ '^[A-Za-z0-9+:().,-]{1,35}$'),
     signed_on date not null,
     scheme text not null check (scheme in ('CORE', 'B2B')),
     payer bytea not null check (length(payer) = 32),

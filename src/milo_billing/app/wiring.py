@@ -22,7 +22,7 @@ from milo_billing.accounts.resources import kinds as accounts_resources
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
-from milo_billing.adapters.bank_files import read_statements
+from milo_billing.adapters.bank_files import read_statements, write_debits
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
@@ -59,6 +59,7 @@ from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
 from milo_billing.payments.routes import bank as bank_routes
+from milo_billing.payments.routes import debits as debit_routes
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
 from milo_billing.pricing import routes as pricing_routes
@@ -184,6 +185,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
         *bank_routes.routes(door, Office(engine, runtime.vault), read_statements),
+        *debit_routes.routes(door, Office(engine, runtime.vault), write_debits),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]

@@ -7,7 +7,7 @@ Exit codes: 0 done, 1 it did not work (said on standard error: what, where, what
 
 from cyclopts import App
 
-from milo_billing.cli import bank, billing, entitlements, objects, places, price_lists, retention
+from milo_billing.cli import bank, billing, debits, entitlements, objects, places, price_lists, retention
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.payments import payments
@@ -30,6 +30,7 @@ app.command(commitment)
 invoices.command(preview, help_epilogue=PREVIEW_HELP)
 app.command(invoices)
 bank.mount(payments)
+debits.mount(payments)
 app.command(payments)
 app.command(price)
 app.command(rates)

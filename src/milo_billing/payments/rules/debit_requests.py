@@ -11,7 +11,7 @@ from milo_billing.payments.rules.bank_requests import read_fields, read_names
 from milo_billing.payments.rules.mandates import PRE_NOTIFICATION_DAYS
 from milo_billing.payments.types import MandateScheme
 
-_REFERENCE: Final = re.compile(r"[A-Za-z0-9+?/:().,-]{1,35}")
+_REFERENCE: Final = re.compile(r"[A-Za-z0-9+:().,-]{1,35}")
 _BIC: Final = re.compile(r"([A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?)?")
 HOLDER_MAX: Final = 140
 NOTIFIED_DAYS_MAX: Final = 60
@@ -53,7 +53,7 @@ def parse_mandate(body: bytes) -> MandateRequest:
         raise BadRequest("iban: this is not an IBAN; its check digits or its length are wrong")
     reference, bic = _text(fields, "reference"), _text(fields, "bic")
     if reference and _REFERENCE.fullmatch(reference) is None:
-        raise BadRequest("reference: 1 to 35 letters, digits and +?/:().,- without spaces")
+        raise BadRequest("reference: 1 to 35 letters, digits and +:().,- without spaces")
     if _BIC.fullmatch(bic) is None:
         raise BadRequest(f"bic: {bic[:20]!r} is not a BIC such as IRCEIE2D")
     scheme = fields.get("scheme", "CORE")
