@@ -36,6 +36,7 @@ def issued(total_minor: int) -> Invoice:
         currency="USD",
         subtotal_minor=total_minor,
         discounts_minor=0,
+        tax_minor=0,
         total_minor=total_minor,
         amount_paid_minor=0,
         issued_at=datetime(2026, 11, 2, tzinfo=UTC),

@@ -7,9 +7,20 @@ Exit codes: 0 done, 1 it did not work (said on standard error: what, where, what
 
 from cyclopts import App
 
-from milo_billing.cli import bank, billing, debits, entitlements, objects, places, price_lists, retention
+from milo_billing.cli import (
+    bank,
+    billing,
+    debits,
+    entitlements,
+    invoice_life,
+    objects,
+    places,
+    price_lists,
+    retention,
+)
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.invoices import invoices
+from milo_billing.cli.ledger import ledger
 from milo_billing.cli.payments import payments
 from milo_billing.cli.previews import PREVIEW_HELP, preview
 from milo_billing.cli.prices import price
@@ -28,7 +39,9 @@ retention.mount(usage)
 app.command(usage)
 app.command(commitment)
 invoices.command(preview, help_epilogue=PREVIEW_HELP)
+invoice_life.mount(invoices)
 app.command(invoices)
+app.command(ledger)
 bank.mount(payments)
 debits.mount(payments)
 app.command(payments)

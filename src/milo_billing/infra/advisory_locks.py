@@ -63,3 +63,9 @@ COLLECTION: Final = 4216
 
 BANK: Final = 4220
 """Bank statements are imported, and their entries decided, one after the other."""
+
+BOOKS: Final = 4220
+"""A class, one a legal entity: shared while something is posted, exclusive while a month is closed.
+
+Only the database takes it (ledger.post, ledger.close_month).
+"""

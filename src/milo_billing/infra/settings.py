@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     worker_connections_max: Annotated[int, Field(ge=1, le=200)] = 4
     """Database connections at most, for each role of each process."""
 
+    worker_processes: Annotated[int, Field(ge=1, le=64)] = 2
+    """How many processes run jobs: one for each core that a month's invoices may keep busy."""
+
     accounts_require_payment_profile: bool = True
     """Whether an account needs a payment profile to become Ready."""
 
@@ -131,6 +134,12 @@ class Settings(BaseSettings):
     rates_url: str | None = None
     """An https URL of exchange rates as the European Central Bank publishes them; they are fetched every day then."""
 
+    payments_retry_days: Annotated[tuple[Annotated[int, Field(ge=1, le=365)], ...], NoDecode] = (3, 5, 7, 7)
+    """Days from each declined attempt to collect an invoice to the next one; separated by commas in the environment."""
+
+    payments_schedule: str = "*/10 * * * *"
+    """When a worker collects what is due: cron in five fields (UTC), or six with seconds last."""
+
     postgres_fsync: bool = True
     """False only for tests: a crash of the machine would lose the database."""
 
@@ -148,7 +157,14 @@ class Settings(BaseSettings):
             else value
         )
 
-    @field_validator("usage_archive_schedule")
+    @field_validator("payments_retry_days", mode="before")
+    @classmethod
+    def _split_days(cls, value: Any) -> Any:
+        return (
+            tuple(day.strip() for day in value.split(",") if day.strip()) if isinstance(value, str) else value
+        )
+
+    @field_validator("usage_archive_schedule", "payments_schedule")
     @classmethod
     def _cron(cls, value: str) -> str:
         fields = value.split()

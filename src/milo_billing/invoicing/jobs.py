@@ -1,7 +1,5 @@
 """What workers do for invoicing: take the steps of runs, also of those that a killed worker left behind."""
 
-import gc
-import sys
 from collections.abc import Iterator
 from typing import Final, assert_never
 from uuid import UUID
@@ -22,12 +20,6 @@ from milo_billing.invoicing.engine import runs, settling
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.types import Issued, IssueOutcome, Run, RunStepState, Skipped, Unchanged
 from milo_billing.kernel.errors import MiloError, Unavailable
-
-SWITCH_S: Final = 0.0005
-"""Threads of a worker take turns so often; Python's own 5 ms is longer than most accounts compute."""
-
-GARBAGE_THRESHOLDS: Final = (20_000, 20, 20)
-"""Lines and shares come and go by the thousand and leave no cycles behind: as at the gateway."""
 
 _RESUMED_AT_ONCE_MAX: Final = 100
 _PAGE: Final = 500
@@ -78,9 +70,6 @@ def run_steps(office: Office, database: Database, clock: Clock, *, id: UUID) -> 
         run = runs.get_run(tx, id=id, now=clock.now())
     if run.finished_at is not None:
         return
-    # a lane that has an answer from the database must not wait until the other has computed
-    sys.setswitchinterval(SWITCH_S)
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
     for state in _Lane(office, database, clock, run).steps():
         _accounts.labels(state).inc()
     with database.transaction(reach=EVERYWHERE) as tx:
@@ -147,14 +136,12 @@ class _Lane:
             return repeated(lambda: self._issue(after=before))
         except Unavailable:
             raise
-        except psycopg.OperationalError as error:
-            if error.sqlstate is None or error.sqlstate.startswith(_SHUT_DOWN):
-                raise Unavailable(f"the database went away: {error}") from error
-            return self._fail(self._defect(error))
-        except MiloError as error:
-            return self._fail(str(error))
         except Exception as error:  # one account's defect must not stop the others' invoices
-            return self._fail(self._defect(error))
+            if _is_away(error):
+                raise Unavailable(f"the database went away: {error}") from error
+            if self._step == before:
+                raise  # no step was taken, so there is none to note it at
+            return self._fail(str(error) if isinstance(error, MiloError) else self._defect(error))
 
     def _issue(self, *, after: int) -> RunStepState | None:
         run = self._run
@@ -168,7 +155,7 @@ class _Lane:
                 identity=Identity(run.opened_by, impersonated_by=run.impersonated_by),
                 reach=self._reach,
                 audit_id=run.audit_id,
-                now=run.opened_at,
+                now=self._clock.now(),
             )
             account = accounts.get_account(tx, number=number)
             outcome = operations.issue_month(
@@ -209,6 +196,12 @@ class _Lane:
             exc_info=error,
         )
         return f"internal error: see the server's log under audit id {self._run.audit_id}"
+
+
+def _is_away(error: Exception) -> bool:
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(_SHUT_DOWN)
 
 
 def _noted(outcome: IssueOutcome) -> tuple[RunStepState, UUID | None, str | None]:

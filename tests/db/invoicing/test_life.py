@@ -126,7 +126,8 @@ def test_an_invoice_is_past_due_the_day_after_where_it_was_issued(ground: Ground
 
 INSERT = (
     "insert into invoicing.settlements select uid, {step}, owner_org, '{kind}', '{reference}', {amount}, '{phase}', "
-    "(select key from ledger.transactions limit 1), issued_at, issued_at from invoicing.invoices returning step"
+    "(select key from ledger.transactions limit 1), {reason}, issued_at, issued_at from invoicing.invoices "
+    "returning step"
 )
 
 
@@ -147,15 +148,18 @@ def test_the_database_holds_the_sums_and_the_phase(
     ground: Ground, invoice: Invoice, kind: str, amount: int, phase: str
 ) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
-        ground.read(INSERT.format(step=1, kind=kind, reference="x", amount=amount, phase=phase))
+        reason = "'insolvent'" if kind == "WriteOff" else "null"
+        ground.read(
+            INSERT.format(step=1, kind=kind, reference="x", amount=amount, phase=phase, reason=reason)
+        )
 
 
 def test_a_settlement_without_its_entries_in_the_books_is_refused_at_commit(
     ground: Ground, invoice: Invoice
 ) -> None:
-    unposted = INSERT.format(step=1, kind="Payment", reference="x", amount=2_500, phase="Paid").replace(
-        "(select key from ledger.transactions limit 1)", "'nowhere'"
-    )
+    unposted = INSERT.format(
+        step=1, kind="Payment", reference="x", amount=2_500, phase="Paid", reason="null"
+    ).replace("(select key from ledger.transactions limit 1)", "'nowhere'")
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
         ground.read(unposted)
 

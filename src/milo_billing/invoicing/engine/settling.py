@@ -3,19 +3,31 @@
 Owns: the order of locks and writes. Not: what is allowed (rules.life), who may ask for it (doors).
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
+from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.engine.publishing import publish
 from milo_billing.invoicing.rules import life, postings
-from milo_billing.invoicing.types import Invoice, MoneyKind, Settled, UnableToSettle
+from milo_billing.invoicing.types import GROUP, Invoice, MoneyKind, Settled, UnableToSettle
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
-from milo_billing.ledger.types import Entry, LedgerTransaction
+from milo_billing.ledger.types import Entry, Fact
+
+
+def lock(work: Work, engine: Engine, *, invoice: UUID) -> Invoice:
+    """The invoice, which nobody else changes until the transaction ends. Raises InvoiceNotFound.
+
+    The object before the row: whoever changes the object by its API holds it already.
+    """
+    kind = engine.registry.find(GROUP, "v1alpha1", "invoices")
+    assert kind is not None, "the kind of this slice is registered"
+    engine.store.lock(work.tx, {invoice: kind})
+    return reads.lock_invoice(work.tx, uid=invoice)
 
 
 def settle(
@@ -31,7 +43,7 @@ def settle(
 ) -> Settled:
     """See `operations.settle_invoice`."""
     tx = work.tx
-    locked = reads.lock_invoice(tx, uid=invoice)
+    locked = lock(work, engine, invoice=invoice)
     signed_minor = -amount_minor if kind == "PaymentReversal" else amount_minor
     standing = reads.find_settlement(tx, invoice=invoice, kind=kind, reference=reference)
     if standing is not None:
@@ -49,29 +61,64 @@ def settle(
         if step.kind == "Recovery":
             recovered_minor = -step.amount_minor
             key = f"invoice/{invoice}/recovery/{kind}/{reference}"
-            _post_recovery(work, locked, kind=kind, key=key, minor=recovered_minor)
-        note(work, step, reference=reference, posted=key, at=at)
+            post_recovery(
+                tx, locked, kind=kind, key=key, minor=recovered_minor, posted_on=today, now=work.now
+            )
+        note(tx, step, reference=reference, posted=key, at=at, now=work.now)
     publish(work, engine, steps[-1].after, verb="settle")
     return Settled(steps[-1].after, recovered_minor=recovered_minor, repeated=False)
 
 
-def note(work: Work, step: life.Step, *, reference: str, posted: str | None, at: datetime) -> None:
+def note(
+    tx: Tx,
+    step: life.Step,
+    *,
+    reference: str,
+    posted: str | None,
+    at: datetime,
+    now: datetime,
+    reason: str | None = None,
+) -> None:
     """Write one settlement; the invoice's row follows it by itself."""
     store.insert_settlement(
-        work.tx,
+        tx,
         invoice=step.after,
         kind=step.kind,
         reference=reference,
         amount_minor=step.amount_minor,
         posted=posted,
+        reason=reason,
         at=at,
-        now=work.now,
+        now=now,
     )
+
+
+def write_off(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Invoice:
+    """Give up what is due of the invoice, whose object is locked. Raises UnableToSettle where nothing is due."""
+    locked = reads.lock_invoice(tx, uid=invoice)
+    today = reads.get_issuer_day(tx, invoice=invoice, now=now)
+    reference = str(new_uid())
+    key = f"invoice/{invoice}/write-off/{reference}"
+    for step in life.write_off(locked, today=today):
+        amount = Money(step.amount_minor, locked.currency)
+        fact = Fact(
+            id=new_uid(),
+            key=key,
+            entity=locked.issuer,
+            posted_on=today,
+            billing_account=locked.account,
+            owner_org=locked.owner_org,
+            description=f"Write-off of invoice {locked.number}",
+        )
+        ledger.post_fact(tx, fact=fact, entries=ledger.written_off(amount), now=now)
+        note(tx, step, reference=reference, posted=key, at=now, now=now, reason=reason)
+        locked = step.after
+    return locked
 
 
 def mark_past_due(work: Work, engine: Engine, *, invoice: UUID) -> bool:
     """Say that the last day to pay is over, where it is and something is due; whether this call said it."""
-    locked = reads.lock_invoice(work.tx, uid=invoice)
+    locked = lock(work, engine, invoice=invoice)
     today = reads.get_issuer_day(work.tx, invoice=invoice, now=work.now)
     found = life.restated(locked, today=today)
     if found.phase == locked.phase:
@@ -81,23 +128,22 @@ def mark_past_due(work: Work, engine: Engine, *, invoice: UUID) -> bool:
     return True
 
 
-def _post_recovery(work: Work, invoice: Invoice, *, kind: MoneyKind, key: str, minor: int) -> None:
+def post_recovery(
+    tx: Tx, invoice: Invoice, *, kind: MoneyKind, key: str, minor: int, posted_on: date, now: datetime
+) -> None:
     """The receivable stands again by what was given up, so that what settles it finds it there."""
     debited, credited = postings.recovery(kind)
-    ledger.post(
-        work.tx,
-        transaction=LedgerTransaction(
-            id=new_uid(),
-            key=key,
-            entity=invoice.issuer,
-            posted_on=reads.get_issuer_day(work.tx, invoice=invoice.uid, now=work.now),
-            description=f"Recovery of invoice {invoice.number}",
-            billing_account=invoice.account,
-            owner_org=invoice.owner_org,
-            entries=(
-                Entry(debited, Money(minor, invoice.currency)),
-                Entry(credited, Money(-minor, invoice.currency)),
-            ),
-        ),
-        now=work.now,
+    fact = Fact(
+        id=new_uid(),
+        key=key,
+        entity=invoice.issuer,
+        posted_on=posted_on,
+        billing_account=invoice.account,
+        owner_org=invoice.owner_org,
+        description=f"Recovery of invoice {invoice.number}",
     )
+    entries = (
+        Entry(debited, Money(minor, invoice.currency)),
+        Entry(credited, Money(-minor, invoice.currency)),
+    )
+    ledger.post_fact(tx, fact=fact, entries=entries, now=now)

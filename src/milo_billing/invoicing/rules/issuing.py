@@ -7,6 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from milo_billing.accounts.types import BillingProfile, Contact
+from milo_billing.invoicing.rules.tax_bodies import tax_bodies
 from milo_billing.invoicing.types import (
     GROUP,
     Invoice,
@@ -79,6 +80,8 @@ def invoice_status(invoice: Invoice) -> dict[str, Any]:
         "currencyCode": invoice.currency,
         "subtotal": amount(invoice.subtotal_minor),
         "discounts": amount(invoice.discounts_minor),
+        "tax": tax_bodies(invoice.taxes, currency=invoice.currency),
+        "taxTotal": amount(invoice.tax_minor),
         "total": amount(invoice.total_minor),
         "amountPaid": amount(invoice.amount_paid_minor),
         "amountCredited": amount(invoice.credited_minor),
@@ -86,6 +89,7 @@ def invoice_status(invoice: Invoice) -> dict[str, Any]:
         "amountDue": amount(invoice.amount_due_minor),
         "issuedOn": invoice.issued_on.isoformat(),
         "dueDate": invoice.due_on.isoformat(),
+        "replaces": invoice.replaces_name,
     }
 
 

@@ -3,21 +3,20 @@
 from datetime import timedelta
 from typing import Final, assert_never
 
-from milo_billing.invoicing.types import Draft, DraftLine, MoneyKind
+from milo_billing.invoicing.types import Draft, DraftLine, InvoiceLine, MoneyKind
 from milo_billing.ledger.types import (
+    BAD_DEBT,
+    BAD_DEBT_RECOVERY,
     RECEIVABLE,
     AccountName,
     Posting,
     ServicePeriod,
-    account_name,
     deferred,
     revenue,
+    tax_payable,
 )
 
 _DAY: Final = timedelta(days=1)
-
-BAD_DEBT: Final = account_name("Expenses", "BadDebt")
-BAD_DEBT_RECOVERY: Final = account_name("Income", "BadDebtRecovery")
 
 
 def postings(draft: Draft) -> tuple[Posting, ...]:
@@ -25,16 +24,20 @@ def postings(draft: Draft) -> tuple[Posting, ...]:
 
     Usage and surcharges are earned in the days of their line, a shortfall on the last day of its interval. What is
     charged in advance and money that is prepaid is deferred, with the days that it is for; revenue takes it from there.
-    Empty where the books stay as they are.
+    Tax is owed to its place, for no days. Empty where the books stay as they are.
     """
-    found: dict[tuple[AccountName, ServicePeriod], int] = {}
+    found: dict[tuple[AccountName, ServicePeriod | None], int] = {}
     for line in draft.lines:
         key = account_of(line), service_of(line)
         found[key] = found.get(key, 0) + line.net_minor
+    for group in draft.taxes:
+        if group.tax_minor:
+            owed = tax_payable(group.treatment.place), None
+            found[owed] = found.get(owed, 0) + group.tax_minor
     return tuple((account, minor, days) for (account, days), minor in found.items() if minor)
 
 
-def account_of(line: DraftLine) -> AccountName:
+def account_of(line: DraftLine | InvoiceLine) -> AccountName:
     """Revenue, or what is not earned yet."""
     match line.kind:
         case "Recurring":
@@ -47,7 +50,7 @@ def account_of(line: DraftLine) -> AccountName:
             assert_never(line.kind)
 
 
-def service_of(line: DraftLine) -> ServicePeriod:
+def service_of(line: DraftLine | InvoiceLine) -> ServicePeriod:
     """The days in which the line is earned: `[first, end)`."""
     if line.kind == "Shortfall":
         return line.end_day - _DAY, line.end_day

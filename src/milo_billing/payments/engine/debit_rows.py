@@ -156,9 +156,11 @@ def load_histories(tx: Tx) -> dict[UUID, History]:
 
 
 def load_tried(tx: Tx, *, invoices: Collection[UUID]) -> tuple[dict[UUID, int], frozenset[UUID]]:
-    """How often each invoice was collected, and which are being collected now."""
+    """How often each invoice was in a file, and which are being collected now, in a file or at a provider of payments."""
     rows = tx.execute(
-        "select invoice, count(*), bool_or(state = 'Sent') from payments.debits where invoice = any(%s) group by 1",
+        "select i.invoice, count(d.uid), coalesce(bool_or(d.state = 'Sent'), false) or exists (select "
+        "from payments.payments p where p.invoice = i.invoice and p.phase = 'Pending') "
+        "from unnest(%s::uuid[]) as i (invoice) left join payments.debits d on d.invoice = i.invoice group by 1",
         (list(invoices),),
     ).fetchall()
     return {row[0]: row[1] for row in rows}, frozenset(row[0] for row in rows if row[2])

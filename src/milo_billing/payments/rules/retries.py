@@ -61,6 +61,16 @@ def next_attempt_on(of_method: Sequence[Attempt], gaps: Sequence[int]) -> date |
     return last.day + timedelta(days=gaps[len(of_method) - 1])
 
 
+def declined_with(attempts: Sequence[Attempt], *, method: UUID) -> tuple[Attempt, ...]:
+    """The attempts at the end, in order, that were declined with this method and no other one in between."""
+    found: list[Attempt] = []
+    for one in reversed(attempts):
+        if one.method != method or one.state != "Declined":
+            break
+        found.append(one)
+    return tuple(reversed(found))
+
+
 def decide(
     attempts: Sequence[Attempt], *, method: UUID, today: date, gaps: Sequence[int], again: bool = False
 ) -> Decision:
@@ -72,11 +82,7 @@ def decide(
     standing = next((one for one in attempts if one.state in STANDING_STATES), None)
     if standing is not None:
         return Standing(standing)
-    of_method: list[Attempt] = []
-    for one in reversed(attempts):
-        if one.method != method or one.state != "Declined":
-            break
-        of_method.insert(0, one)
+    of_method = declined_with(attempts, method=method)
     if not of_method:
         return Ask()
     on = next_attempt_on(of_method, gaps)
