@@ -4,7 +4,7 @@ The XML library loads on first use: most processes never read or write one.
 """
 
 from milo_billing.adapters.mt940 import read_mt940
-from milo_billing.payments.types import BankStatement, DebitFile, UnreadableStatement
+from milo_billing.payments.types import BankStatement, DebitFile, DebitRefusal, UnreadableStatement
 
 
 def read_statements(content: bytes) -> tuple[BankStatement, ...]:
@@ -24,3 +24,10 @@ def write_debits(file: DebitFile) -> bytes:
     from milo_billing.adapters.pain008 import write_pain008
 
     return write_pain008(file)
+
+
+def read_refusals(content: bytes) -> tuple[DebitRefusal, ...]:
+    """What a bank refuses of a file of debits, from pain.002. Raises UnreadableStatement."""
+    from milo_billing.adapters.pain002 import read_pain002
+
+    return read_pain002(content)

@@ -17,6 +17,7 @@ from milo_billing.controlplane.endpoints import (
 )
 from milo_billing.payments.routes.bank import DECIDE, IMPORT, READ, STATEMENTS_PATH, WORKLIST_PATH
 from milo_billing.payments.routes.debits import (
+    ANSWERS_PATH,
     DEBIT,
     FILES_PATH,
     MANDATES_PATH,
@@ -159,6 +160,15 @@ BANK: Final = (
         ),
         code=201,
         answer=ANY,
+    ),
+    Endpoint(
+        id="noteDebitAnswer",
+        method="post",
+        path=ANSWERS_PATH,
+        about="Bring in a bank's answer to a file of direct debits (pain.002): what it refused can be asked for again.",
+        permission=DEBIT,
+        body=Body({"type": "string", "format": "binary"}, ("application/octet-stream",)),
+        answer=fields({"refused": many(TEXT)}),
     ),
     Endpoint(
         id="listDebitFiles",

@@ -22,7 +22,7 @@ from milo_billing.accounts.resources import kinds as accounts_resources
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
-from milo_billing.adapters.bank_files import read_statements, write_debits
+from milo_billing.adapters.bank_files import read_refusals, read_statements, write_debits
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
@@ -196,7 +196,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *ledger_routes.routes(door, above_the_books()),
         *payments_routes.routes(door, open_desk(runtime, engine)),
         *bank_routes.routes(door, Office(engine, runtime.vault), read_statements),
-        *debit_routes.routes(door, Office(engine, runtime.vault), write_debits),
+        *debit_routes.routes(door, Office(engine, runtime.vault), write_debits, read_refusals),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]

@@ -26,6 +26,9 @@ def mount(payments: App) -> None:
         "  milo-billing payments debit-file --due --to pain008.xml\n\n"
         "  milo-billing payments debit-file MB20261130090000AE9DDEE7DF06 --to pain008.xml",
     )
+    payments.command(
+        debit_answer, help_epilogue="Example:\n\n  milo-billing payments debit-answer pain002.xml"
+    )
 
 
 @mandates.command(
@@ -124,6 +127,25 @@ def debit_file(
         _write_file(made)
     else:
         write(f"{message} saved")
+
+
+def debit_answer(
+    file: Annotated[Path, Parameter(help="pain.002 (XML), as the bank gives it.")],
+    /,
+    *,
+    target: Target = DEFAULT,
+) -> None:
+    """Bring in a bank's answer to a file of direct debits: what it refused can be asked for again."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ClientError(f"The file cannot be read: {error.strerror}.", where=str(file)) from error
+    with target.open() as api:
+        refused = debits.send_debit_answer(api, content=content)
+    if target.json:
+        write_json({"refused": refused})
+    else:
+        write(f"{len(refused)} debits refused" + (f": {', '.join(refused)}" if refused else ""))
 
 
 def _save(to: Path, content: bytes) -> None:

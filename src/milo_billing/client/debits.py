@@ -35,6 +35,13 @@ def make_debit_file(
     return api.json("POST", FILES, body=body, params={"dryRun": "true"} if dry_run else {})
 
 
+def send_debit_answer(api: ApiClient, *, content: bytes) -> list[str]:
+    """Bring in a bank's answer (pain.002): the end-to-end ids of what it refused."""
+    path = "/v1/payments/debit-answers"
+    answer = api.json("POST", path, body=content, content_type="application/octet-stream")
+    return cast("list[str]", answer["refused"])
+
+
 def get_debit_file(api: ApiClient, message_id: str) -> bytes:
     """The file as banks take it."""
     return api.request("GET", f"{FILES}/{quote(message_id)}", accept="application/xml").content

@@ -490,5 +490,17 @@ class DebitFile:
     debits: tuple[DebitOrder, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class DebitRefusal:
+    """A debit that a bank refused before its day, or a whole file where `end_to_end_id` is empty."""
+
+    message_id: str
+    end_to_end_id: str
+    reason: str
+
+
+RefusalReader: TypeAlias = Callable[[bytes], tuple[DebitRefusal, ...]]
+"""Reads a bank's answer to a file of debits. Raises UnreadableStatement."""
+
 DebitWriter: TypeAlias = Callable[[DebitFile], bytes]
 """Writes a file as banks take it. Raises ValueError for what the schema of the format refuses."""

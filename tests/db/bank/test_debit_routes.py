@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from milo_billing.adapters.bank_files import write_debits
+from milo_billing.adapters.bank_files import read_refusals, write_debits
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import SimulatedClock
@@ -37,7 +37,7 @@ def http(bank: BankGround) -> Iterator[httpx.Client]:
         tx.execute("update invoicing.issuers set version = sha256('collector')")
     clock = SimulatedClock(datetime(2026, 11, 30, 9, tzinfo=UTC))
     door = Door(bank.ground.databases.app, bank.ground.engine.authorizer, clock)
-    application = build_application(routes(door, bank.ground.office, write_debits))
+    application = build_application(routes(door, bank.ground.office, write_debits, read_refusals))
     with (
         serving(application) as url,
         httpx.Client(base_url=url, headers={"Authorization": "Bearer ann"}, timeout=30) as client,

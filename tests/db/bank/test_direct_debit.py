@@ -6,11 +6,18 @@ from datetime import UTC, date, datetime
 import pytest
 
 from milo_billing.accounts.types import Account
+from milo_billing.adapters.bank_files import read_refusals
 from milo_billing.adapters.pain008 import write_pain008
 from milo_billing.ledger.types import RECEIVABLE
 from milo_billing.payments.engine import debit_rows
 from milo_billing.payments.engine.debit_rows import MandateRow, UnableToDebit
-from milo_billing.payments.engine.debiting import MadeFile, add_mandate, make_file, revoke_mandate
+from milo_billing.payments.engine.debiting import (
+    MadeFile,
+    add_mandate,
+    make_file,
+    note_refused,
+    revoke_mandate,
+)
 from milo_billing.payments.rules.debit_requests import DebitRequest, MandateRequest
 from tests.bank_files import PAYER
 from tests.db.bank.bank_ground import BankGround
@@ -117,6 +124,58 @@ def test_the_file_is_what_the_schema_and_banks_want(bank: BankGround, peer: Mock
     assert PAYER not in sealed + mandate_
     found = peer.http.post("/_mock/validate", content=made.content)
     assert "error" not in found.text, found.text
+
+
+def answers(bank: BankGround, peer: MockBank) -> list[str]:
+    """What the bank's reports refuse, once they were brought in."""
+    return [
+        refused
+        for content in peer.messages("pain.002", about="")
+        for refused in bank.ground.write(
+            lambda work, content=content: note_refused(work, read_refusals(content))
+        )
+    ]
+
+
+def test_what_the_bank_refuses_before_its_day_is_asked_for_again(bank: BankGround, peer: MockBank) -> None:
+    _, (soft,) = bank.customer("soft", 10)
+    _, (hard,) = bank.customer("hard", 7)
+    signs(bank, "soft")
+    signs(bank, "hard", iban="NL91ABNA0417164300")
+    made = file_of(bank)
+    peer.send(made.content)
+    assert answers(bank, peer) == []
+    ids = {one.invoice.uid: one.end_to_end_id for one in made.planned}
+    peer.refuse(ids[soft.uid], "AM04")
+    peer.refuse(ids[hard.uid], "MD01")
+    assert sorted(answers(bank, peer)) == sorted(ids.values())
+    assert mandate(bank, "M-hard").state == "Revoked"
+    assert [one.end_to_end_id for one in file_of(bank).planned] == [f"{soft.number}-2"]
+
+
+def test_a_file_that_is_refused_as_a_whole_leaves_mandates_alone(bank: BankGround, peer: MockBank) -> None:
+    _, (invoice,) = bank.customer("main", 10)
+    signs(bank, "main")
+    peer.behave("reject-file")
+    made = file_of(bank)
+    assert peer.send(made.content)["status"] == "RJCT"
+    assert answers(bank, peer) == [made.planned[0].end_to_end_id]
+    assert mandate(bank, "M-main").state == "Active"
+    assert [one.end_to_end_id for one in file_of(bank).planned] == [f"{invoice.number}-2"]
+
+
+def test_an_invoice_that_a_provider_is_asked_for_is_in_no_file(bank: BankGround) -> None:
+    account, (invoice,) = bank.customer("main", 25)
+    signs(bank, "main")
+    with bank.ground.databases.app.transaction(reach="*") as tx:
+        tx.execute(
+            "insert into payments.payments (uid, owner_org, namespace, name, account, account_name, entity, invoice, "
+            "invoice_name, method_name, provider, currency, amount_minor, phase, reference, failure, created_at) "
+            "values (gen_random_uuid(), %s, %s, 'p', %s, 'main', 'collector', %s, '', '', 'stripe', 'EUR', 2500, "
+            "'Pending', '', '', now())",
+            (account.owner_org, ACME, account.number, invoice.uid),
+        )
+    assert file_of(bank).planned == ()
 
 
 def test_nothing_is_collected_before_it_is_due_or_told(bank: BankGround) -> None:

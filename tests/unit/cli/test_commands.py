@@ -47,6 +47,7 @@ COMMANDS = [
     ["payments", "mandates", "list"],
     ["payments", "mandates", "revoke"],
     ["payments", "debit-file"],
+    ["payments", "debit-answer"],
     ["price", "explain"],
     ["rates", "import"],
     ["rates", "show"],

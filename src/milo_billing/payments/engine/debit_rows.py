@@ -156,7 +156,7 @@ def load_histories(tx: Tx) -> dict[UUID, History]:
 
 
 def load_tried(tx: Tx, *, invoices: Collection[UUID]) -> tuple[dict[UUID, int], frozenset[UUID]]:
-    """How often each invoice was in a file, and which are being collected now, in a file or at a provider of payments."""
+    """How often each invoice was in a file, and which are being collected, in a file or at a provider of payments."""
     rows = tx.execute(
         "select i.invoice, count(d.uid), coalesce(bool_or(d.state = 'Sent'), false) or exists (select "
         "from payments.payments p where p.invoice = i.invoice and p.phase = 'Pending') "
@@ -164,6 +164,23 @@ def load_tried(tx: Tx, *, invoices: Collection[UUID]) -> tuple[dict[UUID, int], 
         (list(invoices),),
     ).fetchall()
     return {row[0]: row[1] for row in rows}, frozenset(row[0] for row in rows if row[2])
+
+
+def list_sent(tx: Tx, *, message_id: str) -> tuple[str, ...]:
+    """The end-to-end ids of what a file asks for and nobody has answered."""
+    rows = tx.execute(
+        "select d.end_to_end_id from payments.debits d join payments.debit_files f on f.uid = d.file "
+        "where f.message_id = %s and d.state = 'Sent' order by d.end_to_end_id",
+        (message_id,),
+    )
+    return tuple(row[0] for row in rows)
+
+
+def find_standing(tx: Tx, *, invoice: UUID) -> str | None:
+    """The end-to-end id under which a bank is being asked for the money of the invoice."""
+    query = "select end_to_end_id from payments.debits where invoice = %s and state = 'Sent'"
+    row = tx.execute(query, (invoice,)).fetchone()
+    return None if row is None else row[0]
 
 
 def insert_file(

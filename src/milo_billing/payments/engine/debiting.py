@@ -3,8 +3,10 @@
 Owns: the order of locks and writes. Not: what is due when (rules.mandates), the form of the file (adapters).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any, Final
 
 from milo_billing.accounts import reads as accounts
@@ -14,6 +16,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.types import Invoice
 from milo_billing.payments.engine import debit_rows as rows
 from milo_billing.payments.engine.bank_rows import lock_bank, payer_digest, remember_payer
 from milo_billing.payments.engine.debit_rows import MandateRow, UnableToDebit
@@ -21,7 +24,7 @@ from milo_billing.payments.rules import mandates
 from milo_billing.payments.rules.debit_requests import DebitRequest, MandateRequest
 from milo_billing.payments.rules.mandates import Mandate, PlannedDebit
 from milo_billing.payments.rules.statements import return_kind
-from milo_billing.payments.types import Creditor, DebitFile, DebitOrder, DebitWriter
+from milo_billing.payments.types import Creditor, DebitFile, DebitOrder, DebitRefusal, DebitWriter
 
 DEBITS_MAX: Final = 10_000
 """Of one file; what is over comes into the next."""
@@ -97,17 +100,11 @@ def make_file(work: Work, vault: Vault, writer: DebitWriter, wanted: DebitReques
         )
     signed = rows.load_active(tx, vault)
     open_ = invoices.list_payable(tx, numbers=(), accounts=signed, limit=100 * DEBITS_MAX)
-    tried, standing = rows.load_tried(tx, invoices=[one.uid for one in open_])
     issuer, creditor = _creditor(tx)
-    planned = mandates.plan(
-        [one for one in open_ if one.issuer == issuer],
-        mandates=signed,
-        histories=rows.load_histories(tx),
-        tried=tried,
-        standing=standing,
-        collect_on=collect_on,
-        notified_days=wanted.notified_days,
-    )[:DEBITS_MAX]
+    plan = partial(_plan, tx, signed=signed, collect_on=collect_on, notified_days=wanted.notified_days)
+    wished = plan([one for one in open_ if one.issuer == issuer])
+    # who collects otherwise locks the invoice too; so what stands is read again once it is locked
+    planned = plan([invoices.lock_invoice(tx, uid=uid) for uid in sorted(one.invoice.uid for one in wished)])
     message_id = f"MB{work.now:%Y%m%d%H%M%S}{new_uid().hex[-12:].upper()}"
     if not planned:
         return MadeFile("", collect_on, (), b"")
@@ -120,6 +117,21 @@ def make_file(work: Work, vault: Vault, writer: DebitWriter, wanted: DebitReques
         tx, vault, file, issuer=issuer, content=content, planned=planned, by=work.identity.user, now=work.now
     )
     return MadeFile(message_id, collect_on, planned, content)
+
+
+def _plan(
+    tx: Tx, open_: Sequence[Invoice], *, signed: Mapping[int, Mandate], collect_on: date, notified_days: int
+) -> tuple[PlannedDebit, ...]:
+    tried, standing = rows.load_tried(tx, invoices=[one.uid for one in open_])
+    return mandates.plan(
+        open_,
+        mandates=signed,
+        histories=rows.load_histories(tx),
+        tried=tried,
+        standing=standing,
+        collect_on=collect_on,
+        notified_days=notified_days,
+    )[:DEBITS_MAX]
 
 
 def _creditor(tx: Tx) -> tuple[str, Creditor]:
@@ -177,3 +189,28 @@ def note_returned(tx: Tx, *, end_to_end_id: str, reason: str) -> bool:
                 tx, uid=found.mandate, reason=f"debit {end_to_end_id} came back: {reason or 'no reason told'}"
             )
     return True
+
+
+def note_refused(work: Work, refusals: Sequence[DebitRefusal]) -> tuple[str, ...]:
+    """Have debits that the bank refused before their day free to be asked for again; the end-to-end ids of those.
+
+    A debit that is refused for good takes its mandate with it; a whole file that is refused says nothing of mandates.
+    """
+    tx = work.tx
+    lock_bank(tx)
+    found: list[str] = []
+    for one in refusals:
+        if one.end_to_end_id:
+            ids = (one.end_to_end_id,)
+        else:
+            ids = rows.list_sent(tx, message_id=one.message_id)
+        for end_to_end_id in ids:
+            debit = rows.find_debit(tx, end_to_end_id=end_to_end_id)
+            if debit is None or debit.state != "Sent":
+                continue
+            if one.end_to_end_id:
+                note_returned(tx, end_to_end_id=end_to_end_id, reason=one.reason)
+            else:
+                rows.set_debit_state(tx, uid=debit.uid, state="Returned", reason=one.reason)
+            found.append(end_to_end_id)
+    return tuple(found)

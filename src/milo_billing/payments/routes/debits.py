@@ -15,24 +15,31 @@ from milo_billing.invoicing.operations import Office
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.payments.engine import debit_rows as rows
 from milo_billing.payments.engine.debit_rows import MandateRow
-from milo_billing.payments.engine.debiting import MadeFile, add_mandate, make_file, revoke_mandate
+from milo_billing.payments.engine.debiting import (
+    MadeFile,
+    add_mandate,
+    make_file,
+    note_refused,
+    revoke_mandate,
+)
 from milo_billing.payments.rules import bank_requests, debit_requests
 from milo_billing.payments.rules.mandates import CURRENCY
-from milo_billing.payments.types import GROUP, DebitWriter
+from milo_billing.payments.types import GROUP, STATEMENT_BYTES_MAX, DebitWriter, RefusalReader
 
 READ_MANDATES: Final = f"{GROUP}/mandates.get"
 WRITE_MANDATES: Final = f"{GROUP}/mandates.update"
 DEBIT: Final = f"{GROUP}/directdebits.run"
 MANDATES_PATH: Final = "/v1/payments/mandates"
 FILES_PATH: Final = "/v1/payments/debit-files"
+ANSWERS_PATH: Final = "/v1/payments/debit-answers"
 BODY_BYTES_MAX: Final = 16 * 1024
 
 R = TypeVar("R")
 
 
-def routes(door: Door, office: Office, writer: DebitWriter) -> list[Route]:
+def routes(door: Door, office: Office, writer: DebitWriter, reader: RefusalReader) -> list[Route]:
     """`POST` and `GET /v1/payments/mandates`, `POST …/{reference}/revoke`; `POST` and `GET /v1/payments/debit-files`,
-    `GET …/{message}`.
+    `GET …/{message}`, `POST /v1/payments/debit-answers`.
     """
 
     async def add(request: Request) -> Response:
@@ -72,6 +79,15 @@ def routes(door: Door, office: Office, writer: DebitWriter) -> list[Route]:
         made = await to_thread.run_sync(_written, door, office, request, DEBIT, write)
         return JSONResponse({**made_body(made), "dryRun": dry_run}, status_code=200 if dry_run else 201)
 
+    async def answer(request: Request) -> Response:
+        refusals = await to_thread.run_sync(reader, await read_body(request, bytes_max=STATEMENT_BYTES_MAX))
+
+        def write(work: Work) -> tuple[str, ...]:
+            return note_refused(work, refusals)
+
+        refused = await to_thread.run_sync(_written, door, office, request, DEBIT, write)
+        return JSONResponse({"refused": list(refused)})
+
     def show_files(request: Request) -> Response:
         limit = bank_requests.parse_limit(request.query_params)
         with door.open(request, permission=DEBIT) as call:
@@ -92,6 +108,7 @@ def routes(door: Door, office: Office, writer: DebitWriter) -> list[Route]:
         Route(MANDATES_PATH, add, methods=["POST"]),
         Route(MANDATES_PATH, show_mandates, methods=["GET"]),
         Route(f"{MANDATES_PATH}/{{reference}}/revoke", revoke, methods=["POST"]),
+        Route(ANSWERS_PATH, answer, methods=["POST"]),
         Route(FILES_PATH, make, methods=["POST"]),
         Route(FILES_PATH, show_files, methods=["GET"]),
         Route(f"{FILES_PATH}/{{message}}", show_file, methods=["GET"]),
