@@ -14,6 +14,7 @@ create schema controlplane;
 create schema directory;
 create schema access;
 create schema ledger;
+create schema notices;
 create schema catalog;
 create schema accounts;
 create schema entitlements;
@@ -23,7 +24,7 @@ create schema commitments;
 create schema invoicing;
 create schema payments;
 
-grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, entitlements, usage, pricing,
+grant usage on schema infra, controlplane, directory, access, ledger, notices, catalog, accounts, entitlements, usage, pricing,
     commitments,
     invoicing,
     payments
@@ -579,6 +580,167 @@ alter table ledger.entries enable row level security;
 create policy reach on ledger.entries for select to milo_app, milo_job
     using (exists (select from ledger.transactions t where t.id = transaction));
 grant select on ledger.transactions, ledger.entries, ledger.closings to milo_app, milo_job;
+
+-- ------------------------------------------------------------------------------------------------ notices
+
+-- What NotificationChannel objects say of whom to tell; where to is in the objects, sealed. A channel of the provider's
+-- (owner_org 0) hears of every organization. `listening` says that messages are meant for it.
+create table notices.channels (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    type text not null check (type in ('Email', 'Webhook', 'Chat')),
+    events text[] not null,              -- types of events; none is all of them
+    paused boolean not null,
+    unique (namespace, name)
+);
+create index channels_by_owner on notices.channels (owner_org);
+
+-- How a channel has fared: what its conditions are made of. `settled` says that the object's status knows of it.
+create table notices.health (
+    channel uuid primary key references notices.channels (uid) on delete cascade,
+    owner_org bigint not null,
+    listening boolean not null,          -- has what it takes to be sent to, and was not told to stop by its other side
+    gone_at timestamptz,                 -- when the other side said 410
+    delivered_at timestamptz,
+    delivered_type text,
+    failed_at timestamptz,
+    failed_said text not null default '',
+    failures integer not null default 0 check (failures >= 0),  -- in a row
+    dead integer not null default 0 check (dead >= 0),          -- given up since the last one that came through
+    settled boolean not null default true
+);
+create index health_unsettled on notices.health (channel) where not settled;
+
+-- Secrets that webhooks are signed with, under the channel's key: the newest, and for a while the one before.
+create table notices.secrets (
+    channel uuid not null references notices.channels (uid) on delete cascade,
+    number integer not null check (number > 0),
+    owner_org bigint not null,
+    sealed text not null,
+    created_at timestamptz not null,
+    ends_at timestamptz check (ends_at >= created_at),
+    primary key (channel, number)
+);
+create unique index secrets_newest on notices.secrets (channel) where ends_at is null;
+
+-- What happened, once for all who are told. `key` names the fact; `body` is JSON, or with a subject its ciphertext.
+create table notices.messages (
+    id uuid primary key,
+    key text not null unique,
+    owner_org bigint not null,
+    type text not null,
+    account text not null,               -- namespace/name of the billing account, '' where it is about none
+    subject uuid,                        -- whose personal data the body holds
+    hash bytea not null check (length(hash) = 32),
+    body text not null,
+    occurred_at timestamptz not null
+);
+create index messages_by_time on notices.messages (occurred_at);
+
+-- One message on its way to one channel, or with none to the addresses in its body.
+create table notices.deliveries (
+    id uuid primary key,
+    message uuid not null references notices.messages (id) on delete cascade,
+    owner_org bigint not null,
+    channel uuid,                        -- outlives the channel
+    namespace text not null,
+    channel_name text not null,
+    channel_type text not null check (channel_type in ('Email', 'Webhook', 'Chat')),
+    type text not null,
+    account text not null,
+    occurred_at timestamptz not null,
+    state text not null default 'Waiting' check (state in ('Waiting', 'Failed', 'Delivered', 'Dead')),
+    attempts integer not null default 0 check (attempts >= 0),
+    tries integer not null default 0 check (tries between 0 and attempts),     -- since it was sent or replayed last
+    next_at timestamptz,                 -- when it is due
+    claimed_until timestamptz,           -- somebody is at it until then, or has died over it
+    ended_at timestamptz,
+    unique nulls not distinct (message, channel),
+    check ((state in ('Waiting', 'Failed')) = (next_at is not null)),
+    check ((state in ('Delivered', 'Dead')) = (ended_at is not null))
+);
+create index deliveries_due on notices.deliveries (next_at) where next_at is not null;
+create index deliveries_claimed on notices.deliveries (channel, claimed_until) where claimed_until is not null;
+create index deliveries_by_time on notices.deliveries (owner_org, occurred_at desc, id);
+create index deliveries_of_channel on notices.deliveries (channel, occurred_at desc, id);
+
+-- Every call to the other side, noted before it is made: one without an end was cut short, and nobody knows its outcome.
+create table notices.attempts (
+    delivery uuid not null references notices.deliveries (id) on delete cascade,
+    number integer not null check (number > 0),
+    owner_org bigint not null,
+    begun_at timestamptz not null,
+    ended_at timestamptz,
+    outcome text check (outcome in ('Delivered', 'Failed', 'Refused', 'Gone')),
+    status integer,                      -- what HTTP or SMTP answered
+    latency_ms integer check (latency_ms >= 0),
+    said text not null default '' check (length(said) <= 1000),
+    primary key (delivery, number),
+    check ((outcome is null) = (ended_at is null))
+);
+
+-- Whom an event of this organization is told, whatever the reach of the transaction shows: the provider's too.
+create function notices.listeners(p_org bigint, p_type text) returns setof uuid
+    language sql stable security definer set search_path = pg_catalog as
+$$ select c.uid from notices.channels c join notices.health h on h.channel = c.uid
+   where c.owner_org in (0, p_org) and not c.paused and h.listening
+     and (cardinality(c.events) = 0 or p_type = any (c.events)
+          or split_part(p_type, '.', 1) || '.*' = any (c.events)) $$;
+
+-- The only way in: a message, and a delivery for each channel that it is meant for; the new deliveries. A message that
+-- stands already changes nothing; with other contents it is refused.
+create function notices.post(p_id uuid, p_key text, p_org bigint, p_type text, p_account text, p_subject uuid,
+                             p_hash bytea, p_body text, p_at timestamptz, p_channels uuid[], p_mail boolean)
+    returns setof uuid language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    standing bytea;
+begin
+    if not (controlplane.reaches_all() or p_org = any (controlplane.reach())) then
+        raise exception 'organization % is out of reach', p_org using errcode = 'insufficient_privilege';
+    end if;
+    insert into notices.messages (id, key, owner_org, type, account, subject, hash, body, occurred_at)
+        values (p_id, p_key, p_org, p_type, p_account, p_subject, p_hash, p_body, p_at) on conflict (key) do nothing;
+    if not found then
+        select m.hash into standing from notices.messages m where m.key = p_key;
+        if standing <> p_hash then
+            raise exception 'message % was sent already and said something else', p_key
+                using errcode = 'unique_violation';
+        end if;
+        return;
+    end if;
+    return query
+        insert into notices.deliveries (id, message, owner_org, channel, namespace, channel_name, channel_type, type,
+                                        account, occurred_at, next_at)
+        select md5(p_id::text || c.uid::text)::uuid, p_id, c.owner_org, c.uid, c.namespace, c.name, c.type, p_type,
+               p_account, p_at, p_at
+        from notices.channels c where c.uid = any (p_channels) and c.owner_org in (0, p_org)
+        union all
+        select md5(p_id::text || 'mail')::uuid, p_id, p_org, null, split_part(p_account, '/', 1), '', 'Email', p_type,
+               p_account, p_at, p_at
+        where p_mail
+        returning id;
+end $$;
+revoke all on function notices.listeners, notices.post from public;
+grant execute on function notices.listeners, notices.post to milo_app, milo_job;
+
+do $$
+declare
+    owned text;
+begin
+    foreach owned in array '{channels,health,secrets,messages,deliveries,attempts}'::text[] loop
+        execute format('alter table notices.%I enable row level security', owned);
+        execute format('create policy reach on notices.%I to milo_app, milo_job
+            using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
+            owned);
+        execute format('grant select on notices.%I to milo_app, milo_job', owned);
+    end loop;
+end $$;
+grant insert, update, delete on notices.channels, notices.health, notices.secrets to milo_app, milo_job;
+grant update (state, attempts, tries, next_at, claimed_until, ended_at) on notices.deliveries to milo_app, milo_job;
+grant insert, update on notices.attempts to milo_app, milo_job;
+grant delete on notices.messages to milo_app, milo_job;
 
 -- ------------------------------------------------------------------------------------------------ catalog
 

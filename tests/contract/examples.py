@@ -128,6 +128,23 @@ OFFER = manifest(
 )
 
 EXAMPLES: dict[str, Example] = {
+    "notificationchannels": Example(
+        manifest=manifest(
+            BILLING,
+            "NotificationChannel",
+            "bookkeeping",
+            {
+                "type": "Webhook",
+                "webhook": {"url": "https://hooks.example.com/billing", "headers": {"X-Team": "books"}},
+                "events": ["invoice.*", "payment.failed"],
+            },
+            namespace=ACME,
+        ),
+        needs=(ORGANIZATION,),
+        change={"spec": {"events": ["invoice.issued"], "paused": True}},
+        broken={"spec": {"webhook": {"url": "https://169.254.169.254/latest/meta-data"}}},
+        broken_field="spec.webhook.url",
+    ),
     "usagecorrections": Example(
         manifest=manifest(
             BILLING,

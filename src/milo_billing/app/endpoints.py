@@ -12,6 +12,7 @@ from milo_billing.accounts.routes import READ as READ_ACCOUNTS
 from milo_billing.app.bank_endpoints import BANK
 from milo_billing.app.commitments_endpoints import COMMITMENTS
 from milo_billing.app.ledger_endpoints import LEDGER
+from milo_billing.app.notices_endpoints import NOTICES
 from milo_billing.app.payments_endpoints import PAYMENTS
 from milo_billing.app.preview_endpoints import PREVIEWS
 from milo_billing.app.pricing_endpoints import PRICING
@@ -409,6 +410,7 @@ API_ENDPOINTS: Final = (
     *LEDGER,
     *PAYMENTS,
     *BANK,
+    *NOTICES,
 )
 
 

@@ -27,6 +27,7 @@ from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
 from milo_billing.app.ledger_ports import above_the_books
+from milo_billing.app.postman import build_postman
 from milo_billing.catalog.resources import kinds as catalog_resources
 from milo_billing.commitments import jobs as commitments_jobs
 from milo_billing.commitments import routes as commitments_routes
@@ -61,6 +62,10 @@ from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
 from milo_billing.ledger import jobs as ledger_jobs
 from milo_billing.ledger import routes as ledger_routes
+from milo_billing.notices import jobs as notices_jobs
+from milo_billing.notices import resources as notices_resources
+from milo_billing.notices import routes as notices_routes
+from milo_billing.notices.resources import NotificationChannel
 from milo_billing.payments import jobs as payments_jobs
 from milo_billing.payments import resources as payments_resources
 from milo_billing.payments.operations.desk import Desk
@@ -95,6 +100,7 @@ def build_registry(
     rebinding: Rebinding = "supersede",
     late_days_max: int = LATE_DAYS_MAX,
     mirrored_from: str | None = None,
+    notices_to_loopback: bool = False,
 ) -> Registry:
     """Every kind, in the order of the story: who, what is sold, what is owed.
 
@@ -103,6 +109,7 @@ def build_registry(
     modules = (
         directory_resources,
         access_resources,
+        notices_resources,
         accounts_resources,
         catalog_resources,
         entitlements_resources,
@@ -119,6 +126,7 @@ def build_registry(
             require_payment_profile=require_payment_profile, late_days_max=late_days_max
         ),
         BillingAccountBinding: BillingAccountBinding(rebinding=rebinding),
+        NotificationChannel: NotificationChannel(loopback=notices_to_loopback),
     }
     return Registry(
         tuple(configured.get(kind) or kind() for module in modules for kind in module.KINDS),
@@ -143,6 +151,7 @@ def build_declarative(runtime: Runtime) -> Declarative:
         rebinding=settings.accounts_rebinding,
         late_days_max=settings.late_days_max,
         mirrored_from=settings.directory_url,
+        notices_to_loopback=settings.notices_to_loopback,
     )
     authorizer = TokenAuthorizer()
     engine = Engine(
@@ -184,6 +193,7 @@ def build_api(runtime: Runtime) -> Starlette:
     )
     routes: list[BaseRoute] = [
         *access_routes.routes(door),
+        *notices_routes.routes(door, engine, runtime.vault),
         *accounts_routes.routes(door),
         *usage_routes.read_routes(door),
         *quarantine_routes.routes(door),
@@ -192,11 +202,12 @@ def build_api(runtime: Runtime) -> Starlette:
         *retention_routes.routes(door, Archive(blobs), build_archivist(runtime, blobs)),
         *entitlements_routes.routes(door),
         *pricing_routes.routes(door),
-        *invoicing_routes.routes(door, Office(engine, runtime.vault), TypstDocuments(), blobs),
+        *invoicing_routes.routes(door, open_office(runtime, engine), TypstDocuments(), blobs),
         *ledger_routes.routes(door, above_the_books()),
         *payments_routes.routes(door, open_desk(runtime, engine)),
         *bank_routes.routes(door, Office(engine, runtime.vault), read_statements),
         *debit_routes.routes(door, Office(engine, runtime.vault), write_debits, read_refusals),
+        *bank_routes.routes(door, open_office(runtime, engine), read_statements),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
@@ -212,6 +223,11 @@ def build_api(runtime: Runtime) -> Starlette:
             await asyncio.to_thread(feed.stop)
 
     return build_application(routes, lifespan=lifespan)
+
+
+def open_office(runtime: Runtime, engine: Engine) -> Office:
+    """Where invoices are issued, by this server's settings."""
+    return Office(engine, runtime.vault, mails=runtime.settings.smtp_host is not None)
 
 
 def open_blobs(runtime: Runtime) -> FolderBlobs:
@@ -289,7 +305,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             schedule=runtime.settings.usage_archive_schedule,
         ),
         *invoicing_jobs.tasks(
-            office=Office(engine, runtime.vault), database=runtime.databases.app, clock=runtime.clock
+            office=open_office(runtime, engine), database=runtime.databases.app, clock=runtime.clock
         ),
         *payments_jobs.tasks(
             cashier=payments_jobs.Cashier(open_desk(runtime, engine), runtime.databases.app, runtime.clock),
@@ -297,6 +313,9 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
         ),
         *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
         *ledger_jobs.tasks(database=runtime.databases.job, subledgers=above_the_books().subledgers),
+        *notices_jobs.tasks(
+            build_postman(runtime, engine), retention_days=runtime.settings.notices_retention_days
+        ),
         *_rate_tasks(runtime),
     )
 

@@ -21,6 +21,7 @@ from milo_billing.cli import (
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.ledger import ledger
+from milo_billing.cli.notices import notices
 from milo_billing.cli.payments import payments
 from milo_billing.cli.previews import PREVIEW_HELP, preview
 from milo_billing.cli.prices import price
@@ -46,6 +47,7 @@ bank.mount(payments)
 debits.mount(payments)
 app.command(payments)
 app.command(price)
+app.command(notices)
 app.command(rates)
 app.command(simulate, help_epilogue=SIMULATE_HELP)
 price_lists.mount(app)

@@ -965,6 +965,80 @@ class MonitoredResourceType(TypedDict):
     status: NotRequired[MonitoredResourceTypeStatus]
 
 
+class NotificationChannelSpecEmail(TypedDict):
+    """Stored encrypted."""
+
+    to: list[str]
+    language: NotRequired[str]
+
+
+class NotificationChannelSpecWebhook(TypedDict):
+    """Stored encrypted."""
+
+    url: str
+    headers: NotRequired[dict[str, str]]
+
+
+class NotificationChannelSpecChat(TypedDict):
+    """Stored encrypted."""
+
+    url: str
+    format: NotRequired[Literal["Slack", "Teams"]]
+
+
+class NotificationChannelSpec(TypedDict):
+    """Whom to tell of what."""
+
+    type: Literal["Email", "Webhook", "Chat"]
+    email: NotRequired[NotificationChannelSpecEmail]
+    webhook: NotRequired[NotificationChannelSpecWebhook]
+    chat: NotRequired[NotificationChannelSpecChat]
+    events: NotRequired[list[str]]
+    paused: NotRequired[bool]
+
+
+class NotificationChannelStatusLastDelivery(TypedDict):
+    """The last event that came through, to the minute."""
+
+    at: str
+    type: str
+
+
+class NotificationChannelStatusLastTest(TypedDict):
+    """The last test of the channel."""
+
+    at: str
+    delivery: str
+
+
+class NotificationChannelStatusSecret(TypedDict):
+    """The secret that webhooks are signed with; it is shown once, when it is made."""
+
+    createdAt: str
+    previousEndsAt: NotRequired[str]
+
+
+class NotificationChannelStatus(TypedDict):
+    """What is true of a channel."""
+
+    conditions: NotRequired[list[Condition]]
+    lastDelivery: NotRequired[NotificationChannelStatusLastDelivery]
+    lastTest: NotRequired[NotificationChannelStatusLastTest]
+    secret: NotRequired[NotificationChannelStatusSecret]
+    observedGeneration: NotRequired[int]
+
+
+class NotificationChannel(TypedDict):
+    """Where events go: mail, a webhook or a chat. One in a namespace of the provider's hears of every
+    organization."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: NotificationChannelSpec
+    status: NotRequired[NotificationChannelStatus]
+
+
 class OfferSpecService(TypedDict):
     """A Service by the name of its object."""
 

@@ -28,7 +28,15 @@ from milo_billing.invoicing.engine import settling, taxing
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import PDF, publish
 from milo_billing.invoicing.ports import DocumentWriter, TaxEngine
-from milo_billing.invoicing.rules import drafts, explaining, issuing, periods, postings, tax_bodies
+from milo_billing.invoicing.rules import (
+    announcing,
+    drafts,
+    explaining,
+    issuing,
+    periods,
+    postings,
+    tax_bodies,
+)
 from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.rules.crediting import CreditNote
 from milo_billing.invoicing.rules.requests import EventsRequest
@@ -54,6 +62,7 @@ from milo_billing.invoicing.types import (
 from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.ledger import operations as ledger
+from milo_billing.notices import operations as notices
 from milo_billing.pricing import operations as pricing
 from milo_billing.pricing.types import FrozenLine, RatedLine, UnableToRate
 from milo_billing.usage import operations as usage
@@ -80,6 +89,9 @@ class Office:
     books: dict[int, BookVersion] = field(default_factory=dict[int, BookVersion])
     """Versions of price books by number. What is published never changes, so nothing here grows old."""
     taxes: TaxEngine = field(default_factory=taxing.DeclaredRates)
+
+    mails: bool = False
+    """Whether this server can send mail: then invoices go to the addresses of their accounts."""
 
 
 def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime) -> Draft:
@@ -255,6 +267,16 @@ def _issue(
     )
     accounts.mark_billed(tx, account=account.number, until=invoice.period.end)
     publish(work, office.engine, invoice, verb="issue")
+    event = announcing.invoice_event(
+        announcing.ISSUED,
+        invoice,
+        subject=account.uid,
+        profile=profile,
+        issuer=issuer.body,
+        mails=office.mails,
+        more=announcing.issued_data(invoice),
+    )
+    notices.send(tx, office.vault, event=event, now=now)
     return invoice
 
 
