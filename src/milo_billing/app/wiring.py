@@ -205,9 +205,8 @@ def build_api(runtime: Runtime) -> Starlette:
         *invoicing_routes.routes(door, open_office(runtime, engine), TypstDocuments(), blobs),
         *ledger_routes.routes(door, above_the_books()),
         *payments_routes.routes(door, open_desk(runtime, engine)),
-        *bank_routes.routes(door, Office(engine, runtime.vault), read_statements),
-        *debit_routes.routes(door, Office(engine, runtime.vault), write_debits, read_refusals),
         *bank_routes.routes(door, open_office(runtime, engine), read_statements),
+        *debit_routes.routes(door, open_office(runtime, engine), write_debits, read_refusals),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
