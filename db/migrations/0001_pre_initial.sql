@@ -2550,11 +2550,73 @@ create trigger statement_entries_guard before update on payments.statement_entri
 -- Numbers of invoices as payers write them: capitals and digits only.
 create index invoices_by_compact_number on invoicing.invoices (regexp_replace(number, '[^A-Z0-9]', '', 'g'));
 
+-- SEPA direct debit: what a customer signed, files that ask the bank to collect, and each debit in them.
+create table payments.mandates (
+    uid uuid primary key,
+    owner_org bigint not null,
+    account integer not null references accounts.accounts (number),
+    reference text not null unique check (reference ~ '^[A-Za-z0-9+:().,-]{1,35}$'),
+    signed_on date not null,
+    scheme text not null check (scheme in ('CORE', 'B2B')),
+    payer bytea not null check (length(payer) = 32),
+    last4 text not null check (length(last4) = 4),
+    sealed text not null,               -- holder, IBAN and BIC, under the account's key
+    state text not null check (state in ('Active', 'Revoked')),
+    reason text not null,               -- why it was revoked
+    created_at timestamptz not null,
+    created_by text not null,
+    check ((state = 'Revoked') = (reason <> ''))
+);
+create unique index mandates_active on payments.mandates (account) where state = 'Active';
+
+create table payments.debit_files (
+    uid uuid primary key,
+    owner_org bigint not null check (owner_org = 0),
+    message_id text not null unique check (length(message_id) between 1 and 35),
+    issuer text not null,
+    collect_on date not null,
+    debits integer not null check (debits > 0),
+    total_minor bigint not null check (total_minor > 0),    -- of euro
+    sha256 bytea not null check (length(sha256) = 32),
+    sealed text not null,               -- the file, under a key of its own
+    created_at timestamptz not null,
+    created_by text not null
+);
+
+create table payments.debits (
+    uid uuid primary key,
+    owner_org bigint not null,
+    file uuid not null references payments.debit_files (uid) deferrable initially deferred,
+    mandate uuid not null references payments.mandates (uid),
+    account integer not null references accounts.accounts (number),
+    invoice uuid not null references invoicing.invoices (uid),
+    end_to_end_id text not null unique check (length(end_to_end_id) between 1 and 35),
+    amount_minor bigint not null check (amount_minor > 0),
+    sequence text not null check (sequence in ('FRST', 'RCUR')),
+    state text not null check (state in ('Sent', 'Settled', 'Returned')),
+    reason text not null check ((state = 'Returned') or reason = ''),
+    sent_at timestamptz not null
+);
+create unique index debits_standing on payments.debits (invoice) where state = 'Sent';  -- nothing is asked for twice
+create index debits_by_mandate on payments.debits (mandate);
+create index debits_by_file on payments.debits (file);
+
+-- A debit is Sent, Settled, and perhaps Returned; never backwards.
+create function payments.guard_debit() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if old.state = 'Returned' or (old.state = 'Settled' and new.state = 'Sent') then
+        raise exception 'debit % is % and does not become %', old.end_to_end_id, old.state, new.state
+            using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger debits_guard before update on payments.debits for each row execute function payments.guard_debit();
+
 do $$
 declare
     owned text;
 begin
-    foreach owned in array '{statements,statement_entries,matches,payers}'::text[] loop
+    foreach owned in array '{statements,statement_entries,matches,payers,mandates,debit_files,debits}'::text[] loop
         execute format('alter table payments.%I enable row level security', owned);
         execute format('create policy reach on payments.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
@@ -2564,6 +2626,7 @@ begin
 end $$;
 grant update (state, reason, detail, decided_at, decided_by) on payments.statement_entries to milo_app, milo_job;
 grant update (returned_by) on payments.matches to milo_app, milo_job;
+grant update (state, reason) on payments.mandates, payments.debits to milo_app, milo_job;
 
 -- ----------------------------------------------------------------------------------------------------------- jobs
 -- begin generated: jobs (the queue's own tables, from procrastinate; `./task generate` writes this section)

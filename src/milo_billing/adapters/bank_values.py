@@ -8,12 +8,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
+from milo_billing.kernel.ibans import is_iban
 from milo_billing.kernel.money import UnknownCurrency, exponent
 from milo_billing.kernel.quantity import INT64_MAX
 from milo_billing.payments.types import UnreadableStatement
 
 _AMOUNT: Final = re.compile(r"[0-9]{1,18}(?:[.,][0-9]{0,5})?")
-_IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]+")
 TEXT_MAX: Final = 2000
 """Characters of one text that are kept; ISO 20022 has 140 a line."""
@@ -47,13 +47,6 @@ def account_id(text: str) -> str:
     """An IBAN without spaces and in capitals; any other name of an account as it stands."""
     compact = "".join(text.split()).upper()
     return compact if is_iban(compact) else text.strip()
-
-
-def is_iban(text: str) -> bool:
-    """Whether a compact text is an IBAN with right check digits (ISO 13616, ISO 7064 MOD 97-10)."""
-    if _IBAN.fullmatch(text) is None:
-        return False
-    return int("".join(str(int(letter, 36)) for letter in text[4:] + text[:4])) % 97 == 1
 
 
 def clean(text: str) -> str:

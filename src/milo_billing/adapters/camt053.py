@@ -13,9 +13,10 @@ from typing import Any, Final, TypeAlias
 
 from lxml import etree
 
-from milo_billing.adapters.bank_values import account_id, clean, day, is_iban, minor_units
+from milo_billing.adapters.bank_values import account_id, clean, day, minor_units
+from milo_billing.adapters.secure_xml import parse_xml
+from milo_billing.kernel.ibans import is_iban
 from milo_billing.payments.types import (
-    STATEMENT_BYTES_MAX,
     STATEMENT_ENTRIES_MAX,
     BankEntry,
     BankStatement,
@@ -40,7 +41,7 @@ _MORE: Final = {
 
 def read_camt053(content: bytes) -> tuple[BankStatement, ...]:
     """Every statement of the file, booked entries only. Raises UnreadableStatement, naming the place."""
-    root = _parse(content)
+    root = parse_xml(content)
     version = _version(root)
     found = [
         _statement(node, version=version, where=f"Stmt[{number}]")
@@ -51,28 +52,6 @@ def read_camt053(content: bytes) -> tuple[BankStatement, ...]:
     if len(found) > _STATEMENTS_MAX:
         raise UnreadableStatement(f"the document holds {len(found)} statements, at most {_STATEMENTS_MAX}")
     return tuple(found)
-
-
-def _parse(content: bytes) -> Node:
-    """The root of the document; no entity is ever expanded, nothing outside it is ever read."""
-    if len(content) > STATEMENT_BYTES_MAX:
-        raise UnreadableStatement(f"the file has {len(content)} bytes, at most {STATEMENT_BYTES_MAX}")
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
-    try:
-        root = etree.fromstring(content, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise UnreadableStatement(f"the file is not well-formed XML: {error}") from error
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise UnreadableStatement("the file declares a document type (DOCTYPE), which no bank statement does")
-    return root
 
 
 def _version(root: Node) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Final
 
-from milo_billing.adapters.bank_values import account_id, clean, is_iban, minor_units
+from milo_billing.adapters.bank_values import account_id, clean, minor_units
+from milo_billing.kernel.ibans import is_iban
 from milo_billing.payments.types import (
     STATEMENT_BYTES_MAX,
     STATEMENT_ENTRIES_MAX,

@@ -22,7 +22,7 @@ from milo_billing.accounts.resources import kinds as accounts_resources
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
-from milo_billing.adapters.bank_files import read_statements
+from milo_billing.adapters.bank_files import read_refusals, read_statements, write_debits
 from milo_billing.adapters.einvoices.checking import RuleChecker
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
@@ -73,6 +73,7 @@ from milo_billing.payments.operations.desk import Desk
 from milo_billing.payments.ports import PaymentProvider, Providers
 from milo_billing.payments.routes import bank as bank_routes
 from milo_billing.payments.routes import collection as payments_routes
+from milo_billing.payments.routes import debits as debit_routes
 from milo_billing.payments.types import ProviderConfig
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
@@ -209,6 +210,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *ledger_routes.routes(door, above_the_books()),
         *payments_routes.routes(door, open_desk(runtime, engine)),
         *bank_routes.routes(door, office, read_statements),
+        *debit_routes.routes(door, office, write_debits, read_refusals),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]

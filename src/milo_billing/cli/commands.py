@@ -10,6 +10,7 @@ from cyclopts import App
 from milo_billing.cli import (
     bank,
     billing,
+    debits,
     documents,
     entitlements,
     invoice_life,
@@ -46,6 +47,7 @@ documents.mount(invoices)
 app.command(invoices)
 app.command(ledger)
 bank.mount(payments)
+debits.mount(payments)
 app.command(payments)
 app.command(price)
 app.command(notices)

@@ -817,6 +817,7 @@ class IssuerProfileSpecBankDetails(TypedDict):
     iban: NotRequired[str]
     bic: NotRequired[str]
     bankName: NotRequired[str]
+    sepaCreditorId: NotRequired[str]
 
 
 class IssuerProfileSpec(TypedDict):

@@ -444,3 +444,63 @@ class BankStatement:
 
 StatementReader: TypeAlias = Callable[[bytes], tuple[BankStatement, ...]]
 """Reads a file of statements in any format that is known. Raises UnreadableStatement."""
+
+
+# ------------------------------------------------------------------------------------------------- direct debit
+
+MandateScheme: TypeAlias = Literal["CORE", "B2B"]
+DebitSequence: TypeAlias = Literal["FRST", "RCUR"]
+"""The first collection under a mandate, or a later one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Creditor:
+    """Who collects: name, account and SEPA creditor identifier of an issuer. `bic` may be empty."""
+
+    name: str
+    iban: str
+    bic: str
+    creditor_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DebitOrder:
+    """One collection: so many cents from the debtor's account, under its mandate. `bic` may be empty."""
+
+    end_to_end_id: str
+    amount_minor: int
+    mandate: str
+    signed_on: date
+    scheme: MandateScheme
+    sequence: DebitSequence
+    debtor: str
+    iban: str
+    bic: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DebitFile:
+    """What a bank is asked to collect in euro on one day; the same value gives the same bytes."""
+
+    message_id: str
+    created_at: datetime
+    creditor: Creditor
+    collect_on: date
+    debits: tuple[DebitOrder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DebitRefusal:
+    """A debit that a bank refused before its day, or a whole file where `end_to_end_id` is empty."""
+
+    message_id: str
+    end_to_end_id: str
+    reason: str
+
+
+RefusalReader: TypeAlias = Callable[[bytes], tuple[DebitRefusal, ...]]
+"""Reads a bank's answer to a file of debits. Raises UnreadableStatement."""
+
+DebitWriter: TypeAlias = Callable[[DebitFile], bytes]
+"""Writes a file as banks take it. Raises ValueError for what the schema of the format refuses."""

@@ -115,6 +115,11 @@ class IssuerBank(Fields):
     iban: str = Field(default="", max_length=34, description="Without spaces.")
     bic: str = Field(default="", pattern="^([A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?)?$")
     bank_name: str = Field(default="", max_length=200)
+    sepa_creditor_id: str = Field(
+        default="",
+        pattern="^([A-Z]{2}[0-9]{2}[A-Z0-9]{3}[A-Z0-9]{1,28})?$",
+        description="SEPA creditor identifier; needed to collect by direct debit.",
+    )
 
 
 class IssuerProfileSpec(Fields):

@@ -89,7 +89,14 @@ def guess(tx: Tx, vault: Vault, row: EntryRow) -> tuple[Candidate, ...]:
     return rank(replace(entry, counterparty_iban=payer), named_too, currency=row.currency)
 
 
-def _comparable(found: Sequence[Invoice], *, payers: Collection[int], payer: str) -> tuple[OpenInvoice, ...]:
+def _comparable(
+    found: Sequence[Invoice],
+    *,
+    payers: Collection[int],
+    payer: str,
+    debited: tuple[UUID, str] | None = None,
+) -> tuple[OpenInvoice, ...]:
+    """`debited` is an invoice with the end-to-end id under which it was collected."""
     return tuple(
         OpenInvoice(
             uid=one.uid,
@@ -100,6 +107,7 @@ def _comparable(found: Sequence[Invoice], *, payers: Collection[int], payer: str
             due_on=one.due_on,
             void=one.phase == "Void",
             ibans=frozenset({payer}) if one.account in payers else frozenset(),
+            aliases=frozenset({debited[1]}) if debited is not None and debited[0] == one.uid else frozenset(),
         )
         for one in found
     )

@@ -13,6 +13,7 @@ from milo_billing.kernel.money import Money
 from milo_billing.payments.engine import bank_rows as rows
 from milo_billing.payments.engine.bank_deciding import Place, apply, look_up, send_back
 from milo_billing.payments.engine.bank_rows import EntryState, StatementRow
+from milo_billing.payments.engine.debiting import note_returned, note_settled
 from milo_billing.payments.rules.matching import Matched, Reason
 from milo_billing.payments.rules.statements import EntryKey, assert_adds_up, entry_keys
 from milo_billing.payments.types import BankEntry, BankStatement
@@ -104,6 +105,7 @@ def _import_credit(
         decision = _Decision("Applied", outcome.rule)
         uid = _keep(work, office, entry, statement=statement, key=key, decision=decision)
         apply(work, office, uid=uid, entry=entry, place=place, outcome=outcome, known=compared)
+        note_settled(work.tx, end_to_end_id=entry.end_to_end_id)
     else:
         decision = _waiting(outcome.reason, outcome.detail)
         _keep(work, office, entry, statement=statement, key=key, decision=decision)
@@ -136,6 +138,7 @@ def _import_return(
     decision = _Decision("Returned", entry.return_reason, f"sends back entry {originals[0].uid}")
     uid = _keep(work, office, entry, statement=statement, key=key, decision=decision)
     send_back(work, office, uid=uid, entry=entry, original=originals[0], place=place)
+    note_returned(work.tx, end_to_end_id=entry.end_to_end_id, reason=entry.return_reason)
 
 
 def _waiting(reason: Reason, detail: str) -> _Decision:

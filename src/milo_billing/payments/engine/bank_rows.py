@@ -245,7 +245,8 @@ def get_entry(tx: Tx, vault: Vault, *, uid: UUID, lock: bool = False) -> EntryRo
 def list_waiting(tx: Tx, vault: Vault, *, limit: int) -> tuple[EntryRow, ...]:
     """The worklist, the oldest first."""
     rows = tx.execute(
-        f"{_ENTRY} where e.state = 'Waiting' order by e.booked_on, e.uid limit %s", (limit,)
+        f"{_ENTRY} where e.state = 'Waiting' order by e.booked_on, s.imported_at, e.position, e.uid limit %s",
+        (limit,),
     ).fetchall()
     vault.prefetch(tx, {row[1] for row in rows})
     return tuple(_entry(tx, vault, row) for row in rows)

@@ -24,6 +24,7 @@ from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.money import Money
 from milo_billing.ledger.types import clearing
 from milo_billing.payments import reads, store
+from milo_billing.payments.engine import debit_rows
 from milo_billing.payments.operations import publishing, receiving
 from milo_billing.payments.operations.desk import Desk, read_config
 from milo_billing.payments.rules import retries
@@ -65,6 +66,9 @@ def collect_invoice(
     found = invoices.lock_invoice(tx, uid=invoice)
     attempts = reads.list_attempts(tx, invoice=invoice, limit=ATTEMPTS_MAX)
     pending = reads.find_pending(tx, invoice=invoice)
+    if (debit := debit_rows.find_standing(tx, invoice=invoice)) is not None:
+        due = Money(found.amount_due_minor, found.currency)
+        return _said(found, "standing", due, reason=f"direct debit {debit} is on its way")
     decision = retries.decide(attempts, method=method.uid, today=work.now.date(), gaps=desk.gaps, again=again)
     if isinstance(decision, retries.Standing):
         name = "" if pending is None else pending.name

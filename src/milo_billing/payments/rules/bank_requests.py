@@ -67,7 +67,7 @@ def parse_assignment(body: bytes) -> Assignment:
 
     Either may be left out, not both. Raises BadRequest, saying what is wrong.
     """
-    fields = _fields(
+    fields = read_fields(
         body, known=("account", "invoices"), example='{"invoices": [{"invoice": "organization-acme/kc-1"}]}'
     )
     listed: Any = fields.get("invoices", [])
@@ -77,12 +77,12 @@ def parse_assignment(body: bytes) -> Assignment:
     account = fields.get("account")
     if not chosen and account is None:
         raise BadRequest("say which invoices the entry pays, or whose account takes the money")
-    return Assignment(chosen, None if account is None else _names(account, "account"))
+    return Assignment(chosen, None if account is None else read_names(account, "account"))
 
 
 def parse_reason(body: bytes) -> str:
     """`{"reason": "a loan"}`. Raises BadRequest."""
-    reason: Any = _fields(body, known=("reason",), example='{"reason": "a loan"}').get("reason")
+    reason: Any = read_fields(body, known=("reason",), example='{"reason": "a loan"}').get("reason")
     if not isinstance(reason, str) or not reason.strip() or len(reason) > REASON_MAX:
         raise BadRequest(f"reason is required: a text of at most {REASON_MAX} characters")
     return reason.strip()
@@ -97,7 +97,7 @@ def _chosen(item: Any, index: int) -> Chosen:
     fields = cast("dict[str, Any]", item)
     if unknown := sorted(fields.keys() - {"invoice", "amount"}):
         raise BadRequest(f"{where}: unknown field {unknown[0]!r}: it has invoice and amount")
-    namespace, name = _names(fields.get("invoice"), f"{where}.invoice")
+    namespace, name = read_names(fields.get("invoice"), f"{where}.invoice")
     amount = fields.get("amount")
     if amount is None:
         return Chosen(namespace, name)
@@ -106,14 +106,16 @@ def _chosen(item: Any, index: int) -> Chosen:
     return Chosen(namespace, name, Decimal(amount))
 
 
-def _names(value: Any, where: str) -> tuple[str, str]:
+def read_names(value: Any, where: str) -> tuple[str, str]:
+    """The two names of `namespace/name`. Raises BadRequest."""
     namespace, _, name = value.partition("/") if isinstance(value, str) else ("", "", "")
     if not namespace or not name or "/" in name:
         raise BadRequest(f"{where} must be namespace/name, for example organization-acme/main")
     return namespace, name
 
 
-def _fields(body: bytes, *, known: tuple[str, ...], example: str) -> dict[str, Any]:
+def read_fields(body: bytes, *, known: tuple[str, ...], example: str) -> dict[str, Any]:
+    """The fields of a JSON object that has none but those known. Raises BadRequest."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -1,0 +1,178 @@
+"""HTTP: SEPA mandates, and files of direct debits."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from milo_billing.controlplane.doors import Door, repeated
+from milo_billing.controlplane.edge import read_body
+from milo_billing.controlplane.work import Work
+from milo_billing.invoicing.operations import Office
+from milo_billing.kernel.money import minor_to_decimal
+from milo_billing.payments.engine import debit_rows as rows
+from milo_billing.payments.engine.debit_rows import MandateRow
+from milo_billing.payments.engine.debiting import (
+    MadeFile,
+    add_mandate,
+    make_file,
+    note_refused,
+    revoke_mandate,
+)
+from milo_billing.payments.rules import bank_requests, debit_requests
+from milo_billing.payments.rules.mandates import CURRENCY
+from milo_billing.payments.types import GROUP, STATEMENT_BYTES_MAX, DebitWriter, RefusalReader
+
+READ_MANDATES: Final = f"{GROUP}/mandates.get"
+WRITE_MANDATES: Final = f"{GROUP}/mandates.update"
+DEBIT: Final = f"{GROUP}/directdebits.run"
+MANDATES_PATH: Final = "/v1/payments/mandates"
+FILES_PATH: Final = "/v1/payments/debit-files"
+ANSWERS_PATH: Final = "/v1/payments/debit-answers"
+BODY_BYTES_MAX: Final = 16 * 1024
+
+R = TypeVar("R")
+
+
+def routes(door: Door, office: Office, writer: DebitWriter, reader: RefusalReader) -> list[Route]:
+    """`POST` and `GET /v1/payments/mandates`, `POST …/{reference}/revoke`; `POST` and `GET /v1/payments/debit-files`,
+    `GET …/{message}`, `POST /v1/payments/debit-answers`.
+    """
+
+    async def add(request: Request) -> Response:
+        wanted = debit_requests.parse_mandate(await read_body(request, bytes_max=BODY_BYTES_MAX))
+
+        def write(work: Work) -> MandateRow:
+            return add_mandate(work, office.vault, wanted)
+
+        row = await to_thread.run_sync(_written, door, office, request, WRITE_MANDATES, write)
+        return JSONResponse(mandate_body(row), status_code=201)
+
+    def show_mandates(request: Request) -> Response:
+        limit = bank_requests.parse_limit(request.query_params)
+        with door.open(request, permission=READ_MANDATES) as call:
+            found = rows.list_mandates(call.tx, limit=limit)
+        return JSONResponse({"items": [mandate_body(one) for one in found]})
+
+    async def revoke(request: Request) -> Response:
+        reason = bank_requests.parse_reason(await read_body(request, bytes_max=BODY_BYTES_MAX))
+
+        def write(work: Work) -> MandateRow:
+            return revoke_mandate(work, reference=request.path_params["reference"], reason=reason)
+
+        row = await to_thread.run_sync(_written, door, office, request, WRITE_MANDATES, write)
+        return JSONResponse(mandate_body(row))
+
+    async def make(request: Request) -> Response:
+        wanted = debit_requests.parse_debits(await read_body(request, bytes_max=BODY_BYTES_MAX))
+        dry_run = bank_requests.parse_flag(request.query_params, "dryRun")
+
+        def write(work: Work) -> MadeFile:
+            made = make_file(work, office.vault, writer, wanted)
+            if dry_run:
+                work.tx.rollback()
+            return made
+
+        made = await to_thread.run_sync(_written, door, office, request, DEBIT, write)
+        return JSONResponse({**made_body(made), "dryRun": dry_run}, status_code=200 if dry_run else 201)
+
+    async def answer(request: Request) -> Response:
+        refusals = await to_thread.run_sync(reader, await read_body(request, bytes_max=STATEMENT_BYTES_MAX))
+
+        def write(work: Work) -> tuple[str, ...]:
+            return note_refused(work, refusals)
+
+        refused = await to_thread.run_sync(_written, door, office, request, DEBIT, write)
+        return JSONResponse({"refused": list(refused)})
+
+    def show_files(request: Request) -> Response:
+        limit = bank_requests.parse_limit(request.query_params)
+        with door.open(request, permission=DEBIT) as call:
+            found = rows.list_files(call.tx, limit=limit)
+        return JSONResponse({"items": [_file_body(one) for one in found]})
+
+    def show_file(request: Request) -> Response:
+        message = request.path_params["message"]
+        with door.open(request, permission=DEBIT) as call:
+            content = rows.get_file(call.tx, office.vault, message_id=message)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{message}.xml"',
+            "Cache-Control": "private, no-store",
+        }
+        return Response(content, headers=headers, media_type="application/xml")
+
+    return [
+        Route(MANDATES_PATH, add, methods=["POST"]),
+        Route(MANDATES_PATH, show_mandates, methods=["GET"]),
+        Route(f"{MANDATES_PATH}/{{reference}}/revoke", revoke, methods=["POST"]),
+        Route(ANSWERS_PATH, answer, methods=["POST"]),
+        Route(FILES_PATH, make, methods=["POST"]),
+        Route(FILES_PATH, show_files, methods=["GET"]),
+        Route(f"{FILES_PATH}/{{message}}", show_file, methods=["GET"]),
+    ]
+
+
+def _written(door: Door, office: Office, request: Request, permission: str, write: Callable[[Work], R]) -> R:
+    def once() -> R:
+        with door.open(request, permission=permission) as call:
+            work = Work(call.tx, call.identity, call.reach, call.audit_id, call.now)
+            found = write(work)
+            office.engine.commit(work)
+        return found
+
+    return repeated(once)
+
+
+def mandate_body(row: MandateRow) -> dict[str, Any]:
+    """A mandate; of its IBAN the last four characters."""
+    return {
+        "reference": row.reference,
+        "account": row.account,
+        "signedOn": row.signed_on.isoformat(),
+        "scheme": row.scheme,
+        "ibanLast4": row.last4,
+        "state": row.state,
+        "reason": row.reason,
+        "debits": row.debits,
+    }
+
+
+def made_body(made: MadeFile) -> dict[str, Any]:
+    """A file with its debits; `messageId` is empty where nothing is due."""
+    return {
+        "messageId": made.message_id,
+        "collectOn": made.collect_on.isoformat(),
+        "total": _euros(sum(one.amount_minor for one in made.planned)),
+        "currencyCode": CURRENCY,
+        "debits": [
+            {
+                "endToEndId": one.end_to_end_id,
+                "invoice": f"{one.invoice.namespace}/{one.invoice.name}",
+                "mandate": one.mandate.reference,
+                "sequence": one.sequence,
+                "amount": _euros(one.amount_minor),
+            }
+            for one in made.planned
+        ],
+    }
+
+
+def _file_body(row: tuple[Any, ...]) -> dict[str, Any]:
+    message_id, issuer, collect_on, debits, total_minor, created_at, created_by = row
+    return {
+        "messageId": message_id,
+        "issuer": issuer,
+        "collectOn": collect_on.isoformat(),
+        "debits": debits,
+        "total": _euros(total_minor),
+        "currencyCode": CURRENCY,
+        "createdAt": created_at.isoformat(),
+        "createdBy": created_by,
+    }
+
+
+def _euros(minor: int) -> str:
+    return str(minor_to_decimal(minor, CURRENCY))
