@@ -19,6 +19,8 @@ class Example:
     broken_field: str
     permanent: bool = False
     """Whether nobody can delete it."""
+    invoiced: bool = False
+    """Whether it needs an invoice, which nobody can declare: `invoiced.stand_invoice` issues inv-000001."""
 
 
 def manifest(api_version: str, kind: str, name: str, spec: Manifest, *, namespace: str = "") -> Manifest:
@@ -65,6 +67,30 @@ SKU = manifest(
         "displayName": "API requests",
         "meter": {"meterName": "api.example.com/requests"},
         "pricingUnit": "10*6.{request}",
+    },
+)
+
+BOOK = manifest(
+    BILLING,
+    "PriceBook",
+    "list-usd-invoiced",
+    {
+        "bookName": "list-usd-invoiced",
+        "effectiveFrom": "2026-01-01",
+        "currencyCode": "USD",
+        "phase": "Published",
+        "prices": [{"skuRef": {"name": "requests-million"}, "model": "PerUnit", "unitPrice": "0.40"}],
+    },
+)
+ISSUER = manifest(
+    BILLING,
+    "IssuerProfile",
+    "invoicer",
+    {
+        "legalName": "Milo Cloud GmbH",
+        "address": {"country": "DE"},
+        "numberSeries": {"perYear": False},
+        "isDefault": True,
     },
 )
 
@@ -361,6 +387,18 @@ EXAMPLES: dict[str, Example] = {
         broken={"spec": {"quantity": "0"}},
         broken_field="spec.quantity",
     ),
+    "taxrates": Example(
+        manifest(
+            BILLING,
+            "TaxRate",
+            "de-standard-2021",
+            {"country": "DE", "percent": "19", "startsOn": "2021-01-01"},
+        ),
+        needs=(),
+        change={"spec": {"endsOn": "2030-01-01"}},
+        broken={"spec": {"percent": "190"}},
+        broken_field="spec.percent",
+    ),
     "issuerprofiles": Example(
         manifest=manifest(
             BILLING,
@@ -375,6 +413,21 @@ EXAMPLES: dict[str, Example] = {
         change={"spec": {"legalText": "Amtsgericht Charlottenburg, HRB 1"}},
         broken={"spec": {"legalName": None}},
         broken_field="spec.legalName",
+    ),
+    "creditnotes": Example(
+        manifest=manifest(
+            BILLING,
+            "CreditNote",
+            "outage",
+            {"invoiceRef": {"name": "inv-000001"}, "amount": "1.00", "reason": "The outage of 7 February"},
+            namespace=ACME,
+        ),
+        needs=(ORGANIZATION, PROJECT, ACCOUNT, METER, SKU, BOOK, ISSUER),
+        change=None,
+        broken={"spec": {"amount": "-1"}},
+        broken_field="spec.amount",
+        permanent=True,
+        invoiced=True,
     ),
 }
 """By plural. A registered kind that is missing here fails the suite."""

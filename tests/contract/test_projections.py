@@ -26,6 +26,8 @@ def busy(cluster: Cluster) -> Cluster:
     """Every kind's example, some of them changed, and some that were deleted and made again."""
     made: set[str] = set()
     for example in EXAMPLES.values():
+        if example.invoiced:
+            continue
         for one in (*example.needs, example.manifest):
             if (path := cluster.path(one)) not in made:
                 cluster.created(one)

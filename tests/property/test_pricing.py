@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from milo_billing.catalog.types import Price, PriceModel, Tier
 from milo_billing.kernel.aggregation import Figures
 from milo_billing.kernel.money import settle
-from milo_billing.ledger.rules import receivable_entries
+from milo_billing.ledger.rules.posting import receivable_entries
 from milo_billing.ledger.types import AccountName, ServicePeriod, revenue
 from milo_billing.pricing.types import RatedLine, UsageQuantity
 from tests.unit.pricing.builders import (

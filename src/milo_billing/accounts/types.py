@@ -9,11 +9,15 @@ from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from milo_billing.kernel.errors import NotFound
+from milo_billing.kernel.taxes import TaxExemption
 
 AccountPhase: TypeAlias = Literal["Provisioning", "Ready", "Suspended", "Archived"]
 InvoiceFrequency: TypeAlias = Literal["Monthly", "Quarterly", "Annual"]
 PaymentProfileType: TypeAlias = Literal["Card", "BankTransfer", "DirectDebit", "Invoice"]
 BillingMode: TypeAlias = Literal["Self", "Parent"]
+SET_UP_METHOD: Final = "payments.set_up_method"
+"""The job that asks the provider about a new payment method; payments has it."""
+
 SuspensionReason: TypeAlias = Literal["PaymentFailure", "Compliance", "Administrative"]
 MethodPhase: TypeAlias = Literal["Pending", "AwaitingConfirmation", "Active", "Failed"]
 MethodType: TypeAlias = Literal["Card", "BankAccount"]
@@ -133,6 +137,35 @@ class PaymentMethodClassEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PayingMethod:
+    """What an account is collected from: a method that its provider knows, and the class with the way to it."""
+
+    uid: UUID
+    namespace: str
+    name: str
+    type: MethodType | None
+    class_uid: UUID
+    class_name: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class MethodOwner:
+    """A payment method, the account that it belongs to by uid and number, and its class."""
+
+    uid: UUID
+    owner_org: int
+    namespace: str
+    name: str
+    phase: MethodPhase
+    account: UUID
+    account_number: int
+    class_uid: UUID
+    class_name: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
 class PayerInterval:
     """`account` pays for `project` from `starts_at`, up to and without `ends_at`; None is still paying.
 
@@ -233,3 +266,4 @@ class BillingProfile:
     zero_invoices: bool
     contact: Contact | None
     tax_ids: tuple[TaxId, ...]
+    tax_exemptions: tuple[TaxExemption, ...] = ()

@@ -50,6 +50,16 @@ class Strings:
     spent: str
     subtotal: str
     total: str
+    net: str
+    taxes: str
+    tax: str
+    tax_rate: str
+    tax_amount: str
+    vat: str
+    reverse_charge: str
+    export: str
+    out_of_scope: str
+    accounting_tax: str
     amount_due: str
     due_by: str
     by_project: str
@@ -106,6 +116,16 @@ _EN = Strings(
     spent="Spent or paid before",
     subtotal="Subtotal",
     total="Total",
+    net="Net amount",
+    taxes="Taxes",
+    tax="Tax",
+    tax_rate="Rate",
+    tax_amount="Tax",
+    vat="VAT",
+    reverse_charge="Reverse charge: the customer owes the tax",
+    export="Export outside the EU",
+    out_of_scope="Not subject to tax",
+    accounting_tax="Tax in {currency}: {amount} at {rate} ({source}, {date}).",
     amount_due="Amount due",
     due_by="due by {date}",
     by_project="Charges by project",
@@ -162,6 +182,16 @@ _DE = Strings(
     spent="Bereits verbraucht oder bezahlt",
     subtotal="Zwischensumme",
     total="Gesamtbetrag",
+    net="Nettobetrag",
+    taxes="Steuern",
+    tax="Steuer",
+    tax_rate="Satz",
+    tax_amount="Steuerbetrag",
+    vat="USt.",
+    reverse_charge="Steuerschuldnerschaft des Leistungsempfängers",
+    export="Ausfuhr in ein Land außerhalb der EU",
+    out_of_scope="Nicht steuerbar",
+    accounting_tax="Steuer in {currency}: {amount} zum Kurs {rate} ({source}, {date}).",
     amount_due="Zu zahlen",
     due_by="fällig am {date}",
     by_project="Kosten nach Projekt",
@@ -218,6 +248,16 @@ _FR = Strings(
     spent="Déjà dépensé ou réglé",
     subtotal="Sous-total",
     total="Total",
+    net="Montant net",
+    taxes="Taxes",
+    tax="Taxe",
+    tax_rate="Taux",
+    tax_amount="Montant de la taxe",
+    vat="TVA",
+    reverse_charge="Autoliquidation : la taxe est due par le client",
+    export="Exportation hors de l’UE",
+    out_of_scope="Non soumis à la taxe",
+    accounting_tax="Taxe en {currency} : {amount} au cours de {rate} ({source}, {date}).",
     amount_due="Montant à payer",
     due_by="à régler au plus tard le {date}",
     by_project="Frais par projet",
@@ -274,6 +314,16 @@ _JA = Strings(
     spent="利用済みまたは支払済み",
     subtotal="小計",
     total="合計",
+    net="税抜金額",
+    taxes="税金",
+    tax="税",
+    tax_rate="税率",
+    tax_amount="税額",
+    vat="VAT",
+    reverse_charge="リバースチャージ(お客様が納税義務者となります)",
+    export="EU域外への輸出",
+    out_of_scope="課税対象外",
+    accounting_tax="{currency}での税額:{amount}、レート{rate}({source}、{date})。",
     amount_due="ご請求金額",
     due_by="お支払期限 {date}",
     by_project="プロジェクト別内訳",

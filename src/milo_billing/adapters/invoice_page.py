@@ -9,6 +9,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from milo_billing.adapters.document_formats import Formats, formats_for
+from milo_billing.adapters.invoice_page_taxes import (
+    accounting_note,
+    line_tax,
+    tax_heads,
+    tax_rows,
+    tax_totals,
+)
 from milo_billing.invoicing.types import (
     SKU_KINDS,
     InvoiceDiscount,
@@ -40,6 +47,7 @@ _PLACED_BY_TEMPLATE: Final = (
     "by_project",
     "project",
     "commitments",
+    "taxes",
 )
 _WHOLE: Final = "JPY"
 """A currency without decimals: a rate printed as its price has no more digits than it needs."""
@@ -83,9 +91,11 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         ],
         "totals": _totals(document, formats),
         "total-money": total,
+        "taxes": tax_rows(document, formats),
+        "tax-heads": tax_heads(document, formats),
         "projects": projects,
         "projects-total": [
-            words.subtotal if document.discounts else words.total,
+            words.subtotal if document.discounts or document.tax_minor else words.total,
             formats.amount(document.subtotal_minor, document.currency),
         ],
         "pay-please": " ".join(
@@ -96,6 +106,7 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         ),
         "bank": _bank(document, formats),
         "notes": [
+            *accounting_note(document, formats),
             words.days_in_zone.format(zone=document.time_zone),
             *(line for line in document.legal_text.splitlines() if line.strip()),
         ],
@@ -130,13 +141,14 @@ def _footer(seller: Party, formats: Formats) -> str:
 
 
 def _totals(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
-    """Label and amount: the lines, what is taken off the whole invoice, and last what is due.
+    """Label and amount: the lines, what is taken off the whole invoice, its net, each tax, and last what is due.
 
-    A subtotal that says the same as the total is left out.
+    A subtotal that says the same as the total is left out, and the net where it is the subtotal.
     """
     words, currency = formats.strings, document.currency
     total = [words.total, formats.money(document.total_minor, currency)]
-    if not document.discounts and document.subtotal_minor == document.total_minor:
+    taxes = tax_totals(document, formats)
+    if not document.discounts and not taxes:
         return [total]
     return [
         [words.subtotal, formats.money(document.subtotal_minor, currency)],
@@ -144,6 +156,7 @@ def _totals(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
             [_discount_name(one, formats), formats.money(one.amount_minor, currency)]
             for one in document.discounts
         ),
+        *(taxes if document.discounts else taxes[1:]),
         total,
     ]
 
@@ -168,6 +181,7 @@ def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dic
                     group,
                     "" if whole else formats.days(line.first_day, line.end_day),
                     _conversion(line, formats),
+                    line_tax(line, document, formats),
                 ),
             )
         ),
@@ -183,7 +197,16 @@ def _promise(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> 
     """What a commitment charges: for what, the commitment's name, its days; a single part would repeat the line."""
     return {
         "description": _promise_name(line, formats),
-        "detail": f"{line.description} · {formats.days(line.first_day, line.end_day)}",
+        "detail": " · ".join(
+            filter(
+                None,
+                (
+                    line.description,
+                    formats.days(line.first_day, line.end_day),
+                    line_tax(line, document, formats),
+                ),
+            )
+        ),
         "quantity": "",
         "unit": "",
         "price": "",

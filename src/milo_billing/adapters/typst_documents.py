@@ -21,7 +21,7 @@ from milo_billing.invoicing.types import InvoiceDocument, Logo, UnableToRender, 
 if TYPE_CHECKING:
     import typst
 
-TEMPLATE: Final = "invoice/2"
+TEMPLATE: Final = "invoice/3"
 """Changes with the look of the document; kept beside each document that was written."""
 
 _FOLDER: Final = Path(__file__).parent

@@ -33,7 +33,11 @@ PREVIEWS: Final = (
         ),
         answer=fields(
             {
-                **dict.fromkeys(("account", "currencyCode", "subtotal", "discounts", "total"), TEXT),
+                **dict.fromkeys(
+                    ("account", "currencyCode", "subtotal", "discounts", "taxTotal", "total"), TEXT
+                ),
+                "tax": many(ANY),
+                "untaxed": _NULLABLE_TEXT,
                 "at": TIME,
                 "firstDay": DAY,
                 "endDay": DAY,

@@ -22,9 +22,11 @@ from milo_billing.accounts.resources import kinds as accounts_resources
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
+from milo_billing.adapters.bank_files import read_statements
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
+from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.app.postman import build_postman
 from milo_billing.catalog.resources import kinds as catalog_resources
 from milo_billing.commitments import jobs as commitments_jobs
@@ -58,10 +60,18 @@ from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
+from milo_billing.ledger import jobs as ledger_jobs
+from milo_billing.ledger import routes as ledger_routes
 from milo_billing.notices import jobs as notices_jobs
 from milo_billing.notices import resources as notices_resources
 from milo_billing.notices import routes as notices_routes
 from milo_billing.notices.resources import NotificationChannel
+from milo_billing.payments import jobs as payments_jobs
+from milo_billing.payments import resources as payments_resources
+from milo_billing.payments.operations.desk import Desk
+from milo_billing.payments.ports import Providers
+from milo_billing.payments.routes import bank as bank_routes
+from milo_billing.payments.routes import collection as payments_routes
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
 from milo_billing.pricing import routes as pricing_routes
@@ -106,6 +116,7 @@ def build_registry(
         pricing_resources,
         commitments_resources,
         invoicing_resources,
+        payments_resources,
     )
     configured: dict[type[AnyKind], AnyKind] = {
         Organization: Organization(mirrored_from=mirrored_from),
@@ -191,6 +202,9 @@ def build_api(runtime: Runtime) -> Starlette:
         *entitlements_routes.routes(door),
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, open_office(runtime, engine), TypstDocuments(), blobs),
+        *ledger_routes.routes(door, above_the_books()),
+        *payments_routes.routes(door, open_desk(runtime, engine)),
+        *bank_routes.routes(door, open_office(runtime, engine), read_statements),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
@@ -290,7 +304,12 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
         *invoicing_jobs.tasks(
             office=open_office(runtime, engine), database=runtime.databases.app, clock=runtime.clock
         ),
+        *payments_jobs.tasks(
+            cashier=payments_jobs.Cashier(open_desk(runtime, engine), runtime.databases.app, runtime.clock),
+            schedule=runtime.settings.payments_schedule,
+        ),
         *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
+        *ledger_jobs.tasks(database=runtime.databases.job, subledgers=above_the_books().subledgers),
         *notices_jobs.tasks(
             build_postman(runtime, engine), retention_days=runtime.settings.notices_retention_days
         ),
@@ -306,6 +325,19 @@ def _rate_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
 
     source = PublishedRates(runtime.settings.rates_url)
     return pricing_jobs.tasks(database=runtime.databases.job, clock=runtime.clock, source=source)
+
+
+def open_desk(runtime: Runtime, engine: Engine) -> Desk:
+    """Where money is collected, by this server's settings."""
+    return Desk(
+        engine, runtime.vault, payment_providers(runtime.settings), runtime.settings.payments_retry_days
+    )
+
+
+def payment_providers(settings: Settings) -> Providers:
+    """The providers that this server can speak to; each is loaded with the first class that names it."""
+    del settings
+    return {}
 
 
 def follow_directory(runtime: Runtime) -> None:

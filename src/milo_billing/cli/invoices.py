@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 from cyclopts import App, ArgumentCollection, Group, Parameter
 
 from milo_billing.cli.output import write, write_json, write_server_table, write_table
-from milo_billing.cli.previews import write_explanation
+from milo_billing.cli.previews import tax_name, write_explanation
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.quarantine import write_events
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
@@ -162,7 +162,7 @@ def list_(*, namespace: Namespace = None, target: Target = DEFAULT) -> None:
 def show(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFAULT) -> None:
     """Show an invoice with its lines."""
     with target.open() as api:
-        place, found, invoice = _find(api, name, namespace=namespace)
+        place, found, invoice = find_invoice(api, name, namespace=namespace)
         lines = get_invoice_lines(api, namespace=place, name=found)
     if target.json:
         write_json({**invoice, "lines": lines})
@@ -190,7 +190,7 @@ def events(
 ) -> int:
     """Show the events that make up a line, archived ones too; their sum is the line's quantity, in the meter's unit."""
     with target.open() as api:
-        place, found, _ = _find(api, name, namespace=namespace)
+        place, found, _ = find_invoice(api, name, namespace=namespace)
         listed = list_line_events(api, namespace=place, name=found, line=line, limit=limit, later=later)
     return write_events(listed, json=target.json)
 
@@ -211,7 +211,7 @@ def explain(
     Exits 1 where the frozen version of the price book does not give the same amount again.
     """
     with target.open() as api:
-        place, found, _ = _find(api, name, namespace=namespace)
+        place, found, _ = find_invoice(api, name, namespace=namespace)
         explained = explain_line(api, namespace=place, name=found, line=line)
     return write_explanation(explained, json=target.json)
 
@@ -233,7 +233,7 @@ def pdf(
 ) -> None:
     """Save an invoice as PDF."""
     with target.open() as api:
-        place, found, invoice = _find(api, name, namespace=namespace)
+        place, found, invoice = find_invoice(api, name, namespace=namespace)
         content = get_invoice_pdf(api, namespace=place, name=found)
         if to == "-":
             sys.stdout.buffer.write(content)
@@ -290,7 +290,7 @@ def _row(line: JSON) -> list[Any]:
     ]
 
 
-def _find(api: ApiClient, name: str, *, namespace: str | None) -> tuple[str, str, Invoice]:
+def find_invoice(api: ApiClient, name: str, *, namespace: str | None) -> tuple[str, str, Invoice]:
     """The one invoice of this name or number: its namespace, its name, itself."""
     objects = Objects(api)
     kind = objects.find_kind("invoices")
@@ -331,5 +331,9 @@ def _heading(invoice: Invoice) -> list[tuple[str, str]]:
         ("Due", status.get("dueDate", "")),
         ("Lines", f"{status.get('subtotal', '')} {status.get('currencyCode', '')}"),
         ("Discounts", f"{status.get('discounts', '')} {status.get('currencyCode', '')}"),
+        *(
+            (tax_name(tax), f"{tax['amount']} {status.get('currencyCode', '')} on {tax['basis']}")
+            for tax in status.get("tax", ())
+        ),
         ("Total", f"{status.get('total', '')} {status.get('currencyCode', '')}"),
     ]

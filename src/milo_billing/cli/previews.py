@@ -1,5 +1,6 @@
 """An invoice before it is one, and how a line of one came about."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, cast
 
 from cyclopts import Parameter
@@ -75,6 +76,10 @@ def _write(found: JSON) -> None:
     write("")
     write(f"Subtotal   {found['subtotal']} {found['currencyCode']}")
     write(f"Discounts  {found['discounts']} {found['currencyCode']}")
+    for tax in cast("list[JSON]", found["tax"]):
+        write(f"{tax_name(tax):<10} {tax['amount']} {found['currencyCode']} on {tax['basis']}")
+    if found["untaxed"] is not None:
+        write(f"Tax        cannot be told: {found['untaxed']}")
     write(f"Total      {found['total']} {found['currencyCode']}")
     _write_shares(found)
     for rate in cast("list[JSON]", found["rates"]):
@@ -82,6 +87,13 @@ def _write(found: JSON) -> None:
         write("")
         write(f"Rate: 1 {rate['currencyCode']} = {rate['rate']}, {rate['source']} of {rate['day']}{until}")
     _write_unpriced(cast("JSON", found["unpriced"]))
+
+
+def tax_name(tax: Mapping[str, object]) -> str:
+    """What takes it and how much, or why nothing is taken."""
+    if tax["category"] in ("S", "Z"):
+        return f"{tax['name']} {tax['percent']} % ({tax['place']})"
+    return f"{tax['reason']} ({tax['category']})"
 
 
 def _write_shares(found: JSON) -> None:

@@ -227,7 +227,7 @@ class BillingAccountSpecPaymentTerms(TypedDict):
     latePaymentInterestPercent: NotRequired[str]
 
 
-class BillingAccountSpecPaymentProfilePaymentMethodRef(TypedDict):
+class PaymentMethodRef(TypedDict):
     """Required for Card and DirectDebit, and Active, before the account becomes ready."""
 
     name: str
@@ -237,7 +237,7 @@ class BillingAccountSpecPaymentProfile(TypedDict):
     """How the account pays."""
 
     type: Literal["Card", "BankTransfer", "DirectDebit", "Invoice"]
-    paymentMethodRef: NotRequired[BillingAccountSpecPaymentProfilePaymentMethodRef]
+    paymentMethodRef: NotRequired[PaymentMethodRef]
     externalID: NotRequired[str]
 
 
@@ -269,6 +269,19 @@ class TaxId(TypedDict):
     value: str
 
 
+class BillingAccountSpecTaxExemption(TypedDict):
+    """A certificate by which the account's owner owes no tax in a place. Stored encrypted; the provider
+    declares it."""
+
+    country: str
+    region: NotRequired[str]
+    certificate: str
+    reason: NotRequired[str]
+    reasonCode: NotRequired[str]
+    since: str
+    until: NotRequired[str]
+
+
 class BillingAccountSpecParentRef(TypedDict):
     """The account above this one, of the same organization."""
 
@@ -286,6 +299,7 @@ class BillingAccountSpec(TypedDict):
     paymentProfile: NotRequired[BillingAccountSpecPaymentProfile]
     contactInfo: NotRequired[BillingAccountSpecContactInfo]
     taxIds: NotRequired[list[TaxId]]
+    taxExemptions: NotRequired[list[BillingAccountSpecTaxExemption]]
     parentRef: NotRequired[BillingAccountSpecParentRef]
     billingMode: NotRequired[Literal["Self", "Parent"]]
     language: NotRequired[str]
@@ -507,6 +521,65 @@ class Commitment(TypedDict):
     status: NotRequired[CommitmentStatus]
 
 
+class CreditNoteSpecInvoiceRef(TypedDict):
+    """An invoice of the same namespace."""
+
+    name: str
+
+
+class CreditNoteSpecLine(TypedDict):
+    """What is taken back of one line: an amount or a quantity; all that is left of it without either."""
+
+    line: int
+    amount: NotRequired[str]
+    quantity: NotRequired[str]
+
+
+class CreditNoteSpec(TypedDict):
+    """What is taken back of an invoice: some of its lines, or an amount over all of them, or all that is
+    left. Immutable."""
+
+    invoiceRef: CreditNoteSpecInvoiceRef
+    lines: NotRequired[list[CreditNoteSpecLine]]
+    amount: NotRequired[str]
+    reason: str
+
+
+class Documents(TypedDict):
+    """Where the documents of the invoice are read, relative to the server."""
+
+    pdf: NotRequired[str]
+
+
+class CreditNoteStatus(TypedDict):
+    """What was taken back. Amounts are decimal strings with exactly the currency's digits."""
+
+    number: NotRequired[str]
+    issuer: NotRequired[str]
+    account: NotRequired[str]
+    invoiceNumber: NotRequired[str]
+    voids: NotRequired[bool]
+    currencyCode: NotRequired[str]
+    net: NotRequired[str]
+    tax: NotRequired[str]
+    total: NotRequired[str]
+    settled: NotRequired[str]
+    onAccount: NotRequired[str]
+    issuedOn: NotRequired[str]
+    documents: NotRequired[Documents]
+    conditions: NotRequired[list[Condition]]
+
+
+class CreditNote(TypedDict):
+    """What was taken back of an issued invoice: numbered, frozen and posted when it is created."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: CreditNoteSpec
+    status: NotRequired[CreditNoteStatus]
+
+
 class DiscountSpec(TypedDict):
     """What is taken off. Immutable but for endsOn and displayName."""
 
@@ -654,10 +727,18 @@ class InvoiceSpec(TypedDict):
     kind: NotRequired[Literal["Periodic", "OneTime", "Adjustment", "Consolidated", "Final"]]
 
 
-class InvoiceStatusDocuments(TypedDict):
-    """Where the documents of the invoice are read, relative to the server."""
+class InvoiceStatusTax(TypedDict):
+    """All lines with one treatment. A line belongs to several where several taxes are taken of it."""
 
-    pdf: NotRequired[str]
+    tax: int
+    category: Literal["S", "Z", "E", "AE", "G", "O"]
+    name: NotRequired[str]
+    place: NotRequired[str]
+    percent: NotRequired[str]
+    basis: str
+    amount: str
+    reason: NotRequired[str]
+    reasonCode: NotRequired[str]
 
 
 class InvoiceStatus(TypedDict):
@@ -669,12 +750,17 @@ class InvoiceStatus(TypedDict):
     currencyCode: NotRequired[str]
     subtotal: NotRequired[str]
     discounts: NotRequired[str]
+    tax: NotRequired[list[InvoiceStatusTax]]
+    taxTotal: NotRequired[str]
     total: NotRequired[str]
     amountPaid: NotRequired[str]
+    amountCredited: NotRequired[str]
+    amountWrittenOff: NotRequired[str]
     amountDue: NotRequired[str]
+    replaces: NotRequired[str]
     issuedOn: NotRequired[str]
     dueDate: NotRequired[str]
-    documents: NotRequired[InvoiceStatusDocuments]
+    documents: NotRequired[Documents]
     conditions: NotRequired[list[Condition]]
 
 
@@ -688,8 +774,27 @@ class Invoice(TypedDict):
     status: NotRequired[InvoiceStatus]
 
 
+class IssuerProfileSpecTaxRegistration(TypedDict):
+    """A place in which the issuer collects tax: a country, or one region of it that has a tax of its own."""
+
+    country: str
+    region: NotRequired[str]
+    oneStopShop: NotRequired[bool]
+    since: NotRequired[str]
+    until: NotRequired[str]
+
+
 class IssuerProfileSpecNumberSeries(TypedDict):
     """How invoices are numbered: without a gap within everything that stands before the digits."""
+
+    prefix: NotRequired[str]
+    start: NotRequired[int]
+    digits: NotRequired[int]
+    perYear: NotRequired[bool]
+
+
+class IssuerProfileSpecCreditNoteSeries(TypedDict):
+    """How credit notes are numbered; another prefix than invoices."""
 
     prefix: NotRequired[str]
     start: NotRequired[int]
@@ -719,8 +824,10 @@ class IssuerProfileSpec(TypedDict):
     legalName: str
     address: Address
     taxIds: NotRequired[list[TaxId]]
+    taxRegistrations: NotRequired[list[IssuerProfileSpecTaxRegistration]]
     accountingCurrency: NotRequired[str]
     numberSeries: NotRequired[IssuerProfileSpecNumberSeries]
+    creditNoteSeries: NotRequired[IssuerProfileSpecCreditNoteSeries]
     brand: NotRequired[IssuerProfileSpecBrand]
     bankDetails: NotRequired[IssuerProfileSpecBankDetails]
     legalText: NotRequired[str]
@@ -968,6 +1075,70 @@ class Offer(TypedDict):
     status: NotRequired[OfferStatus]
 
 
+class PaymentSpecInvoice(TypedDict):
+    """An invoice of the same namespace."""
+
+    name: str
+
+
+class PaymentSpec(TypedDict):
+    """What is paid."""
+
+    billingAccountRef: BillingAccountRef
+    currencyCode: str
+    invoices: NotRequired[list[PaymentSpecInvoice]]
+    paymentMethodRef: NotRequired[PaymentMethodRef]
+
+
+class PaymentStatusAttempt(TypedDict):
+    """One request for the money, counted within the invoice."""
+
+    number: int
+    at: str
+    amount: str
+    state: NotRequired[Literal["Open", "Processing", "ActionRequired", "Succeeded", "Declined"]]
+    code: NotRequired[str]
+    message: NotRequired[str]
+    hard: NotRequired[bool]
+
+
+class PaymentStatusRefund(TypedDict):
+    """One part given back."""
+
+    number: int
+    at: str
+    amount: str
+    state: NotRequired[Literal["Open", "Processing", "Succeeded", "Failed"]]
+    source: NotRequired[Literal["Invoice", "UnappliedCash", "MoneyOnAccount"]]
+    reason: NotRequired[str]
+
+
+class PaymentStatus(TypedDict):
+    """What became of it. Amounts are decimal strings with exactly the currency's digits."""
+
+    phase: NotRequired[Literal["Pending", "Succeeded", "Failed", "Refunded"]]
+    amount: NotRequired[str]
+    amountRefunded: NotRequired[str]
+    provider: NotRequired[str]
+    providerReference: NotRequired[str]
+    failureReason: NotRequired[str]
+    nextAttemptOn: NotRequired[str]
+    decidedAt: NotRequired[str]
+    attempts: NotRequired[list[PaymentStatusAttempt]]
+    refunds: NotRequired[list[PaymentStatusRefund]]
+    conditions: NotRequired[list[Condition]]
+
+
+class Payment(TypedDict):
+    """Money that a billing account pays. Written by the service only."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: PaymentSpec
+    status: NotRequired[PaymentStatus]
+
+
 class PaymentMethodSpecPaymentMethodClassRef(TypedDict):
     """Without it the default class, for good. Immutable."""
 
@@ -1031,7 +1202,7 @@ class PaymentMethod(TypedDict):
 class PaymentMethodClassSpec(TypedDict):
     """What is wanted of a payment method class."""
 
-    provider: Literal["manual"]
+    provider: Literal["manual", "stripe"]
     parameters: NotRequired[dict[str, str]]
     isDefault: NotRequired[bool]
 
@@ -1179,6 +1350,37 @@ class Sku(TypedDict):
     metadata: NotRequired[ObjectMeta]
     spec: SkuSpec
     status: NotRequired[SkuStatus]
+
+
+class TaxRateSpec(TypedDict):
+    """What a tax takes in a place, from a date on. Immutable but for endsOn."""
+
+    country: str
+    region: NotRequired[str]
+    tax: NotRequired[str]
+    taxCategory: NotRequired[str]
+    percent: str
+    startsOn: str
+    endsOn: NotRequired[str]
+    reason: NotRequired[str]
+    reasonCode: NotRequired[str]
+
+
+class TaxRateStatus(TypedDict):
+    """What is true of a tax rate."""
+
+    observedGeneration: NotRequired[int]
+    conditions: NotRequired[list[Condition]]
+
+
+class TaxRate(TypedDict):
+    """What a tax takes in a country or region, for a tax category, from a date on."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: TaxRateSpec
+    status: NotRequired[TaxRateStatus]
 
 
 class UsageCorrectionSpec(TypedDict):

@@ -134,6 +134,11 @@ class Settings(BaseSettings):
     rates_url: str | None = None
     """An https URL of exchange rates as the European Central Bank publishes them; they are fetched every day then."""
 
+    payments_retry_days: Annotated[tuple[Annotated[int, Field(ge=1, le=365)], ...], NoDecode] = (3, 5, 7, 7)
+    """Days from each declined attempt to collect an invoice to the next one; separated by commas in the environment."""
+
+    payments_schedule: str = "*/10 * * * *"
+    """When a worker collects what is due: cron in five fields (UTC), or six with seconds last."""
     smtp_host: str | None = None
     """The mail server that notices and invoices go through; without it no mail is sent."""
 
@@ -178,7 +183,14 @@ class Settings(BaseSettings):
             else value
         )
 
-    @field_validator("usage_archive_schedule")
+    @field_validator("payments_retry_days", mode="before")
+    @classmethod
+    def _split_days(cls, value: Any) -> Any:
+        return (
+            tuple(day.strip() for day in value.split(",") if day.strip()) if isinstance(value, str) else value
+        )
+
+    @field_validator("usage_archive_schedule", "payments_schedule")
     @classmethod
     def _cron(cls, value: str) -> str:
         fields = value.split()

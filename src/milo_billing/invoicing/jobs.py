@@ -11,23 +11,29 @@ from milo_billing.accounts import reads as accounts
 from milo_billing.controlplane.doors import repeated
 from milo_billing.controlplane.identity import Identity, Reach
 from milo_billing.controlplane.work import Work
-from milo_billing.infra.clock import Clock
+from milo_billing.infra.clock import Clock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
-from milo_billing.invoicing import operations
-from milo_billing.invoicing.engine import runs
+from milo_billing.invoicing import operations, reads
+from milo_billing.invoicing.engine import runs, settling
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.types import Issued, IssueOutcome, Run, RunStepState, Skipped, Unchanged
 from milo_billing.kernel.errors import MiloError, Unavailable
 
 _RESUMED_AT_ONCE_MAX: Final = 100
+_PAGE: Final = 500
+_SYSTEM: Final = Identity("system:invoicing")
 _SHUT_DOWN: Final = "57P"
 """SQLSTATEs that say nothing of the statement: the server stops, or is starting."""
 
 _log = structlog.get_logger(__name__)
 _accounts = counter(
     "invoice_run_accounts", about="Accounts that runs went over, by outcome.", labels=("state",)
+)
+
+_past_due = counter(
+    "invoices_fallen_due", about="Invoices whose last day to pay was over, by outcome.", labels=("outcome",)
 )
 
 
@@ -43,7 +49,12 @@ def tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Periodic
             for id in runs.list_open_runs(tx, limit=_RESUMED_AT_ONCE_MAX):
                 runs.resume_run(tx, id=id)
 
+    def note_past_due(timestamp: int) -> None:
+        del timestamp
+        mark_past_due(office, database, clock)
+
     return (
+        Periodic(Task("invoicing.note_past_due", note_past_due), cron="7 * * * *"),
         Task(runs.RUN_MONTH, run_month),
         Periodic(Task("invoicing.resume_runs", resume_runs), cron="* * * * *"),
     )
@@ -63,6 +74,35 @@ def run_steps(office: Office, database: Database, clock: Clock, *, id: UUID) -> 
         _accounts.labels(state).inc()
     with database.transaction(reach=EVERYWHERE) as tx:
         runs.finish_run(tx, id=id, at=clock.now())
+
+
+def mark_past_due(office: Office, database: Database, clock: Clock) -> None:
+    """Say of every invoice whose last day to pay is over, where it was issued, that it is past due.
+
+    One invoice a transaction; one that cannot be written is logged and counted, and does not keep the others waiting.
+    """
+    after = UUID(int=0)
+    while True:
+        with database.transaction(reach=EVERYWHERE) as tx:
+            page = reads.list_fallen_due(tx, now=clock.now(), after=after, limit=_PAGE)
+        for invoice in page:
+            try:
+                marked = repeated(lambda uid=invoice: _mark_past_due(office, database, clock, invoice=uid))
+                _past_due.labels("marked" if marked else "settled").inc()
+            except MiloError as error:
+                _past_due.labels("failed").inc()
+                _log.error("past_due_not_noted", invoice=str(invoice), reason=str(error))
+        if len(page) < _PAGE:
+            return
+        after = page[-1]
+
+
+def _mark_past_due(office: Office, database: Database, clock: Clock, *, invoice: UUID) -> bool:
+    with database.transaction(reach=EVERYWHERE) as tx:
+        work = Work(tx=tx, identity=_SYSTEM, reach=EVERYWHERE, audit_id=new_uid(), now=clock.now())
+        marked = settling.mark_past_due(work, office.engine, invoice=invoice)
+        office.engine.commit(work)
+    return marked
 
 
 class _Lane:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -17,19 +17,30 @@ from milo_billing.catalog import reads as catalog
 from milo_billing.catalog.types import Book, Sku
 from milo_billing.commitments import operations as commitments
 from milo_billing.controlplane.engine import Engine
-from milo_billing.controlplane.kinds import Condition, set_condition
 from milo_billing.controlplane.work import Work
 from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
-from milo_billing.invoicing.ports import DocumentWriter
-from milo_billing.invoicing.rules import announcing, drafts, explaining, issuing, periods, postings
+from milo_billing.invoicing.engine import crediting as credits
+from milo_billing.invoicing.engine import settling, taxing
+from milo_billing.invoicing.engine.crediting import Wanted
+from milo_billing.invoicing.engine.publishing import PDF, publish
+from milo_billing.invoicing.ports import DocumentWriter, TaxEngine
+from milo_billing.invoicing.rules import (
+    announcing,
+    drafts,
+    explaining,
+    issuing,
+    periods,
+    postings,
+    tax_bodies,
+)
 from milo_billing.invoicing.rules.conversions import frozen_conversions
+from milo_billing.invoicing.rules.crediting import CreditNote
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
-    GROUP,
     BookVersion,
     Draft,
     Invoice,
@@ -38,8 +49,10 @@ from milo_billing.invoicing.types import (
     IssuerVersion,
     LineExplanation,
     LineNotFound,
+    MoneyKind,
     Preview,
     PrintedDocument,
+    Settled,
     Skipped,
     UnableToIssue,
     UnableToRender,
@@ -61,7 +74,10 @@ _log = structlog.get_logger(__name__)
 LINES_MAX: Final = 10_000
 """Lines of one printed invoice."""
 
-PDF: Final = "pdf"
+UNISSUED: Final = (
+    "nobody is declared to issue invoices: apply an IssuerProfile with spec.isDefault true, "
+    "then run the month again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +88,7 @@ class Office:
     vault: Vault
     books: dict[int, BookVersion] = field(default_factory=dict[int, BookVersion])
     """Versions of price books by number. What is published never changes, so nothing here grows old."""
+    taxes: TaxEngine = field(default_factory=taxing.DeclaredRates)
 
     mails: bool = False
     """Whether this server can send mail: then invoices go to the addresses of their accounts."""
@@ -80,7 +97,7 @@ class Office:
 def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime) -> Draft:
     """What the account owes for consecutive rating periods, as it stands now; nothing is written.
 
-    With everything that was promised, and every discount. Raises UnableToIssue where usage has no price.
+    With everything that was promised, and every discount; before tax. Raises UnableToIssue where usage has no price.
     """
     return drafts.draft(
         commitments.rate_periods(tx, account=account.number, periods=stretch, now=now), kind="Periodic"
@@ -113,7 +130,7 @@ def preview(
     standing = reads.list_periodic(tx, account=account.number, within=Period(begun[0].start, begun[-1].end))
     stretch = periods.uncovered(begun, invoiced=[one.period for one in standing]) or tuple(begun)
     composed = commitments.rate_periods(tx, account=account.number, periods=stretch, now=now)
-    drafted = drafts.provisional(composed)
+    drafted, untaxed = _provisionally_taxed(tx, office, drafts.provisional(composed), account, profile, now)
     used = {share.project for line in drafted.lines for share in line.shares}
     used |= {one.project for period in composed for one in period.unpriced}
     numbers = {project for project in used if project is not None}
@@ -124,6 +141,43 @@ def preview(
         invoices=standing,
         books=_book_versions(tx, drafted, known=office.books),
         projects={one.number: one.name for one in directory.list_projects(tx, numbers=numbers)},
+        untaxed=untaxed,
+    )
+
+
+def _provisionally_taxed(
+    tx: Tx, office: Office, drafted: Draft, account: Account, profile: BillingProfile | None, now: datetime
+) -> tuple[Draft, str | None]:
+    """The draft with its tax, were it issued now; without, and why, where that cannot be told."""
+    issuer = reads.find_default_issuer(tx)
+    if issuer is None or profile is None:
+        return drafted, UNISSUED if issuer is None else "the account was deleted"
+    day = local_day(now, zone=issuer.body["timeZone"])
+    try:
+        return _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=day), None
+    except UnableToIssue as error:
+        return drafted, str(error)
+
+
+def _taxed(
+    tx: Tx,
+    office: Office,
+    drafted: Draft,
+    *,
+    account: Account,
+    profile: BillingProfile,
+    issuer: IssuerVersion,
+    day: date,
+) -> Draft:
+    return taxing.tax_draft(
+        tx,
+        drafted,
+        engine=office.taxes,
+        vault=office.vault,
+        account=account,
+        profile=profile,
+        issuer=issuer,
+        day=day,
     )
 
 
@@ -165,10 +219,7 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
         )
     issuer = reads.find_default_issuer(tx)
     if issuer is None:
-        raise UnableToIssue(
-            "nobody is declared to issue invoices: apply an IssuerProfile with spec.isDefault true, "
-            "then run the month again"
-        )
+        raise UnableToIssue(UNISSUED)
     return Issued(_issue(work, office, drafted, account=account, profile=profile, issuer=issuer))
 
 
@@ -189,7 +240,12 @@ def _issue(
     issuer: IssuerVersion,
 ) -> Invoice:
     tx, now = work.tx, work.now
+    today = local_day(now, zone=issuer.body["timeZone"])
+    drafted = _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=today)
     frozen = _freeze(work, office.vault, drafted, account=account, profile=profile)
+    frozen["accountingTax"] = tax_bodies.accounting_tax_body(
+        taxing.accounting_tax(tx, drafted, issuer=issuer, day=today)
+    )
     books = _book_versions(tx, drafted, known=office.books)
     # the number comes last: the series stays locked from here until commit
     invoice = _numbered(tx, drafted, account=account, profile=profile, issuer=issuer, now=now)
@@ -210,7 +266,7 @@ def _issue(
         description=f"Invoice {invoice.number}",
     )
     accounts.mark_billed(tx, account=account.number, until=invoice.period.end)
-    _publish(work, office.engine, invoice)
+    publish(work, office.engine, invoice, verb="issue")
     event = announcing.invoice_event(
         announcing.ISSUED,
         invoice,
@@ -242,6 +298,11 @@ def _numbered(
     )
     number = issuing.number_text(series=series, sequence=sequence, digits=series_spec["digits"])
     name, second_name = issuing.object_names(issuer=issuer.name, number=number)
+    void = (
+        None
+        if drafted.kind != "Periodic"
+        else reads.find_void_unreplaced(tx, account=account.number, period=drafted.period)
+    )
     if reads.is_name_taken(tx, namespace=account.namespace, name=name):
         name = second_name
     return Invoice(
@@ -253,7 +314,7 @@ def _numbered(
         account_name=account.name,
         kind=drafted.kind,
         period=drafted.period,
-        phase="Issued",
+        phase="Issued" if drafted.total_minor else "Paid",
         issuer=issuer.name,
         series=series,
         sequence=sequence,
@@ -261,11 +322,15 @@ def _numbered(
         currency=drafted.currency,
         subtotal_minor=drafted.subtotal_minor,
         discounts_minor=drafted.discounts_minor,
+        tax_minor=drafted.tax_minor,
         total_minor=drafted.total_minor,
         amount_paid_minor=0,
         issued_at=now,
         issued_on=issued_on,
         due_on=issuing.due_on(issued_on, net_days=profile.net_days),
+        replaces=None if void is None else void[0],
+        replaces_name="" if void is None else void[1],
+        taxes=drafted.taxes,
     )
 
 
@@ -296,32 +361,80 @@ def _book_versions(tx: Tx, drafted: Draft, *, known: dict[int, BookVersion]) -> 
     return known
 
 
-def _publish(work: Work, engine: Engine, invoice: Invoice) -> None:
-    """Write the Invoice object from the invoice's row."""
-    kind = engine.registry.find(GROUP, "v1alpha1", "invoices")
-    assert kind is not None, "the kind of this slice is registered"
-    conditions: list[Condition] = set_condition(
-        (),
-        type="Issued",
-        status="True",
-        reason="InvoiceIssued",
-        message=f"Invoice {invoice.number} was issued on {invoice.issued_on}.",
-        observed_generation=1,
-        now=work.now,
-    )
-    status = issuing.invoice_status(invoice)
-    status["documents"] = {"pdf": issuing.document_path(invoice, kind=PDF)}
-    status["conditions"] = [c.model_dump(mode="json", by_alias=True, exclude_none=True) for c in conditions]
-    engine.write_system(
+# --------------------------------------------------------------------------------------------------------- life
+
+
+def lock_invoice(work: Work, *, engine: Engine, invoice: UUID) -> Invoice:
+    """The invoice, which nobody else settles until the transaction ends. Raises InvoiceNotFound.
+
+    Who locks several locks them in the order of their uids.
+    """
+    return settling.lock(work, engine, invoice=invoice)
+
+
+def settle_invoice(
+    work: Work,
+    *,
+    engine: Engine,
+    invoice: UUID,
+    kind: MoneyKind,
+    reference: str,
+    amount_minor: int,
+    posted: str,
+    at: datetime,
+) -> Settled:
+    """Have this much of the invoice settled, or owed again where a payment goes back; the invoice as it is then.
+
+    `amount_minor` is above zero for every kind. `reference` says what settles, such as a payment's uid: the same
+    (kind, reference) settles an invoice once, and saying it again changes nothing. `posted` is the key of the
+    transaction that the caller posts to the books in this transaction, crediting `Assets:Receivable` by the amount
+    (debiting it for a PaymentReversal); the database refuses the commit without it. What was written off and is
+    settled after all is posted here. `at` is when the money counts from; the phase is of `work.now`.
+
+    Row, settlement and Invoice object are written in the caller's transaction, which `engine.commit` ends; the invoice
+    is locked until then. Raises InvoiceNotFound, and UnableToSettle for more than `Invoice.open_minor`: ask
+    `lock_invoice` first and keep the rest as money on account.
+    """
+    return settling.settle(
         work,
-        type(kind),
-        namespace=invoice.namespace,
-        name=invoice.name,
-        spec=issuing.invoice_spec(invoice),
-        status=status,
-        verb="issue",
-        uid=invoice.uid,
+        engine,
+        invoice=invoice,
+        kind=kind,
+        reference=reference,
+        amount_minor=amount_minor,
+        posted=posted,
+        at=at,
     )
+
+
+def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
+    """Take an unpaid invoice back as a whole; the credit note over it. Its days can be invoiced again, once.
+
+    The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
+    """
+    return credits.void(tx, invoice=invoice, reason=reason, now=now)
+
+
+def write_off_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Invoice:
+    """Give up what is due of the invoice; the invoice then. A payment may still recover it.
+
+    The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
+    """
+    return settling.write_off(tx, invoice=invoice, reason=reason, now=now)
+
+
+def choose_credit(tx: Tx, wanted: Wanted) -> None:
+    """Raise UnableToCredit where the credit note could not be issued as things stand."""
+    credits.choose(tx, wanted)
+
+
+def issue_credit_note(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
+    """Issue the credit note: number, lines, books, and the invoice settled as far as it was open.
+
+    What is over becomes money on account of the customer. The caller holds the lock of the invoice's object and writes
+    the objects. Raises UnableToCredit, InvoiceNotFound.
+    """
+    return credits.issue(tx, wanted, now=now)
 
 
 # ------------------------------------------------------------------------------------------------- documents

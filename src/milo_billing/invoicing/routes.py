@@ -31,6 +31,8 @@ INVOICE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/invoices
 RUNS_PATH: Final = "/v1/invoicing/runs"
 RUNS_MAX: Final = 100
 """A list shows so many runs, the newest."""
+SETTLEMENTS_MAX: Final = 1_000
+"""The first of one invoice; more of them is nobody's invoice."""
 BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 
 
@@ -47,7 +49,10 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
             invoice = reads.get_invoice(call.tx, **_names(request))
             lines = reads.list_lines(call.tx, invoice=invoice.uid, after=page.after, limit=page.limit + 1)
         more = {"continue": str(lines[page.limit - 1].line)} if len(lines) > page.limit else {}
-        items = [representations.line_body(line, currency=invoice.currency) for line in lines[: page.limit]]
+        items = [
+            representations.line_body(line, currency=invoice.currency, taxes=invoice.taxes)
+            for line in lines[: page.limit]
+        ]
         return JSONResponse({"metadata": more, "items": items})
 
     def show_line_events(request: Request) -> Response:
@@ -139,7 +144,15 @@ def _computed_routes(door: Door, office: Office) -> list[Route]:
             found = operations.explain_line(call.tx, invoice=invoice, line=number)
         return JSONResponse(explaining.explanation_body(found))
 
+    def show_settlements(request: Request) -> Response:
+        with door.open(request, permission=GET) as call:
+            invoice = reads.get_invoice(call.tx, **_names(request))
+            found = reads.list_settlements(call.tx, invoice=invoice.uid, limit=SETTLEMENTS_MAX)
+        items = [representations.settlement_body(one, currency=invoice.currency) for one in found]
+        return JSONResponse({"items": items})
+
     return [
+        Route(f"{INVOICE_PATH}/settlements", show_settlements, methods=["GET"]),
         Route(PREVIEW_PATH, show_preview, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/explanation", explain_line, methods=["GET"]),
     ]

@@ -11,7 +11,16 @@ from psycopg.types.range import TimestamptzRange
 
 from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.types import BookVersion, DraftLine, Invoice, WrittenDocument
+from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote
+from milo_billing.invoicing.types import (
+    BookVersion,
+    DraftLine,
+    Invoice,
+    SettlementKind,
+    VatCheck,
+    WrittenDocument,
+)
+from milo_billing.kernel.taxes import TaxRateEntry
 
 
 def lock_account(tx: Tx, *, account: int) -> None:
@@ -55,6 +64,7 @@ def insert_invoice(
         tx.pipeline()
     ):  # the series of numbers is locked: no statement waits for the answer to the one before
         _insert_lines(tx, invoice, lines=lines, books=books)
+        _insert_taxes(tx, invoice)
         _insert_discounts(tx, invoice, lines=lines)
         _insert_parts(tx, invoice, lines=lines)
         _insert_shares(tx, invoice, lines=lines)
@@ -64,9 +74,9 @@ def insert_invoice(
 def _insert_row(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: Mapping[str, Any]) -> None:
     tx.execute(
         "insert into invoicing.invoices (uid, owner_org, namespace, name, account, account_name, kind, period, phase, "
-        "issuer, issuer_version, series, sequence, number, currency, subtotal_minor, discounts_minor, total_minor, "
-        "amount_paid_minor, issued_at, issued_on, due_on, frozen) "
-        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "issuer, issuer_version, series, sequence, number, currency, subtotal_minor, discounts_minor, tax_minor, "
+        "total_minor, amount_paid_minor, issued_at, issued_on, due_on, frozen, replaces) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             invoice.uid,
             invoice.owner_org,
@@ -85,14 +95,104 @@ def _insert_row(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: Mapp
             invoice.currency,
             invoice.subtotal_minor,
             invoice.discounts_minor,
+            invoice.tax_minor,
             invoice.total_minor,
             invoice.amount_paid_minor,
             invoice.issued_at,
             invoice.issued_on,
             invoice.due_on,
             Jsonb(frozen),
+            invoice.replaces,
         ),
     )
+
+
+def insert_settlement(
+    tx: Tx,
+    *,
+    invoice: Invoice,
+    kind: SettlementKind,
+    reference: str,
+    amount_minor: int,
+    posted: str | None,
+    reason: str | None,
+    at: datetime,
+    now: datetime,
+) -> None:
+    """Write what became of the invoice, which the transaction has locked and which is as `invoice` after it.
+
+    The amounts and the phase of the invoice's row follow by a trigger.
+    """
+    tx.execute(
+        "insert into invoicing.settlements (invoice, step, owner_org, kind, reference, amount_minor, phase, posted, "
+        "reason, at, noted_at) select %(invoice)s, coalesce(max(step), 0) + 1, %(owner_org)s, %(kind)s, %(reference)s, "
+        "%(amount_minor)s, %(phase)s, %(posted)s, %(reason)s, %(at)s, %(now)s from invoicing.settlements "
+        "where invoice = %(invoice)s",
+        {
+            "invoice": invoice.uid,
+            "owner_org": invoice.owner_org,
+            "kind": kind,
+            "reference": reference,
+            "amount_minor": amount_minor,
+            "phase": invoice.phase,
+            "posted": posted,
+            "reason": reason,
+            "at": at,
+            "now": now,
+        },
+    )
+
+
+def insert_credit_note(
+    tx: Tx, note: CreditNote, *, lines: Sequence[CreditLine], issuer_version: bytes
+) -> None:
+    """Write the note with its lines. It can never be changed again."""
+    tx.execute(
+        "insert into invoicing.credit_lines (credit_note, line, owner_org, invoice, net_minor, quantity) "
+        "select %s, l.line, %s, %s, l.net_minor, l.quantity from unnest(%s::int[], %s::bigint[], %s::numeric[]) "
+        "as l (line, net_minor, quantity)",
+        (
+            note.uid,
+            note.owner_org,
+            note.invoice,
+            [line.line for line in lines],
+            [line.net_minor for line in lines],
+            [line.quantity for line in lines],
+        ),
+    )
+    tx.execute(
+        "insert into invoicing.credit_notes (uid, owner_org, namespace, name, invoice, account, voids, issuer, "
+        "issuer_version, series, sequence, number, currency, net_minor, tax_minor, total_minor, settled_minor, reason, "
+        "issued_at, issued_on) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            note.uid,
+            note.owner_org,
+            note.namespace,
+            note.name,
+            note.invoice,
+            note.account,
+            note.voids,
+            note.issuer,
+            issuer_version,
+            note.series,
+            note.sequence,
+            note.number,
+            note.currency,
+            note.net_minor,
+            note.tax_minor,
+            note.total_minor,
+            note.settled_minor,
+            note.reason,
+            note.issued_at,
+            note.issued_on,
+        ),
+    )
+
+
+def set_phase(tx: Tx, *, invoice: Invoice) -> None:
+    """Write the phase that the invoice has because time has passed."""
+    tx.execute("update invoicing.invoices set phase = %s where uid = %s", (invoice.phase, invoice.uid))
 
 
 # COPY does not work under row-level security. One statement a table, its rows as one JSON text, is the next best:
@@ -122,21 +222,50 @@ def _insert_lines(
             "included": line.included,
             "pricing_unit": line.pricing_unit,
             "amount_minor": line.amount_minor,
+            "in_advance": line.in_advance,
+            "taxes": line.taxes,
         }
         for number, line in enumerate(lines, start=1)
     ]
     tx.execute(
         "insert into invoicing.lines (invoice, line, owner_org, used_by, paid_by, kind, sku, sku_name, description, "
         "service, invoice_group, tax_category, book, book_name, book_effective_from, commitment, first_day, end_day, "
-        "quantity, included, pricing_unit, amount_minor) "
+        "quantity, included, pricing_unit, amount_minor, in_advance, taxes) "
         "select %s, l.line, %s, %s, %s, l.kind, l.sku, l.sku_name, l.description, "
         "l.service, l.invoice_group, l.tax_category, l.book, l.book_name, l.book_effective_from, l.commitment, "
-        "l.first_day, l.end_day, l.quantity, l.included, l.pricing_unit, l.amount_minor "
+        "l.first_day, l.end_day, l.quantity, l.included, l.pricing_unit, l.amount_minor, l.in_advance, l.taxes "
         "from json_to_recordset(%s::json) as l (line int, kind text, sku int, sku_name text, description text, "
         "service text, invoice_group text, tax_category text, book int, book_name text, book_effective_from date, "
         "commitment uuid, first_day date, end_day date, quantity numeric, included numeric, pricing_unit text, "
-        "amount_minor bigint)",
+        "amount_minor bigint, in_advance boolean, taxes int[])",
         (invoice.uid, invoice.owner_org, invoice.account, invoice.account, _json(rows)),
+    )
+
+
+def _insert_taxes(tx: Tx, invoice: Invoice) -> None:
+    rows = [
+        {
+            "tax": number,
+            "code": group.treatment.code,
+            "percent": group.treatment.percent,
+            "name": group.treatment.name,
+            "place": group.treatment.place,
+            "reason": group.treatment.reason,
+            "reason_code": group.treatment.reason_code,
+            "basis_minor": group.basis_minor,
+            "tax_minor": group.tax_minor,
+        }
+        for number, group in enumerate(invoice.taxes, start=1)
+    ]
+    if not rows:
+        return
+    tx.execute(
+        "insert into invoicing.taxes (invoice, tax, owner_org, code, percent, name, place, reason, reason_code, "
+        "basis_minor, tax_minor) "
+        "select %s, t.tax, %s, t.code, t.percent, t.name, t.place, t.reason, t.reason_code, t.basis_minor, t.tax_minor "
+        "from json_to_recordset(%s::json) as t (tax int, code text, percent numeric, name text, place text, "
+        "reason text, reason_code text, basis_minor bigint, tax_minor bigint)",
+        (invoice.uid, invoice.owner_org, _json(rows)),
     )
 
 
@@ -260,3 +389,45 @@ def put_issuer(tx: Tx, *, name: str, uid: UUID, is_default: bool, body: Mapping[
 def delete_issuer(tx: Tx, *, name: str) -> None:
     """Forget the profile. Its versions and its number series stay."""
     tx.execute("delete from invoicing.issuers where name = %s", (name,))
+
+
+# ------------------------------------------------------------------------------------------------------ taxes
+
+
+def put_tax_rate(
+    tx: Tx, *, uid: UUID, object_name: str, rate: TaxRateEntry, starts_on: date, ends_on: date | None
+) -> None:
+    """Say what the TaxRate says now."""
+    tx.execute(
+        "insert into invoicing.tax_rates (uid, name, country, region, tax, category, code, percent, starts_on, "
+        "ends_on, reason, reason_code) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+        "on conflict (uid) do update set ends_on = excluded.ends_on",
+        (
+            uid,
+            object_name,
+            rate.place.country,
+            rate.place.region,
+            rate.name,
+            rate.category,
+            rate.code,
+            rate.percent,
+            starts_on,
+            ends_on,
+            rate.reason,
+            rate.reason_code,
+        ),
+    )
+
+
+def delete_tax_rate(tx: Tx, *, uid: UUID) -> None:
+    """Forget the rate. What was invoiced by it keeps it."""
+    tx.execute("delete from invoicing.tax_rates where uid = %s", (uid,))
+
+
+def insert_vat_check(tx: Tx, *, account: int, owner_org: int, check: VatCheck) -> None:
+    """Note what was answered about the account's VAT number."""
+    tx.execute(
+        "insert into invoicing.vat_checks (account, checked_at, owner_org, sealed, valid, source, reference) "
+        "values (%s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+        (account, check.checked_at, owner_org, check.sealed, check.valid, check.source, check.reference),
+    )

@@ -16,11 +16,16 @@ from milo_billing.commitments.types import ComposedPeriod, Giver, Scope
 from milo_billing.kernel.errors import Conflict, NotFound
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period
+from milo_billing.kernel.taxes import TaxGroup
 from milo_billing.pricing.types import Dimensions, RatedLine
 from milo_billing.pricing.types import PartKind as PricedKind
 
 InvoiceKind: TypeAlias = Literal["Periodic", "OneTime", "Adjustment", "Consolidated", "Final"]
 InvoicePhase: TypeAlias = Literal["Issued", "PartiallyPaid", "Paid", "PastDue", "Void", "Uncollectible"]
+MoneyKind: TypeAlias = Literal["Payment", "PaymentReversal", "Credit", "EarlyPaymentDiscount", "CreditNote"]
+"""What settles an invoice from outside: money that came or went back, credit that was used, a credit note."""
+SettlementKind: TypeAlias = MoneyKind | Literal["Void", "WriteOff", "Recovery"]
+"""And what becomes of it here: a Recovery takes back what was written off, because money or a credit note came."""
 LineKind: TypeAlias = Literal[
     "Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown"
 ]
@@ -38,6 +43,10 @@ QUANTITY_PLACES_MAX: Final = 12
 
 class UnableToIssue(Conflict):
     """The invoice must wait until something outside has been mended. The message says what, and what to do."""
+
+
+class UnableToSettle(Conflict):
+    """The invoice cannot take the amount, or not in its phase. The message says what it could take."""
 
 
 class InvoiceNotFound(NotFound):
@@ -125,7 +134,8 @@ class DraftLine:
 
     `included` of the quantity was free. `book` is the version of the price book, by number. What a commitment charges
     has its uid, its name as description, the days that it is for, and neither Sku nor book. `in_advance` says that a
-    recurring charge is earned after it falls due.
+    recurring charge is earned after it falls due. `taxes` are the numbers, from 1, of the draft's tax groups that the
+    line belongs to.
     """
 
     kind: LineKind
@@ -148,6 +158,7 @@ class DraftLine:
     conversion: LineConversion | None = None
     discounts: tuple[LineDiscount, ...] = ()
     in_advance: bool = False
+    taxes: tuple[int, ...] = ()
 
     @property
     def net_minor(self) -> int:
@@ -164,7 +175,7 @@ def beside_minor(discounts: Iterable[LineDiscount]) -> int:
 class Draft:
     """What an account would be invoiced for a period: computed, never stored.
 
-    The subtotal is the sum of the lines, the total what discounts on the whole invoice leave of it.
+    The subtotal is the sum of the lines; the total what discounts on the whole invoice leave of it, and the tax.
     """
 
     account: int
@@ -175,6 +186,8 @@ class Draft:
     subtotal_minor: int
     discounts_minor: int
     total_minor: int
+    tax_minor: int = 0
+    taxes: tuple[TaxGroup, ...] = ()
 
     @property
     def total(self) -> Money:
@@ -187,7 +200,8 @@ class Preview:
 
     `periods` are the composed rating periods, those that have begun; `closed` says that all of them are over. `books`
     and `projects` have the names for the numbers in the draft. `invoices` are those that stand for these days already:
-    where they cover all of them, the draft is what they would be now.
+    where they cover all of them, the draft is what they would be now. `untaxed` says why the tax cannot be told: then
+    there is none in the draft, and it could not be issued.
     """
 
     draft: Draft
@@ -196,6 +210,7 @@ class Preview:
     invoices: "tuple[Invoice, ...]"
     books: "Mapping[int, BookVersion]"
     projects: Mapping[int, str]
+    untaxed: str | None = None
 
 
 # ----------------------------------------------------------------------------------------------------- invoices
@@ -211,6 +226,20 @@ class IssuerVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class VatCheck:
+    """What a register answered about an account's VAT number, which is `sealed` under the account's key.
+
+    `reference` is what the register gives as a proof of the question, empty where it gives none.
+    """
+
+    sealed: str
+    valid: bool
+    checked_at: datetime
+    source: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
 class BookVersion:
     """What a price book's version was called when an invoice was issued under it."""
 
@@ -220,9 +249,14 @@ class BookVersion:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """One issued invoice. Everything but `phase` and `amount_paid_minor` stays as it is for ever.
+    """One issued invoice. Everything but `phase` and what became of the total stays as it is for ever.
+
+    `amount_paid_minor` came as money and stayed, or was money on account; `credited_minor` was taken back by credit
+    notes; `written_off_minor` is nobody's to pay any more, until it is. `replaces` is the void invoice for whose days
+    this one stands.
 
     `issued_on` and `due_on` are dates in the issuer's zone; `sequence` counts without a gap within (issuer, series).
+    `total_minor` is with tax.
     """
 
     uid: UUID
@@ -241,11 +275,17 @@ class Invoice:
     currency: str
     subtotal_minor: int
     discounts_minor: int
+    tax_minor: int
     total_minor: int
     amount_paid_minor: int
     issued_at: datetime
     issued_on: date
     due_on: date
+    credited_minor: int = 0
+    written_off_minor: int = 0
+    replaces: UUID | None = None
+    replaces_name: str = ""
+    taxes: tuple[TaxGroup, ...] = ()
 
     @property
     def total(self) -> Money:
@@ -253,7 +293,43 @@ class Invoice:
 
     @property
     def amount_due_minor(self) -> int:
-        return self.total_minor - self.amount_paid_minor
+        """What is asked for now."""
+        return self.open_minor - self.written_off_minor
+
+    @property
+    def open_minor(self) -> int:
+        """What money may still settle: what is due, and what was written off."""
+        return self.total_minor - self.amount_paid_minor - self.credited_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One thing that became of an invoice: `amount_minor` is how much less is due by it, below zero how much more.
+
+    `reference` is what settled (the uid of a payment, of a credit note); `posted` the key of the transaction in the
+    books, None where nothing moved. `at` is when it counts from. `phase` is the invoice's since. `reason` is given
+    for a void and a write-off.
+    """
+
+    step: int
+    kind: SettlementKind
+    reference: str
+    amount_minor: int
+    phase: InvoicePhase
+    posted: str | None
+    at: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The invoice after a settlement. `recovered_minor` had been written off before; `repeated` says that the same
+    settlement stood already, and nothing was done.
+    """
+
+    invoice: Invoice
+    recovered_minor: int
+    repeated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +367,10 @@ class LineShare:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """One line as it was issued. `line` counts from 1; the rest as in DraftLine, with names for numbers."""
+    """One line as it was issued. `line` counts from 1; the rest as in DraftLine, with names for numbers.
+
+    `taxes` are the numbers, from 1, of the invoice's tax groups that the line belongs to.
+    """
 
     line: int
     kind: LineKind
@@ -313,6 +392,8 @@ class InvoiceLine:
     projects: tuple[LineShare, ...]
     conversion: LineConversion | None = None
     discounts: tuple[LineDiscount, ...] = ()
+    in_advance: bool = False
+    taxes: tuple[int, ...] = ()
 
     @property
     def net_minor(self) -> int:
@@ -413,11 +494,26 @@ class Logo:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountingTax:
+    """The tax of an invoice in the currency of its issuer's books, where that is another one (EN 16931 BT-111).
+
+    `rate` is units of `currency` for one of the invoice's, as people read it, as `source` published it on `day`.
+    """
+
+    currency: str
+    tax_minor: int
+    rate: Decimal
+    day: date
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceDocument:
     """Everything that is printed on an invoice, and nothing that is not: the same value gives the same bytes.
 
     The period is `[first_day, end_day)`, days in the account's zone. `buyer` is None once the
     customer's personal data have been erased. `color` is `#rrggbb`.
+    Every line belongs to a group of `taxes`.
     """
 
     number: str
@@ -440,6 +536,9 @@ class InvoiceDocument:
     bank: BankDetails | None
     legal_text: str
     lines: tuple[InvoiceLine, ...]
+    tax_minor: int = 0
+    taxes: tuple[TaxGroup, ...] = ()
+    accounting_tax: AccountingTax | None = None
 
 
 @dataclass(frozen=True, slots=True)

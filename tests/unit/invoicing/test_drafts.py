@@ -64,4 +64,5 @@ def test_no_invoice_is_below_zero_or_beyond_64_bits(minor: int) -> None:
 def test_revenue_is_earned_in_the_days_of_each_line() -> None:
     ((account, minor, days),) = postings(draft([rated(TOKENS)]))
     assert (account, minor) == ("Income:Revenue:Usage", 4515)
+    assert days is not None
     assert [day.isoformat() for day in days] == ["2026-10-01", "2026-11-01"]

@@ -1,4 +1,4 @@
-"""Area 5 of the golden cases: rounding, splitting and discounts; tax, credits and credit notes come with their slices.
+"""Area 5 of the golden cases: rounding, splitting, discounts, tax and what credit notes take of it; credits come later.
 
 How a case runs is told by the shape of its input, never by its id.
 """
@@ -13,11 +13,10 @@ import pytest
 from milo_billing.commitments.rules.composing import Reduction, reduce_lines
 from milo_billing.kernel.money import allocate, exponent, half_up, settle
 from tests.golden import GoldenCase, Later, RuledOut, Way, account_for, golden_cases, require_golden_cases
+from tests.unit.invoicing.golden_taxes import way_of_tax
 
 CASES = golden_cases("CR-")
 
-TAX = Later("tax: rates by place and category, once per (category, rate)")
-CREDIT_NOTES = Later("credit notes, full and partial, with their tax")
 CREDITS = Later("credits and money on account")
 
 
@@ -106,8 +105,6 @@ def _cents(amount: str) -> int:
 
 # ------------------------------------------------------------------------------------------------ sorting
 
-NEEDS_TAX = ("tax_percent", "tax_percents", "lines_net_and_rate", "lines_net", "rate", "taxes")
-
 
 def way_of(case: GoldenCase) -> Way | RuledOut | Later | None:
     """How a case is run, told by what it contains, so that further cases of a kind run as well."""
@@ -131,16 +128,8 @@ def way_of(case: GoldenCase) -> Way | RuledOut | Later | None:
             return leaves_taxable
         case {"credits": _} | {"prepaid_credits": _}:
             return CREDITS
-        case {"credit": _} | {"credit_nets": _} | {"period_days": _} | {"expected": {"credit_note_total": _}}:
-            return CREDIT_NOTES
         case _:
-            return TAX if any(name in case.input for name in NEEDS_TAX) else _by_lines(case)
-
-
-def _by_lines(case: GoldenCase) -> Later | None:
-    """Lines that say their rates one by one."""
-    lines = case.input.get("lines", [])
-    return TAX if any(isinstance(line, dict) and "rate" in line for line in lines) else None
+            return way_of_tax(case)
 
 
 ACCOUNTED = account_for("area 5, credits, tax and rounding", CASES, way_of)

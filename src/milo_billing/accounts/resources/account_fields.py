@@ -1,6 +1,8 @@
 """The fields of a BillingAccount: names agree with Milo's own service, so that its manifests work here."""
 
-from pydantic import Field
+from typing import Annotated, TypeAlias
+
+from pydantic import Field, StringConstraints
 from pydantic.config import JsonDict
 
 from milo_billing.accounts.types import (
@@ -15,6 +17,11 @@ from milo_billing.kernel.periods import INVOICE_DAY_MAX
 
 GROUP = "billing.miloapis.com"
 PERCENT_PATTERN = r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$"
+Day: TypeAlias = Annotated[
+    str,
+    StringConstraints(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
+    Field(json_schema_extra={"format": "date"}),
+]
 TIMESTAMP: JsonDict = {"format": "date-time"}
 EMPTY_DEFAULT: JsonDict = {"default": {}}
 """The object is there, and its own fields have their defaults."""
@@ -99,6 +106,24 @@ class TaxIdentifier(Fields):
     value: str = Field(min_length=1, max_length=64)
 
 
+class TaxExemption(Fields):
+    """A certificate by which the account's owner owes no tax in a place. Stored encrypted; the provider declares it."""
+
+    country: str = Field(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code.")
+    region: str | None = Field(
+        default=None, max_length=128, description="As in addresses; empty for the whole country."
+    )
+    certificate: str = Field(min_length=1, max_length=128, description="Its number, printed on invoices.")
+    reason: str | None = Field(
+        default=None, max_length=256, description="What invoices say before the number."
+    )
+    reason_code: str | None = Field(
+        default=None, pattern="^VATEX-[A-Z0-9-]{2,40}$", description="The same by the VATEX code list."
+    )
+    since: Day = Field(description="The first day, in the issuer's time zone.")
+    until: Day | None = Field(default=None, description="The first day on which it no longer holds.")
+
+
 class AccountRef(Fields):
     """Another billing account, of the same organization."""
 
@@ -128,6 +153,9 @@ class BillingAccountSpec(Fields):
     payment_profile: PaymentProfile | None = None
     contact_info: ContactInfo | None = None
     tax_ids: list[TaxIdentifier] | None = Field(default=None, max_length=10)
+    tax_exemptions: list[TaxExemption] | None = Field(
+        default=None, max_length=50, description="Where the owner owes no tax. The provider declares them."
+    )
     parent_ref: AccountRef | None = Field(
         default=None, description="The account above this one, of the same organization."
     )

@@ -68,7 +68,7 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
         Column("Projects", ".status.linkedProjectsCount", type="integer"),
     )
     selectable = ("spec.currencyCode", "status.phase")
-    personal = ("spec.contactInfo", "spec.taxIds")
+    personal = ("spec.contactInfo", "spec.taxIds", "spec.taxExemptions")
     actions = account_actions.ACTIONS
     # who could lift his own suspension, or settle with himself, would
     provider_only = frozenset({"suspend", "reactivate", "archive", "updateStatus"})
@@ -89,6 +89,7 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
         yield from _identity_errors(admission)
         yield from _terms_errors(admission)
         yield from _contact_errors(admission.object.spec)
+        yield from _exemption_errors(admission)
         place = _place(admission.object)
         if admission.old is None or place != _place(admission.old):
             yield from operations.check_place(admission.tx, place=place)
@@ -318,3 +319,17 @@ def _contact_errors(spec: BillingAccountSpec) -> Iterator[FieldError]:
             yield from contact.country_errors(f"{path}.address.country", info.address.country)
     tax_ids = [(tax_id.type, tax_id.value) for tax_id in spec.tax_ids or ()]
     yield from contact.tax_id_errors(tax_ids, field="spec.taxIds")
+
+
+def _exemption_errors(admission: AccountAdmission) -> Iterator[FieldError]:
+    """Who declared himself exempt would pay no tax: only the provider does, who has seen the certificate."""
+    exemptions = admission.object.spec.tax_exemptions or []
+    for index, one in enumerate(exemptions):
+        field = f"spec.taxExemptions[{index}]"
+        yield from contact.country_errors(f"{field}.country", one.country)
+        yield from contact.day_errors(f"{field}.since", one.since, f"{field}.until", one.until)
+    before = (admission.old and admission.old.spec.tax_exemptions) or []
+    added = [index for index, one in enumerate(exemptions) if one not in before]
+    if added and not _is_granted_by_provider(admission):
+        message = f"an exemption is for the provider to declare: needs {GRANT_TERMS} of the provider"
+        yield wording.forbidden(f"spec.taxExemptions[{added[0]}]", message)

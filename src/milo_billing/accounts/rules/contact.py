@@ -5,6 +5,7 @@ The form only: nobody is asked whether the address is read or the number is some
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Final
 
 from milo_billing.accounts.rules import wording
@@ -113,3 +114,18 @@ def tax_id_errors(tax_ids: Sequence[tuple[str, str]], *, field: str) -> Iterator
     yield from wording.duplicates(
         [(f"{field}[{index}].type", type) for index, (type, _) in enumerate(tax_ids)]
     )
+
+
+def day_errors(since_field: str, since: str, until_field: str, until: str | None) -> Iterator[FieldError]:
+    """What is wrong with the days `[since, until)`, given as YYYY-MM-DD; None is without end."""
+    known: list[date] = []
+    for field, text in ((since_field, since), (until_field, until)):
+        if text is None:
+            continue
+        try:
+            known.append(date.fromisoformat(text))
+        except ValueError:
+            yield wording.invalid(field, text, "must be a day of the calendar, YYYY-MM-DD")
+            return
+    if len(known) == 2 and known[0] >= known[1]:
+        yield wording.invalid(until_field, until or "", f"must be after {since}")

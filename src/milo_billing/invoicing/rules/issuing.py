@@ -1,12 +1,13 @@
 """Numbers, dates, and what an issued invoice says of itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from milo_billing.accounts.types import BillingProfile, Contact
+from milo_billing.invoicing.rules.tax_bodies import tax_bodies
 from milo_billing.invoicing.types import (
     GROUP,
     Invoice,
@@ -17,7 +18,7 @@ from milo_billing.invoicing.types import (
     TaxId,
     UnableToIssue,
 )
-from milo_billing.kernel.money import minor_to_decimal
+from milo_billing.kernel.money import Money, minor_to_decimal
 from milo_billing.kernel.periods import Period
 
 
@@ -79,12 +80,34 @@ def invoice_status(invoice: Invoice) -> dict[str, Any]:
         "currencyCode": invoice.currency,
         "subtotal": amount(invoice.subtotal_minor),
         "discounts": amount(invoice.discounts_minor),
+        "tax": tax_bodies(invoice.taxes, currency=invoice.currency),
+        "taxTotal": amount(invoice.tax_minor),
         "total": amount(invoice.total_minor),
         "amountPaid": amount(invoice.amount_paid_minor),
+        "amountCredited": amount(invoice.credited_minor),
+        "amountWrittenOff": amount(invoice.written_off_minor),
         "amountDue": amount(invoice.amount_due_minor),
         "issuedOn": invoice.issued_on.isoformat(),
         "dueDate": invoice.due_on.isoformat(),
+        "replaces": invoice.replaces_name,
     }
+
+
+def invoice_conditions(invoice: Invoice) -> Iterator[tuple[str, Literal["True", "False"], str, str]]:
+    """(type, status, reason, message) of what the invoice's phase means."""
+    yield "Issued", "True", "InvoiceIssued", f"Invoice {invoice.number} was issued on {invoice.issued_on}."
+    if invoice.phase == "PastDue":
+        message = f"{Money(invoice.amount_due_minor, invoice.currency)} was to be paid by {invoice.due_on}."
+        yield "PastDue", "True", "PaymentOverdue", message
+    else:
+        yield "PastDue", "False", f"Invoice{invoice.phase}", f"The invoice is {invoice.phase}."
+    if invoice.phase == "Void":
+        yield (
+            "Voided",
+            "True",
+            "InvoiceVoided",
+            "The invoice was taken back as a whole; nothing is owed for it.",
+        )
 
 
 def invoice_discounts(lines: Iterable[InvoiceLine]) -> tuple[InvoiceDiscount, ...]:

@@ -3,8 +3,18 @@
 from datetime import timedelta
 from typing import Final, assert_never
 
-from milo_billing.invoicing.types import Draft, DraftLine
-from milo_billing.ledger.types import AccountName, Posting, ServicePeriod, deferred, revenue
+from milo_billing.invoicing.types import Draft, DraftLine, InvoiceLine, MoneyKind
+from milo_billing.ledger.types import (
+    BAD_DEBT,
+    BAD_DEBT_RECOVERY,
+    RECEIVABLE,
+    AccountName,
+    Posting,
+    ServicePeriod,
+    deferred,
+    revenue,
+    tax_payable,
+)
 
 _DAY: Final = timedelta(days=1)
 
@@ -14,16 +24,20 @@ def postings(draft: Draft) -> tuple[Posting, ...]:
 
     Usage and surcharges are earned in the days of their line, a shortfall on the last day of its interval. What is
     charged in advance and money that is prepaid is deferred, with the days that it is for; revenue takes it from there.
-    Empty where the books stay as they are.
+    Tax is owed to its place, for no days. Empty where the books stay as they are.
     """
-    found: dict[tuple[AccountName, ServicePeriod], int] = {}
+    found: dict[tuple[AccountName, ServicePeriod | None], int] = {}
     for line in draft.lines:
         key = account_of(line), service_of(line)
         found[key] = found.get(key, 0) + line.net_minor
+    for group in draft.taxes:
+        if group.tax_minor:
+            owed = tax_payable(group.treatment.place), None
+            found[owed] = found.get(owed, 0) + group.tax_minor
     return tuple((account, minor, days) for (account, days), minor in found.items() if minor)
 
 
-def account_of(line: DraftLine) -> AccountName:
+def account_of(line: DraftLine | InvoiceLine) -> AccountName:
     """Revenue, or what is not earned yet."""
     match line.kind:
         case "Recurring":
@@ -36,8 +50,17 @@ def account_of(line: DraftLine) -> AccountName:
             assert_never(line.kind)
 
 
-def service_of(line: DraftLine) -> ServicePeriod:
+def service_of(line: DraftLine | InvoiceLine) -> ServicePeriod:
     """The days in which the line is earned: `[first, end)`."""
     if line.kind == "Shortfall":
         return line.end_day - _DAY, line.end_day
     return line.first_day, line.end_day
+
+
+def recovery(kind: MoneyKind) -> tuple[AccountName, AccountName]:
+    """(debited, credited) when what was written off is owed again for a moment, because of a settlement of this kind.
+
+    Money that came after all is income; a credit note over it says that the loss never was one.
+    """
+    came = kind in ("Payment", "Credit")
+    return RECEIVABLE, BAD_DEBT_RECOVERY if came else BAD_DEBT

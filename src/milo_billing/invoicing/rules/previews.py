@@ -9,6 +9,7 @@ from milo_billing.accounts.types import Account
 from milo_billing.invoicing.rules.conversions import conversion_body
 from milo_billing.invoicing.rules.representations import line_body
 from milo_billing.invoicing.rules.requests import Grouping
+from milo_billing.invoicing.rules.tax_bodies import tax_bodies
 from milo_billing.invoicing.types import DraftLine, InvoiceLine, LineShare, Preview
 from milo_billing.kernel.money import Currency, minor_to_decimal
 from milo_billing.kernel.periods import local_day
@@ -34,12 +35,15 @@ def preview_body(found: Preview, *, account: Account, by: Grouping, at: datetime
         "currencyCode": draft.currency,
         "subtotal": shown(draft.subtotal_minor),
         "discounts": shown(draft.discounts_minor),
+        "tax": tax_bodies(draft.taxes, currency=draft.currency),
+        "taxTotal": shown(draft.tax_minor),
+        "untaxed": found.untaxed,
         "total": shown(draft.total_minor),
         "invoices": [
             {"name": one.name, "number": one.number, "total": shown(one.total_minor)}
             for one in found.invoices
         ],
-        "lines": [line_body(line, currency=draft.currency) for line in lines[:ROWS_MAX]],
+        "lines": [line_body(line, currency=draft.currency, taxes=draft.taxes) for line in lines[:ROWS_MAX]],
         "linesLeft": max(len(lines) - ROWS_MAX, 0),
         "by": by,
         "shares": _groups(found, by=by),
@@ -93,6 +97,7 @@ def _line(number: int, line: DraftLine, found: Preview) -> InvoiceLine:
         projects=_project_shares(line, found.projects),
         conversion=line.conversion,
         discounts=line.discounts,
+        taxes=line.taxes,
     )
 
 
@@ -113,7 +118,7 @@ def _project_shares(line: DraftLine, names: Mapping[int, str]) -> tuple[LineShar
 
 
 def net_shares(found: Preview) -> Mapping[tuple[str | None, str | None], int]:
-    """What each project owes for each Sku after every discount, summing to the draft's total.
+    """What each project owes for each Sku after every discount and before tax, summing to the draft's lines.
 
     The project None is the account's own; the Sku None is what commitments charge.
     """

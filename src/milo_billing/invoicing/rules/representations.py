@@ -1,10 +1,11 @@
 """What the endpoints answer: lines, and one row for each account of a run. Decimals are strings."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
 from milo_billing.invoicing.rules.conversions import conversion_body
+from milo_billing.invoicing.rules.tax_bodies import line_tax_bodies, plain
 from milo_billing.invoicing.types import (
     InvoiceLine,
     LineDiscount,
@@ -13,8 +14,10 @@ from milo_billing.invoicing.types import (
     Run,
     RunStep,
     RunStepState,
+    Settlement,
 )
 from milo_billing.kernel.money import minor_to_decimal
+from milo_billing.kernel.taxes import TaxGroup
 
 STATES: Final[tuple[RunStepState, ...]] = ("issued", "unchanged", "skipped", "failed")
 
@@ -34,6 +37,19 @@ def run_body(run: Run) -> dict[str, Any]:
         **{state: run.counts.get(state, 0) for state in STATES},
         "accountsPerSecond": None if run.per_second is None else round(run.per_second, 1),
         "secondsLeft": round(left / run.per_second) if run.per_second else None,
+    }
+
+
+def settlement_body(one: Settlement, *, currency: str) -> dict[str, Any]:
+    """One thing that became of an invoice: `amount` is how much less is due by it."""
+    return {
+        "step": one.step,
+        "kind": one.kind,
+        "reference": one.reference,
+        "amount": str(minor_to_decimal(one.amount_minor, currency)),
+        "phase": one.phase,
+        "at": _instant(one.at),
+        "reason": one.reason,
     }
 
 
@@ -57,8 +73,11 @@ def step_body(step: RunStep) -> dict[str, Any]:
     }
 
 
-def line_body(line: InvoiceLine, *, currency: str) -> dict[str, Any]:
-    """One line as `…/lines` gives it; `unitPrice` only where the line has a single one."""
+def line_body(line: InvoiceLine, *, currency: str, taxes: Sequence[TaxGroup]) -> dict[str, Any]:
+    """One line as `…/lines` gives it; `unitPrice` only where the line has a single one.
+
+    `taxes` are the tax groups of the invoice.
+    """
     prices = {part.unit_price for part in line.parts if part.kind == "Usage"}
     price = prices.pop() if len(prices) == 1 else None
     return {
@@ -69,14 +88,15 @@ def line_body(line: InvoiceLine, *, currency: str) -> dict[str, Any]:
         "service": line.service,
         "invoiceGroup": line.invoice_group,
         "taxCategory": line.tax_category,
+        "taxes": line_tax_bodies(line.taxes, taxes),
         "priceBook": _book_body(line),
         "commitment": None if line.commitment is None else str(line.commitment),
         "firstDay": line.first_day.isoformat(),
         "endDay": line.end_day.isoformat(),
-        "quantity": _plain(line.quantity),
-        "includedQuantity": _plain(line.included),
+        "quantity": plain(line.quantity),
+        "includedQuantity": plain(line.included),
         "pricingUnit": line.pricing_unit,
-        "unitPrice": None if price is None else _plain(price),
+        "unitPrice": None if price is None else plain(price),
         "amount": str(minor_to_decimal(line.amount_minor, currency)),
         "discounts": [_discount_body(one, currency=currency) for one in line.discounts],
         "net": str(minor_to_decimal(line.net_minor, currency)),
@@ -99,7 +119,7 @@ def _discount_body(one: LineDiscount, *, currency: str) -> dict[str, Any]:
         "scope": one.scope,
         "givenBy": {"kind": one.given_by, "name": one.name, "uid": str(one.source)},
         "title": one.title,
-        "percentage": None if one.percent is None else _plain(one.percent),
+        "percentage": None if one.percent is None else plain(one.percent),
         "amount": str(minor_to_decimal(one.amount_minor, currency)),
     }
 
@@ -109,21 +129,15 @@ def _part_body(part: Part, *, currency: str) -> dict[str, Any]:
     if part.tier is not None:
         body["tier"] = part.tier
     if part.quantity is not None:
-        body["quantity"] = _plain(part.quantity)
+        body["quantity"] = plain(part.quantity)
     if part.unit_price is not None:
-        body["unitPrice"] = _plain(part.unit_price)
+        body["unitPrice"] = plain(part.unit_price)
     return {**body, "amount": str(minor_to_decimal(part.amount_minor, currency))}
 
 
 def _share_body(share: LineShare, *, currency: str) -> dict[str, Any]:
     return {
         "project": share.project or None,
-        "quantity": _plain(share.quantity),
+        "quantity": plain(share.quantity),
         "amount": str(minor_to_decimal(share.amount_minor, currency)),
     }
-
-
-def _plain(number: Decimal) -> str:
-    """Without exponent and without zeros at the end."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

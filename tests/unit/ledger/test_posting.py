@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from milo_billing.kernel.money import Money
-from milo_billing.ledger.rules import assert_postable, receivable_entries
+from milo_billing.ledger.rules.posting import assert_postable, receivable_entries
 from milo_billing.ledger.types import (
     RECEIVABLE,
     REVENUE,
@@ -98,7 +98,16 @@ def test_zero_lines_make_no_entries() -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [("Assets",), ("assets", "Cash"), ("Assets", ""), ("Assets", "a b"), ("Assets", "ü")]
+    "parts",
+    [
+        ("Assets",),
+        ("assets", "Cash"),
+        ("Assets", ""),
+        ("Assets", "a b"),
+        ("Assets", "ü"),
+        ("Assets", "stripe"),
+        ("Money", "Cash"),
+    ],
 )
 def test_account_names_are_what_a_plain_text_ledger_can_read(parts: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="not a ledger account name"):
