@@ -106,6 +106,8 @@ def _mark_past_due(office: Office, database: Database, clock: Clock, *, invoice:
     with database.transaction(reach=EVERYWHERE) as tx:
         work = Work(tx=tx, identity=_SYSTEM, reach=EVERYWHERE, audit_id=new_uid(), now=clock.now())
         marked = settling.mark_past_due(work, office.engine, invoice=invoice)
+        if marked:
+            operations.tell_past_due(work, office, invoice=invoice)
         office.engine.commit(work)
     return marked
 

@@ -24,7 +24,7 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.engine import crediting as credits
-from milo_billing.invoicing.engine import note_documents, settling, taxing
+from milo_billing.invoicing.engine import note_documents, settling, taxing, telling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import PDF, publish
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker, TaxEngine, VatRegister
@@ -65,6 +65,7 @@ from milo_billing.invoicing.types import (
     WrittenDocument,
 )
 from milo_billing.kernel.errors import BadRequest
+from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.ledger import operations as ledger
 from milo_billing.notices import operations as notices
@@ -279,10 +280,10 @@ def _issue(
     event = announcing.invoice_event(
         announcing.ISSUED,
         invoice,
-        subject=account.uid,
-        profile=profile,
+        language=profile.language,
         issuer=issuer.body,
-        mails=office.mails,
+        subject=account.uid,
+        mail_to=announcing.recipients(profile.contact) if office.mails else (),
         more=announcing.issued_data(invoice),
     )
     notices.send(tx, office.vault, event=event, now=now)
@@ -405,7 +406,7 @@ def settle_invoice(
     is locked until then. Raises InvoiceNotFound, and UnableToSettle for more than `Invoice.open_minor`: ask
     `lock_invoice` first and keep the rest as money on account.
     """
-    return settling.settle(
+    settled = settling.settle(
         work,
         engine,
         invoice=invoice,
@@ -415,6 +416,9 @@ def settle_invoice(
         posted=posted,
         at=at,
     )
+    if settled.invoice.phase == "Paid" and not settled.repeated:
+        telling.tell(work.tx, "invoice.paid", settled.invoice, once=f"{kind}/{reference}", now=work.now)
+    return settled
 
 
 def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
@@ -422,7 +426,10 @@ def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Credit
 
     The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
     """
-    return credits.void(tx, invoice=invoice, reason=reason, now=now)
+    note = credits.void(tx, invoice=invoice, reason=reason, now=now)
+    voided = reads.lock_invoice(tx, uid=invoice)
+    telling.tell(tx, "invoice.voided", voided, more={"reason": reason}, now=now)
+    return note
 
 
 def write_off_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Invoice:
@@ -430,7 +437,28 @@ def write_off_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> I
 
     The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
     """
-    return settling.write_off(tx, invoice=invoice, reason=reason, now=now)
+    written_off = settling.write_off(tx, invoice=invoice, reason=reason, now=now)
+    telling.tell(
+        tx, "invoice.written_off", written_off, more={"reason": reason}, once=now.isoformat(), now=now
+    )
+    return written_off
+
+
+def tell_past_due(work: Work, office: Office, *, invoice: UUID) -> None:
+    """Announce that the invoice is past due, which this transaction has said of it; its account by mail, too."""
+    late = reads.lock_invoice(work.tx, uid=invoice)
+    account = account_reads.get_account(work.tx, number=late.account)
+    profile = _profile(work.tx, office.vault, account) if office.mails else None
+    telling.tell(
+        work.tx,
+        "invoice.past_due",
+        late,
+        once=work.now.isoformat(),
+        vault=office.vault,
+        subject=account.uid,
+        mail_to=() if profile is None else announcing.recipients(profile.contact),
+        now=work.now,
+    )
 
 
 def choose_credit(tx: Tx, wanted: Wanted) -> None:
@@ -444,7 +472,17 @@ def issue_credit_note(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
     What is over becomes money on account of the customer. The caller holds the lock of the invoice's object and writes
     the objects. Raises UnableToCredit, InvoiceNotFound.
     """
-    return credits.issue(tx, wanted, now=now)
+    note = credits.issue(tx, wanted, now=now)
+    credited = str(minor_to_decimal(note.total_minor, note.currency))
+    telling.tell(
+        tx,
+        "creditnote.issued",
+        reads.lock_invoice(tx, uid=note.invoice),
+        more={"creditNote": note.number, "credited": credited},
+        once=str(note.uid),
+        now=now,
+    )
+    return note
 
 
 # ------------------------------------------------------------------------------------------------- documents

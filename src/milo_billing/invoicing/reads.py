@@ -187,6 +187,18 @@ def list_resembling(
     return tuple(map(_invoice, rows))
 
 
+def get_manner(tx: Tx, *, invoice: UUID) -> tuple[str, dict[str, Any]]:
+    """The language that the invoice was issued in, and its issuer's profile as it was then."""
+    row = tx.execute(
+        "select i.frozen ->> 'language', v.body from invoicing.invoices i "
+        "join invoicing.issuer_versions v on v.digest = i.issuer_version where i.uid = %s",
+        (invoice,),
+    ).fetchone()
+    if row is None:
+        raise InvoiceNotFound(f"there is no invoice {invoice}")
+    return row[0], row[1]
+
+
 def is_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
     """Whether an invoice of that name stands."""
     query = "select from invoicing.invoices where namespace = %s and name = %s"

@@ -24,22 +24,25 @@ REPLAYED_MAX: Final = 1_000
 """Deliveries that one call replays at most."""
 
 
-def send(tx: Tx, vault: Vault, *, event: Event, now: datetime) -> int:
+def send(tx: Tx, vault: Vault | None, *, event: Event, now: datetime) -> int:
     """Announce an event in the caller's transaction: it leaves if that commits, at least once, always with one id.
 
     It goes to each channel of the event's organization and of the provider that wants such events, and to
     `event.mail_to`. Returns how many deliveries this made: 0 where nobody listens (one statement then), and where the
-    same key was announced before. Raises MessageConflict where it said something else then, SubjectErased where the
-    subject's data was erased, ValueError for what is not in the catalogue.
+    same key was announced before. `vault` may be None for an event without a subject. Raises MessageConflict where
+    the key said something else before, SubjectErased where the subject's data was erased, ValueError for what is not
+    in the catalogue.
     """
     check_event(event.type, event.data)
     channels = reads.list_listeners(tx, org=event.org, type=event.type)
     if not channels and not event.mail_to:
         return 0
     body = event_body(event)
-    stored = (
-        _json(body) if event.subject is None else vault.seal(tx, subject=event.subject, value=body, at=now)
-    )
+    if event.subject is None:
+        stored = _json(body)
+    else:
+        assert vault is not None, "what is personal is sealed"
+        stored = vault.seal(tx, subject=event.subject, value=body, at=now)
     return _post(tx, event, stored, channels=channels, now=now)
 
 

@@ -1,6 +1,7 @@
 """An issued invoice goes out: to the account's addresses with its PDF, and to the provider's webhook."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app.postman import Documents
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.database import EVERYWHERE, Databases
+from milo_billing.invoicing import operations
+from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.jobs import mark_past_due
 from milo_billing.invoicing.operations import Office
 from milo_billing.notices import reads
 from milo_billing.notices.jobs import Postman
 from milo_billing.notices.ports import Sender
 from milo_billing.notices.types import Answer, EmailTarget, Parcel
-from tests.db.invoicing.ground import ACCOUNT, ISSUER, NOVEMBER, Ground, open_ground
+from tests.db.invoicing.ground import ACCOUNT, ACME, ISSUER, NOVEMBER, Ground, open_ground
+from tests.db.invoicing.paying import pay
 
 
 class Kept(Sender):
@@ -41,8 +46,8 @@ def issued(databases: Databases, folder: Path, *, mails: bool, **account: Any) -
     return ground
 
 
-def delivered(ground: Ground) -> list[Parcel]:
-    kept, clock = Kept(), SimulatedClock(NOVEMBER)
+def delivered(ground: Ground, *, at: datetime = NOVEMBER) -> list[Parcel]:
+    kept, clock = Kept(), SimulatedClock(at)
     vault = ground.office.vault
     postman = Postman(
         engine=ground.engine,
@@ -77,3 +82,48 @@ def test_an_invoice_goes_by_mail_to_the_contact_and_the_further_addresses(
 def test_without_mail_and_channels_issuing_writes_nothing_of_it(databases: Databases, tmp_path: Path) -> None:
     ground = issued(databases, tmp_path, mails=False)
     assert ground.read("select count(*) from notices.messages") == [(0,)]
+
+
+def test_what_becomes_of_an_invoice_is_told_to_the_channels_of_its_organization(
+    databases: Databases, tmp_path: Path
+) -> None:
+    ground = issued(databases, tmp_path, mails=False)
+    spec = {"type": "Email", "email": {"to": ["books@example.com"]}, "events": ["invoice.*", "creditnote.*"]}
+    ground.declare("notificationchannels", "books", spec, namespace=ACME)
+    mark_past_due(ground.office, ground.databases.app, SimulatedClock(datetime(2026, 12, 20, tzinfo=UTC)))
+
+    ((namespace, name),) = ground.read("select namespace, name from invoicing.invoices")
+    invoice = ground.reading(lambda tx: invoices.get_invoice(tx, namespace=namespace, name=name))
+    for minor in (5_000, 7_000):
+        pay(ground, invoice, minor, f"payment-{minor}", now=datetime(2026, 12, 21, tzinfo=UTC))
+    told = ground.read("select type from notices.messages order by occurred_at")
+    assert told == [("invoice.past_due",), ("invoice.paid",)]
+    first, second = delivered(ground, at=datetime(2026, 12, 22, tzinfo=UTC))
+    assert first.message.data["amountDue"] == "120.00"
+    assert (second.message.data["amountDue"], second.message.brand.name) == ("0.00", "Kestrel Cloud Ltd.")
+
+
+def test_an_account_is_reminded_by_mail_when_its_invoice_is_past_due(
+    databases: Databases, tmp_path: Path
+) -> None:
+    ground = issued(databases, tmp_path, mails=True, language="de")
+    delivered(ground)
+    late = datetime(2026, 12, 20, tzinfo=UTC)
+    mark_past_due(ground.office, ground.databases.app, SimulatedClock(late))
+    mark_past_due(ground.office, ground.databases.app, SimulatedClock(late))
+    (parcel,) = delivered(ground, at=late + timedelta(hours=1))
+    assert parcel.target == EmailTarget(("zoe@example.com",))
+    assert (parcel.message.type, parcel.message.language) == ("invoice.past_due", "de")
+
+
+def test_an_invoice_that_is_voided_or_credited_says_so(databases: Databases, tmp_path: Path) -> None:
+    ground = issued(databases, tmp_path, mails=False)
+    spec = {"type": "Email", "email": {"to": ["books@example.com"]}}
+    ground.declare("notificationchannels", "books", spec, namespace=ACME)
+    ((uid,),) = ground.read("select uid from invoicing.invoices")
+    ground.write(
+        lambda work: operations.void_invoice(work.tx, invoice=uid, reason="wrong address", now=work.now),
+        now=NOVEMBER,
+    )
+    (parcel,) = delivered(ground)
+    assert (parcel.message.type, parcel.message.data["reason"]) == ("invoice.voided", "wrong address")

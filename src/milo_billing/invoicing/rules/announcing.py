@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from milo_billing.accounts.types import BillingProfile, Contact
+from milo_billing.accounts.types import Contact
 from milo_billing.invoicing.rules.issuing import document_path
 from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.money import minor_to_decimal
@@ -33,18 +33,18 @@ def invoice_event(
     type: str,
     invoice: Invoice,
     *,
-    subject: UUID,
-    profile: BillingProfile,
+    language: str,
     issuer: Mapping[str, Any],
-    mails: bool,
-    more: dict[str, Any] | None = None,
+    subject: UUID | None = None,
+    mail_to: tuple[str, ...] = (),
+    more: Mapping[str, Any] | None = None,
     once: str = "",
 ) -> Event:
     """An event of the invoice, in the issuer's name and the account's language.
 
-    `subject` is the account's uid, `issuer` the body of the IssuerProfile's version. With `mails` it goes by mail to
-    the account's contact and its further addresses for invoices. `once` tells events of the same type apart, where an
-    invoice may have several (the date of a reminder); there is one otherwise. `more` are fields of the type's own.
+    `issuer` is the body of the IssuerProfile's version. `subject` is the account's uid, needed with `mail_to`: who is
+    told whatever channels there are. `once` tells events of the same type apart, where an invoice may have several.
+    `more` are fields of the type's own.
     """
     return Event(
         type=type,
@@ -53,9 +53,9 @@ def invoice_event(
         data={**invoice_data(invoice), **(more or {})},
         account=f"{invoice.namespace}/{invoice.account_name}",
         subject=subject,
-        language=profile.language,
+        language=language,
         brand=Brand(name=issuer["legalName"], color=issuer.get("brand", {}).get("color", "")),
-        mail_to=recipients(profile.contact) if mails else (),
+        mail_to=mail_to,
         attachments=(f"invoice/{invoice.namespace}/{invoice.name}",) if type == ISSUED else (),
     )
 
