@@ -1,8 +1,9 @@
 """A month over all accounts: rated, drafted, issued by a real server; five meters, ten projects, thirty days each.
 
-The run is opened over the API and workers take its steps, as an operator has it; PDFs are written when they are asked
-for, so none is here. How long it takes an account is compared between a database of a tenth of the accounts and the
-whole, and between the first tenth of the run and its last. `python -m bench.bench_month --accounts 200` is a short one.
+The run is opened over the API and the server's workers take its steps, as an operator has it; PDFs are written when
+they are asked for, so none is here. How long it takes an account is compared between a database of a tenth of the
+accounts and the whole, and between the first tenth of the run and its last. `python -m bench.bench_month --accounts
+200` is a short one.
 """
 
 import argparse
@@ -48,9 +49,9 @@ class Measured:
     seconds: float
     first_s: float
     last_s: float
-    worker_s: float
+    workers_s: float
     postgres_s: float
-    worker_mb: float
+    workers_mb: float
 
 
 def run() -> Sequence[Figure]:
@@ -64,30 +65,30 @@ def _figures(small: Measured, whole: Measured, *, bar: float | None) -> tuple[Fi
         Figure("month/run", whole.seconds, "s", bar),
         Figure("month/accounts", whole.accounts / whole.seconds, "accounts/s"),
         Figure("month/lines", LINES_AN_ACCOUNT * whole.accounts / whole.seconds, "lines/s"),
-        Figure("month/worker_cpu", whole.worker_s / whole.accounts * 1000, "ms/account"),
+        Figure("month/worker_cpu", whole.workers_s / whole.accounts * 1000, "ms/account"),
         Figure("month/postgres_cpu", whole.postgres_s / whole.accounts * 1000, "ms/account"),
         Figure("month/growth_from_a_tenth", growth, "× an account", LINEAR_MAX),
         Figure("month/last_tenth_to_first", whole.last_s / whole.first_s, "× an account", LINEAR_MAX),
-        Figure("month/worker_memory", whole.worker_mb, "MB PSS"),
-        Figure("month/worker_memory_growth", whole.worker_mb - small.worker_mb, "MB PSS", 32),
+        Figure("month/worker_memory", whole.workers_mb, "MB PSS"),
+        Figure("month/worker_memory_growth", whole.workers_mb - small.workers_mb, "MB PSS", 32),
     )
 
 
 def _measure(accounts: int) -> Measured:
     with _server(accounts) as (server, postgres):
-        worker = server.announcement["processes"]["worker"]
-        before = _cpu_s(worker), _cpu_below_s(postgres.pid)
+        workers = [pid for name, pid in server.announcement["processes"].items() if name.startswith("worker")]
+        before = _cpu_of(workers), _cpu_below_s(postgres.pid)
         with ApiClient(server.connection()) as api:
             began = time.perf_counter()
             found = open_run(api, month=f"{YEAR}-{MONTH:02}")
             memory: list[float] = []
             while found["state"] != "finished":
-                memory.append(_proportional_mb(worker))
+                memory.append(sum(map(_proportional_mb, workers)))
                 sys.stderr.write(f"\r{found['done']:,} of {found['total']:,} accounts ")
                 time.sleep(0.5)
                 found = get_run(api, found["id"])
             seconds = time.perf_counter() - began
-        after = _cpu_s(worker), _cpu_below_s(postgres.pid)
+        after = _cpu_of(workers), _cpu_below_s(postgres.pid)
         if found["issued"] != accounts:
             raise AssertionError(f"not every account has its invoice: {found}")
         first_s, last_s = _tenths(postgres, UUID(found["id"]), opened=found["openedAt"])
@@ -140,6 +141,10 @@ def _tenths(postgres: PostgresServer, run: UUID, *, opened: str) -> tuple[float,
 def _cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_S
+
+
+def _cpu_of(processes: Sequence[int]) -> float:
+    return sum(map(_cpu_s, processes))
 
 
 def _cpu_below_s(pid: int) -> float:

@@ -16,6 +16,7 @@ create schema controlplane;
 create schema directory;
 create schema access;
 create schema ledger;
+create schema notices;
 create schema catalog;
 create schema accounts;
 create schema entitlements;
@@ -23,10 +24,12 @@ create schema usage;
 create schema pricing;
 create schema commitments;
 create schema invoicing;
+create schema payments;
 
-grant usage on schema infra, controlplane, directory, access, ledger, catalog, accounts, entitlements, usage, pricing,
+grant usage on schema infra, controlplane, directory, access, ledger, notices, catalog, accounts, entitlements, usage, pricing,
     commitments,
-    invoicing
+    invoicing,
+    payments
     to milo_app, milo_job, milo_ingest;
 
 -- ---------------------------------------------------------------------------------------------------- infra
@@ -428,9 +431,11 @@ create table ledger.transactions (
     description text not null,
     billing_account integer not null,   -- one billing account a transaction
     owner_org bigint not null,
-    created_at timestamptz not null
+    created_at timestamptz not null,
+    number bigint not null generated always as identity      -- in the order in which they were posted, with gaps
 );
-create index transactions_by_billing_account on ledger.transactions (billing_account);
+create index transactions_by_billing_account on ledger.transactions (billing_account, posted_on, number);
+create index transactions_by_day on ledger.transactions (posted_on, number);
 
 create table ledger.entries (
     transaction uuid not null references ledger.transactions (id),
@@ -445,25 +450,51 @@ create table ledger.entries (
 );
 create index entries_by_account on ledger.entries (account, currency);
 
+-- Months whose books are closed: with one, every month before it. Nothing is posted into them any more.
+create table ledger.closings (
+    entity text not null,
+    month date not null check (extract(day from month) = 1),    -- its first day
+    closed_at timestamptz not null,
+    closed_by text not null,
+    primary key (entity, month)
+);
+
+-- The first day of an entity's books that is open; null where no month was ever closed.
+create function ledger.first_open_day(p_entity text) returns date
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select (max(month) + interval '1 month')::date from ledger.closings where entity = p_entity
+$$;
+
 -- The only way in. The same key again returns the standing transaction if it says the same, else it is refused, naming
--- both; description and instants may differ. A deferred constraint trigger says again at commit that it balances.
+-- both; description and instants may differ. What falls into a closed month is refused or, with p_late, stands on the
+-- first open day. A deferred constraint trigger says again at commit that it balances.
 create function ledger.post(p_id uuid, p_key text, p_entity text, p_posted_on date, p_description text,
-                            p_billing_account integer, p_owner_org bigint, p_at timestamptz, p_entries jsonb)
+                            p_billing_account integer, p_owner_org bigint, p_at timestamptz, p_entries jsonb,
+                            p_late boolean default false)
     returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     standing ledger.transactions;
     off record;
+    first_open date;
 begin
+    -- BOOKS: a month that is being closed waits for what is being posted, and the other way round
+    perform pg_advisory_xact_lock_shared(4220, hashtext(p_entity));
     if jsonb_array_length(p_entries) < 2 then
         raise exception 'ledger transaction % has fewer than two entries', p_key using errcode = 'check_violation';
     end if;
-    insert into ledger.transactions values (p_id, p_key, p_entity, p_posted_on, p_description, p_billing_account,
-                                            p_owner_org, p_at)
+    first_open := ledger.first_open_day(p_entity);
+    insert into ledger.transactions values (
+        p_id, p_key, p_entity, case when p_late then greatest(p_posted_on, first_open) else p_posted_on end,
+        p_description, p_billing_account, p_owner_org, p_at)
         on conflict (key) do nothing;
     if not found then
         select * into strict standing from ledger.transactions where key = p_key;
-        if (standing.entity, standing.posted_on, standing.billing_account, standing.owner_org)
-               is distinct from (p_entity, p_posted_on, p_billing_account, p_owner_org)
+        -- what was late stands on a first of a month that was open then
+        if (standing.entity, standing.billing_account, standing.owner_org)
+               is distinct from (p_entity, p_billing_account, p_owner_org)
+           or not (standing.posted_on = p_posted_on
+                   or (p_late and coalesce(standing.posted_on between p_posted_on and first_open, false)
+                       and extract(day from standing.posted_on) = 1))
            or (select jsonb_agg(jsonb_build_object('account', account, 'currency', currency, 'amount_minor', amount_minor,
                                                    'service_from', service_from, 'service_to', service_to) order by line)
                from ledger.entries where transaction = standing.id) is distinct from p_entries then
@@ -510,6 +541,39 @@ create trigger entries_append_only before update or delete or truncate on ledger
     for each statement execute function ledger.refuse_change();
 create trigger transactions_append_only before update or delete or truncate on ledger.transactions
     for each statement execute function ledger.refuse_change();
+create trigger closings_append_only before update or delete or truncate on ledger.closings
+    for each statement execute function ledger.refuse_change();
+
+-- A month is closed once, and for good; closing it again changes nothing and gives false. Months before it are closed
+-- with it.
+create function ledger.close_month(p_entity text, p_month date, p_at timestamptz, p_by text)
+    returns boolean language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform pg_advisory_xact_lock(4220, hashtext(p_entity));
+    if ledger.first_open_day(p_entity) > p_month then
+        return false;
+    end if;
+    insert into ledger.closings values (p_entity, p_month, p_at, p_by);
+    return true;
+end $$;
+revoke all on function ledger.close_month from public;
+grant execute on function ledger.close_month to milo_app, milo_job;
+revoke all on function ledger.first_open_day from public;
+grant execute on function ledger.first_open_day to milo_app, milo_job;
+
+-- Whoever inserts, and by whatever way.
+create function ledger.refuse_closed() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if new.posted_on < ledger.first_open_day(new.entity) then
+        raise exception 'ledger transaction % falls on %, but the books of % are closed until %: post it on that day or '
+            'later, with its service period', new.key, new.posted_on, new.entity, ledger.first_open_day(new.entity)
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create trigger transactions_open_month after insert on ledger.transactions
+    for each row execute function ledger.refuse_closed();
 
 alter table ledger.transactions enable row level security;
 create policy reach on ledger.transactions for select to milo_app, milo_job
@@ -517,7 +581,168 @@ create policy reach on ledger.transactions for select to milo_app, milo_job
 alter table ledger.entries enable row level security;
 create policy reach on ledger.entries for select to milo_app, milo_job
     using (exists (select from ledger.transactions t where t.id = transaction));
-grant select on ledger.transactions, ledger.entries to milo_app, milo_job;
+grant select on ledger.transactions, ledger.entries, ledger.closings to milo_app, milo_job;
+
+-- ------------------------------------------------------------------------------------------------ notices
+
+-- What NotificationChannel objects say of whom to tell; where to is in the objects, sealed. A channel of the provider's
+-- (owner_org 0) hears of every organization. `listening` says that messages are meant for it.
+create table notices.channels (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    type text not null check (type in ('Email', 'Webhook', 'Chat')),
+    events text[] not null,              -- types of events; none is all of them
+    paused boolean not null,
+    unique (namespace, name)
+);
+create index channels_by_owner on notices.channels (owner_org);
+
+-- How a channel has fared: what its conditions are made of. `settled` says that the object's status knows of it.
+create table notices.health (
+    channel uuid primary key references notices.channels (uid) on delete cascade,
+    owner_org bigint not null,
+    listening boolean not null,          -- has what it takes to be sent to, and was not told to stop by its other side
+    gone_at timestamptz,                 -- when the other side said 410
+    delivered_at timestamptz,
+    delivered_type text,
+    failed_at timestamptz,
+    failed_said text not null default '',
+    failures integer not null default 0 check (failures >= 0),  -- in a row
+    dead integer not null default 0 check (dead >= 0),          -- given up since the last one that came through
+    settled boolean not null default true
+);
+create index health_unsettled on notices.health (channel) where not settled;
+
+-- Secrets that webhooks are signed with, under the channel's key: the newest, and for a while the one before.
+create table notices.secrets (
+    channel uuid not null references notices.channels (uid) on delete cascade,
+    number integer not null check (number > 0),
+    owner_org bigint not null,
+    sealed text not null,
+    created_at timestamptz not null,
+    ends_at timestamptz check (ends_at >= created_at),
+    primary key (channel, number)
+);
+create unique index secrets_newest on notices.secrets (channel) where ends_at is null;
+
+-- What happened, once for all who are told. `key` names the fact; `body` is JSON, or with a subject its ciphertext.
+create table notices.messages (
+    id uuid primary key,
+    key text not null unique,
+    owner_org bigint not null,
+    type text not null,
+    account text not null,               -- namespace/name of the billing account, '' where it is about none
+    subject uuid,                        -- whose personal data the body holds
+    hash bytea not null check (length(hash) = 32),
+    body text not null,
+    occurred_at timestamptz not null
+);
+create index messages_by_time on notices.messages (occurred_at);
+
+-- One message on its way to one channel, or with none to the addresses in its body.
+create table notices.deliveries (
+    id uuid primary key,
+    message uuid not null references notices.messages (id) on delete cascade,
+    owner_org bigint not null,
+    channel uuid,                        -- outlives the channel
+    namespace text not null,
+    channel_name text not null,
+    channel_type text not null check (channel_type in ('Email', 'Webhook', 'Chat')),
+    type text not null,
+    account text not null,
+    occurred_at timestamptz not null,
+    state text not null default 'Waiting' check (state in ('Waiting', 'Failed', 'Delivered', 'Dead')),
+    attempts integer not null default 0 check (attempts >= 0),
+    tries integer not null default 0 check (tries between 0 and attempts),     -- since it was sent or replayed last
+    next_at timestamptz,                 -- when it is due
+    claimed_until timestamptz,           -- somebody is at it until then, or has died over it
+    ended_at timestamptz,
+    unique nulls not distinct (message, channel),
+    check ((state in ('Waiting', 'Failed')) = (next_at is not null)),
+    check ((state in ('Delivered', 'Dead')) = (ended_at is not null))
+);
+create index deliveries_due on notices.deliveries (next_at) where next_at is not null;
+create index deliveries_claimed on notices.deliveries (channel, claimed_until) where claimed_until is not null;
+create index deliveries_by_time on notices.deliveries (owner_org, occurred_at desc, id);
+create index deliveries_of_channel on notices.deliveries (channel, occurred_at desc, id);
+
+-- Every call to the other side, noted before it is made: one without an end was cut short, and nobody knows its outcome.
+create table notices.attempts (
+    delivery uuid not null references notices.deliveries (id) on delete cascade,
+    number integer not null check (number > 0),
+    owner_org bigint not null,
+    begun_at timestamptz not null,
+    ended_at timestamptz,
+    outcome text check (outcome in ('Delivered', 'Failed', 'Refused', 'Gone')),
+    status integer,                      -- what HTTP or SMTP answered
+    latency_ms integer check (latency_ms >= 0),
+    said text not null default '' check (length(said) <= 1000),
+    primary key (delivery, number),
+    check ((outcome is null) = (ended_at is null))
+);
+
+-- Whom an event of this organization is told, whatever the reach of the transaction shows: the provider's too.
+create function notices.listeners(p_org bigint, p_type text) returns setof uuid
+    language sql stable security definer set search_path = pg_catalog as
+$$ select c.uid from notices.channels c join notices.health h on h.channel = c.uid
+   where c.owner_org in (0, p_org) and not c.paused and h.listening
+     and (cardinality(c.events) = 0 or p_type = any (c.events)
+          or split_part(p_type, '.', 1) || '.*' = any (c.events)) $$;
+
+-- The only way in: a message, and a delivery for each channel that it is meant for; the new deliveries. A message that
+-- stands already changes nothing; with other contents it is refused.
+create function notices.post(p_id uuid, p_key text, p_org bigint, p_type text, p_account text, p_subject uuid,
+                             p_hash bytea, p_body text, p_at timestamptz, p_channels uuid[], p_mail boolean)
+    returns setof uuid language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    standing bytea;
+begin
+    if not (controlplane.reaches_all() or p_org = any (controlplane.reach())) then
+        raise exception 'organization % is out of reach', p_org using errcode = 'insufficient_privilege';
+    end if;
+    insert into notices.messages (id, key, owner_org, type, account, subject, hash, body, occurred_at)
+        values (p_id, p_key, p_org, p_type, p_account, p_subject, p_hash, p_body, p_at) on conflict (key) do nothing;
+    if not found then
+        select m.hash into standing from notices.messages m where m.key = p_key;
+        if standing <> p_hash then
+            raise exception 'message % was sent already and said something else', p_key
+                using errcode = 'unique_violation';
+        end if;
+        return;
+    end if;
+    return query
+        insert into notices.deliveries (id, message, owner_org, channel, namespace, channel_name, channel_type, type,
+                                        account, occurred_at, next_at)
+        select md5(p_id::text || c.uid::text)::uuid, p_id, c.owner_org, c.uid, c.namespace, c.name, c.type, p_type,
+               p_account, p_at, p_at
+        from notices.channels c where c.uid = any (p_channels) and c.owner_org in (0, p_org)
+        union all
+        select md5(p_id::text || 'mail')::uuid, p_id, p_org, null, split_part(p_account, '/', 1), '', 'Email', p_type,
+               p_account, p_at, p_at
+        where p_mail
+        returning id;
+end $$;
+revoke all on function notices.listeners, notices.post from public;
+grant execute on function notices.listeners, notices.post to milo_app, milo_job;
+
+do $$
+declare
+    owned text;
+begin
+    foreach owned in array '{channels,health,secrets,messages,deliveries,attempts}'::text[] loop
+        execute format('alter table notices.%I enable row level security', owned);
+        execute format('create policy reach on notices.%I to milo_app, milo_job
+            using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
+            owned);
+        execute format('grant select on notices.%I to milo_app, milo_job', owned);
+    end loop;
+end $$;
+grant insert, update, delete on notices.channels, notices.health, notices.secrets to milo_app, milo_job;
+grant update (state, attempts, tries, next_at, claimed_until, ended_at) on notices.deliveries to milo_app, milo_job;
+grant insert, update on notices.attempts to milo_app, milo_job;
+grant delete on notices.messages to milo_app, milo_job;
 
 -- ------------------------------------------------------------------------------------------------ catalog
 
@@ -1509,17 +1734,58 @@ create table invoicing.invoices (
     discounts_minor bigint not null,    -- discounts of invoice scope; those of line scope are inside the lines
     tax_minor bigint not null,
     total_minor bigint not null check (total_minor >= 0),
-    amount_paid_minor bigint not null default 0 check (amount_paid_minor between 0 and total_minor),
+    -- what became of the total, from `settlements`; the rest is due
+    amount_paid_minor bigint not null default 0 check (amount_paid_minor >= 0),
+    credited_minor bigint not null default 0 check (credited_minor >= 0),
+    written_off_minor bigint not null default 0 check (written_off_minor >= 0),
     issued_at timestamptz not null,
     issued_on date not null,
     due_on date not null check (due_on >= issued_on),
     check (total_minor = subtotal_minor + discounts_minor + tax_minor),
     frozen jsonb not null,              -- zone, language, terms, project names; `buyer` as the account's ciphertext
+    replaces uuid unique references invoicing.invoices (uid),           -- a void one
+    check (amount_paid_minor + credited_minor + written_off_minor <= total_minor),
+    check (case phase
+        when 'Issued' then amount_paid_minor + credited_minor + written_off_minor = 0 and total_minor > 0
+        when 'PartiallyPaid' then amount_paid_minor + credited_minor + written_off_minor between 1 and total_minor - 1
+        when 'PastDue' then amount_paid_minor + credited_minor + written_off_minor < total_minor
+        when 'Paid' then amount_paid_minor + credited_minor = total_minor
+        when 'Uncollectible' then written_off_minor > 0
+            and amount_paid_minor + credited_minor + written_off_minor = total_minor
+        when 'Void' then credited_minor = total_minor end),
     unique (namespace, name),
     unique (issuer, series, sequence),
     unique (issuer, number),
     exclude using gist (account with =, kind with =, period with &&) where (kind = 'Periodic' and phase <> 'Void')
 );
+
+-- Whose last day to pay has come is looked at by the day.
+create index invoices_falling_due on invoicing.invoices (due_on) where phase in ('Issued', 'PartiallyPaid');
+
+-- What became of what an invoice asks for: rows that are added and never changed. Each says how much less is due by it
+-- (below zero: more), under which key the books have it, and in which phase the invoice is since. The trigger carries it
+-- to the invoice's row, where checks hold the sums and the phase; there is no other way to change the sums.
+create table invoicing.settlements (
+    invoice uuid not null references invoicing.invoices (uid),
+    step integer not null check (step > 0),
+    owner_org bigint not null,
+    kind text not null check (kind in (
+        'Payment', 'PaymentReversal', 'Credit', 'EarlyPaymentDiscount', 'CreditNote', 'Void', 'WriteOff', 'Recovery')),
+    reference text not null check (reference <> ''),    -- what settles: a payment, a credit note …
+    amount_minor bigint not null,
+    phase text not null,
+    posted text references ledger.transactions (key) deferrable initially deferred,
+    reason text check (reason <> ''),   -- of those who took it back or gave it up
+    at timestamptz not null,
+    noted_at timestamptz not null,
+    check ((kind in ('Void', 'WriteOff')) = (reason is not null)),
+    primary key (invoice, step),
+    unique (invoice, kind, reference),
+    check (case kind when 'PaymentReversal' then amount_minor < 0 when 'Recovery' then amount_minor < 0
+        when 'Void' then amount_minor >= 0 else amount_minor > 0 end),
+    check (posted is not null or amount_minor = 0)
+);
+create index settlements_by_reference on invoicing.settlements (reference);
 
 create table invoicing.lines (
     invoice uuid not null references invoicing.invoices (uid) deferrable initially deferred,
@@ -1545,6 +1811,7 @@ create table invoicing.lines (
     included numeric not null,
     pricing_unit text not null,
     amount_minor bigint not null check (kind <> 'DrawDown' or amount_minor < 0),
+    in_advance boolean not null check (kind = 'Recurring' or not in_advance),   -- earned after it was charged
     taxes integer[] not null,           -- numbers of the invoice's tax groups that it belongs to
     primary key (invoice, line),
     check (case when kind in ('Usage', 'Recurring', 'OneTime')
@@ -1622,6 +1889,99 @@ create table invoicing.line_shares (
     foreign key (invoice, line) references invoicing.lines (invoice, line)
 );
 
+-- What was taken back of an invoice, frozen like it: by line, net of every discount. What was still open of the invoice is
+-- settled by it; the rest, which had been paid, is money on account of the customer. One that voids takes back all.
+create table invoicing.credit_notes (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    invoice uuid not null references invoicing.invoices (uid),
+    account integer not null references accounts.accounts (number),
+    voids boolean not null,
+    issuer text not null,
+    issuer_version bytea not null references invoicing.issuer_versions (digest),
+    series text not null,
+    sequence bigint not null check (sequence > 0),
+    number text not null,
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    net_minor bigint not null,
+    tax_minor bigint not null,
+    total_minor bigint not null check (total_minor >= 0),
+    settled_minor bigint not null check (settled_minor between 0 and total_minor),
+    reason text not null check (reason <> ''),
+    issued_at timestamptz not null,
+    issued_on date not null,
+    check (total_minor = net_minor + tax_minor),
+    check (voids or total_minor > 0),
+    unique (namespace, name),
+    unique (issuer, series, sequence),
+    unique (issuer, number)
+);
+create index credit_notes_by_invoice on invoicing.credit_notes (invoice);
+create unique index credit_notes_voiding on invoicing.credit_notes (invoice) where voids;
+
+create table invoicing.credit_lines (
+    credit_note uuid not null references invoicing.credit_notes (uid) deferrable initially deferred,
+    line integer not null,              -- the invoice's
+    owner_org bigint not null,
+    invoice uuid not null,
+    net_minor bigint not null check (net_minor <> 0),
+    quantity numeric check (quantity > 0),      -- where one was credited, in the line's pricing unit
+    primary key (credit_note, line),
+    foreign key (invoice, line) references invoicing.lines (invoice, line)
+);
+create index credit_lines_by_invoice on invoicing.credit_lines (invoice, line);
+
+create table invoicing.credit_documents (
+    credit_note uuid not null references invoicing.credit_notes (uid),
+    kind text not null check (kind in ('pdf')),
+    owner_org bigint not null,
+    media_type text not null,
+    template text not null,
+    sha256 bytea not null check (length(sha256) = 32),
+    sealed text not null,
+    written_at timestamptz not null,
+    primary key (credit_note, kind)
+);
+
+-- A credit note is the sum of its lines, and no line, nor the invoice, is credited beyond what was charged. The invoice is
+-- locked, so that two notes at once are looked at one after the other.
+create function invoicing.assert_credited() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    credited invoicing.invoices;
+    off record;
+begin
+    select * into strict credited from invoicing.invoices where uid = new.invoice for no key update;
+    if (credited.owner_org, credited.account, credited.currency, credited.issuer)
+       is distinct from (new.owner_org, new.account, new.currency, new.issuer) then
+        raise exception 'credit note % is not of the invoice that it credits', new.number using errcode = 'check_violation';
+    end if;
+    if exists (select from invoicing.credit_lines c where c.credit_note = new.uid and c.invoice <> new.invoice)
+       or new.net_minor <> (select coalesce(sum(net_minor), 0) from invoicing.credit_lines where credit_note = new.uid) then
+        raise exception 'credit note % is not the sum of its lines', new.number using errcode = 'check_violation';
+    end if;
+    select l.line into off
+    from (select line, sum(net_minor) as minor from invoicing.credit_lines where invoice = new.invoice group by line) c
+    join invoicing.lines l on l.invoice = new.invoice and l.line = c.line
+    cross join lateral (
+        select l.amount_minor + coalesce(sum(amount_minor), 0) as net from invoicing.line_discounts
+        where invoice = l.invoice and line = l.line and scope = 'Invoice') n
+    where c.minor not between least(n.net, 0) and greatest(n.net, 0)
+    order by l.line limit 1;
+    if found then
+        raise exception 'line % of invoice % is credited beyond what was charged', off.line, credited.number
+            using errcode = 'check_violation';
+    end if;
+    if (select sum(total_minor) from invoicing.credit_notes where invoice = new.invoice) > credited.total_minor then
+        raise exception 'invoice % is credited beyond its total', credited.number using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger credit_notes_sums after insert on invoicing.credit_notes
+    deferrable initially deferred for each row execute function invoicing.assert_credited();
+
 -- Documents are rows. They hold personal data for as long as the law wants the document kept, so the body is sealed
 -- under a key of the invoice's own, and outlives the erasure of the customer's.
 create table invoicing.documents (
@@ -1639,7 +1999,9 @@ create table invoicing.documents (
 create function invoicing.guard_invoice() returns trigger language plpgsql set search_path = pg_catalog as $$
 begin
     if tg_op = 'UPDATE' then
-        if to_jsonb(new) - '{phase,amount_paid_minor}'::text[] = to_jsonb(old) - '{phase,amount_paid_minor}'::text[] then
+        if old.phase <> 'Void'
+           and to_jsonb(new) - '{phase,amount_paid_minor,credited_minor,written_off_minor}'::text[]
+               = to_jsonb(old) - '{phase,amount_paid_minor,credited_minor,written_off_minor}'::text[] then
             return new;
         end if;
     end if;
@@ -1666,10 +2028,37 @@ create trigger taxes_written_once before update or delete or truncate on invoici
     for each statement execute function invoicing.refuse_change();
 create trigger line_shares_written_once before update or delete or truncate on invoicing.line_shares
     for each statement execute function invoicing.refuse_change();
+create trigger settlements_written_once before update or delete or truncate on invoicing.settlements
+    for each statement execute function invoicing.refuse_change();
+create trigger credit_notes_written_once before update or delete or truncate on invoicing.credit_notes
+    for each statement execute function invoicing.refuse_change();
+create trigger credit_lines_written_once before update or delete or truncate on invoicing.credit_lines
+    for each statement execute function invoicing.refuse_change();
+create trigger credit_documents_written_once before update or delete or truncate on invoicing.credit_documents
+    for each statement execute function invoicing.refuse_change();
 create trigger documents_written_once before update or delete or truncate on invoicing.documents
     for each statement execute function invoicing.refuse_change();
 create trigger issuer_versions_written_once before update or delete or truncate on invoicing.issuer_versions
     for each statement execute function invoicing.refuse_change();
+
+create function invoicing.apply_settlement() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    update invoicing.invoices set phase = new.phase,
+        amount_paid_minor = amount_paid_minor
+            + case when new.kind in ('Payment', 'PaymentReversal', 'Credit') then new.amount_minor else 0 end,
+        credited_minor = credited_minor
+            + case when new.kind in ('CreditNote', 'EarlyPaymentDiscount', 'Void') then new.amount_minor else 0 end,
+        written_off_minor = written_off_minor
+            + case when new.kind in ('WriteOff', 'Recovery') then new.amount_minor else 0 end
+    where uid = new.invoice and owner_org = new.owner_org;
+    if not found then
+        raise exception 'a settlement belongs to the owner of its invoice' using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create trigger settlements_applied after insert on invoicing.settlements
+    for each row execute function invoicing.apply_settlement();
 
 create function invoicing.refuse_addition() returns trigger
     language plpgsql security definer set search_path = pg_catalog as $$
@@ -1679,6 +2068,16 @@ begin
     end if;
     return null;
 end $$;
+create function invoicing.refuse_credit() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    if exists (select from added join invoicing.credit_notes c on c.uid = added.credit_note) then
+        raise exception 'nothing can be added to a credit note once it was issued' using errcode = 'restrict_violation';
+    end if;
+    return null;
+end $$;
+create trigger credit_lines_before_note after insert on invoicing.credit_lines
+    referencing new table as added for each statement execute function invoicing.refuse_credit();
 create trigger lines_before_invoice after insert on invoicing.lines
     referencing new table as added for each statement execute function invoicing.refuse_addition();
 create trigger line_discounts_before_invoice after insert on invoicing.line_discounts
@@ -1781,7 +2180,7 @@ create table invoicing.runs (
     opened_by text not null,
     impersonated_by text not null,      -- who acted as opened_by; empty where nobody did
     audit_id uuid not null,
-    opened_at timestamptz not null,     -- all invoices of the run are issued as of this instant
+    opened_at timestamptz not null,
     total integer not null check (total >= 0),
     finished_at timestamptz
 );
@@ -1829,7 +2228,8 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{invoices,lines,line_discounts,taxes,line_parts,line_shares,documents}'::text[] loop
+    foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_documents,lines,line_discounts,
+        taxes,line_parts,line_shares,documents}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
         execute format('create policy reach on invoicing.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
@@ -1837,10 +2237,294 @@ begin
         execute format('grant select, insert on invoicing.%I to milo_app, milo_job', owned);
     end loop;
 end $$;
-grant update (phase, amount_paid_minor) on invoicing.invoices to milo_app, milo_job;
+grant update (phase) on invoicing.invoices to milo_app, milo_job;     -- the sums change by settlements only
 grant select, insert on invoicing.issuer_versions to milo_app, milo_job;
 grant select, insert, update, delete on invoicing.issuers, invoicing.tax_rates to milo_app, milo_job;
 grant select, insert, update on invoicing.number_series to milo_app, milo_job;
+
+-- ---------------------------------------------------------------------------------------------- payments
+-- Effects on providers of payments: every row below is committed before anybody outside is asked, and asked for again
+-- with the same key until it says what became of it.
+
+create table payments.payments (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    account integer not null references accounts.accounts (number),
+    account_name text not null,
+    entity text not null,               -- the issuer in whose books it stands
+    invoice uuid references invoicing.invoices (uid),       -- what it is collected for; null where it came by itself
+    invoice_name text not null,
+    method_name text not null,
+    provider text not null,
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    amount_minor bigint not null check (amount_minor > 0),
+    refunded_minor bigint not null default 0,               -- with refunds under way
+    phase text not null check (phase in ('Pending', 'Succeeded', 'Failed', 'Refunded')),
+    reference text not null,            -- the provider's
+    failure text not null,              -- why it failed last
+    next_attempt_on date,
+    created_at timestamptz not null,
+    decided_at timestamptz,
+    unique (namespace, name),
+    check (refunded_minor between 0 and amount_minor),
+    check (refunded_minor = 0 or phase in ('Succeeded', 'Refunded')),
+    check ((phase = 'Pending') = (decided_at is null)),
+    check (phase = 'Pending' or next_attempt_on is null)
+);
+create unique index payments_pending on payments.payments (invoice) where phase = 'Pending';
+create index payments_by_account on payments.payments (account);
+
+-- One request for the money of an invoice, numbered within it. Two of them never stand at once.
+create table payments.attempts (
+    invoice uuid not null references invoicing.invoices (uid),
+    number integer not null check (number > 0),
+    payment uuid not null references payments.payments (uid),
+    owner_org bigint not null,
+    key text not null unique,           -- idempotency: derived from invoice and number
+    request_sha256 bytea not null check (length(request_sha256) = 32),
+    class uuid not null,
+    method uuid not null,
+    amount_minor bigint not null check (amount_minor > 0),
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    state text not null default 'Open'
+        check (state in ('Open', 'Processing', 'ActionRequired', 'Succeeded', 'Declined')),
+    calls integer not null default 0 check (calls >= 0),    -- how often the provider was asked; counted before each
+    reference text not null default '',
+    code text not null default '',
+    message text not null default '',
+    hard boolean not null default false,
+    at timestamptz not null,
+    called_at timestamptz,
+    answered_at timestamptz,
+    primary key (invoice, number),
+    check ((state in ('Succeeded', 'Declined')) = (answered_at is not null)),
+    check ((calls = 0) = (called_at is null)),
+    check (state = 'Declined' or (code = '' and not hard))
+) with (fillfactor = 70);
+create unique index attempts_standing on payments.attempts (invoice)
+    where state in ('Open', 'Processing', 'ActionRequired');
+create index attempts_by_payment on payments.attempts (payment);
+create index attempts_by_reference on payments.attempts (reference) where reference <> '';
+
+create function payments.guard_attempt() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if old.state in ('Succeeded', 'Declined') then
+        raise exception 'attempt % is %: what happened does not change', old.key, old.state
+            using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger attempts_guard before update on payments.attempts
+    for each row execute function payments.guard_attempt();
+
+create table payments.refunds (
+    payment uuid not null references payments.payments (uid),
+    number integer not null check (number > 0),
+    owner_org bigint not null,
+    key text not null unique,
+    amount_minor bigint not null check (amount_minor > 0),
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    source text not null check (source in ('Invoice', 'UnappliedCash', 'MoneyOnAccount')),
+    reason text not null,
+    state text not null default 'Open' check (state in ('Open', 'Processing', 'Succeeded', 'Failed')),
+    calls integer not null default 0 check (calls >= 0),
+    reference text not null default '',
+    message text not null default '',
+    at timestamptz not null,
+    called_at timestamptz,
+    answered_at timestamptz,
+    primary key (payment, number),
+    check ((state in ('Succeeded', 'Failed')) = (answered_at is not null)),
+    check ((calls = 0) = (called_at is null))
+) with (fillfactor = 70);
+create index refunds_standing on payments.refunds (at) where state in ('Open', 'Processing');
+create trigger refunds_guard before update on payments.refunds
+    for each row when (old.state in ('Succeeded', 'Failed')) execute function payments.guard_attempt();
+
+-- What providers know payment methods by. Numbers of cards and accounts are the provider's alone.
+create table payments.methods (
+    uid uuid primary key,               -- of the PaymentMethod
+    owner_org bigint not null,
+    account uuid not null,
+    class uuid not null,
+    customer text not null default '',
+    reference text not null default '', -- of a set-up that waits for the method's owner
+    token text not null default '',
+    kind text check (kind in ('Card', 'BankAccount')),
+    asked_at timestamptz not null,
+    check ((token = '') = (kind is null))
+);
+create index methods_by_account on payments.methods (account, class);
+
+-- What providers told, each event once, before it was answered. Its content is not kept: whoever applies it asks.
+create table payments.webhook_events (
+    class uuid not null,
+    id text not null,
+    type text not null,
+    subject text not null check (subject in ('payment', 'refund', 'method', 'other')),
+    reference text not null,
+    key text not null,
+    received_at timestamptz not null,
+    applied_at timestamptz,
+    primary key (class, id)
+);
+create index webhook_events_waiting on payments.webhook_events (received_at) where applied_at is null;
+
+-- Keys of providers: sealed under the class's own key, written and never shown.
+create table payments.class_secrets (
+    class uuid primary key,
+    sealed text not null,
+    set_by text not null,
+    set_at timestamptz not null
+);
+
+do $$
+declare
+    owned text;
+begin
+    foreach owned in array '{payments,attempts,refunds,methods}'::text[] loop
+        execute format('alter table payments.%I enable row level security', owned);
+        execute format('create policy reach on payments.%I to milo_app, milo_job
+            using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
+            owned);
+        execute format('grant select, insert, update on payments.%I to milo_app, milo_job', owned);
+    end loop;
+    foreach owned in array '{webhook_events,class_secrets}'::text[] loop
+        execute format('alter table payments.%I enable row level security', owned);
+        execute format('create policy reach on payments.%I to milo_app, milo_job
+            using ((select controlplane.reaches_all()) or 0 = any ((select controlplane.reach())::bigint[]))', owned);
+        execute format('grant select, insert, update on payments.%I to milo_app, milo_job', owned);
+    end loop;
+end $$;
+
+-- Bank transfers: what the provider's own bank tells of its accounts, and what each movement pays. Statements and their
+-- entries belong to the provider (owner 0), what they pay to the customer's organization.
+create table payments.statements (
+    uid uuid primary key,
+    owner_org bigint not null check (owner_org = 0),
+    digest bytea not null check (length(digest) = 32),      -- of the file
+    ordinal integer not null check (ordinal > 0),           -- the statement within it
+    format text not null,
+    bank_account text not null,
+    statement_id text not null,
+    sequence text not null,
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    opening_minor bigint not null,
+    closing_minor bigint not null,
+    opened_on date not null,
+    closed_on date not null,
+    imported_at timestamptz not null,
+    imported_by text not null,
+    unique (digest, ordinal)
+);
+create index statements_by_account on payments.statements (bank_account, closed_on desc, imported_at desc);
+
+create table payments.statement_entries (
+    uid uuid primary key,
+    owner_org bigint not null check (owner_org = 0),
+    statement uuid not null references payments.statements (uid),
+    position integer not null check (position > 0),
+    key bytea not null check (length(key) = 32),            -- by what it is known again in another file
+    certain boolean not null,                               -- the key holds a reference of the bank's
+    amount_minor bigint not null check (amount_minor > 0),
+    credit boolean not null,
+    reversal boolean not null,
+    booked_on date not null,
+    valued_on date not null,
+    bank_reference text not null,
+    end_to_end_id text not null,
+    return_reason text not null,
+    payer bytea check (length(payer) = 32),                 -- of the other side's IBAN
+    sealed text not null,               -- name, IBAN and text of the other side, under the statement's own key
+    state text not null check (state in ('Applied', 'Waiting', 'Ignored', 'Outgoing', 'Known', 'Returned')),
+    reason text not null,
+    detail text not null,
+    decided_at timestamptz not null,
+    decided_by text not null,
+    unique (statement, position)
+);
+create unique index statement_entries_once on payments.statement_entries (key) where certain and state <> 'Known';
+create index statement_entries_by_key on payments.statement_entries (key);
+create index statement_entries_waiting on payments.statement_entries (booked_on, uid) where state = 'Waiting';
+create index statement_entries_by_end_to_end on payments.statement_entries (end_to_end_id) where end_to_end_id <> '';
+
+-- What an entry pays: an invoice, or an account's unapplied cash. All of one entry is one account's.
+create table payments.matches (
+    uid uuid primary key,
+    entry uuid not null references payments.statement_entries (uid),
+    owner_org bigint not null,
+    account integer not null references accounts.accounts (number),
+    invoice uuid references invoicing.invoices (uid),
+    amount_minor bigint not null check (amount_minor > 0),
+    rule text not null,
+    posted text not null references ledger.transactions (key) deferrable initially deferred,
+    returned_by uuid references payments.statement_entries (uid),
+    unique nulls not distinct (entry, invoice)
+);
+create index matches_by_invoice on payments.matches (invoice);
+
+-- From which IBANs an account has paid, by digest: a payer is known again without its IBAN being kept in the clear.
+create table payments.payers (
+    account integer not null references accounts.accounts (number),
+    payer bytea not null check (length(payer) = 32),
+    owner_org bigint not null,
+    primary key (account, payer)
+);
+create index payers_by_payer on payments.payers (payer);
+
+-- An entry that is applied is applied as a whole, once, and to one account.
+create function payments.check_entry() returns trigger language plpgsql set search_path = pg_catalog as $$
+declare
+    checked uuid := case tg_table_name when 'matches' then (to_jsonb(new) ->> 'entry')::uuid
+        else (to_jsonb(new) ->> 'uid')::uuid end;
+    found record;
+begin
+    select e.state, e.amount_minor, e.credit, coalesce(sum(m.amount_minor), 0) as matched,
+        count(distinct m.account) as accounts
+    into found from payments.statement_entries e left join payments.matches m on m.entry = e.uid
+    where e.uid = checked group by e.uid;
+    if found.state = 'Applied' and (found.matched <> found.amount_minor or not found.credit or found.accounts <> 1)
+        or found.state not in ('Applied') and found.matched <> 0 then
+        raise exception 'entry % is %: % of its % are matched, with % accounts', checked, found.state, found.matched,
+            found.amount_minor, found.accounts using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger matches_whole after insert on payments.matches
+    deferrable initially deferred for each row execute function payments.check_entry();
+create constraint trigger entries_whole after insert or update of state on payments.statement_entries
+    deferrable initially deferred for each row execute function payments.check_entry();
+
+-- What the bank said does not change, and what was decided only from Waiting.
+create function payments.guard_entry() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if old.state <> 'Waiting' then
+        raise exception 'entry % is % already', old.uid, old.state using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger statement_entries_guard before update on payments.statement_entries
+    for each row execute function payments.guard_entry();
+
+-- Numbers of invoices as payers write them: capitals and digits only.
+create index invoices_by_compact_number on invoicing.invoices (regexp_replace(number, '[^A-Z0-9]', '', 'g'));
+
+do $$
+declare
+    owned text;
+begin
+    foreach owned in array '{statements,statement_entries,matches,payers}'::text[] loop
+        execute format('alter table payments.%I enable row level security', owned);
+        execute format('create policy reach on payments.%I to milo_app, milo_job
+            using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
+            owned);
+        execute format('grant select, insert on payments.%I to milo_app, milo_job', owned);
+    end loop;
+end $$;
+grant update (state, reason, detail, decided_at, decided_by) on payments.statement_entries to milo_app, milo_job;
+grant update (returned_by) on payments.matches to milo_app, milo_job;
 
 -- ----------------------------------------------------------------------------------------------------------- jobs
 -- begin generated: jobs (the queue's own tables, from procrastinate; `./task generate` writes this section)

@@ -24,6 +24,7 @@ from milo_billing.infra.telemetry import configure_logging
 from tests.conftest import TestServer
 from tests.contract.examples import EXAMPLES, Example, Manifest
 from tests.contract.fuzzing import Arena, standing_arena
+from tests.contract.invoiced import stand_invoice
 from tests.flow.conftest import temporary_server
 from tests.serving import serving
 
@@ -109,11 +110,13 @@ def serving_cluster(runtime: Runtime) -> Generator[Cluster]:
 
 
 @pytest.fixture
-def example(cluster: Cluster, plural: str) -> Example:
+def example(cluster: Cluster, plural: str, runtime: Runtime) -> Example:
     """The example of one kind, with everything it needs already standing."""
     found = EXAMPLES[plural]
     for needed in found.needs:
         cluster.created(needed)
+    if found.invoiced:
+        stand_invoice(runtime)
     return found
 
 

@@ -19,6 +19,8 @@ class Example:
     broken_field: str
     permanent: bool = False
     """Whether nobody can delete it."""
+    invoiced: bool = False
+    """Whether it needs an invoice, which nobody can declare: `invoiced.stand_invoice` issues inv-000001."""
 
 
 def manifest(api_version: str, kind: str, name: str, spec: Manifest, *, namespace: str = "") -> Manifest:
@@ -68,6 +70,30 @@ SKU = manifest(
     },
 )
 
+BOOK = manifest(
+    BILLING,
+    "PriceBook",
+    "list-usd-invoiced",
+    {
+        "bookName": "list-usd-invoiced",
+        "effectiveFrom": "2026-01-01",
+        "currencyCode": "USD",
+        "phase": "Published",
+        "prices": [{"skuRef": {"name": "requests-million"}, "model": "PerUnit", "unitPrice": "0.40"}],
+    },
+)
+ISSUER = manifest(
+    BILLING,
+    "IssuerProfile",
+    "invoicer",
+    {
+        "legalName": "Milo Cloud GmbH",
+        "address": {"country": "DE"},
+        "numberSeries": {"perYear": False},
+        "isDefault": True,
+    },
+)
+
 SETUP = manifest(
     BILLING, "Sku", "setup", {"displayName": "Set-up", "chargeType": "OneTime", "pricingUnit": "h"}
 )
@@ -102,6 +128,23 @@ OFFER = manifest(
 )
 
 EXAMPLES: dict[str, Example] = {
+    "notificationchannels": Example(
+        manifest=manifest(
+            BILLING,
+            "NotificationChannel",
+            "bookkeeping",
+            {
+                "type": "Webhook",
+                "webhook": {"url": "https://hooks.example.com/billing", "headers": {"X-Team": "books"}},
+                "events": ["invoice.*", "payment.failed"],
+            },
+            namespace=ACME,
+        ),
+        needs=(ORGANIZATION,),
+        change={"spec": {"events": ["invoice.issued"], "paused": True}},
+        broken={"spec": {"webhook": {"url": "https://169.254.169.254/latest/meta-data"}}},
+        broken_field="spec.webhook.url",
+    ),
     "usagecorrections": Example(
         manifest=manifest(
             BILLING,
@@ -370,6 +413,21 @@ EXAMPLES: dict[str, Example] = {
         change={"spec": {"legalText": "Amtsgericht Charlottenburg, HRB 1"}},
         broken={"spec": {"legalName": None}},
         broken_field="spec.legalName",
+    ),
+    "creditnotes": Example(
+        manifest=manifest(
+            BILLING,
+            "CreditNote",
+            "outage",
+            {"invoiceRef": {"name": "inv-000001"}, "amount": "1.00", "reason": "The outage of 7 February"},
+            namespace=ACME,
+        ),
+        needs=(ORGANIZATION, PROJECT, ACCOUNT, METER, SKU, BOOK, ISSUER),
+        change=None,
+        broken={"spec": {"amount": "-1"}},
+        broken_field="spec.amount",
+        permanent=True,
+        invoiced=True,
     ),
 }
 """By plural. A registered kind that is missing here fails the suite."""

@@ -96,7 +96,7 @@ def test_a_server_that_is_ready_says_where_it_is(server: Running, open_folder: P
     said = json.loads((open_folder / "data" / "server.json").read_text())
     assert said == server.announcement
     assert said["pid"] == server.process.pid
-    assert set(said["processes"]) == {"api", "gateway", "worker"}
+    assert set(said["processes"]) == {"api", "gateway", "worker", "worker-2"}
     assert stat.S_IMODE(server.kubeconfig.stat().st_mode) == 0o600
     trusted = ssl.create_default_context(cafile=said["ca"])
     for door in ("api", "gateway"):
@@ -111,7 +111,7 @@ def test_the_health_door_speaks_for_all_processes(server: Running) -> None:
     assert fetch(f"{server.health_url}/readyz") == (200, "ok\n")
     status, metrics = fetch(f"{server.health_url}/metrics")
     assert status == 200
-    for process in ("supervisor", "api", "gateway", "worker"):
+    for process in ("supervisor", "api", "gateway", "worker", "worker-2"):
         assert f'process_resident_memory_bytes{{process="{process}"}}' in metrics
     assert fetch(f"{server.health_url}/elsewhere")[0] == 404
 
@@ -299,12 +299,12 @@ def test_processes_run_apart_over_another_postgres(other_postgres: str, open_fol
         serving(open_folder / "two", other_postgres, "--role", "worker") as worker,
     ):
         assert set(api["processes"]) == {"api"}
-        assert set(worker["processes"]) == {"worker"}
+        assert set(worker["processes"]) == {"worker", "worker-2"}
         assert fetch(f"{api['health']}/readyz")[0] == fetch(f"{worker['health']}/readyz")[0] == 200
         assert not (open_folder / "one" / "postgres").exists()
         with connect(other_postgres, role="milo_app") as tx:
             seen = tx.execute("select role from infra.heartbeats order by role").fetchall()
-        assert seen == [("api",), ("worker",)]
+        assert seen == [("api",), ("worker",), ("worker",)]
     with connect(other_postgres, role="milo_app") as tx:
         assert tx.execute("select count(*) from infra.heartbeats").fetchone() == (0,)
 

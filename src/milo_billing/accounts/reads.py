@@ -20,9 +20,11 @@ from milo_billing.accounts.types import (
     BillingProfile,
     Contact,
     InvoiceDays,
+    MethodOwner,
     PaidProject,
     Payer,
     PayerInterval,
+    PayingMethod,
     PaymentMethodClassEntry,
     PaymentMethodEntry,
     ProjectPayer,
@@ -83,6 +85,15 @@ def list_numbers(tx: Tx, *, among: Collection[int] | None = None) -> tuple[int, 
         {"among": chosen},
     )
     return tuple(number for (number,) in rows)
+
+
+def list_names(tx: Tx, *, numbers: Collection[int]) -> dict[int, str]:
+    """`namespace/name` of accounts by number, of those within reach; deleted ones have the name that they had."""
+    rows = tx.execute(
+        "select number, namespace || '/' || name from accounts.accounts where number = any (%s)",
+        (list(numbers),),
+    )
+    return dict(rows.fetchall())
 
 
 def find_account(tx: Tx, *, namespace: str, name: str) -> Account | None:
@@ -348,6 +359,61 @@ def find_method(tx: Tx, *, namespace: str, name: str) -> PaymentMethodEntry | No
         (namespace, name),
     ).fetchone()
     return None if row is None else PaymentMethodEntry(*row)
+
+
+def list_paying_methods(tx: Tx, *, accounts: Collection[int]) -> Mapping[int, PayingMethod]:
+    """The payment method that each of the accounts is collected from: those that have one, by number.
+
+    It is active, of a class that collects by itself, and named by a payment profile Card or DirectDebit.
+    """
+    rows = tx.execute(
+        "select a.number, m.uid, m.namespace, m.name, m.type, c.uid, c.name, c.provider from accounts.accounts a "
+        "join accounts.payment_methods m on m.namespace = a.namespace and m.name = a.payment_method "
+        "and m.account = a.uid join accounts.payment_method_classes c on c.uid = m.class "
+        "where a.number = any(%s) and a.deleted_at is null and a.profile_type in ('Card', 'DirectDebit') "
+        "and m.phase = 'Active' and c.provider <> 'manual'",
+        (list(accounts),),
+    )
+    return {number: PayingMethod(*method) for number, *method in rows}
+
+
+def list_pending_methods(tx: Tx, *, limit: int) -> tuple[UUID, ...]:
+    """Payment methods whose provider has not said yet whether they can be paid with; uids, in their order."""
+    rows = tx.execute(
+        "select m.uid from accounts.payment_methods m join accounts.payment_method_classes c on c.uid = m.class "
+        "where m.phase = 'Pending' and c.provider <> 'manual' order by m.uid limit %s",
+        (limit,),
+    )
+    return tuple(uid for (uid,) in rows)
+
+
+def get_method_owner(tx: Tx, *, uid: UUID) -> MethodOwner:
+    """Whose a payment method is, and which class it is of. Raises AccountNotFound."""
+    row = tx.execute(
+        "select m.uid, m.owner_org, m.namespace, m.name, m.phase, m.account, a.number, c.uid, c.name, c.provider "
+        "from accounts.payment_methods m join accounts.payment_method_classes c on c.uid = m.class "
+        "join accounts.accounts a on a.uid = m.account where m.uid = %s",
+        (uid,),
+    ).fetchone()
+    if row is None:
+        raise AccountNotFound(f"there is no payment method {uid}")
+    return MethodOwner(*row)
+
+
+def find_method_uid(tx: Tx, *, namespace: str, name: str) -> UUID | None:
+    """The uid of the payment method of that name."""
+    row = tx.execute(
+        "select uid from accounts.payment_methods where namespace = %s and name = %s", (namespace, name)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def get_method_class_name(tx: Tx, *, uid: UUID) -> str:
+    """What a payment method class is called. Raises AccountNotFound."""
+    row = tx.execute("select name from accounts.payment_method_classes where uid = %s", (uid,)).fetchone()
+    if row is None:
+        raise AccountNotFound(f"there is no payment method class {uid}")
+    return row[0]
 
 
 def find_method_class(tx: Tx, *, name: str | None) -> PaymentMethodClassEntry | None:

@@ -15,6 +15,9 @@ AccountPhase: TypeAlias = Literal["Provisioning", "Ready", "Suspended", "Archive
 InvoiceFrequency: TypeAlias = Literal["Monthly", "Quarterly", "Annual"]
 PaymentProfileType: TypeAlias = Literal["Card", "BankTransfer", "DirectDebit", "Invoice"]
 BillingMode: TypeAlias = Literal["Self", "Parent"]
+SET_UP_METHOD: Final = "payments.set_up_method"
+"""The job that asks the provider about a new payment method; payments has it."""
+
 SuspensionReason: TypeAlias = Literal["PaymentFailure", "Compliance", "Administrative"]
 MethodPhase: TypeAlias = Literal["Pending", "AwaitingConfirmation", "Active", "Failed"]
 MethodType: TypeAlias = Literal["Card", "BankAccount"]
@@ -131,6 +134,35 @@ class PaymentMethodClassEntry:
     name: str
     provider: str
     is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PayingMethod:
+    """What an account is collected from: a method that its provider knows, and the class with the way to it."""
+
+    uid: UUID
+    namespace: str
+    name: str
+    type: MethodType | None
+    class_uid: UUID
+    class_name: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class MethodOwner:
+    """A payment method, the account that it belongs to by uid and number, and its class."""
+
+    uid: UUID
+    owner_org: int
+    namespace: str
+    name: str
+    phase: MethodPhase
+    account: UUID
+    account_number: int
+    class_uid: UUID
+    class_name: str
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,12 +54,17 @@ class Strings:
     committed: str
     spent: str
     subtotal: str
+    total: str
     net: str
-    tax_on: str
+    taxes: str
+    tax: str
+    tax_rate: str
+    tax_amount: str
+    vat: str
     reverse_charge: str
     export: str
-    tax_in_books: str
-    total: str
+    out_of_scope: str
+    accounting_tax: str
     amount_due: str
     due_by: str
     by_project: str
@@ -80,7 +85,6 @@ class Strings:
     logo: str
     tax_id: str
     tax_ids: Mapping[str, str]
-    tax_names: Mapping[str, str]
 
 
 _EN = Strings(
@@ -122,12 +126,17 @@ _EN = Strings(
     committed="Committed",
     spent="Spent or paid before",
     subtotal="Subtotal",
-    net="Total without tax",
-    tax_on="{tax} {percent} on {amount}",
-    reverse_charge="Reverse charge: the customer accounts for the tax.",
-    export="Not taxed: supplied outside the issuer’s country.",
-    tax_in_books="Tax in {currency}: {amount} at {rate} ({source}, {date}).",
     total="Total",
+    net="Net amount",
+    taxes="Taxes",
+    tax="Tax",
+    tax_rate="Rate",
+    tax_amount="Tax",
+    vat="VAT",
+    reverse_charge="Reverse charge: the customer owes the tax",
+    export="Export outside the EU",
+    out_of_scope="Not subject to tax",
+    accounting_tax="Tax in {currency}: {amount} at {rate} ({source}, {date}).",
     amount_due="Amount due",
     due_by="due by {date}",
     by_project="Charges by project",
@@ -148,7 +157,6 @@ _EN = Strings(
     logo="Logo of {name}",
     tax_id="Tax ID",
     tax_ids=MappingProxyType({"eu_vat": "VAT ID", "gb_vat": "VAT number", "us_ein": "EIN"}),
-    tax_names=MappingProxyType({}),
 )
 
 _DE = Strings(
@@ -190,12 +198,17 @@ _DE = Strings(
     committed="Zugesagt",
     spent="Bereits verbraucht oder bezahlt",
     subtotal="Zwischensumme",
-    net="Gesamtbetrag netto",
-    tax_on="{tax} {percent} auf {amount}",
-    reverse_charge="Steuerschuldnerschaft des Leistungsempfängers (Reverse Charge).",
-    export="Nicht steuerbar: Leistungsort außerhalb des Landes des Rechnungsstellers.",
-    tax_in_books="Steuer in {currency}: {amount} zum Kurs {rate} ({source}, {date}).",
     total="Gesamtbetrag",
+    net="Nettobetrag",
+    taxes="Steuern",
+    tax="Steuer",
+    tax_rate="Satz",
+    tax_amount="Steuerbetrag",
+    vat="USt.",
+    reverse_charge="Steuerschuldnerschaft des Leistungsempfängers",
+    export="Ausfuhr in ein Land außerhalb der EU",
+    out_of_scope="Nicht steuerbar",
+    accounting_tax="Steuer in {currency}: {amount} zum Kurs {rate} ({source}, {date}).",
     amount_due="Zu zahlen",
     due_by="fällig am {date}",
     by_project="Kosten nach Projekt",
@@ -216,7 +229,6 @@ _DE = Strings(
     logo="Logo von {name}",
     tax_id="Steuernummer",
     tax_ids=MappingProxyType({"eu_vat": "USt-IdNr.", "de_stn": "Steuernummer", "gb_vat": "VAT-Nummer"}),
-    tax_names=MappingProxyType({"VAT": "USt."}),
 )
 
 _FR = Strings(
@@ -258,12 +270,17 @@ _FR = Strings(
     committed="Engagement",
     spent="Déjà dépensé ou réglé",
     subtotal="Sous-total",
-    net="Total hors taxes",
-    tax_on="{tax} {percent} sur {amount}",
-    reverse_charge="Autoliquidation : la taxe est due par le preneur.",
-    export="Hors taxe : prestation fournie hors du pays de l’émetteur.",
-    tax_in_books="Taxe en {currency} : {amount} au cours de {rate} ({source}, {date}).",
     total="Total",
+    net="Montant net",
+    taxes="Taxes",
+    tax="Taxe",
+    tax_rate="Taux",
+    tax_amount="Montant de la taxe",
+    vat="TVA",
+    reverse_charge="Autoliquidation : la taxe est due par le client",
+    export="Exportation hors de l’UE",
+    out_of_scope="Non soumis à la taxe",
+    accounting_tax="Taxe en {currency} : {amount} au cours de {rate} ({source}, {date}).",
     amount_due="Montant à payer",
     due_by="à régler au plus tard le {date}",
     by_project="Frais par projet",
@@ -284,7 +301,6 @@ _FR = Strings(
     logo="Logo de {name}",
     tax_id="Numéro fiscal",
     tax_ids=MappingProxyType({"eu_vat": "N° TVA", "fr_siret": "SIRET", "gb_vat": "N° TVA"}),
-    tax_names=MappingProxyType({"VAT": "TVA"}),
 )
 
 _JA = Strings(
@@ -326,12 +342,17 @@ _JA = Strings(
     committed="コミットメント額",
     spent="利用済みまたは支払済み",
     subtotal="小計",
-    net="税抜合計",
-    tax_on="{tax} {percent}（対象 {amount}）",
-    reverse_charge="リバースチャージ：お客様が納税義務者となります。",
-    export="課税対象外：発行者の国外で提供されたものです。",
-    tax_in_books="{currency} での税額：{amount}（レート {rate}、{source}、{date}）。",
     total="合計",
+    net="税抜金額",
+    taxes="税金",
+    tax="税",
+    tax_rate="税率",
+    tax_amount="税額",
+    vat="VAT",
+    reverse_charge="リバースチャージ(お客様が納税義務者となります)",
+    export="EU域外への輸出",
+    out_of_scope="課税対象外",
+    accounting_tax="{currency}での税額:{amount}、レート{rate}({source}、{date})。",
     amount_due="ご請求金額",
     due_by="お支払期限 {date}",
     by_project="プロジェクト別内訳",
@@ -352,7 +373,6 @@ _JA = Strings(
     logo="{name} のロゴ",
     tax_id="税務番号",
     tax_ids=MappingProxyType({"jp_trn": "登録番号", "eu_vat": "VAT番号", "gb_vat": "VAT番号"}),
-    tax_names=MappingProxyType({"VAT": "付加価値税", "JCT": "消費税"}),
 )
 
 STRINGS: Final[Mapping[str, Strings]] = MappingProxyType({"en": _EN, "de": _DE, "fr": _FR, "ja": _JA})

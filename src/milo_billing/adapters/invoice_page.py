@@ -9,6 +9,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from milo_billing.adapters.document_formats import Formats, formats_for
+from milo_billing.adapters.invoice_page_taxes import (
+    accounting_note,
+    line_tax,
+    tax_heads,
+    tax_rows,
+    tax_totals,
+)
 from milo_billing.invoicing.types import (
     SKU_KINDS,
     InvoiceDiscount,
@@ -20,7 +27,6 @@ from milo_billing.invoicing.types import (
     Party,
 )
 from milo_billing.kernel.money import settle
-from milo_billing.kernel.taxes import TaxGroup
 
 PROJECT_ITEMS_MAX: Final = 120
 """Some two pages. With more shares than this, projects are printed with their totals only."""
@@ -41,9 +47,8 @@ _PLACED_BY_TEMPLATE: Final = (
     "by_project",
     "project",
     "commitments",
+    "taxes",
 )
-_PRINTED_TAXES: Final = frozenset({"S", "Z"})
-"""What was taken, at a rate that may be zero; why nothing was taken is a note."""
 _WHOLE: Final = "JPY"
 """A currency without decimals: a rate printed as its price has no more digits than it needs."""
 
@@ -90,9 +95,11 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         ],
         "totals": _totals(document, formats),
         "total-money": due,
+        "taxes": tax_rows(document, formats),
+        "tax-heads": tax_heads(document, formats),
         "projects": projects,
         "projects-total": [
-            words.subtotal if document.discounts else words.total,
+            words.subtotal if document.discounts or document.tax_minor else words.total,
             formats.amount(document.subtotal_minor, document.currency),
         ],
         "pay-please": _pay_please(document, due, due_on, formats),
@@ -100,7 +107,7 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         "code": None,
         "scan": words.scan,
         "notes": [
-            *_tax_notes(document, formats),
+            *accounting_note(document, formats),
             words.days_in_zone.format(zone=document.time_zone),
             *(line for line in document.legal_text.splitlines() if line.strip()),
         ],
@@ -148,81 +155,33 @@ def _footer(seller: Party, formats: Formats) -> str:
 
 
 def _totals(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
-    """Label and amount: the lines, what is taken off the whole invoice, and last what is due.
+    """Label and amount: the lines, what is taken off the whole invoice, its net, each tax, and last what is due.
 
-    A subtotal that says the same as the total is left out.
+    A subtotal that says the same as the total is left out, and the net where it is the subtotal.
     """
     words, currency = formats.strings, document.currency
     total = [words.total, formats.money(document.total_minor, currency)]
-    discounts = [
-        [discount_name(one, formats), formats.money(one.amount_minor, currency)] for one in document.discounts
-    ]
-    taxes = [
-        [_tax_name(group, currency, formats), formats.money(group.tax_minor, currency)]
-        for group in document.taxes
-        if group.treatment.code in _PRINTED_TAXES
-    ]
+    taxes = tax_totals(document, formats)
     if document.prepaid_minor:
         due_minor = document.total_minor - document.prepaid_minor
-        prepaid = [
+        last = [
             total,
             [words.prepaid, formats.money(-document.prepaid_minor, currency)],
             [words.amount_due, formats.money(due_minor, currency)],
         ]
     else:
-        prepaid = [total]
-    if not discounts and not taxes:
-        return prepaid
-    net_minor = document.total_minor - document.tax_minor
-    net = [[words.net, formats.money(net_minor, currency)]] if taxes and discounts else []
+        last = [total]
+    if not document.discounts and not taxes:
+        return last
     return [
         [words.subtotal, formats.money(document.subtotal_minor, currency)],
-        *discounts,
-        *net,
-        *taxes,
-        *prepaid,
+        *(
+            [discount_name(one, formats), formats.money(one.amount_minor, currency)]
+            for one in document.discounts
+        ),
+        *(taxes if document.discounts else taxes[1:]),
+        *last,
     ]
-
-
-def _tax_name(group: TaxGroup, currency: str, formats: Formats) -> str:
-    """Which tax at which rate on what: the table of taxes that the law asks for, as rows of the totals."""
-    words, treatment = formats.strings, group.treatment
-    name = words.tax_names.get(treatment.name, treatment.name)
-    return words.tax_on.format(
-        tax=" ".join(filter(None, (name, treatment.place))),
-        percent=formats.percent(treatment.percent / 100),
-        amount=formats.money(group.basis_minor, currency),
-    )
-
-
-def _tax_notes(document: InvoiceDocument, formats: Formats) -> list[str]:
-    """Why nothing was taken, and the tax in the currency of the issuer's books.
-
-    An issuer that collects no tax at all has nothing to say of it.
-    """
-    words = formats.strings
-    notes: dict[str, None] = {}
-    for group in document.taxes:
-        treatment = group.treatment
-        match treatment.code:
-            case "AE":
-                notes[words.reverse_charge] = None
-            case "G":
-                notes[words.export] = None
-            case "E":
-                notes[treatment.reason] = None
-            case "S" | "Z" | "O":
-                continue
-    if (told := document.accounting_tax) is not None:
-        text = words.tax_in_books.format(
-            currency=told.currency,
-            amount=formats.money(told.tax_minor, told.currency),
-            rate=formats.unit_price(told.rate, _WHOLE),
-            source=told.source,
-            date=formats.day(told.day),
-        )
-        notes[text] = None
-    return list(notes)
 
 
 def discount_name(one: InvoiceDiscount | LineDiscount, formats: Formats) -> str:
@@ -246,6 +205,7 @@ def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dic
                     group,
                     "" if whole else formats.days(line.first_day, line.end_day),
                     conversion_text(line, formats),
+                    line_tax(line, document, formats),
                 ),
             )
         ),
@@ -261,7 +221,16 @@ def _promise(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> 
     """What a commitment charges: for what, the commitment's name, its days; a single part would repeat the line."""
     return {
         "description": promise_name(line, formats),
-        "detail": f"{line.description} · {formats.days(line.first_day, line.end_day)}",
+        "detail": " · ".join(
+            filter(
+                None,
+                (
+                    line.description,
+                    formats.days(line.first_day, line.end_day),
+                    line_tax(line, document, formats),
+                ),
+            )
+        ),
         "quantity": "",
         "unit": "",
         "price": "",

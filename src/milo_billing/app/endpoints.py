@@ -9,7 +9,11 @@ from typing import Final
 from milo_billing.access.routes import CREATE_TOKEN, READ_AUDIT, REVOKE_TOKENS
 from milo_billing.accounts.routes import LIMIT_MAX
 from milo_billing.accounts.routes import READ as READ_ACCOUNTS
+from milo_billing.app.bank_endpoints import BANK
 from milo_billing.app.commitments_endpoints import COMMITMENTS
+from milo_billing.app.ledger_endpoints import LEDGER
+from milo_billing.app.notices_endpoints import NOTICES
+from milo_billing.app.payments_endpoints import PAYMENTS
 from milo_billing.app.preview_endpoints import PREVIEWS
 from milo_billing.app.pricing_endpoints import PRICING
 from milo_billing.app.usage_endpoints import USAGE
@@ -263,6 +267,14 @@ _INVOICING: Final = (
         answer=fields({"metadata": ANY, "items": many(ANY)}),
     ),
     Endpoint(
+        id="listInvoiceSettlements",
+        method="get",
+        path=f"{INVOICE_PATH}/settlements",
+        about="What became of an invoice, in order: payments, credit notes, write-offs, and its phase after each.",
+        permission=READ_INVOICES,
+        answer=fields({"items": many(ANY)}),
+    ),
+    Endpoint(
         id="showInvoicePdf",
         method="get",
         path=f"{INVOICE_PATH}/pdf",
@@ -429,6 +441,10 @@ API_ENDPOINTS: Final = (
     *COMMITMENTS,
     *_INVOICING,
     *PREVIEWS,
+    *LEDGER,
+    *PAYMENTS,
+    *BANK,
+    *NOTICES,
 )
 
 

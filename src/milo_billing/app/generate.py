@@ -29,6 +29,7 @@ def generators(commands: App) -> Mapping[Path, Generator]:
     """What is generated, in order: a later generator may read what an earlier one wrote."""
     from milo_billing.app.client_types import render_client_types
     from milo_billing.app.currencies_table import render_currencies
+    from milo_billing.app.event_reference import render_event_reference
     from milo_billing.app.manifests import render_manifests
     from milo_billing.app.price_curves import read_examples, render_curve
     from milo_billing.app.reference import render_command_reference, render_kind_reference
@@ -47,6 +48,7 @@ def generators(commands: App) -> Mapping[Path, Generator]:
         package / "client" / "generated.py": lambda: render_client_types(_documents(registry)),
         ROOT / "deploy" / "kubernetes" / "kinds.yaml": lambda: render_manifests(registry),
         ROOT / "docs" / "reference" / "kinds.md": lambda: render_kind_reference(registry),
+        ROOT / "docs" / "reference" / "events.md": render_event_reference,
         ROOT / "docs" / "reference" / "commands.md": lambda: render_command_reference(commands),
         **curves,
     }

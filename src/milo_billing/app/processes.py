@@ -33,6 +33,7 @@ from milo_billing.infra.migrations import schema_version
 from milo_billing.infra.runtime import ProcessRole, Runtime
 from milo_billing.infra.settings import Settings
 from milo_billing.infra.telemetry import configure_logging, exposition
+from milo_billing.infra.threads import share_interpreter
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage.routes.wire import EventConnection, connections
 
@@ -133,6 +134,7 @@ class _Working:
 
     def work(self, *, line: socket.socket) -> int:
         """Run jobs."""
+        share_interpreter()
         found = wiring.worker_tasks(self.runtime)
         queue = build_queue(
             self.runtime.conninfo,

@@ -17,12 +17,14 @@ from milo_billing.directory import reads as directory
 from milo_billing.entitlements import reads as entitlements
 from milo_billing.infra.database import EVERYWHERE, Tx, connect, reach_text
 from milo_billing.invoicing import reads as invoicing
+from milo_billing.notices import reads as notices
 from milo_billing.pricing import reads as pricing
 from milo_billing.usage import operations as usage
 
 _SLICES: Final[tuple[Callable[[Tx], tuple[ProjectionDifference, ...]], ...]] = (
     directory.compare_projections,
     access.compare_projections,
+    notices.compare_projections,
     accounts.compare_projections,
     catalog.compare_projections,
     entitlements.compare_projections,

@@ -152,7 +152,8 @@ def _runs(plan: processes.Plan, doors: Doors, roles: Sequence[ProcessRole]) -> d
                 assert doors.gateway is not None
                 runs[role] = partial(_call, processes.run_gateway, plan, doors.gateway)
             case "worker":
-                runs[role] = partial(_call_jobs, plan)
+                for number in range(1, plan.settings.worker_processes + 1):
+                    runs[role if number == 1 else f"{role}-{number}"] = partial(_call_jobs, plan)
     return runs
 
 

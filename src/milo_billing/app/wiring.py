@@ -22,10 +22,13 @@ from milo_billing.accounts.resources import kinds as accounts_resources
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
+from milo_billing.adapters.bank_files import read_statements
 from milo_billing.adapters.einvoices.checking import RuleChecker
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
+from milo_billing.app.ledger_ports import above_the_books
+from milo_billing.app.postman import build_postman
 from milo_billing.catalog.resources import kinds as catalog_resources
 from milo_billing.commitments import jobs as commitments_jobs
 from milo_billing.commitments import routes as commitments_routes
@@ -58,6 +61,18 @@ from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import resources as invoicing_resources
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.operations import Office
+from milo_billing.ledger import jobs as ledger_jobs
+from milo_billing.ledger import routes as ledger_routes
+from milo_billing.notices import jobs as notices_jobs
+from milo_billing.notices import resources as notices_resources
+from milo_billing.notices import routes as notices_routes
+from milo_billing.notices.resources import NotificationChannel
+from milo_billing.payments import jobs as payments_jobs
+from milo_billing.payments import resources as payments_resources
+from milo_billing.payments.operations.desk import Desk
+from milo_billing.payments.ports import Providers
+from milo_billing.payments.routes import bank as bank_routes
+from milo_billing.payments.routes import collection as payments_routes
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
 from milo_billing.pricing import routes as pricing_routes
@@ -85,6 +100,7 @@ def build_registry(
     rebinding: Rebinding = "supersede",
     late_days_max: int = LATE_DAYS_MAX,
     mirrored_from: str | None = None,
+    notices_to_loopback: bool = False,
 ) -> Registry:
     """Every kind, in the order of the story: who, what is sold, what is owed.
 
@@ -93,6 +109,7 @@ def build_registry(
     modules = (
         directory_resources,
         access_resources,
+        notices_resources,
         accounts_resources,
         catalog_resources,
         entitlements_resources,
@@ -100,6 +117,7 @@ def build_registry(
         pricing_resources,
         commitments_resources,
         invoicing_resources,
+        payments_resources,
     )
     configured: dict[type[AnyKind], AnyKind] = {
         Organization: Organization(mirrored_from=mirrored_from),
@@ -108,6 +126,7 @@ def build_registry(
             require_payment_profile=require_payment_profile, late_days_max=late_days_max
         ),
         BillingAccountBinding: BillingAccountBinding(rebinding=rebinding),
+        NotificationChannel: NotificationChannel(loopback=notices_to_loopback),
     }
     return Registry(
         tuple(configured.get(kind) or kind() for module in modules for kind in module.KINDS),
@@ -132,6 +151,7 @@ def build_declarative(runtime: Runtime) -> Declarative:
         rebinding=settings.accounts_rebinding,
         late_days_max=settings.late_days_max,
         mirrored_from=settings.directory_url,
+        notices_to_loopback=settings.notices_to_loopback,
     )
     authorizer = TokenAuthorizer()
     engine = Engine(
@@ -159,7 +179,7 @@ def build_api(runtime: Runtime) -> Starlette:
     feed = ChangeFeed(runtime.conninfo, engine.store, declarative.registry)
     runtime.checks["change feed"] = feed.problem
     blobs = open_blobs(runtime)
-    office, documents, checker = Office(engine, runtime.vault), TypstDocuments(), RuleChecker()
+    office, documents, checker = open_office(runtime, engine), TypstDocuments(), RuleChecker()
     threads = CapacityLimiter(runtime.settings.api_connections_max)
     edge = Edge(
         api=ResourceApi(engine, door),
@@ -174,6 +194,7 @@ def build_api(runtime: Runtime) -> Starlette:
     )
     routes: list[BaseRoute] = [
         *access_routes.routes(door),
+        *notices_routes.routes(door, engine, runtime.vault),
         *accounts_routes.routes(door),
         *usage_routes.read_routes(door),
         *quarantine_routes.routes(door),
@@ -184,6 +205,9 @@ def build_api(runtime: Runtime) -> Starlette:
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, office, documents, blobs),
         *invoicing_routes.validation_routes(door, office, documents, checker),
+        *ledger_routes.routes(door, above_the_books()),
+        *payments_routes.routes(door, open_desk(runtime, engine)),
+        *bank_routes.routes(door, office, read_statements),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
@@ -200,6 +224,11 @@ def build_api(runtime: Runtime) -> Starlette:
             await asyncio.to_thread(checker.close)
 
     return build_application(routes, lifespan=lifespan)
+
+
+def open_office(runtime: Runtime, engine: Engine) -> Office:
+    """Where invoices are issued, by this server's settings."""
+    return Office(engine, runtime.vault, mails=runtime.settings.smtp_host is not None)
 
 
 def open_blobs(runtime: Runtime) -> FolderBlobs:
@@ -277,9 +306,17 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             schedule=runtime.settings.usage_archive_schedule,
         ),
         *invoicing_jobs.tasks(
-            office=Office(engine, runtime.vault), database=runtime.databases.app, clock=runtime.clock
+            office=open_office(runtime, engine), database=runtime.databases.app, clock=runtime.clock
+        ),
+        *payments_jobs.tasks(
+            cashier=payments_jobs.Cashier(open_desk(runtime, engine), runtime.databases.app, runtime.clock),
+            schedule=runtime.settings.payments_schedule,
         ),
         *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
+        *ledger_jobs.tasks(database=runtime.databases.job, subledgers=above_the_books().subledgers),
+        *notices_jobs.tasks(
+            build_postman(runtime, engine), retention_days=runtime.settings.notices_retention_days
+        ),
         *_rate_tasks(runtime),
     )
 
@@ -292,6 +329,19 @@ def _rate_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
 
     source = PublishedRates(runtime.settings.rates_url)
     return pricing_jobs.tasks(database=runtime.databases.job, clock=runtime.clock, source=source)
+
+
+def open_desk(runtime: Runtime, engine: Engine) -> Desk:
+    """Where money is collected, by this server's settings."""
+    return Desk(
+        engine, runtime.vault, payment_providers(runtime.settings), runtime.settings.payments_retry_days
+    )
+
+
+def payment_providers(settings: Settings) -> Providers:
+    """The providers that this server can speak to; each is loaded with the first class that names it."""
+    del settings
+    return {}
 
 
 def follow_directory(runtime: Runtime) -> None:

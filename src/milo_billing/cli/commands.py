@@ -7,9 +7,22 @@ Exit codes: 0 done, 1 it did not work (said on standard error: what, where, what
 
 from cyclopts import App
 
-from milo_billing.cli import billing, documents, entitlements, objects, places, price_lists, retention
+from milo_billing.cli import (
+    bank,
+    billing,
+    documents,
+    entitlements,
+    invoice_life,
+    objects,
+    places,
+    price_lists,
+    retention,
+)
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.invoices import invoices
+from milo_billing.cli.ledger import ledger
+from milo_billing.cli.notices import notices
+from milo_billing.cli.payments import payments
 from milo_billing.cli.previews import PREVIEW_HELP, preview
 from milo_billing.cli.prices import price
 from milo_billing.cli.rates import rates
@@ -28,8 +41,13 @@ app.command(usage)
 app.command(commitment)
 invoices.command(preview, help_epilogue=PREVIEW_HELP)
 documents.mount(invoices)
+invoice_life.mount(invoices)
 app.command(invoices)
+app.command(ledger)
+bank.mount(payments)
+app.command(payments)
 app.command(price)
+app.command(notices)
 app.command(rates)
 app.command(simulate, help_epilogue=SIMULATE_HELP)
 price_lists.mount(app)

@@ -33,6 +33,9 @@ from milo_billing.client.quarantine import list_line_events
 
 invoices = App(name="invoices", help="Issue the invoices of a month, read them, save them as PDF.")
 
+STILL_S = 30.0
+"""A run that stands still for so long may have no worker."""
+
 SHOWN_MAX = 200
 """A run over more accounts shows only those that failed; --output json has all of them."""
 
@@ -90,10 +93,19 @@ def run(
 
 
 def _watched(api: ApiClient, found: JSON, *, silent: bool) -> JSON:
-    """The run once it is finished; shows how far it is."""
+    """The run once it is finished; shows how far it is, and says so where nobody works on it."""
+    moved_s, last, said = time.monotonic(), -1, False
     with Rate(verb="went over", unit="accounts", silent=silent) as rate:
         while found["state"] != "finished":
             done, total = int(found["done"]), int(found["total"])
+            if done != last:
+                moved_s, last = time.monotonic(), done
+            elif not said and time.monotonic() - moved_s > STILL_S:
+                said = True
+                sys.stderr.write(
+                    f"no account was done for {STILL_S:.0f} s: is a worker running? "
+                    "(milo-billing serve, or serve --role worker); the run goes on as soon as one is\n"
+                )
             rate.show(done, part=done / total if total else None)
             time.sleep(ASK_AGAIN_S)
             found = get_run(api, found["id"])

@@ -227,7 +227,7 @@ class BillingAccountSpecPaymentTerms(TypedDict):
     latePaymentInterestPercent: NotRequired[str]
 
 
-class BillingAccountSpecPaymentProfilePaymentMethodRef(TypedDict):
+class PaymentMethodRef(TypedDict):
     """Required for Card and DirectDebit, and Active, before the account becomes ready."""
 
     name: str
@@ -237,7 +237,7 @@ class BillingAccountSpecPaymentProfile(TypedDict):
     """How the account pays."""
 
     type: Literal["Card", "BankTransfer", "DirectDebit", "Invoice"]
-    paymentMethodRef: NotRequired[BillingAccountSpecPaymentProfilePaymentMethodRef]
+    paymentMethodRef: NotRequired[PaymentMethodRef]
     externalID: NotRequired[str]
 
 
@@ -521,6 +521,66 @@ class Commitment(TypedDict):
     status: NotRequired[CommitmentStatus]
 
 
+class CreditNoteSpecInvoiceRef(TypedDict):
+    """An invoice of the same namespace."""
+
+    name: str
+
+
+class CreditNoteSpecLine(TypedDict):
+    """What is taken back of one line: an amount or a quantity; all that is left of it without either."""
+
+    line: int
+    amount: NotRequired[str]
+    quantity: NotRequired[str]
+
+
+class CreditNoteSpec(TypedDict):
+    """What is taken back of an invoice: some of its lines, or an amount over all of them, or all that is
+    left. Immutable."""
+
+    invoiceRef: CreditNoteSpecInvoiceRef
+    lines: NotRequired[list[CreditNoteSpecLine]]
+    amount: NotRequired[str]
+    reason: str
+
+
+class Documents(TypedDict):
+    """Where the documents of the invoice are read, relative to the server."""
+
+    pdf: NotRequired[str]
+    ubl: NotRequired[str]
+
+
+class CreditNoteStatus(TypedDict):
+    """What was taken back. Amounts are decimal strings with exactly the currency's digits."""
+
+    number: NotRequired[str]
+    issuer: NotRequired[str]
+    account: NotRequired[str]
+    invoiceNumber: NotRequired[str]
+    voids: NotRequired[bool]
+    currencyCode: NotRequired[str]
+    net: NotRequired[str]
+    tax: NotRequired[str]
+    total: NotRequired[str]
+    settled: NotRequired[str]
+    onAccount: NotRequired[str]
+    issuedOn: NotRequired[str]
+    documents: NotRequired[Documents]
+    conditions: NotRequired[list[Condition]]
+
+
+class CreditNote(TypedDict):
+    """What was taken back of an issued invoice: numbered, frozen and posted when it is created."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: CreditNoteSpec
+    status: NotRequired[CreditNoteStatus]
+
+
 class DiscountSpec(TypedDict):
     """What is taken off. Immutable but for endsOn and displayName."""
 
@@ -682,13 +742,6 @@ class InvoiceStatusTax(TypedDict):
     reasonCode: NotRequired[str]
 
 
-class InvoiceStatusDocuments(TypedDict):
-    """Where the documents of the invoice are read, relative to the server."""
-
-    pdf: NotRequired[str]
-    ubl: NotRequired[str]
-
-
 class InvoiceStatus(TypedDict):
     """What is owed. Amounts are decimal strings with exactly the currency's digits."""
 
@@ -702,10 +755,13 @@ class InvoiceStatus(TypedDict):
     taxTotal: NotRequired[str]
     total: NotRequired[str]
     amountPaid: NotRequired[str]
+    amountCredited: NotRequired[str]
+    amountWrittenOff: NotRequired[str]
     amountDue: NotRequired[str]
+    replaces: NotRequired[str]
     issuedOn: NotRequired[str]
     dueDate: NotRequired[str]
-    documents: NotRequired[InvoiceStatusDocuments]
+    documents: NotRequired[Documents]
     conditions: NotRequired[list[Condition]]
 
 
@@ -738,6 +794,15 @@ class IssuerProfileSpecNumberSeries(TypedDict):
     perYear: NotRequired[bool]
 
 
+class IssuerProfileSpecCreditNoteSeries(TypedDict):
+    """How credit notes are numbered; another prefix than invoices."""
+
+    prefix: NotRequired[str]
+    start: NotRequired[int]
+    digits: NotRequired[int]
+    perYear: NotRequired[bool]
+
+
 class IssuerProfileSpecBrand(TypedDict):
     """How the issuer's documents look."""
 
@@ -763,6 +828,7 @@ class IssuerProfileSpec(TypedDict):
     taxRegistrations: NotRequired[list[IssuerProfileSpecTaxRegistration]]
     accountingCurrency: NotRequired[str]
     numberSeries: NotRequired[IssuerProfileSpecNumberSeries]
+    creditNoteSeries: NotRequired[IssuerProfileSpecCreditNoteSeries]
     brand: NotRequired[IssuerProfileSpecBrand]
     bankDetails: NotRequired[IssuerProfileSpecBankDetails]
     eInvoice: NotRequired[Literal["None", "FacturX", "UBL"]]
@@ -900,6 +966,80 @@ class MonitoredResourceType(TypedDict):
     status: NotRequired[MonitoredResourceTypeStatus]
 
 
+class NotificationChannelSpecEmail(TypedDict):
+    """Stored encrypted."""
+
+    to: list[str]
+    language: NotRequired[str]
+
+
+class NotificationChannelSpecWebhook(TypedDict):
+    """Stored encrypted."""
+
+    url: str
+    headers: NotRequired[dict[str, str]]
+
+
+class NotificationChannelSpecChat(TypedDict):
+    """Stored encrypted."""
+
+    url: str
+    format: NotRequired[Literal["Slack", "Teams"]]
+
+
+class NotificationChannelSpec(TypedDict):
+    """Whom to tell of what."""
+
+    type: Literal["Email", "Webhook", "Chat"]
+    email: NotRequired[NotificationChannelSpecEmail]
+    webhook: NotRequired[NotificationChannelSpecWebhook]
+    chat: NotRequired[NotificationChannelSpecChat]
+    events: NotRequired[list[str]]
+    paused: NotRequired[bool]
+
+
+class NotificationChannelStatusLastDelivery(TypedDict):
+    """The last event that came through, to the minute."""
+
+    at: str
+    type: str
+
+
+class NotificationChannelStatusLastTest(TypedDict):
+    """The last test of the channel."""
+
+    at: str
+    delivery: str
+
+
+class NotificationChannelStatusSecret(TypedDict):
+    """The secret that webhooks are signed with; it is shown once, when it is made."""
+
+    createdAt: str
+    previousEndsAt: NotRequired[str]
+
+
+class NotificationChannelStatus(TypedDict):
+    """What is true of a channel."""
+
+    conditions: NotRequired[list[Condition]]
+    lastDelivery: NotRequired[NotificationChannelStatusLastDelivery]
+    lastTest: NotRequired[NotificationChannelStatusLastTest]
+    secret: NotRequired[NotificationChannelStatusSecret]
+    observedGeneration: NotRequired[int]
+
+
+class NotificationChannel(TypedDict):
+    """Where events go: mail, a webhook or a chat. One in a namespace of the provider's hears of every
+    organization."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: NotificationChannelSpec
+    status: NotRequired[NotificationChannelStatus]
+
+
 class OfferSpecService(TypedDict):
     """A Service by the name of its object."""
 
@@ -935,6 +1075,70 @@ class Offer(TypedDict):
     metadata: NotRequired[ObjectMeta]
     spec: OfferSpec
     status: NotRequired[OfferStatus]
+
+
+class PaymentSpecInvoice(TypedDict):
+    """An invoice of the same namespace."""
+
+    name: str
+
+
+class PaymentSpec(TypedDict):
+    """What is paid."""
+
+    billingAccountRef: BillingAccountRef
+    currencyCode: str
+    invoices: NotRequired[list[PaymentSpecInvoice]]
+    paymentMethodRef: NotRequired[PaymentMethodRef]
+
+
+class PaymentStatusAttempt(TypedDict):
+    """One request for the money, counted within the invoice."""
+
+    number: int
+    at: str
+    amount: str
+    state: NotRequired[Literal["Open", "Processing", "ActionRequired", "Succeeded", "Declined"]]
+    code: NotRequired[str]
+    message: NotRequired[str]
+    hard: NotRequired[bool]
+
+
+class PaymentStatusRefund(TypedDict):
+    """One part given back."""
+
+    number: int
+    at: str
+    amount: str
+    state: NotRequired[Literal["Open", "Processing", "Succeeded", "Failed"]]
+    source: NotRequired[Literal["Invoice", "UnappliedCash", "MoneyOnAccount"]]
+    reason: NotRequired[str]
+
+
+class PaymentStatus(TypedDict):
+    """What became of it. Amounts are decimal strings with exactly the currency's digits."""
+
+    phase: NotRequired[Literal["Pending", "Succeeded", "Failed", "Refunded"]]
+    amount: NotRequired[str]
+    amountRefunded: NotRequired[str]
+    provider: NotRequired[str]
+    providerReference: NotRequired[str]
+    failureReason: NotRequired[str]
+    nextAttemptOn: NotRequired[str]
+    decidedAt: NotRequired[str]
+    attempts: NotRequired[list[PaymentStatusAttempt]]
+    refunds: NotRequired[list[PaymentStatusRefund]]
+    conditions: NotRequired[list[Condition]]
+
+
+class Payment(TypedDict):
+    """Money that a billing account pays. Written by the service only."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: PaymentSpec
+    status: NotRequired[PaymentStatus]
 
 
 class PaymentMethodSpecPaymentMethodClassRef(TypedDict):
@@ -1000,7 +1204,7 @@ class PaymentMethod(TypedDict):
 class PaymentMethodClassSpec(TypedDict):
     """What is wanted of a payment method class."""
 
-    provider: Literal["manual"]
+    provider: Literal["manual", "stripe"]
     parameters: NotRequired[dict[str, str]]
     isDefault: NotRequired[bool]
 

@@ -159,6 +159,19 @@ class ApiClient:
         except httpx.HTTPError as error:
             raise _unreachable(self.connection, url, error) from error
 
+    def download(self, path: str, *, params: Mapping[str, str] | None = None) -> Iterator[bytes]:
+        """The bytes of an answer of any size, in pieces. What breaks off on the way raises, and is not half a file."""
+        url = self._base("api") + path
+        timeout = httpx.Timeout(STREAM_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        try:
+            with self._http.stream("GET", url, timeout=timeout, params=params) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    raise decode_error(answer)
+                yield from answer.iter_bytes()
+        except httpx.HTTPError as error:
+            raise _unreachable(self.connection, url, error) from error
+
     def _base(self, door: Door) -> str:
         return self.connection.api_url if door == "api" else self.connection.gateway_url
 

@@ -505,11 +505,13 @@ class Engine:
             self._project(work, kind, row, to_object(kind, found))
 
     def _project(self, work: Work, kind: AnyKind, row: Row, old: AnyObject | None) -> None:
-        """The side tables, then what the object's slice says of other slices' objects because of it."""
+        """The side tables, what the object's slice says of other slices' objects because of it, what it made."""
         object = to_object(kind, row)
         kind.project(work.tx, object, old, now=work.now)
         for reported in kind.reports(work.tx, object, now=work.now):
             self.report_condition(work, reported)
+        for made in kind.makes(work.tx, object, old, now=work.now):
+            self.write_system(work, **made)
 
     def _record(
         self,

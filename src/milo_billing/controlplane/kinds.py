@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypedDict, TypeVar, cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -156,6 +156,18 @@ class Reported:
     message: str
 
 
+class Made(TypedDict):
+    """An object that another object's write brought about; its truth is in tables, which stand already."""
+
+    kind: "type[AnyKind]"
+    namespace: str
+    name: str
+    uid: UUID
+    spec: Json
+    status: Json
+    verb: str
+
+
 @dataclass(frozen=True, slots=True)
 class Admission(Generic[S, T]):
     """What a kind's rules may look at when they admit a write. `old` is None on create."""
@@ -257,6 +269,12 @@ class Kind(Generic[S, T]):
 
     def reports(self, tx: Tx, object: Object[S, T], *, now: datetime) -> Iterable[Reported]:
         """Conditions of this kind's slice on objects of others, as they follow from the object once it is projected."""
+        return ()
+
+    def makes(
+        self, tx: Tx, object: Object[S, T], old: Object[S, T] | None, *, now: datetime
+    ) -> Iterable[Made]:
+        """Objects that this write brought about, written with it once it is projected."""
         return ()
 
 

@@ -57,3 +57,15 @@ few, because a group of events takes the locks of all its accounts."""
 
 INDEXING: Final = 4215
 """Of the session that indexes past days of usage.events, which takes as long as it takes."""
+
+COLLECTION: Final = 4216
+"""A class, one an account: collecting its invoices, and using what it has on account, come one after the other."""
+
+BANK: Final = 4220
+"""Bank statements are imported, and their entries decided, one after the other."""
+
+BOOKS: Final = 4220
+"""A class, one a legal entity: shared while something is posted, exclusive while a month is closed.
+
+Only the database takes it (ledger.post, ledger.close_month).
+"""

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     worker_connections_max: Annotated[int, Field(ge=1, le=200)] = 4
     """Database connections at most, for each role of each process."""
 
+    worker_processes: Annotated[int, Field(ge=1, le=64)] = 2
+    """How many processes run jobs: one for each core that a month's invoices may keep busy."""
+
     accounts_require_payment_profile: bool = True
     """Whether an account needs a payment profile to become Ready."""
 
@@ -131,10 +134,42 @@ class Settings(BaseSettings):
     rates_url: str | None = None
     """An https URL of exchange rates as the European Central Bank publishes them; they are fetched every day then."""
 
+    payments_retry_days: Annotated[tuple[Annotated[int, Field(ge=1, le=365)], ...], NoDecode] = (3, 5, 7, 7)
+    """Days from each declined attempt to collect an invoice to the next one; separated by commas in the environment."""
+
+    payments_schedule: str = "*/10 * * * *"
+    """When a worker collects what is due: cron in five fields (UTC), or six with seconds last."""
+    smtp_host: str | None = None
+    """The mail server that notices and invoices go through; without it no mail is sent."""
+
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
+
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection is encrypted: after a word in clear, from the start, or, on one's own machine, not at all."""
+
+    smtp_from: str | None = None
+    """The address that mails come from; the name before it is that of who issues the invoice."""
+
+    smtp_user: str | None = None
+    smtp_password_file: Path | None = None
+    """Who logs in, and a file with the password, read anew for every mail; neither, where the server asks for none."""
+
+    smtp_ca_file: Path | None = None
+    """A PEM file with the authority that signed the mail server's certificate, where none of the public ones did."""
+
+    notices_retention_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """How many days the log of notices is kept, and deliveries can be replayed."""
+
+    notices_to_loopback: bool = False
+    """True only for tests and development: webhooks and chats may lead to this machine itself, over http too."""
+
     postgres_fsync: bool = True
     """False only for tests: a crash of the machine would lose the database."""
 
-    @field_validator("data_dir", "bindir", "directory_token_file", "directory_ca_file", "usage_archive_dir")
+    @field_validator(
+        *("data_dir", "bindir", "directory_token_file", "directory_ca_file", "usage_archive_dir"),
+        *("smtp_password_file", "smtp_ca_file"),
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
@@ -148,7 +183,14 @@ class Settings(BaseSettings):
             else value
         )
 
-    @field_validator("usage_archive_schedule")
+    @field_validator("payments_retry_days", mode="before")
+    @classmethod
+    def _split_days(cls, value: Any) -> Any:
+        return (
+            tuple(day.strip() for day in value.split(",") if day.strip()) if isinstance(value, str) else value
+        )
+
+    @field_validator("usage_archive_schedule", "payments_schedule")
     @classmethod
     def _cron(cls, value: str) -> str:
         fields = value.split()
@@ -192,6 +234,19 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{' and '.join(missing)} must be set as well: a resource manager to mirror needs all of "
                 f"{', '.join(chosen)}, and one that is not mirrored none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mail_whole(self) -> "Settings":
+        if self.smtp_host is not None and (self.smtp_from is None or "@" not in self.smtp_from):
+            raise ValueError(
+                "MILO_BILLING_SMTP_FROM must be set as well: the address that mails come from, such as "
+                "billing@example.com"
+            )
+        if (self.smtp_user is None) != (self.smtp_password_file is None):
+            raise ValueError(
+                "MILO_BILLING_SMTP_USER and MILO_BILLING_SMTP_PASSWORD_FILE belong together: set both, or neither"
             )
         return self
 

@@ -1,7 +1,5 @@
 """What workers do for invoicing: take the steps of runs, also of those that a killed worker left behind."""
 
-import gc
-import sys
 from collections.abc import Iterator
 from typing import Final, assert_never
 from uuid import UUID
@@ -13,29 +11,29 @@ from milo_billing.accounts import reads as accounts
 from milo_billing.controlplane.doors import repeated
 from milo_billing.controlplane.identity import Identity, Reach
 from milo_billing.controlplane.work import Work
-from milo_billing.infra.clock import Clock
+from milo_billing.infra.clock import Clock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
-from milo_billing.invoicing import operations
-from milo_billing.invoicing.engine import runs
+from milo_billing.invoicing import operations, reads
+from milo_billing.invoicing.engine import runs, settling
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.types import Issued, IssueOutcome, Run, RunStepState, Skipped, Unchanged
 from milo_billing.kernel.errors import MiloError, Unavailable
 
-SWITCH_S: Final = 0.0005
-"""Threads of a worker take turns so often; Python's own 5 ms is longer than most accounts compute."""
-
-GARBAGE_THRESHOLDS: Final = (20_000, 20, 20)
-"""Lines and shares come and go by the thousand and leave no cycles behind: as at the gateway."""
-
 _RESUMED_AT_ONCE_MAX: Final = 100
+_PAGE: Final = 500
+_SYSTEM: Final = Identity("system:invoicing")
 _SHUT_DOWN: Final = "57P"
 """SQLSTATEs that say nothing of the statement: the server stops, or is starting."""
 
 _log = structlog.get_logger(__name__)
 _accounts = counter(
     "invoice_run_accounts", about="Accounts that runs went over, by outcome.", labels=("state",)
+)
+
+_past_due = counter(
+    "invoices_fallen_due", about="Invoices whose last day to pay was over, by outcome.", labels=("outcome",)
 )
 
 
@@ -51,7 +49,12 @@ def tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Periodic
             for id in runs.list_open_runs(tx, limit=_RESUMED_AT_ONCE_MAX):
                 runs.resume_run(tx, id=id)
 
+    def note_past_due(timestamp: int) -> None:
+        del timestamp
+        mark_past_due(office, database, clock)
+
     return (
+        Periodic(Task("invoicing.note_past_due", note_past_due), cron="7 * * * *"),
         Task(runs.RUN_MONTH, run_month),
         Periodic(Task("invoicing.resume_runs", resume_runs), cron="* * * * *"),
     )
@@ -67,13 +70,39 @@ def run_steps(office: Office, database: Database, clock: Clock, *, id: UUID) -> 
         run = runs.get_run(tx, id=id, now=clock.now())
     if run.finished_at is not None:
         return
-    # a lane that has an answer from the database must not wait until the other has computed
-    sys.setswitchinterval(SWITCH_S)
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
     for state in _Lane(office, database, clock, run).steps():
         _accounts.labels(state).inc()
     with database.transaction(reach=EVERYWHERE) as tx:
         runs.finish_run(tx, id=id, at=clock.now())
+
+
+def mark_past_due(office: Office, database: Database, clock: Clock) -> None:
+    """Say of every invoice whose last day to pay is over, where it was issued, that it is past due.
+
+    One invoice a transaction; one that cannot be written is logged and counted, and does not keep the others waiting.
+    """
+    after = UUID(int=0)
+    while True:
+        with database.transaction(reach=EVERYWHERE) as tx:
+            page = reads.list_fallen_due(tx, now=clock.now(), after=after, limit=_PAGE)
+        for invoice in page:
+            try:
+                marked = repeated(lambda uid=invoice: _mark_past_due(office, database, clock, invoice=uid))
+                _past_due.labels("marked" if marked else "settled").inc()
+            except MiloError as error:
+                _past_due.labels("failed").inc()
+                _log.error("past_due_not_noted", invoice=str(invoice), reason=str(error))
+        if len(page) < _PAGE:
+            return
+        after = page[-1]
+
+
+def _mark_past_due(office: Office, database: Database, clock: Clock, *, invoice: UUID) -> bool:
+    with database.transaction(reach=EVERYWHERE) as tx:
+        work = Work(tx=tx, identity=_SYSTEM, reach=EVERYWHERE, audit_id=new_uid(), now=clock.now())
+        marked = settling.mark_past_due(work, office.engine, invoice=invoice)
+        office.engine.commit(work)
+    return marked
 
 
 class _Lane:
@@ -107,14 +136,12 @@ class _Lane:
             return repeated(lambda: self._issue(after=before))
         except Unavailable:
             raise
-        except psycopg.OperationalError as error:
-            if error.sqlstate is None or error.sqlstate.startswith(_SHUT_DOWN):
-                raise Unavailable(f"the database went away: {error}") from error
-            return self._fail(self._defect(error))
-        except MiloError as error:
-            return self._fail(str(error))
         except Exception as error:  # one account's defect must not stop the others' invoices
-            return self._fail(self._defect(error))
+            if _is_away(error):
+                raise Unavailable(f"the database went away: {error}") from error
+            if self._step == before:
+                raise  # no step was taken, so there is none to note it at
+            return self._fail(str(error) if isinstance(error, MiloError) else self._defect(error))
 
     def _issue(self, *, after: int) -> RunStepState | None:
         run = self._run
@@ -128,7 +155,7 @@ class _Lane:
                 identity=Identity(run.opened_by, impersonated_by=run.impersonated_by),
                 reach=self._reach,
                 audit_id=run.audit_id,
-                now=run.opened_at,
+                now=self._clock.now(),
             )
             account = accounts.get_account(tx, number=number)
             outcome = operations.issue_month(
@@ -169,6 +196,12 @@ class _Lane:
             exc_info=error,
         )
         return f"internal error: see the server's log under audit id {self._run.audit_id}"
+
+
+def _is_away(error: Exception) -> bool:
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(_SHUT_DOWN)
 
 
 def _noted(outcome: IssueOutcome) -> tuple[RunStepState, UUID | None, str | None]:

@@ -17,24 +17,33 @@ from milo_billing.catalog import reads as catalog
 from milo_billing.catalog.types import Book, Sku
 from milo_billing.commitments import operations as commitments
 from milo_billing.controlplane.engine import Engine
-from milo_billing.controlplane.kinds import Condition, set_condition
 from milo_billing.controlplane.work import Work
 from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
-from milo_billing.invoicing.engine import taxing
+from milo_billing.invoicing.engine import crediting as credits
+from milo_billing.invoicing.engine import settling, taxing
+from milo_billing.invoicing.engine.crediting import Wanted
+from milo_billing.invoicing.engine.publishing import PDF, publish
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker, TaxEngine
-from milo_billing.invoicing.rules import drafts, explaining, issuing, periods, postings, tax_bodies
+from milo_billing.invoicing.rules import (
+    announcing,
+    drafts,
+    explaining,
+    issuing,
+    periods,
+    postings,
+    tax_bodies,
+)
 from milo_billing.invoicing.rules.conversions import frozen_conversions
+from milo_billing.invoicing.rules.crediting import CreditNote
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
-    GROUP,
     BookVersion,
     DocumentKind,
     Draft,
-    EInvoicing,
     Finding,
     Invoice,
     InvoiceDocument,
@@ -43,9 +52,11 @@ from milo_billing.invoicing.types import (
     IssuerVersion,
     LineExplanation,
     LineNotFound,
+    MoneyKind,
     NoEInvoice,
     Preview,
     PrintedDocument,
+    Settled,
     Skipped,
     Syntax,
     UnableToIssue,
@@ -56,6 +67,7 @@ from milo_billing.invoicing.types import (
 from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.ledger import operations as ledger
+from milo_billing.notices import operations as notices
 from milo_billing.pricing import operations as pricing
 from milo_billing.pricing.types import FrozenLine, RatedLine, UnableToRate
 from milo_billing.usage import operations as usage
@@ -67,7 +79,6 @@ _log = structlog.get_logger(__name__)
 LINES_MAX: Final = 10_000
 """Lines of one printed invoice."""
 
-PDF: Final = "pdf"
 ELECTRONIC: Final[tuple[Syntax, ...]] = ("ubl", "cii")
 
 UNISSUED: Final = (
@@ -85,6 +96,9 @@ class Office:
     books: dict[int, BookVersion] = field(default_factory=dict[int, BookVersion])
     """Versions of price books by number. What is published never changes, so nothing here grows old."""
     taxes: TaxEngine = field(default_factory=taxing.DeclaredRates)
+
+    mails: bool = False
+    """Whether this server can send mail: then invoices go to the addresses of their accounts."""
 
 
 def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime) -> Draft:
@@ -259,7 +273,17 @@ def _issue(
         description=f"Invoice {invoice.number}",
     )
     accounts.mark_billed(tx, account=account.number, until=invoice.period.end)
-    _publish(work, office.engine, invoice, e_invoicing=issuer.body.get("eInvoice", "None"))
+    publish(work, office.engine, invoice, verb="issue")
+    event = announcing.invoice_event(
+        announcing.ISSUED,
+        invoice,
+        subject=account.uid,
+        profile=profile,
+        issuer=issuer.body,
+        mails=office.mails,
+        more=announcing.issued_data(invoice),
+    )
+    notices.send(tx, office.vault, event=event, now=now)
     return invoice
 
 
@@ -281,6 +305,11 @@ def _numbered(
     )
     number = issuing.number_text(series=series, sequence=sequence, digits=series_spec["digits"])
     name, second_name = issuing.object_names(issuer=issuer.name, number=number)
+    void = (
+        None
+        if drafted.kind != "Periodic"
+        else reads.find_void_unreplaced(tx, account=account.number, period=drafted.period)
+    )
     if reads.is_name_taken(tx, namespace=account.namespace, name=name):
         name = second_name
     return Invoice(
@@ -292,7 +321,7 @@ def _numbered(
         account_name=account.name,
         kind=drafted.kind,
         period=drafted.period,
-        phase="Issued",
+        phase="Issued" if drafted.total_minor else "Paid",
         issuer=issuer.name,
         series=series,
         sequence=sequence,
@@ -306,6 +335,9 @@ def _numbered(
         issued_at=now,
         issued_on=issued_on,
         due_on=issuing.due_on(issued_on, net_days=profile.net_days),
+        replaces=None if void is None else void[0],
+        replaces_name="" if void is None else void[1],
+        e_invoicing=issuer.body.get("eInvoice", "None"),
         taxes=drafted.taxes,
     )
 
@@ -337,32 +369,80 @@ def _book_versions(tx: Tx, drafted: Draft, *, known: dict[int, BookVersion]) -> 
     return known
 
 
-def _publish(work: Work, engine: Engine, invoice: Invoice, *, e_invoicing: EInvoicing) -> None:
-    """Write the Invoice object from the invoice's row."""
-    kind = engine.registry.find(GROUP, "v1alpha1", "invoices")
-    assert kind is not None, "the kind of this slice is registered"
-    conditions: list[Condition] = set_condition(
-        (),
-        type="Issued",
-        status="True",
-        reason="InvoiceIssued",
-        message=f"Invoice {invoice.number} was issued on {invoice.issued_on}.",
-        observed_generation=1,
-        now=work.now,
-    )
-    status = issuing.invoice_status(invoice)
-    status["documents"] = issuing.document_paths(invoice, e_invoicing=e_invoicing)
-    status["conditions"] = [c.model_dump(mode="json", by_alias=True, exclude_none=True) for c in conditions]
-    engine.write_system(
+# --------------------------------------------------------------------------------------------------------- life
+
+
+def lock_invoice(work: Work, *, engine: Engine, invoice: UUID) -> Invoice:
+    """The invoice, which nobody else settles until the transaction ends. Raises InvoiceNotFound.
+
+    Who locks several locks them in the order of their uids.
+    """
+    return settling.lock(work, engine, invoice=invoice)
+
+
+def settle_invoice(
+    work: Work,
+    *,
+    engine: Engine,
+    invoice: UUID,
+    kind: MoneyKind,
+    reference: str,
+    amount_minor: int,
+    posted: str,
+    at: datetime,
+) -> Settled:
+    """Have this much of the invoice settled, or owed again where a payment goes back; the invoice as it is then.
+
+    `amount_minor` is above zero for every kind. `reference` says what settles, such as a payment's uid: the same
+    (kind, reference) settles an invoice once, and saying it again changes nothing. `posted` is the key of the
+    transaction that the caller posts to the books in this transaction, crediting `Assets:Receivable` by the amount
+    (debiting it for a PaymentReversal); the database refuses the commit without it. What was written off and is
+    settled after all is posted here. `at` is when the money counts from; the phase is of `work.now`.
+
+    Row, settlement and Invoice object are written in the caller's transaction, which `engine.commit` ends; the invoice
+    is locked until then. Raises InvoiceNotFound, and UnableToSettle for more than `Invoice.open_minor`: ask
+    `lock_invoice` first and keep the rest as money on account.
+    """
+    return settling.settle(
         work,
-        type(kind),
-        namespace=invoice.namespace,
-        name=invoice.name,
-        spec=issuing.invoice_spec(invoice),
-        status=status,
-        verb="issue",
-        uid=invoice.uid,
+        engine,
+        invoice=invoice,
+        kind=kind,
+        reference=reference,
+        amount_minor=amount_minor,
+        posted=posted,
+        at=at,
     )
+
+
+def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
+    """Take an unpaid invoice back as a whole; the credit note over it. Its days can be invoiced again, once.
+
+    The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
+    """
+    return credits.void(tx, invoice=invoice, reason=reason, now=now)
+
+
+def write_off_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Invoice:
+    """Give up what is due of the invoice; the invoice then. A payment may still recover it.
+
+    The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
+    """
+    return settling.write_off(tx, invoice=invoice, reason=reason, now=now)
+
+
+def choose_credit(tx: Tx, wanted: Wanted) -> None:
+    """Raise UnableToCredit where the credit note could not be issued as things stand."""
+    credits.choose(tx, wanted)
+
+
+def issue_credit_note(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
+    """Issue the credit note: number, lines, books, and the invoice settled as far as it was open.
+
+    What is over becomes money on account of the customer. The caller holds the lock of the invoice's object and writes
+    the objects. Raises UnableToCredit, InvoiceNotFound.
+    """
+    return credits.issue(tx, wanted, now=now)
 
 
 # ------------------------------------------------------------------------------------------------- documents

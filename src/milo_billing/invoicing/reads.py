@@ -1,7 +1,7 @@
 """SQL that reads invoices, their lines and documents. All under the reach of the transaction."""
 
-from collections.abc import Iterable
-from datetime import date, timedelta
+from collections.abc import Collection, Iterable
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, LiteralString, cast
 from uuid import UUID
@@ -13,6 +13,7 @@ from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules import issuing, profiles, tax_bodies
 from milo_billing.invoicing.rules.conversions import read_conversion
+from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, CreditNoteNotFound
 from milo_billing.invoicing.types import (
     DimensionsShare,
     Invoice,
@@ -25,6 +26,8 @@ from milo_billing.invoicing.types import (
     LineNotFound,
     LineShare,
     Part,
+    Settlement,
+    SettlementKind,
     VatCheck,
 )
 from milo_billing.kernel.periods import Period, local_day
@@ -33,7 +36,9 @@ from milo_billing.kernel.taxes import TaxCode, TaxGroup, TaxPlace, TaxRateEntry,
 _INVOICE: LiteralString = (
     "select uid, name, namespace, owner_org, account, account_name, kind, lower(period), upper(period), phase, issuer, "
     "series, sequence, number, currency, subtotal_minor, discounts_minor, tax_minor, total_minor, amount_paid_minor, "
-    "issued_at, issued_on, due_on, "
+    "issued_at, issued_on, due_on, credited_minor, written_off_minor, replaces, "
+    "coalesce((select void.name from invoicing.invoices void where void.uid = invoices.replaces), ''), "
+    "coalesce((select body ->> 'eInvoice' from invoicing.issuer_versions where digest = issuer_version), 'None'), "
     "(select json_agg(json_build_array(t.code, t.percent::text, t.name, t.place, t.reason, t.reason_code, "
     "t.basis_minor, t.tax_minor) order by t.tax) from invoicing.taxes t where t.invoice = uid) from invoicing.invoices"
 )
@@ -50,6 +55,131 @@ def get_invoice(tx: Tx, *, namespace: str, name: str) -> Invoice:
     return _invoice(row)
 
 
+def get_invoice_by_uid(tx: Tx, *, uid: UUID) -> Invoice:
+    """The invoice of this uid. Raises InvoiceNotFound, also where the transaction does not reach it."""
+    return _found(tx.execute(f"{_INVOICE} where uid = %s", (uid,)).fetchone(), uid)
+
+
+def lock_invoice(tx: Tx, *, uid: UUID) -> Invoice:
+    """The same, and nobody else settles it until the transaction ends. Raises InvoiceNotFound.
+
+    Who locks several locks them in the order of their uids.
+    """
+    return _found(tx.execute(f"{_INVOICE} where uid = %s for no key update", (uid,)).fetchone(), uid)
+
+
+def _found(row: tuple[Any, ...] | None, uid: UUID) -> Invoice:
+    if row is None:
+        raise InvoiceNotFound(f"there is no invoice {uid}")
+    return _invoice(row)
+
+
+def list_settlements(tx: Tx, *, invoice: UUID, limit: int) -> tuple[Settlement, ...]:
+    """What became of the invoice, in order."""
+    rows = tx.execute(
+        "select step, kind, reference, amount_minor, phase, posted, at, reason from invoicing.settlements "
+        "where invoice = %s order by step limit %s",
+        (invoice, limit),
+    )
+    return tuple(Settlement(*row) for row in rows)
+
+
+def find_settlement(tx: Tx, *, invoice: UUID, kind: SettlementKind, reference: str) -> Settlement | None:
+    """The settlement of this kind by this reference, if it stands."""
+    row = tx.execute(
+        "select step, kind, reference, amount_minor, phase, posted, at, reason from invoicing.settlements "
+        "where invoice = %s and kind = %s and reference = %s",
+        (invoice, kind, reference),
+    ).fetchone()
+    return None if row is None else Settlement(*row)
+
+
+def get_issuer_day(tx: Tx, *, invoice: UUID, now: datetime) -> date:
+    """Today where the invoice was issued. Raises InvoiceNotFound."""
+    row = tx.execute(
+        "select v.body ->> 'timeZone' from invoicing.invoices i "
+        "join invoicing.issuer_versions v on v.digest = i.issuer_version where i.uid = %s",
+        (invoice,),
+    ).fetchone()
+    if row is None:
+        raise InvoiceNotFound(f"there is no invoice {invoice}")
+    return local_day(now, zone=row[0])
+
+
+def list_fallen_due(tx: Tx, *, now: datetime, after: UUID, limit: int) -> tuple[UUID, ...]:
+    """Invoices behind `after` of which something is due, whose last day to pay is over where they were issued, and
+    whose phase does not say so yet.
+    """
+    rows = tx.execute(
+        "select i.uid from invoicing.invoices i join invoicing.issuer_versions v on v.digest = i.issuer_version "
+        "where i.phase in ('Issued', 'PartiallyPaid') and i.due_on < (%(now)s at time zone 'Etc/GMT-14')::date "
+        "and i.due_on < (%(now)s at time zone (v.body ->> 'timeZone'))::date "
+        "and i.uid > %(after)s order by i.uid limit %(limit)s",
+        {"now": now, "after": after, "limit": limit},
+    )
+    return tuple(uid for (uid,) in rows)
+
+
+def list_due(
+    tx: Tx, *, now: datetime, accounts: Collection[int] | None, after: UUID, limit: int
+) -> tuple[tuple[UUID, int], ...]:
+    """(invoice, account) behind `after` of which something is due, on the last day to pay where it was issued or
+    later, in the order of uids. `accounts` None asks for those of all accounts.
+    """
+    rows = tx.execute(
+        "select i.uid, i.account from invoicing.invoices i "
+        "join invoicing.issuer_versions v on v.digest = i.issuer_version "
+        "where i.phase in ('Issued', 'PartiallyPaid', 'PastDue') "
+        "and i.due_on <= (%(now)s at time zone (v.body ->> 'timeZone'))::date and i.uid > %(after)s "
+        "and (%(accounts)s::int[] is null or i.account = any(%(accounts)s)) order by i.uid limit %(limit)s",
+        {
+            "now": now,
+            "accounts": None if accounts is None else list(accounts),
+            "after": after,
+            "limit": limit,
+        },
+    )
+    return tuple(rows)
+
+
+def list_payable(
+    tx: Tx, *, numbers: Collection[str], accounts: Collection[int], limit: int
+) -> tuple[Invoice, ...]:
+    """Invoices that a payer may mean, the oldest due first: those with these numbers, given as capitals and digits
+    only, whatever became of them; and those of these accounts that money can still settle.
+    """
+    rows = tx.execute(
+        f"{_INVOICE} where regexp_replace(number, '[^A-Z0-9]', '', 'g') = any(%s) or (account = any(%s) "
+        "and phase <> 'Void' and total_minor > amount_paid_minor + credited_minor) "
+        "order by due_on, number, uid limit %s",
+        (list(numbers), list(accounts), limit),
+    )
+    return tuple(map(_invoice, rows))
+
+
+def list_resembling(
+    tx: Tx, *, said: str, alike: tuple[str, str], amount_minor: int, currency: str, limit: int
+) -> tuple[Invoice, ...]:
+    """Open invoices that a payer may mean by guess: what can still settle them is this amount, or their number stands
+    in `said` once letters of `alike[0]` are taken for those of `alike[1]` and separators left out.
+    """
+    rows = tx.execute(
+        f"{_INVOICE} where phase <> 'Void' and total_minor > amount_paid_minor + credited_minor and ("
+        "(currency = %(currency)s and total_minor - amount_paid_minor - credited_minor = %(amount)s) or position("
+        "translate(regexp_replace(number, '[^A-Z0-9]', '', 'g'), %(from)s, %(to)s) in %(said)s) > 0) "
+        "order by due_on, number, uid limit %(limit)s",
+        {
+            "currency": currency,
+            "amount": amount_minor,
+            "from": alike[0],
+            "to": alike[1],
+            "said": said,
+            "limit": limit,
+        },
+    )
+    return tuple(map(_invoice, rows))
+
+
 def is_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
     """Whether an invoice of that name stands."""
     query = "select from invoicing.invoices where namespace = %s and name = %s"
@@ -63,6 +193,18 @@ def list_periodic(tx: Tx, *, account: int, within: Period) -> tuple[Invoice, ...
         (account, TimestamptzRange(within.start, within.end)),
     )
     return tuple(map(_invoice, rows))
+
+
+def find_void_unreplaced(tx: Tx, *, account: int, period: Period) -> tuple[UUID, str] | None:
+    """Uid and name of the void periodic invoice for these days that no other replaces yet; the newest of several."""
+    row = tx.execute(
+        "select v.uid, v.name from invoicing.invoices v where v.account = %s and v.kind = 'Periodic' "
+        "and v.phase = 'Void' and v.period && %s "
+        "and not exists (select from invoicing.invoices n where n.replaces = v.uid) "
+        "order by v.issued_at desc, v.sequence desc limit 1",
+        (account, TimestamptzRange(period.start, period.end)),
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
 
 
 def _invoice(row: tuple[Any, ...]) -> Invoice:
@@ -85,8 +227,8 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
     """The invoice's lines behind line `after`, with their parts and what each project has of them."""
     rows = tx.execute(
         "select line, kind, sku_name, description, service, invoice_group, tax_category, book_name, "
-        "book_effective_from, commitment, first_day, end_day, quantity, included, pricing_unit, amount_minor, taxes "
-        "from invoicing.lines "
+        "book_effective_from, commitment, first_day, end_day, quantity, included, pricing_unit, amount_minor, "
+        "in_advance, taxes from invoicing.lines "
         "where invoice = %s and line > %s order by line limit %s",
         (invoice, after, limit),
     ).fetchall()
@@ -99,7 +241,8 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
     discounts = _discounts(tx, invoice=invoice, first=first, last=last)
     return tuple(
         InvoiceLine(
-            *row[:-1],
+            *row[:-2],
+            in_advance=row[-2],
             taxes=tuple(row[-1]),
             parts=tuple(parts.get(row[0], ())),
             projects=tuple(shares.get(row[0], ())),
@@ -185,6 +328,71 @@ def _shares(tx: Tx, *, invoice: UUID, first: int, last: int) -> dict[int, list[L
     return found
 
 
+# --------------------------------------------------------------------------------------------------- credit notes
+
+_NOTE: LiteralString = (
+    "select c.uid, c.name, c.namespace, c.owner_org, c.invoice, i.name, i.number, c.account, i.account_name, c.voids, "
+    "c.issuer, c.series, c.sequence, c.number, c.currency, c.net_minor, c.tax_minor, c.total_minor, c.settled_minor, "
+    "c.reason, c.issued_at, c.issued_on from invoicing.credit_notes c join invoicing.invoices i on i.uid = c.invoice"
+)
+
+
+def find_credit_note(tx: Tx, *, uid: UUID) -> CreditNote | None:
+    """The credit note, if it was issued."""
+    row = tx.execute(f"{_NOTE} where c.uid = %s", (uid,)).fetchone()
+    return None if row is None else CreditNote(*row)
+
+
+def get_credit_note(tx: Tx, *, namespace: str, name: str) -> CreditNote:
+    """The credit note of that name. Raises CreditNoteNotFound."""
+    row = tx.execute(f"{_NOTE} where c.namespace = %s and c.name = %s", (namespace, name)).fetchone()
+    if row is None:
+        raise CreditNoteNotFound(f'creditnotes.billing.miloapis.com "{name}" not found')
+    return CreditNote(*row)
+
+
+def find_voiding_note(tx: Tx, *, invoice: UUID) -> CreditNote | None:
+    """The credit note that took the whole invoice back."""
+    row = tx.execute(f"{_NOTE} where c.invoice = %s and c.voids", (invoice,)).fetchone()
+    return None if row is None else CreditNote(*row)
+
+
+def list_credit_lines(tx: Tx, *, note: UUID) -> tuple[CreditLine, ...]:
+    """What the note takes back, by line."""
+    query = (
+        "select line, net_minor, quantity from invoicing.credit_lines where credit_note = %s order by line"
+    )
+    return tuple(CreditLine(*row) for row in tx.execute(query, (note,)))
+
+
+def list_credited(tx: Tx, *, invoice: UUID) -> dict[int, int]:
+    """What all credit notes took of the invoice, net, by line."""
+    query = "select line, sum(net_minor)::bigint from invoicing.credit_lines where invoice = %s group by line"
+    return dict(tx.execute(query, (invoice,)).fetchall())
+
+
+def is_note_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
+    """Whether a credit note of that name stands."""
+    query = "select from invoicing.credit_notes where namespace = %s and name = %s"
+    return tx.execute(query, (namespace, name)).fetchone() is not None
+
+
+def find_issuer_of(tx: Tx, *, invoice: UUID) -> tuple[IssuerVersion, date]:
+    """The profile under which credit notes of the invoice are issued, and the invoice's date.
+
+    It is the profile as it is now; as it was, where it has gone. Raises InvoiceNotFound.
+    """
+    row = tx.execute(
+        "select i.issuer, v.digest, v.body, i.issued_on from invoicing.invoices i "
+        "left join invoicing.issuers p on p.name = i.issuer "
+        "join invoicing.issuer_versions v on v.digest = coalesce(p.version, i.issuer_version) where i.uid = %s",
+        (invoice,),
+    ).fetchone()
+    if row is None:
+        raise InvoiceNotFound(f"there is no invoice {invoice}")
+    return IssuerVersion(*row[:3]), row[3]
+
+
 # ------------------------------------------------------------------------------------------------- documents
 
 
@@ -235,7 +443,7 @@ def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[Inv
         bank=profiles.issuer_bank(issuer),
         legal_text=issuer.get("legalText", ""),
         lines=lines,
-        e_invoicing=issuer.get("eInvoice", "None"),
+        e_invoicing=invoice.e_invoicing,
         tax_minor=invoice.tax_minor,
         taxes=invoice.taxes,
         accounting_tax=tax_bodies.read_accounting_tax(frozen.get("accountingTax")),
@@ -334,7 +542,9 @@ select 'controlplane.objects', uid::text, 'invoice ' || namespace || '/' || name
     'namespace', namespace, 'name', name, 'owner_org', owner_org, 'account', account_name, 'phase', phase,
     'number', number, 'issuer', issuer, 'currency', currency, 'subtotal', subtotal_minor,
     'discounts', discounts_minor, 'tax', tax_minor, 'total', total_minor,
-    'paid', amount_paid_minor, 'due', total_minor - amount_paid_minor, 'issued', issued_on, 'due date', due_on)
+    'paid', amount_paid_minor, 'credited', credited_minor, 'written off', written_off_minor,
+    'due', total_minor - amount_paid_minor - credited_minor - written_off_minor,
+    'issued', issued_on, 'due date', due_on)
 from invoicing.invoices
 """
 _INVOICE_OBJECTS: LiteralString = """
@@ -346,6 +556,8 @@ select 'controlplane.objects', uid::text, 'invoice ' || namespace || '/' || name
     'tax', replace(status ->> 'taxTotal', '.', '')::bigint,
     'total', replace(status ->> 'total', '.', '')::bigint,
     'paid', replace(status ->> 'amountPaid', '.', '')::bigint,
+    'credited', replace(status ->> 'amountCredited', '.', '')::bigint,
+    'written off', replace(status ->> 'amountWrittenOff', '.', '')::bigint,
     'due', replace(status ->> 'amountDue', '.', '')::bigint, 'issued', (status ->> 'issuedOn')::date,
     'due date', (status ->> 'dueDate')::date)
 from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'invoices'

@@ -1,8 +1,9 @@
-"""IssuerProfile, who issues invoices; TaxRate; and Invoice, which users read and only the service writes."""
+"""IssuerProfile, who issues; TaxRate; Invoice, which users read and only the service writes; CreditNote, for staff."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import Annotated, TypeAlias
+from decimal import Decimal
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, StringConstraints
 from typing_extensions import override
@@ -14,15 +15,24 @@ from milo_billing.controlplane.kinds import (
     Condition,
     Fields,
     Kind,
+    Made,
     Object,
     ReadyStatus,
+    Ref,
     ready_status,
 )
+from milo_billing.controlplane.statuses import already_exists
+from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads, store
-from milo_billing.invoicing.rules import profiles, tax_rates
-from milo_billing.invoicing.types import GROUP, EInvoicing, InvoiceKind, InvoicePhase
-from milo_billing.kernel.errors import FieldError
+from milo_billing.invoicing import operations, reads, store
+from milo_billing.invoicing.engine.crediting import Wanted
+from milo_billing.invoicing.engine.publishing import invoice_body, note_body
+from milo_billing.invoicing.rules import crediting, profiles, requests, tax_rates
+from milo_billing.invoicing.rules.crediting import CreditNote as NoteRow
+from milo_billing.invoicing.rules.crediting import LineCredit, UnableToCredit
+from milo_billing.invoicing.types import GROUP, EInvoicing, InvoiceKind, InvoiceNotFound, InvoicePhase
+from milo_billing.invoicing.types import Invoice as InvoiceRow
+from milo_billing.kernel.errors import Conflict, FieldError
 from milo_billing.kernel.money import is_currency
 from milo_billing.kernel.periods import UnknownTimeZone, time_zone
 from milo_billing.kernel.taxes import TaxCode, TaxRateEntry
@@ -129,6 +139,10 @@ class IssuerProfileSpec(Fields):
         default="USD", pattern="^[A-Z]{3}$", description="The currency of the issuer's books, ISO 4217."
     )
     number_series: NumberSeries = Field(default=NumberSeries())
+    credit_note_series: NumberSeries = Field(
+        default=NumberSeries(prefix="CN-"),
+        description="How credit notes are numbered; another prefix than invoices.",
+    )
     brand: Brand = Field(default=Brand())
     bank_details: IssuerBank | None = None
     e_invoice: EInvoicing = Field(
@@ -178,6 +192,12 @@ class IssuerProfile(Kind[IssuerProfileSpec, IssuerProfileStatus]):
                 "spec.accountingCurrency",
                 "FieldValueInvalid",
                 f'Invalid value: "{spec.accounting_currency}": must be a current ISO 4217 code',
+            )
+        if profiles.same_series(spec.number_series.prefix, spec.credit_note_series.prefix):
+            yield FieldError(
+                "spec.creditNoteSeries.prefix",
+                "FieldValueInvalid",
+                f'Invalid value: "{spec.credit_note_series.prefix}": invoices are numbered with it; choose another',
             )
         for index, one in enumerate(spec.tax_registrations):
             yield from tax_rates.registration_errors(
@@ -389,12 +409,20 @@ class InvoiceStatus(Fields):
     tax: list[InvoiceTax] = Field(default_factory=list[InvoiceTax])
     tax_total: str = Field(default="", description="The sum of the taxes.")
     total: str = Field(default="", description="Subtotal, discounts and tax.")
-    amount_paid: str = ""
-    amount_due: str = ""
+    amount_paid: str = Field(default="", description="By payments that stand, and by money on account.")
+    amount_credited: str = Field(default="", description="Taken back by credit notes.")
+    amount_written_off: str = Field(default="", description="Given up, and not recovered.")
+    amount_due: str = Field(default="", description="What is left of the total.")
+    replaces: str = Field(
+        default="", description="The name of the void invoice for whose days this one stands."
+    )
     issued_on: str = Field(default="", description="A date in the issuer's time zone.")
     due_date: str = Field(default="", description="The last day on which payment is in time.")
     documents: InvoiceDocuments = Field(default_factory=InvoiceDocuments)
     conditions: list[Condition] = Field(default_factory=list[Condition])
+
+
+InvoiceObject: TypeAlias = Object[InvoiceSpec, InvoiceStatus]
 
 
 class Invoice(Kind[InvoiceSpec, InvoiceStatus]):
@@ -420,6 +448,224 @@ class Invoice(Kind[InvoiceSpec, InvoiceStatus]):
         Column("Due", ".status.dueDate", priority=1),
     )
     selectable = ("status.phase", "status.number", "spec.billingAccountRef.name")
+    actions = ("void", "writeOff")
+    # nobody forgives himself a debt
+    provider_only = frozenset({"void", "writeOff"})
+
+    @override
+    def act(
+        self, admission: Admission[InvoiceSpec, InvoiceStatus], *, action: str, request: dict[str, Any]
+    ) -> InvoiceStatus:
+        """void, writeOff: each with a reason. The status follows from the row (`reconcile`)."""
+        reason = requests.parse_reason(request)
+        act = {"void": operations.void_invoice, "writeOff": operations.write_off_invoice}[action]
+        act(admission.tx, invoice=admission.object.uid, reason=reason, now=admission.now)
+        return admission.object.status
+
+    @override
+    def gather(
+        self, tx: Tx, object: InvoiceObject, old: InvoiceObject | None, *, now: datetime, clock: Clock
+    ) -> InvoiceRow:
+        """The invoice's row, which is the truth."""
+        return reads.get_invoice_by_uid(tx, uid=object.uid)
+
+    @override
+    def reconcile(self, object: InvoiceObject, facts: InvoiceRow, *, now: datetime) -> InvoiceStatus:
+        """What the row says."""
+        return InvoiceStatus.model_validate(invoice_body(facts, object.status.conditions, now=now))
+
+    @override
+    def makes(
+        self, tx: Tx, object: InvoiceObject, old: InvoiceObject | None, *, now: datetime
+    ) -> Iterable[Made]:
+        """The credit note by which the invoice became void."""
+        if object.status.phase != "Void" or old is None or old.status.phase == "Void":
+            return
+        note = reads.find_voiding_note(tx, invoice=object.uid)
+        assert note is not None, "an invoice becomes void by a credit note"
+        yield Made(
+            kind=CreditNote,
+            namespace=note.namespace,
+            name=note.name,
+            uid=note.uid,
+            spec=CreditNoteSpec.model_validate(crediting.void_spec(note)).model_dump(
+                mode="json", by_alias=True, exclude_none=True
+            ),
+            status=note_body(note, (), now=now),
+            verb="issue",
+        )
 
 
-KINDS: tuple[type[AnyKind], ...] = (IssuerProfile, TaxRate, Invoice)
+# ------------------------------------------------------------------------------------------------ CreditNote
+
+
+class InvoiceRef(Fields):
+    """An invoice of the same namespace."""
+
+    name: str = Field(min_length=1, max_length=253)
+
+
+class CreditedLine(Fields):
+    """What is taken back of one line: an amount or a quantity; all that is left of it without either."""
+
+    line: int = Field(ge=1, le=2**31 - 1, description="The number of the line on the invoice.")
+    amount: str | None = Field(
+        default=None,
+        pattern=r"^-?[0-9]{1,19}(\.[0-9]{1,4})?$",
+        description="Net of discounts and before tax, in the invoice's currency; with the line's sign.",
+    )
+    quantity: str | None = Field(
+        default=None,
+        pattern=r"^[0-9]{1,19}(\.[0-9]{1,12})?$",
+        description="In the line's pricing unit; the money follows in proportion, with its share of the discounts.",
+    )
+
+
+class CreditNoteSpec(Fields):
+    """What is taken back of an invoice: some of its lines, or an amount over all of them, or all that is left.
+
+    Immutable.
+    """
+
+    invoice_ref: InvoiceRef
+    lines: list[CreditedLine] = Field(default_factory=list[CreditedLine], max_length=10_000)
+    amount: str | None = Field(
+        default=None,
+        pattern=r"^[0-9]{1,19}(\.[0-9]{1,4})?$",
+        description="Net of discounts and before tax, over all lines in proportion to what is left of them.",
+    )
+    reason: str = Field(min_length=1, max_length=1024, description="Why, printed on the credit note.")
+
+
+class CreditNoteStatus(Fields):
+    """What was taken back. Amounts are decimal strings with exactly the currency's digits."""
+
+    number: str = ""
+    issuer: str = Field(default="", description="The name of the IssuerProfile.")
+    account: str = Field(default="", description="The billing account.")
+    invoice_number: str = ""
+    voids: bool = Field(
+        default=False, description="Whether the invoice was taken back as a whole and is void."
+    )
+    currency_code: str = ""
+    net: str = Field(default="", description="Before tax.")
+    tax: str = ""
+    total: str = ""
+    settled: str = Field(
+        default="", description="What was still open of the invoice, and is not owed any more."
+    )
+    on_account: str = Field(default="", description="What had been paid, and is kept as the account's money.")
+    issued_on: str = Field(default="", description="A date in the issuer's time zone.")
+    documents: InvoiceDocuments = Field(default_factory=InvoiceDocuments)
+    conditions: list[Condition] = Field(default_factory=list[Condition])
+
+
+NoteObject: TypeAlias = Object[CreditNoteSpec, CreditNoteStatus]
+
+
+class CreditNote(Kind[CreditNoteSpec, CreditNoteStatus]):
+    """What was taken back of an issued invoice. It is issued in the transaction that creates it, and stays for ever."""
+
+    group = GROUP
+    kind = "CreditNote"
+    plural = "creditnotes"
+    singular = "creditnote"
+    short_names = ("cn",)
+    namespaced = True
+    description = "What was taken back of an issued invoice: numbered, frozen and posted when it is created."
+    spec_model = CreditNoteSpec
+    status_model = CreditNoteStatus
+    columns = (
+        Column("Number", ".status.number"),
+        Column("Invoice", ".spec.invoiceRef.name"),
+        Column("Account", ".status.account"),
+        Column("Total", ".status.total"),
+        Column("Currency", ".status.currencyCode"),
+        Column("Reason", ".spec.reason", priority=1),
+    )
+    selectable = ("status.number", "spec.invoiceRef.name", "status.account")
+    # nobody forgives himself a debt
+    provider_only = frozenset({"create", "update", "patch", "delete", "deletecollection", "updateStatus"})
+
+    @override
+    def validate(self, admission: Admission[CreditNoteSpec, CreditNoteStatus]) -> Iterable[FieldError]:
+        """An invoice that there is, and not more of it than is left; no change afterwards."""
+        new, old = admission.object, admission.old
+        if old is not None:
+            if new.spec != old.spec:
+                yield FieldError("spec", "FieldValueInvalid", 'Invalid value: "object": spec is immutable')
+            return
+        if new.spec.lines and new.spec.amount is not None:
+            yield FieldError(
+                "spec.amount", "FieldValueForbidden", "Forbidden: say lines, or an amount over all of them"
+            )
+            return
+        for index, line in enumerate(new.spec.lines):
+            if line.amount is not None and line.quantity is not None:
+                yield FieldError(
+                    f"spec.lines[{index}].quantity",
+                    "FieldValueForbidden",
+                    "Forbidden: say an amount or a quantity",
+                )
+                return
+        try:
+            operations.choose_credit(admission.tx, _wanted(admission.tx, new))
+        except InvoiceNotFound:
+            name = new.spec.invoice_ref.name
+            yield FieldError("spec.invoiceRef.name", "FieldValueNotFound", f'Not found: "{name}"')
+        except UnableToCredit as error:
+            yield FieldError(error.field, "FieldValueInvalid", f"Invalid value: {error}")
+
+    @override
+    def validate_delete(self, admission: Admission[CreditNoteSpec, CreditNoteStatus]) -> None:
+        """Raise Conflict: what was issued stays."""
+        raise Conflict(
+            f'CreditNote "{admission.object.name}" was issued and stays: what is owed again is charged again'
+        )
+
+    @override
+    def affects(self, tx: Tx, object: NoteObject, old: NoteObject | None) -> Sequence[Ref]:
+        """The invoice, when the note is issued."""
+        return () if old is not None else (Ref(Invoice, object.namespace, object.spec.invoice_ref.name),)
+
+    @override
+    def gather(
+        self, tx: Tx, object: NoteObject, old: NoteObject | None, *, now: datetime, clock: Clock
+    ) -> NoteRow:
+        """The note as it was issued; issued here when it is created, since its status has the number."""
+        found = reads.find_credit_note(tx, uid=object.uid)
+        if found is None and reads.is_note_name_taken(tx, namespace=object.namespace, name=object.name):
+            raise already_exists(self, object.name)
+        return found or operations.issue_credit_note(tx, _wanted(tx, object), now=now)
+
+    @override
+    def reconcile(self, object: NoteObject, facts: NoteRow, *, now: datetime) -> CreditNoteStatus:
+        """What the row says."""
+        return CreditNoteStatus.model_validate(note_body(facts, object.status.conditions, now=now))
+
+
+def _wanted(tx: Tx, note: NoteObject) -> Wanted:
+    """What the object asks for, in minor units of the invoice. Raises InvoiceNotFound, UnableToCredit."""
+    spec = note.spec
+    invoice = reads.get_invoice(tx, namespace=note.namespace, name=spec.invoice_ref.name)
+    return Wanted(
+        uid=note.uid,
+        namespace=note.namespace,
+        name=note.name,
+        invoice=invoice.uid,
+        lines=tuple(
+            LineCredit(
+                line.line,
+                crediting.read_amount(
+                    line.amount, currency=invoice.currency, field=f"spec.lines[{index}].amount"
+                ),
+                None if line.quantity is None else Decimal(line.quantity),
+            )
+            for index, line in enumerate(spec.lines)
+        ),
+        amount_minor=crediting.read_amount(spec.amount, currency=invoice.currency, field="spec.amount"),
+        reason=spec.reason,
+    )
+
+
+KINDS: tuple[type[AnyKind], ...] = (IssuerProfile, TaxRate, Invoice, CreditNote)

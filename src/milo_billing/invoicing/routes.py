@@ -32,6 +32,8 @@ INVOICE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/invoices
 RUNS_PATH: Final = "/v1/invoicing/runs"
 RUNS_MAX: Final = 100
 """A list shows so many runs, the newest."""
+SETTLEMENTS_MAX: Final = 1_000
+"""The first of one invoice; more of them is nobody's invoice."""
 BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 
 
@@ -41,31 +43,6 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
 
     `blobs` is where archived usage lies.
     """
-
-    async def run_month(request: Request) -> Response:
-        wanted = requests.parse_run(await read_body(request, bytes_max=BODY_BYTES_MAX))
-        opened = await to_thread.run_sync(_open_run, door, request, wanted)
-        return JSONResponse(opened, status_code=202, headers={"Location": f"{RUNS_PATH}/{opened['id']}"})
-
-    def show_runs(request: Request) -> Response:
-        with door.open(request, permission=RUN) as call:
-            found = runs.list_runs(call.tx, limit=RUNS_MAX, now=call.now)
-        return JSONResponse({"items": [representations.run_body(run) for run in found]})
-
-    def show_run(request: Request) -> Response:
-        id = requests.parse_run_id(request.path_params["id"])
-        with door.open(request, permission=RUN) as call:
-            return JSONResponse(representations.run_body(runs.get_run(call.tx, id=id, now=call.now)))
-
-    def show_run_accounts(request: Request) -> Response:
-        id = requests.parse_run_id(request.path_params["id"])
-        page, state = requests.parse_step_page(request.query_params)
-        with door.open(request, permission=RUN) as call:
-            run = runs.get_run(call.tx, id=id, now=call.now)
-            steps = runs.list_steps(call.tx, run=run.id, state=state, after=page.after, limit=page.limit + 1)
-        more = {"continue": str(steps[page.limit - 1].step)} if len(steps) > page.limit else {}
-        items = [representations.step_body(step) for step in steps[: page.limit]]
-        return JSONResponse({"metadata": more, "items": items})
 
     def show_lines(request: Request) -> Response:
         page = requests.parse_page(request.query_params)
@@ -93,10 +70,7 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         return JSONResponse(found.body())
 
     return [
-        Route(RUNS_PATH, run_month, methods=["POST"]),
-        Route(RUNS_PATH, show_runs, methods=["GET"]),
-        Route(f"{RUNS_PATH}/{{id}}", show_run, methods=["GET"]),
-        Route(f"{RUNS_PATH}/{{id}}/accounts", show_run_accounts, methods=["GET"]),
+        *_run_routes(door),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
         *_computed_routes(door, office),
@@ -142,6 +116,42 @@ def validation_routes(
     return [Route(f"{INVOICE_PATH}/validation", validate, methods=["GET"])]
 
 
+def _run_routes(door: Door) -> list[Route]:
+    """Open runs, and see how far they are; workers do the rest."""
+
+    async def run_month(request: Request) -> Response:
+        wanted = requests.parse_run(await read_body(request, bytes_max=BODY_BYTES_MAX))
+        opened = await to_thread.run_sync(_open_run, door, request, wanted)
+        return JSONResponse(opened, status_code=202, headers={"Location": f"{RUNS_PATH}/{opened['id']}"})
+
+    def show_runs(request: Request) -> Response:
+        with door.open(request, permission=RUN) as call:
+            found = runs.list_runs(call.tx, limit=RUNS_MAX, now=call.now)
+        return JSONResponse({"items": [representations.run_body(run) for run in found]})
+
+    def show_run(request: Request) -> Response:
+        id = requests.parse_run_id(request.path_params["id"])
+        with door.open(request, permission=RUN) as call:
+            return JSONResponse(representations.run_body(runs.get_run(call.tx, id=id, now=call.now)))
+
+    def show_run_accounts(request: Request) -> Response:
+        id = requests.parse_run_id(request.path_params["id"])
+        page, state = requests.parse_step_page(request.query_params)
+        with door.open(request, permission=RUN) as call:
+            run = runs.get_run(call.tx, id=id, now=call.now)
+            steps = runs.list_steps(call.tx, run=run.id, state=state, after=page.after, limit=page.limit + 1)
+        more = {"continue": str(steps[page.limit - 1].step)} if len(steps) > page.limit else {}
+        items = [representations.step_body(step) for step in steps[: page.limit]]
+        return JSONResponse({"metadata": more, "items": items})
+
+    return [
+        Route(RUNS_PATH, run_month, methods=["POST"]),
+        Route(RUNS_PATH, show_runs, methods=["GET"]),
+        Route(f"{RUNS_PATH}/{{id}}", show_run, methods=["GET"]),
+        Route(f"{RUNS_PATH}/{{id}}/accounts", show_run_accounts, methods=["GET"]),
+    ]
+
+
 def _computed_routes(door: Door, office: Office) -> list[Route]:
     """What is computed from what stands, and never kept: an invoice before it is one, and how a line came about."""
 
@@ -162,7 +172,15 @@ def _computed_routes(door: Door, office: Office) -> list[Route]:
             found = operations.explain_line(call.tx, invoice=invoice, line=number)
         return JSONResponse(explaining.explanation_body(found))
 
+    def show_settlements(request: Request) -> Response:
+        with door.open(request, permission=GET) as call:
+            invoice = reads.get_invoice(call.tx, **_names(request))
+            found = reads.list_settlements(call.tx, invoice=invoice.uid, limit=SETTLEMENTS_MAX)
+        items = [representations.settlement_body(one, currency=invoice.currency) for one in found]
+        return JSONResponse({"items": items})
+
     return [
+        Route(f"{INVOICE_PATH}/settlements", show_settlements, methods=["GET"]),
         Route(PREVIEW_PATH, show_preview, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/explanation", explain_line, methods=["GET"]),
     ]

@@ -22,6 +22,10 @@ from milo_billing.pricing.types import PartKind as PricedKind
 
 InvoiceKind: TypeAlias = Literal["Periodic", "OneTime", "Adjustment", "Consolidated", "Final"]
 InvoicePhase: TypeAlias = Literal["Issued", "PartiallyPaid", "Paid", "PastDue", "Void", "Uncollectible"]
+MoneyKind: TypeAlias = Literal["Payment", "PaymentReversal", "Credit", "EarlyPaymentDiscount", "CreditNote"]
+"""What settles an invoice from outside: money that came or went back, credit that was used, a credit note."""
+SettlementKind: TypeAlias = MoneyKind | Literal["Void", "WriteOff", "Recovery"]
+"""And what becomes of it here: a Recovery takes back what was written off, because money or a credit note came."""
 LineKind: TypeAlias = Literal[
     "Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown"
 ]
@@ -45,6 +49,10 @@ QUANTITY_PLACES_MAX: Final = 12
 
 class UnableToIssue(Conflict):
     """The invoice must wait until something outside has been mended. The message says what, and what to do."""
+
+
+class UnableToSettle(Conflict):
+    """The invoice cannot take the amount, or not in its phase. The message says what it could take."""
 
 
 class InvoiceNotFound(NotFound):
@@ -255,7 +263,11 @@ class BookVersion:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """One issued invoice. Everything but `phase` and `amount_paid_minor` stays as it is for ever.
+    """One issued invoice. Everything but `phase` and what became of the total stays as it is for ever.
+
+    `amount_paid_minor` came as money and stayed, or was money on account; `credited_minor` was taken back by credit
+    notes; `written_off_minor` is nobody's to pay any more, until it is. `replaces` is the void invoice for whose days
+    this one stands.
 
     `issued_on` and `due_on` are dates in the issuer's zone; `sequence` counts without a gap within (issuer, series).
     `total_minor` is with tax.
@@ -283,6 +295,11 @@ class Invoice:
     issued_at: datetime
     issued_on: date
     due_on: date
+    credited_minor: int = 0
+    written_off_minor: int = 0
+    replaces: UUID | None = None
+    replaces_name: str = ""
+    e_invoicing: EInvoicing = "None"
     taxes: tuple[TaxGroup, ...] = ()
 
     @property
@@ -291,7 +308,43 @@ class Invoice:
 
     @property
     def amount_due_minor(self) -> int:
-        return self.total_minor - self.amount_paid_minor
+        """What is asked for now."""
+        return self.open_minor - self.written_off_minor
+
+    @property
+    def open_minor(self) -> int:
+        """What money may still settle: what is due, and what was written off."""
+        return self.total_minor - self.amount_paid_minor - self.credited_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One thing that became of an invoice: `amount_minor` is how much less is due by it, below zero how much more.
+
+    `reference` is what settled (the uid of a payment, of a credit note); `posted` the key of the transaction in the
+    books, None where nothing moved. `at` is when it counts from. `phase` is the invoice's since. `reason` is given
+    for a void and a write-off.
+    """
+
+    step: int
+    kind: SettlementKind
+    reference: str
+    amount_minor: int
+    phase: InvoicePhase
+    posted: str | None
+    at: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The invoice after a settlement. `recovered_minor` had been written off before; `repeated` says that the same
+    settlement stood already, and nothing was done.
+    """
+
+    invoice: Invoice
+    recovered_minor: int
+    repeated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +407,7 @@ class InvoiceLine:
     projects: tuple[LineShare, ...]
     conversion: LineConversion | None = None
     discounts: tuple[LineDiscount, ...] = ()
+    in_advance: bool = False
     taxes: tuple[int, ...] = ()
 
     @property
@@ -558,9 +612,10 @@ class RunNotFound(NotFound):
 class Run:
     """A month over many accounts, and how far it has come.
 
-    `organizations` are those whose accounts it is over, None for everybody's. All of its invoices are issued as of
-    `opened_at`, also those that are issued after an interruption. `counts` are the steps done, by what became of them;
-    `per_second` is how many accounts a second are done at present, None where nobody can say.
+    `organizations` are those whose accounts it is over, None for everybody's. An invoice of it
+    is issued as of its own step, which may be long after `opened_at` where a run was interrupted. `counts` are the
+    steps done, by what became of them; `per_second` is how many accounts a second are done at present, None where
+    nobody can say.
     """
 
     id: UUID

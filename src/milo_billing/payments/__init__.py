@@ -1,1 +1,1 @@
-"""What was paid: collection, retries, refunds. Not built yet; this package keeps its place in the layers."""
+"""What was paid: collection, attempts, refunds, webhooks. Knows providers through its port only."""

@@ -11,6 +11,7 @@ from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.catalog.types import Book, Sku
 from milo_billing.entitlements import reads as entitlements
+from milo_billing.entitlements.types import AccountBook
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.aggregation import is_prorated
 from milo_billing.kernel.money import Exact
@@ -217,27 +218,25 @@ def _earlier(end: date | None, day: date) -> date:
 
 
 def _entitlement_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
-    for given in entitlements.list_account_books(tx, account=payer.number, start=start, end=end):
-        yield BookSource(
-            kind="Entitlement" if given.offer is None else "Offer",
-            book_name=given.book,
-            books=catalog.list_book_versions(tx, book_name=given.book, start=start, end=end),
-            by=given.entitlement,
-            first_day=given.term.starts_on,
-            end_day=given.term.ends_on,
-        )
+    given = entitlements.list_account_books(tx, account=payer.number, start=start, end=end)
+    return _given_books(tx, given, start, end)
 
 
 def _known_entitlement_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
-    for given in entitlements.list_known_books(tx, account=payer.number, start=start, end=end):
+    given = entitlements.list_known_books(tx, account=payer.number, start=start, end=end)
+    return _given_books(tx, given, start, end)
+
+
+def _given_books(tx: Tx, given: Iterable[AccountBook], start: date, end: date) -> Iterator[BookSource]:
+    for one in given:
         yield BookSource(
-            kind="Entitlement" if given.offer is None else "Offer",
-            book_name=given.book,
-            books=catalog.list_book_versions(tx, book_name=given.book, start=start, end=end),
-            by=given.entitlement,
-            first_day=given.term.starts_on,
-            end_day=given.term.ends_on,
-            known=tuple((one.day, one.ends_on) for one in given.revisions),
+            kind="Entitlement" if one.offer is None else "Offer",
+            book_name=one.book,
+            books=catalog.list_book_versions(tx, book_name=one.book, start=start, end=end),
+            by=one.entitlement,
+            first_day=one.term.starts_on,
+            end_day=one.term.ends_on,
+            known=tuple((said.day, said.ends_on) for said in one.revisions),
         )
 
 

@@ -19,6 +19,7 @@ SHARED: dict[str, str] = {
     "controlplane.versions": "counters",
     "controlplane.holds": "uids of objects, whose rows have a policy, and reasons without names",
     "access.roles": "the provider's, for everybody to read",
+    "ledger.closings": "the provider's own legal entities, and months",
     "catalog.meters": "the provider's, for everybody to read",
     "invoicing.tax_rates": "the law, for everybody to read",
     "catalog.resource_types": "the provider's, for everybody to read",

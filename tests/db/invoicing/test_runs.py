@@ -4,11 +4,12 @@ import multiprocessing
 import random
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from bench.month_world import MONTH, YEAR, declare_month, open_office
 
@@ -16,7 +17,7 @@ from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import SimulatedClock, new_uid
-from milo_billing.infra.database import EVERYWHERE, Database, Databases, Reach
+from milo_billing.infra.database import EVERYWHERE, Database, Databases, Reach, connect
 from milo_billing.invoicing import operations
 from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.jobs import run_steps
@@ -114,6 +115,32 @@ def test_a_defect_of_one_account_is_its_own(ground: Ground, monkeypatch: pytest.
     assert "internal error: see the server's log under audit id" in str(failed.reason)
 
 
+def test_a_run_whose_steps_cannot_be_taken_fails_and_does_not_go_round(ground: Ground) -> None:
+    ground.declare_account("idle")
+    id = october(ground)
+    with connect(ground.databases.app.conninfo, role="milo_owner") as owner:
+        owner.execute(
+            "create function invoicing.nobody() returns boolean language plpgsql as "
+            "'begin raise exception using errcode = ''query_canceled''; end'"
+        )
+        owner.execute(
+            "create policy nobody on invoicing.run_steps as restrictive to milo_app using (invoicing.nobody())"
+        )
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        run_steps(ground.office, ground.databases.app, SimulatedClock(NOVEMBER), id=id)
+
+
+def test_an_invoice_of_a_run_is_issued_as_of_its_own_step(ground: Ground) -> None:
+    ground.use(ground.declare_account(), TOKENS)
+    id = october(ground)
+    run_steps(ground.office, ground.databases.app, SimulatedClock(DECEMBER), id=id)
+    with ground.databases.app.transaction(reach=EVERYWHERE) as tx:
+        (issued,) = tx.execute(
+            "select issued_at >= %s, issued_on, due_on from invoicing.invoices", (DECEMBER,)
+        )
+    assert issued == (True, date(2026, 12, 2), date(2027, 1, 1))
+
+
 def test_what_became_of_an_account_does_not_change(ground: Ground) -> None:
     ground.declare_account("idle")
     id = october(ground)
@@ -170,11 +197,11 @@ def test_a_run_that_is_killed_at_any_instant_goes_on_to_the_same_end(
     assert_gapless(databases, invoices=invoices)
     with databases.app.transaction(reach=EVERYWHERE) as tx:
         totals = tx.execute(
-            "select count(distinct i.issued_at), count(distinct t.id), count(distinct o.uid) from invoicing.invoices i "
+            "select count(distinct t.id), count(distinct o.uid) from invoicing.invoices i "
             "join ledger.transactions t on t.key = 'invoice/' || i.uid || '/issue' "
             "join controlplane.objects o on o.uid = i.uid"
         ).fetchone()
-    assert totals == (1, invoices, invoices)
+    assert totals == (invoices, invoices)
 
 
 def _done(databases: Databases, id: UUID) -> int:

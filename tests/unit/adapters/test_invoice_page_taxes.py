@@ -1,4 +1,4 @@
-"""What a page says of tax, and the code that a banking app reads."""
+"""What the page says of tax: totals, the table, a line's own, and the formula of the law in the reader's language."""
 
 from dataclasses import replace
 from datetime import date
@@ -8,136 +8,91 @@ from typing import Any
 import pytest
 
 from milo_billing.adapters.invoice_page import page_data
-from milo_billing.adapters.payment_codes import code_picture, transfer_text
-from milo_billing.invoicing.types import AccountingTax, CreditedInvoice, InvoiceDiscount, InvoiceDocument
-from milo_billing.kernel.taxes import TaxGroup, TaxTreatment
+from milo_billing.invoicing.rules.taxes import settle_taxes
+from milo_billing.invoicing.types import AccountingTax, InvoiceDocument
+from milo_billing.kernel.taxes import TaxTreatment
 from tests.unit.invoicing.builders import document, line, usage_part
 
-TOKENS = line("Tokens", usage_part("18.059974", "2.50", 4515))
+ZERO = Decimal(0)
+STANDARD = TaxTreatment("S", Decimal(23), "VAT", "IE")
+REDUCED = TaxTreatment("S", Decimal("13.5"), "VAT", "IE")
+REVERSED = TaxTreatment("AE", ZERO, "VAT", "FR", "Reverse charge", "VATEX-EU-AE")
+UNTAXED = TaxTreatment("O", ZERO, "", "", "Not subject to tax", "VATEX-EU-O")
+EXEMPT = TaxTreatment("E", ZERO, "", "IE", "Section 56, certificate 7")
 
 
-def taxed(language: str, *groups: TaxGroup, **changed: Any) -> InvoiceDocument:
-    tax = sum(group.tax_minor for group in groups)
-    made = document(TOKENS, language=language, currency="EUR")
-    return replace(made, taxes=groups, tax_minor=tax, total_minor=made.total_minor + tax, **changed)
-
-
-def standard(basis: int = 4515, tax: int = 1038) -> TaxGroup:
-    return TaxGroup(TaxTreatment("S", Decimal(23), "VAT", "IE"), basis, tax)
-
-
-def untaxed(code: Any, reason: str) -> TaxGroup:
-    return TaxGroup(TaxTreatment(code, Decimal(0), "", "", reason), 4515, 0)
-
-
-def rows(page: dict[str, Any]) -> list[list[str]]:
-    return [[text.replace("\u00a0", " ").replace("\u202f", " ") for text in row] for row in page["totals"]]
-
-
-@pytest.mark.parametrize(
-    ("language", "row"),
-    [
-        ("en", ["VAT IE 23% on EUR 45.15", "EUR 10.38"]),
-        ("de", ["USt. IE 23 % auf 45,15 EUR", "10,38 EUR"]),
-        ("fr", ["TVA IE 23 % sur 45,15 EUR", "10,38 EUR"]),
-        ("ja", ["付加価値税 IE 23%（対象 EUR 45.15）", "EUR 10.38"]),
-    ],
-)
-def test_each_tax_says_its_rate_and_what_it_is_on(language: str, row: list[str]) -> None:
-    subtotal, tax, total = rows(page_data(taxed(language, standard())))
-    assert tax == row
-    assert "45" in subtotal[1] and "55" in total[1]
-
-
-def test_between_discounts_and_taxes_stands_the_total_without_tax() -> None:
-    off = InvoiceDiscount("Loyal", Decimal(5), -226)
-    made = replace(taxed("en", standard(4289, 986)), discounts=(off,), total_minor=4289 + 986)
-    assert [amount for _, amount in rows(page_data(made))] == [
-        "EUR 45.15",
-        "EUR -2.26",
-        "EUR 42.89",
-        "EUR 9.86",
-        "EUR 52.75",
+def taxed(*treatments: TaxTreatment, language: str = "en") -> InvoiceDocument:
+    """One line of 10.00 for each treatment."""
+    lines = [
+        line(f"Product {number}", usage_part("1", "10", 1000), number=number)
+        for number in range(1, len(treatments) + 1)
     ]
+    found = settle_taxes([(one.net_minor, (how,)) for one, how in zip(lines, treatments, strict=True)])
+    made = document(
+        *(replace(one, taxes=taxes) for one, taxes in zip(lines, found.lines, strict=True)), language=language
+    )
+    total = made.subtotal_minor + found.tax_minor
+    return replace(made, taxes=found.groups, tax_minor=found.tax_minor, total_minor=total)
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ").replace("\u202f", " ")
+
+
+def rows(page: dict[str, Any], name: str) -> list[list[str]]:
+    return [[plain(text) for text in row] for row in page[name]]
+
+
+def test_each_rate_has_its_row_and_lines_say_theirs_where_there_are_several() -> None:
+    page = page_data(taxed(STANDARD, REDUCED))
+    assert rows(page, "totals") == [
+        ["Subtotal", "USD 20.00"],
+        ["VAT 23%", "USD 2.30"],
+        ["VAT 13.5%", "USD 1.35"],
+        ["Total", "USD 23.65"],
+    ]
+    assert rows(page, "taxes") == [
+        ["VAT · IE", "23%", "10.00", "2.30"],
+        ["VAT · IE", "13.5%", "10.00", "1.35"],
+    ]
+    assert [row["detail"] for row in page["lines"]] == ["compute · VAT 23%", "compute · VAT 13.5%"]
+    assert page["projects-total"][0] == "Subtotal"
+
+
+def test_an_invoice_under_one_rate_does_not_repeat_it_on_every_line() -> None:
+    page = page_data(taxed(STANDARD, STANDARD))
+    assert [row["detail"] for row in page["lines"]] == ["compute", "compute"]
+    assert rows(page, "taxes") == [["VAT · IE", "23%", "20.00", "4.60"]]
 
 
 @pytest.mark.parametrize(
-    ("group", "note"),
+    ("language", "formula"),
     [
-        (untaxed("AE", "Reverse charge"), "Steuerschuldnerschaft des Leistungsempfängers (Reverse Charge)."),
-        (untaxed("G", "Export"), "Nicht steuerbar: Leistungsort außerhalb des Landes des Rechnungsstellers."),
-        (untaxed("E", "Steuerfrei nach § 4 Nr. 8 UStG"), "Steuerfrei nach § 4 Nr. 8 UStG"),
+        ("en", "Reverse charge: the customer owes the tax"),
+        ("de", "Steuerschuldnerschaft des Leistungsempfängers"),
+        ("fr", "Autoliquidation : la taxe est due par le client"),
+        ("ja", "リバースチャージ(お客様が納税義務者となります)"),
     ],
 )
-def test_why_nothing_was_taken_is_a_note(group: TaxGroup, note: str) -> None:
-    page = page_data(taxed("de", group))
-    assert page["notes"][0] == note
+def test_reverse_charge_is_said_in_the_words_of_the_law(language: str, formula: str) -> None:
+    page = page_data(taxed(REVERSED, language=language))
+    ((name, _, _, tax),) = rows(page, "taxes")
+    assert name == plain(formula)
+    assert Decimal(tax.replace(",", ".")) == 0
     assert len(page["totals"]) == 1
 
 
+def test_a_certificate_is_printed_as_it_was_declared() -> None:
+    assert rows(page_data(taxed(EXEMPT)), "taxes") == [["Section 56, certificate 7", "0%", "10.00", "0.00"]]
+
+
 def test_who_collects_no_tax_says_nothing_of_it() -> None:
-    page = page_data(taxed("en", untaxed("O", "Not subject to tax")))
-    assert page["notes"] == page_data(document(TOKENS, currency="EUR"))["notes"]
+    page = page_data(taxed(UNTAXED))
+    assert page["taxes"] == []
+    assert rows(page, "totals") == [["Total", "USD 10.00"]]
 
 
-def test_the_tax_is_told_in_the_currency_of_the_books() -> None:
-    told = AccountingTax("GBP", 898, Decimal("0.8654"), date(2026, 10, 30), "ECB")
-    (note, *_) = page_data(taxed("en", standard(), accounting_tax=told))["notes"]
-    assert note.replace("\u00a0", " ") == "Tax in GBP: GBP 8.98 at 0.8654 (ECB, October 30, 2026)."
-
-
-def test_the_code_is_a_sepa_transfer_with_the_number_as_its_text() -> None:
-    text = transfer_text(taxed("en", standard()))
-    assert text is not None
-    assert text.split("\n") == [
-        "BCD",
-        "002",
-        "1",
-        "SCT",
-        "IRCEIE2D",
-        "Kestrel Cloud Ltd.",
-        "IE64IRCE92050112345678",
-        "EUR55.53",
-        "",
-        "",
-        "KC-2026-000123",
-    ]
-    assert code_picture(text) == code_picture(text)
-    assert code_picture(text).startswith("<svg")
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"currency": "USD"},
-        {"bank": None},
-        {"total_minor": 0},
-        {"total_minor": 100_000_000_000},
-    ],
-)
-def test_there_is_no_code_for_what_the_guideline_does_not_know(changed: dict[str, Any]) -> None:
-    assert transfer_text(replace(document(TOKENS, currency="EUR"), **changed)) is None
-
-
-def test_a_credit_note_says_of_which_invoice_and_asks_for_nothing() -> None:
-    credited = CreditedInvoice("KC-2026-000100", date(2026, 10, 2))
-    page = page_data(taxed("de", standard(), credits=credited))
-    assert page["strings"]["invoice"] == "Rechnungskorrektur"
-    assert page["due-by"] == "zur Rechnung KC-2026-000100 vom 2. Oktober 2026"
-    assert [name for name, _ in page["facts"]][:2] == ["Belegnummer", "Rechnungsdatum"]
-    assert (page["pay-please"], page["bank"]) == ("", [])
-    assert transfer_text(taxed("de", standard(), credits=credited)) is None
-
-
-def test_what_was_prepaid_is_taken_off_what_is_asked_for() -> None:
-    made = taxed("en", standard(), prepaid_minor=5000)
-    page = page_data(made)
-    assert [amount for _, amount in rows(page)][-3:] == ["EUR 55.53", "EUR -50.00", "EUR 5.53"]
-    assert page["total-money"].replace("\u00a0", " ") == "EUR 5.53"
-    assert "EUR5.53" in (transfer_text(made) or "")
-
-
-def test_nothing_is_asked_for_where_all_was_prepaid() -> None:
-    made = taxed("en", standard(), prepaid_minor=5553)
-    assert page_data(made)["pay-please"] == ""
-    assert transfer_text(made) is None
+def test_the_tax_in_the_issuers_currency_is_a_note() -> None:
+    in_euro = AccountingTax("EUR", 184, Decimal("0.8"), date(2026, 10, 30), "ECB")
+    page = page_data(replace(taxed(STANDARD), accounting_tax=in_euro))
+    assert plain(page["notes"][0]) == "Tax in EUR: EUR 1.84 at 0.8 (ECB, October 30, 2026)."

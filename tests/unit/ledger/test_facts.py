@@ -75,8 +75,8 @@ FACTS: dict[str, tuple[tuple[Entry, ...], dict[str, int]]] = {
         {"Assets:Receivable": -11_900, "Expenses:BadDebt": 10_000, "Liabilities:TaxPayable:DE": 1_900},
     ),
     "a recovery": (
-        ledger.recovered(usd(500), into=BANK),
-        {"Assets:Cash:3000": 500, "Income:BadDebtRecovery": -500},
+        ledger.recovered(usd(500)),
+        {"Assets:Receivable": 500, "Income:BadDebtRecovery": -500},
     ),
     "a payment": (
         ledger.payment_received(usd(11_900), into=STRIPE),

@@ -1,6 +1,7 @@
 """PaymentMethodClass and PaymentMethod: where the money of an account comes from.
 
-Phases of the manual class are set by whoever holds `updateStatus`; nothing here talks to a provider of payments.
+Phases of the manual class are set by whoever holds `updateStatus`, those of other classes by payments, which asks their
+providers; nothing here does.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,9 +16,10 @@ from milo_billing.accounts import reads, store
 from milo_billing.accounts.resources.account_fields import GROUP, BillingAccountName
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.rules import standing, wording
-from milo_billing.accounts.types import MethodPhase, MethodType, PaymentMethodClassEntry
+from milo_billing.accounts.types import SET_UP_METHOD, MethodPhase, MethodType, PaymentMethodClassEntry
 from milo_billing.controlplane.kinds import (
     Admission,
+    AnyObject,
     Column,
     Condition,
     Conditions,
@@ -29,8 +31,10 @@ from milo_billing.controlplane.kinds import (
     ready_status,
     set_condition,
 )
+from milo_billing.infra import jobs
 from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
+from milo_billing.kernel.card_numbers import card_number_paths
 from milo_billing.kernel.errors import Conflict, FieldError, Invalid
 
 # ------------------------------------------------------------------------------------ PaymentMethodClass
@@ -39,8 +43,8 @@ from milo_billing.kernel.errors import Conflict, FieldError, Invalid
 class PaymentMethodClassSpec(Fields):
     """What is wanted of a payment method class."""
 
-    provider: Literal["manual"] = Field(
-        description="Who collects. With manual, people do and say so in the status."
+    provider: Literal["manual", "stripe"] = Field(
+        description="Who collects. With manual, people do and say so in the status. Immutable."
     )
     parameters: dict[str, str] | None = Field(
         default=None, description="What the provider is told. Everybody can read it: no secrets."
@@ -81,7 +85,11 @@ class PaymentMethodClass(Kind[PaymentMethodClassSpec, PaymentMethodClassStatus])
     @override
     def validate(self, admission: ClassAdmission) -> Iterable[FieldError]:
         """At most one default."""
-        new = admission.object
+        new, old = admission.object, admission.old
+        yield from _card_errors(new)
+        if old is not None and new.spec.provider != old.spec.provider:
+            # methods and payments of the class are the provider's that they were made with
+            yield wording.forbidden("spec.provider", "provider is immutable; make another class")
         if not new.spec.is_default:
             return
         # the lock stays until the end: nobody else becomes the default meanwhile
@@ -106,7 +114,7 @@ class PaymentMethodClass(Kind[PaymentMethodClassSpec, PaymentMethodClassStatus])
 
     @override
     def reconcile(self, object: ClassObject, facts: None, *, now: datetime) -> PaymentMethodClassStatus:
-        """Ready from the start: the manual provider needs no connection."""
+        """Ready from the start; whether the provider can be reached shows with its methods."""
         return ready_status(object, message="Payment method class is ready.", now=now)
 
     @override
@@ -225,6 +233,7 @@ class PaymentMethod(Kind[PaymentMethodSpec, PaymentMethodStatus]):
     def validate(self, admission: MethodAdmission) -> Iterable[FieldError]:
         """An account that can have one, a class; and what must not change."""
         new, old = admission.object, admission.old
+        yield from _card_errors(new)
         if old is not None:
             yield from _immutable_errors(new.spec, old.spec)
             return
@@ -353,12 +362,27 @@ class PaymentMethod(Kind[PaymentMethodSpec, PaymentMethodStatus]):
             phase=object.status.phase,
             type=type,
         )
+        if found.provider != "manual":
+            jobs.defer(tx, SET_UP_METHOD, once=f"{SET_UP_METHOD}/{object.uid}", method=str(object.uid))
 
 
 def _class_of(tx: Tx, spec: PaymentMethodSpec) -> PaymentMethodClassEntry | None:
     """The class that the spec names, or else the default one."""
     ref = spec.payment_method_class_ref
     return reads.find_method_class(tx, name=None if ref is None else ref.name)
+
+
+def _card_errors(object: AnyObject) -> Iterator[FieldError]:
+    """Card data never comes in: what holds a card's number is refused, and not repeated in the answer."""
+    body = {
+        "spec": object.spec.model_dump(mode="json", by_alias=True),
+        "metadata": {"labels": dict(object.labels), "annotations": dict(object.annotations)},
+    }
+    for path in card_number_paths(body):
+        message = (
+            "must not hold the number of a card: enter cards at the provider, name the reference it gives"
+        )
+        yield wording.forbidden(path, message)
 
 
 def _class_errors(tx: Tx, spec: PaymentMethodSpec) -> Iterator[FieldError]:

@@ -3,7 +3,7 @@
 Owns: the statements, and which step a lane takes next. Not: what a step does (operations), who takes it (jobs).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, LiteralString
@@ -18,7 +18,8 @@ RUN_MONTH: Final = "invoicing.run_month"
 """The job that takes steps of a run until none waits."""
 
 LANES: Final = 2
-"""Jobs a run: while one waits for the database, another computes. More would keep other jobs of a worker waiting."""
+"""Jobs a run, as many as a server has worker processes where nothing else is said: threads of one process compute by
+turns. More would keep other jobs waiting."""
 
 RECENT: Final = timedelta(seconds=30)
 """How fast a run is, is said over so long."""
@@ -119,13 +120,14 @@ def get_run(tx: Tx, *, id: UUID, now: datetime) -> Run:
     row = tx.execute(f"{_RUN} where r.id = %s", (id,)).fetchone()
     if row is None:
         raise RunNotFound(f"there is no invoice run {id}")
-    return _counted(tx, _run(row), now=now)
+    (run,) = _counted(tx, [_run(row)], now=now)
+    return run
 
 
 def list_runs(tx: Tx, *, limit: int, now: datetime) -> tuple[Run, ...]:
     """The runs that were opened last, the newest first."""
     rows = tx.execute(f"{_RUN} order by r.opened_at desc, r.id limit %s", (limit,)).fetchall()
-    return tuple(_counted(tx, _run(row), now=now) for row in rows)
+    return tuple(_counted(tx, [_run(row) for row in rows], now=now))
 
 
 def list_steps(
@@ -148,14 +150,19 @@ def _run(row: tuple[Any, ...]) -> Run:
     return Run(id, None if organizations is None else tuple(organizations), *others, finished_at=finished_at)
 
 
-def _counted(tx: Tx, run: Run, *, now: datetime) -> Run:
+def _counted(tx: Tx, found: Sequence[Run], *, now: datetime) -> Iterator[Run]:
+    """The runs with how far they have come; one statement for all."""
+    counts: dict[UUID, dict[RunStepState, int]] = {run.id: {} for run in found}
+    recent = dict.fromkeys(counts, 0)
     rows = tx.execute(
-        "select state, count(*), count(*) filter (where done_at > %s) from invoicing.run_steps where run = %s "
-        "and state <> 'waiting' group by state",
-        (now - RECENT, run.id),
-    ).fetchall()
-    counts: dict[RunStepState, int] = {state: count for state, count, _ in rows}
-    recent_s = min(RECENT, now - run.opened_at).total_seconds()
-    recent = sum(count for _, _, count in rows)
-    rate = recent / recent_s if recent_s > 0 and run.finished_at is None else None
-    return replace(run, counts=counts, per_second=rate)
+        "select run, state, count(*), count(*) filter (where done_at > %s) from invoicing.run_steps "
+        "where run = any(%s) and state <> 'waiting' group by run, state",
+        (now - RECENT, list(counts)),
+    )
+    for id, state, count, lately in rows:
+        counts[id][state] = count
+        recent[id] += lately
+    for run in found:
+        seconds = min(RECENT, now - run.opened_at).total_seconds()
+        rate = recent[run.id] / seconds if seconds > 0 and run.finished_at is None else None
+        yield replace(run, counts=counts[run.id], per_second=rate)

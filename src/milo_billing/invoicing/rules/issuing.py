@@ -1,9 +1,9 @@
 """Numbers, dates, and what an issued invoice says of itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from milo_billing.accounts.types import BillingProfile, Contact
@@ -11,7 +11,6 @@ from milo_billing.invoicing.rules.tax_bodies import tax_bodies
 from milo_billing.invoicing.types import (
     GROUP,
     DocumentKind,
-    EInvoicing,
     Invoice,
     InvoiceDiscount,
     InvoiceLine,
@@ -20,7 +19,7 @@ from milo_billing.invoicing.types import (
     TaxId,
     UnableToIssue,
 )
-from milo_billing.kernel.money import minor_to_decimal
+from milo_billing.kernel.money import Money, minor_to_decimal
 from milo_billing.kernel.periods import Period
 
 
@@ -52,11 +51,15 @@ def object_names(*, issuer: str, number: str) -> tuple[str, str]:
     return number.lower(), f"{issuer}.{number.lower()}"
 
 
-def document_paths(invoice: Invoice, *, e_invoicing: EInvoicing) -> dict[DocumentKind, str]:
-    """Where the documents that the issuer sends are read, on this server."""
-    below = f"/apis/{GROUP}/v1alpha1/namespaces/{invoice.namespace}/invoices/{invoice.name}"
-    sent: tuple[DocumentKind, ...] = ("pdf", "ubl") if e_invoicing == "UBL" else ("pdf",)
-    return {kind: f"{below}/{kind}" for kind in sent}
+def document_path(invoice: Invoice, *, kind: DocumentKind) -> str:
+    """Where a document of the invoice is read, on this server."""
+    return f"/apis/{GROUP}/v1alpha1/namespaces/{invoice.namespace}/invoices/{invoice.name}/{kind}"
+
+
+def document_paths(invoice: Invoice) -> dict[DocumentKind, str]:
+    """The documents that the issuer sends, and where they are read."""
+    sent: tuple[DocumentKind, ...] = ("pdf", "ubl") if invoice.e_invoicing == "UBL" else ("pdf",)
+    return {kind: document_path(invoice, kind=kind) for kind in sent}
 
 
 def invoice_spec(invoice: Invoice) -> dict[str, Any]:
@@ -88,10 +91,30 @@ def invoice_status(invoice: Invoice) -> dict[str, Any]:
         "taxTotal": amount(invoice.tax_minor),
         "total": amount(invoice.total_minor),
         "amountPaid": amount(invoice.amount_paid_minor),
+        "amountCredited": amount(invoice.credited_minor),
+        "amountWrittenOff": amount(invoice.written_off_minor),
         "amountDue": amount(invoice.amount_due_minor),
         "issuedOn": invoice.issued_on.isoformat(),
         "dueDate": invoice.due_on.isoformat(),
+        "replaces": invoice.replaces_name,
     }
+
+
+def invoice_conditions(invoice: Invoice) -> Iterator[tuple[str, Literal["True", "False"], str, str]]:
+    """(type, status, reason, message) of what the invoice's phase means."""
+    yield "Issued", "True", "InvoiceIssued", f"Invoice {invoice.number} was issued on {invoice.issued_on}."
+    if invoice.phase == "PastDue":
+        message = f"{Money(invoice.amount_due_minor, invoice.currency)} was to be paid by {invoice.due_on}."
+        yield "PastDue", "True", "PaymentOverdue", message
+    else:
+        yield "PastDue", "False", f"Invoice{invoice.phase}", f"The invoice is {invoice.phase}."
+    if invoice.phase == "Void":
+        yield (
+            "Voided",
+            "True",
+            "InvoiceVoided",
+            "The invoice was taken back as a whole; nothing is owed for it.",
+        )
 
 
 def invoice_discounts(lines: Iterable[InvoiceLine]) -> tuple[InvoiceDiscount, ...]:

@@ -3,8 +3,18 @@
 from datetime import timedelta
 from typing import Final, assert_never
 
-from milo_billing.invoicing.types import Draft, DraftLine
-from milo_billing.ledger.types import AccountName, Posting, ServicePeriod, deferred, revenue, tax_payable
+from milo_billing.invoicing.types import Draft, DraftLine, InvoiceLine, MoneyKind
+from milo_billing.ledger.types import (
+    BAD_DEBT,
+    BAD_DEBT_RECOVERY,
+    RECEIVABLE,
+    AccountName,
+    Posting,
+    ServicePeriod,
+    deferred,
+    revenue,
+    tax_payable,
+)
 
 _DAY: Final = timedelta(days=1)
 
@@ -27,7 +37,7 @@ def postings(draft: Draft) -> tuple[Posting, ...]:
     return tuple((account, minor, days) for (account, days), minor in found.items() if minor)
 
 
-def account_of(line: DraftLine) -> AccountName:
+def account_of(line: DraftLine | InvoiceLine) -> AccountName:
     """Revenue, or what is not earned yet."""
     match line.kind:
         case "Recurring":
@@ -40,8 +50,17 @@ def account_of(line: DraftLine) -> AccountName:
             assert_never(line.kind)
 
 
-def service_of(line: DraftLine) -> ServicePeriod:
+def service_of(line: DraftLine | InvoiceLine) -> ServicePeriod:
     """The days in which the line is earned: `[first, end)`."""
     if line.kind == "Shortfall":
         return line.end_day - _DAY, line.end_day
     return line.first_day, line.end_day
+
+
+def recovery(kind: MoneyKind) -> tuple[AccountName, AccountName]:
+    """(debited, credited) when what was written off is owed again for a moment, because of a settlement of this kind.
+
+    Money that came after all is income; a credit note over it says that the loss never was one.
+    """
+    came = kind in ("Payment", "Credit")
+    return RECEIVABLE, BAD_DEBT_RECOVERY if came else BAD_DEBT

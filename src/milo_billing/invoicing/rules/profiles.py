@@ -13,6 +13,7 @@ LOGO_BYTES_MAX: Final = 128 * 1024
 PNG_SIDE_MAX: Final = 4096
 DEFAULT_COLOR: Final = "#1f4b99"
 """What a document is coloured with where the brand says nothing."""
+_YEAR: Final = re.compile(r"(?:19|20)\d\d-$")
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _DATA_URI: Final = re.compile(r"data:(image/svg\+xml|image/png);base64,([A-Za-z0-9+/=]+)")
 _IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
@@ -125,3 +126,8 @@ def _assert_svg(content: bytes) -> None:
         raise UnreadableLogo(
             f"must not have {unsafe[0].strip()!r}: a logo stands for itself, without code or links"
         )
+
+
+def same_series(prefix: str, other: str) -> bool:
+    """Whether numbers with the two prefixes may be of one series, also where one has the year in it."""
+    return _YEAR.sub("", prefix) == _YEAR.sub("", other)

@@ -15,6 +15,7 @@ from milo_billing.invoicing.types import (
     Run,
     RunStep,
     RunStepState,
+    Settlement,
     Syntax,
 )
 from milo_billing.kernel.money import minor_to_decimal
@@ -38,6 +39,19 @@ def run_body(run: Run) -> dict[str, Any]:
         **{state: run.counts.get(state, 0) for state in STATES},
         "accountsPerSecond": None if run.per_second is None else round(run.per_second, 1),
         "secondsLeft": round(left / run.per_second) if run.per_second else None,
+    }
+
+
+def settlement_body(one: Settlement, *, currency: str) -> dict[str, Any]:
+    """One thing that became of an invoice: `amount` is how much less is due by it."""
+    return {
+        "step": one.step,
+        "kind": one.kind,
+        "reference": one.reference,
+        "amount": str(minor_to_decimal(one.amount_minor, currency)),
+        "phase": one.phase,
+        "at": _instant(one.at),
+        "reason": one.reason,
     }
 
 

@@ -11,12 +11,13 @@ import orjson
 from milo_billing.accounts.types import Account
 from milo_billing.invoicing.types import RunStepState
 from milo_billing.kernel.bodies import check_text, check_value
-from milo_billing.kernel.errors import BadRequest
+from milo_billing.kernel.errors import BadRequest, FieldError, Invalid
 from milo_billing.kernel.periods import local_midnight, parse_month
 
 LINES_MAX: Final = 500
 EVENTS_MAX: Final = 1_000
 ACCOUNTS_MAX: Final = 100_000
+REASON_MAX: Final = 1_024
 _DONE: Final[Mapping[str, RunStepState]] = {
     "issued": "issued",
     "unchanged": "unchanged",
@@ -165,6 +166,19 @@ def parse_line(text: str) -> int:
     if not (_is_number(text) and 1 <= int(text) < 2**31):
         raise BadRequest(f"{text!r} is not the number of a line; lines count from 1")
     return int(text)
+
+
+def parse_reason(body: Mapping[str, Any]) -> str:
+    """`{"reason": "…"}`, of at most 1,024 characters, and nothing else. Raises Invalid."""
+    if unknown := sorted(body.keys() - {"reason"}):
+        raise Invalid(
+            [FieldError(unknown[0], "FieldValueNotSupported", "Unsupported value: the only field is reason")]
+        )
+    reason = body.get("reason")
+    if not isinstance(reason, str) or not reason.strip() or len(reason) > REASON_MAX:
+        message = f"Required value: say why, in at most {REASON_MAX} characters"
+        raise Invalid([FieldError("reason", "FieldValueRequired", message)])
+    return reason.strip()
 
 
 def _is_number(text: str) -> bool:

@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
 
 from milo_billing.kernel.money import Currency, Money
+from milo_billing.kernel.periods import next_month
 from milo_billing.ledger.types import (
     RECEIVABLE,
     AccountName,
@@ -12,8 +14,12 @@ from milo_billing.ledger.types import (
     LedgerTransaction,
     Posting,
     ServicePeriod,
+    UnableToClose,
     UnableToPost,
 )
+
+_BEHIND_MAX: Final = timedelta(hours=12)
+"""No zone is further behind UTC."""
 
 ENTRIES_MAX = 32_767
 """Entries are numbered by a smallint."""
@@ -42,6 +48,17 @@ def assert_postable(transaction: LedgerTransaction) -> None:
     if off:
         raise UnableToPost(
             f"{transaction.key} is out of balance by {', '.join(off)}: debits must equal credits"
+        )
+
+
+def assert_over(month: date, *, now: datetime) -> None:
+    """Raise UnableToClose unless the month that begins on this day is over in every zone of the earth."""
+    if month.day != 1:
+        raise UnableToClose(f"{month} is not the first day of a month")
+    ended = datetime.combine(next_month(month), time(), tzinfo=UTC) + _BEHIND_MAX
+    if now < ended:
+        raise UnableToClose(
+            f"{month:%Y-%m} is not over everywhere before {ended:%Y-%m-%d %H:%M} UTC: close it then, or one before it"
         )
 
 

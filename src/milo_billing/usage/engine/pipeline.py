@@ -4,8 +4,6 @@ While a group is being written the next one is prepared, and whatever arrives me
 writer beats several: conflicts cost more than they gain (performance.md).
 """
 
-import gc
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Queue
@@ -17,6 +15,7 @@ import structlog
 
 from milo_billing.infra.clock import monotonic_s
 from milo_billing.infra.database import Database
+from milo_billing.infra.threads import share_interpreter
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage.engine import metrics
 from milo_billing.usage.engine.answers import Acknowledged
@@ -31,14 +30,6 @@ ACKNOWLEDGEMENT_S_MAX: Final = 30.0
 """A sender waits so long for its answer, and is then asked to send again."""
 
 STOP_S: Final = 30.0
-SWITCH_S: Final = 0.0005
-"""The writer waits for PostgreSQL a dozen times a group. With Python's 5 ms it would each time wait as long again for a
-thread that decodes or prepares: more than the group itself takes."""
-
-GARBAGE_THRESHOLDS: Final = (20_000, 20, 20)
-"""Requests come and go by the thousand and leave no cycles behind; looking for some at every 700th object takes a
-seventh of the event loop's time."""
-
 DELTA_AGE_S_MAX: Final = 60.0
 
 _log = structlog.get_logger(__name__)
@@ -65,8 +56,7 @@ class UsageEngine:
 
     def start(self) -> None:
         """Begin to work. Sets for the whole process how threads take turns, and how often garbage is looked for."""
-        sys.setswitchinterval(SWITCH_S)
-        gc.set_threshold(*GARBAGE_THRESHOLDS)
+        share_interpreter()
         for thread in self._threads:
             thread.start()
         self.compactor.start()

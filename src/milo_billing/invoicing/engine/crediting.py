@@ -1,0 +1,219 @@
+"""Issue credit notes: draw the number, freeze, post, settle the invoice; and take a whole invoice back.
+
+Owns: the order of locks and writes. Not: which part of which line (rules.crediting), the objects (resources).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from milo_billing.infra.clock import new_uid
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing import reads, store
+from milo_billing.invoicing.engine import settling
+from milo_billing.invoicing.rules import crediting, issuing, life
+from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, LineCredit, UnableToCredit
+from milo_billing.invoicing.types import Invoice, InvoiceLine, UnableToSettle
+from milo_billing.kernel.money import Money
+from milo_billing.kernel.periods import local_day
+from milo_billing.ledger import operations as ledger
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, RECEIVABLE, Entry, Fact, Posting
+
+LINES_MAX: Final = 100_000
+SERIES: Final[Mapping[str, Any]] = {"prefix": "CN-", "start": 1, "digits": 6, "perYear": True}
+"""How credit notes are numbered where a version of the profile does not say it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a credit note is to take back: of lines, or an amount over all of them, or all that is left.
+
+    `amount_minor` is net of discounts and before tax. `uid`, `namespace` and `name` are the object's.
+    """
+
+    uid: UUID
+    namespace: str
+    name: str
+    invoice: UUID
+    lines: tuple[LineCredit, ...]
+    amount_minor: int | None
+    reason: str
+
+
+def choose(tx: Tx, wanted: Wanted) -> tuple[CreditLine, ...]:
+    """The lines that the note would have, as things stand. Raises UnableToCredit, InvoiceNotFound."""
+    invoice = reads.get_invoice_by_uid(tx, uid=wanted.invoice)
+    if invoice.phase == "Void":
+        raise UnableToCredit(
+            f"invoice {invoice.number} is void: nothing is left of it", field="spec.invoiceRef.name"
+        )
+    return _chosen(tx, wanted, _lines(tx, invoice))
+
+
+def issue(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
+    """Issue the note: number, lines, books, and the invoice settled as far as it was open.
+
+    The invoice's object is locked by the caller. Raises UnableToCredit and InvoiceNotFound.
+    """
+    invoice = reads.lock_invoice(tx, uid=wanted.invoice)
+    if invoice.phase == "Void":
+        raise UnableToCredit(
+            f"invoice {invoice.number} is void: nothing is left of it", field="spec.invoiceRef.name"
+        )
+    lines = _lines(tx, invoice)
+    credited = _chosen(tx, wanted, lines)
+    today = reads.get_issuer_day(tx, invoice=invoice.uid, now=now)
+    net_minor = sum(one.net_minor for one in credited)
+    if net_minor <= 0:
+        raise UnableToCredit("a credit note comes to more than zero: credit lines that were charged too")
+    settled_minor = crediting.settled_part(invoice, net_minor)
+    note = _numbered(
+        tx, wanted, invoice, net_minor=net_minor, settled_minor=settled_minor, voids=False, now=now
+    )
+    _write(tx, note, invoice, credited, lines=lines, now=now)
+    if settled_minor:
+        steps = life.settle(invoice, kind="CreditNote", amount_minor=settled_minor, today=today)
+        for step in steps:
+            key = _key(note)
+            if step.kind == "Recovery":
+                key = f"{key}/recovery"
+                settling.post_recovery(
+                    tx,
+                    invoice,
+                    kind="CreditNote",
+                    key=key,
+                    minor=-step.amount_minor,
+                    posted_on=note.issued_on,
+                    now=now,
+                )
+            settling.note(tx, step, reference=str(note.uid), posted=key, at=now, now=now)
+    return note
+
+
+def void(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
+    """Take the whole invoice back, whose object is locked: a credit note over all that is left of it, and nothing due.
+
+    Its days can be invoiced again. Raises UnableToSettle unless it is unpaid.
+    """
+    locked = reads.lock_invoice(tx, uid=invoice)
+    step = life.void(locked)
+    lines = _lines(tx, locked)
+    credited = crediting.everything(_left(tx, locked, lines))
+    net_minor = sum(one.net_minor for one in credited)
+    if net_minor != step.amount_minor:
+        raise UnableToSettle(
+            f"invoice {locked.number} was credited or discounted when it had been paid: credit what is left of it, "
+            "instead of making it void"
+        )
+    wanted = Wanted(new_uid(), locked.namespace, "", invoice, (), None, reason)
+    note = _numbered(tx, wanted, locked, net_minor=net_minor, settled_minor=net_minor, voids=True, now=now)
+    posted = _write(tx, note, locked, credited, lines=lines, now=now)
+    settling.note(tx, step, reference=str(note.uid), posted=posted, at=now, now=now, reason=reason)
+    return note
+
+
+def _lines(tx: Tx, invoice: Invoice) -> Mapping[int, InvoiceLine]:
+    return {line.line: line for line in reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX)}
+
+
+def _left(tx: Tx, invoice: Invoice, lines: Mapping[int, InvoiceLine]) -> dict[int, int]:
+    return crediting.left_of(lines.values(), credited=reads.list_credited(tx, invoice=invoice.uid))
+
+
+def _chosen(tx: Tx, wanted: Wanted, lines: Mapping[int, InvoiceLine]) -> tuple[CreditLine, ...]:
+    credited = reads.list_credited(tx, invoice=wanted.invoice)
+    left = crediting.left_of(lines.values(), credited=credited)
+    return crediting.credit_lines(wanted.lines, amount_minor=wanted.amount_minor, lines=lines, left=left)
+
+
+def _numbered(
+    tx: Tx,
+    wanted: Wanted,
+    invoice: Invoice,
+    *,
+    net_minor: int,
+    settled_minor: int,
+    voids: bool,
+    now: datetime,
+) -> CreditNote:
+    """The note with the next number of its series, dated in the issuer's zone, never before its invoice."""
+    issuer, invoiced_on = reads.find_issuer_of(tx, invoice=invoice.uid)
+    spec: Mapping[str, Any] = issuer.body.get("creditNoteSeries", SERIES)
+    today = max(local_day(now, zone=issuer.body["timeZone"]), invoiced_on)
+    series = issuing.series_of(prefix=spec["prefix"], per_year=spec["perYear"], day=today)
+    sequence, issued_on = store.draw_number(
+        tx, issuer=issuer.name, series=series, start=spec["start"], day=today
+    )
+    number = issuing.number_text(series=series, sequence=sequence, digits=spec["digits"])
+    name, second_name = issuing.object_names(issuer=issuer.name, number=number)
+    if wanted.name:
+        name = wanted.name
+    elif reads.is_note_name_taken(tx, namespace=wanted.namespace, name=name):
+        name = second_name
+    return CreditNote(
+        uid=wanted.uid,
+        name=name,
+        namespace=wanted.namespace,
+        owner_org=invoice.owner_org,
+        invoice=invoice.uid,
+        invoice_name=invoice.name,
+        invoice_number=invoice.number,
+        account=invoice.account,
+        account_name=invoice.account_name,
+        voids=voids,
+        issuer=issuer.name,
+        series=series,
+        sequence=sequence,
+        number=number,
+        currency=invoice.currency,
+        net_minor=net_minor,
+        tax_minor=0,
+        total_minor=net_minor,
+        settled_minor=settled_minor,
+        reason=wanted.reason,
+        issued_at=now,
+        issued_on=issued_on,
+    )
+
+
+def _key(note: CreditNote) -> str:
+    return f"credit-note/{note.uid}/issue"
+
+
+def _write(
+    tx: Tx,
+    note: CreditNote,
+    invoice: Invoice,
+    credited: Sequence[CreditLine],
+    *,
+    lines: Mapping[int, InvoiceLine],
+    now: datetime,
+) -> str | None:
+    """The note's rows and its entries; the key of these, None where nothing moved."""
+    issuer, _ = reads.find_issuer_of(tx, invoice=invoice.uid)
+    store.insert_credit_note(tx, note, lines=credited, issuer_version=issuer.digest)
+    fact = Fact(
+        id=new_uid(),
+        key=_key(note),
+        entity=note.issuer,
+        posted_on=note.issued_on,
+        billing_account=note.account,
+        owner_org=note.owner_org,
+        description=f"Credit note {note.number} of invoice {invoice.number}",
+    )
+    given_back = crediting.credit_postings(credited, lines=lines)
+    entries = _entries(given_back, settled_minor=note.settled_minor, currency=note.currency)
+    return None if ledger.post_fact(tx, fact=fact, entries=entries, now=now) is None else fact.key
+
+
+def _entries(given_back: Sequence[Posting], *, settled_minor: int, currency: str) -> tuple[Entry, ...]:
+    """What is given back against what is not owed any more; the rest becomes money on account."""
+    entries = ledger.credit_noted(given_back, currency=currency)
+    rest = sum(minor for _, minor, _ in given_back) - settled_minor
+    if not rest:
+        return entries
+    others = tuple(entry for entry in entries if entry.account != RECEIVABLE)
+    settled = (Entry(RECEIVABLE, Money(-settled_minor, currency)),) if settled_minor else ()
+    return (*settled, Entry(MONEY_ON_ACCOUNT, Money(-rest, currency)), *others)

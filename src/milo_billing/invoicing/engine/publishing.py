@@ -1,0 +1,76 @@
+"""The Invoice object, written from the invoice's row in the transaction that changed it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final, cast
+
+from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.kinds import Condition, set_condition
+from milo_billing.controlplane.work import Work
+from milo_billing.invoicing.rules import crediting, issuing
+from milo_billing.invoicing.rules.crediting import CreditNote
+from milo_billing.invoicing.types import GROUP, Invoice
+
+PDF: Final = "pdf"
+
+
+def publish(work: Work, engine: Engine, invoice: Invoice, *, verb: str) -> None:
+    """Write the Invoice object as the row says; `verb` is what the audit calls it. Saying it again writes nothing."""
+    kind = engine.registry.find(GROUP, "v1alpha1", "invoices")
+    assert kind is not None, "the kind of this slice is registered"
+    standing = engine.find_object(work.tx, type(kind), namespace=invoice.namespace, name=invoice.name)
+    conditions = cast("list[Condition]", [] if standing is None else standing.status.conditions)
+    engine.write_system(
+        work,
+        type(kind),
+        namespace=invoice.namespace,
+        name=invoice.name,
+        spec=issuing.invoice_spec(invoice),
+        status=invoice_body(invoice, conditions, now=work.now),
+        verb=verb,
+        uid=invoice.uid,
+    )
+
+
+def invoice_body(invoice: Invoice, conditions: Iterable[Condition], *, now: datetime) -> dict[str, Any]:
+    """The whole status of the Invoice object; `conditions` are those that stand."""
+    standing = list(conditions)
+    for type_, status, reason, message in issuing.invoice_conditions(invoice):
+        if status == "False" and not any(one.type == type_ for one in standing):
+            continue  # what never was is not said
+        standing = set_condition(
+            standing,
+            type=type_,
+            status=status,
+            reason=reason,
+            message=message,
+            observed_generation=1,
+            now=now,
+        )
+    return {
+        **issuing.invoice_status(invoice),
+        "documents": issuing.document_paths(invoice),
+        "conditions": _bodies(standing),
+    }
+
+
+def note_body(note: CreditNote, conditions: Iterable[Condition], *, now: datetime) -> dict[str, Any]:
+    """The whole status of the CreditNote object; `conditions` are those that stand."""
+    standing = set_condition(
+        list(conditions),
+        type="Issued",
+        status="True",
+        reason="CreditNoteIssued",
+        message=f"Credit note {note.number} of invoice {note.invoice_number} was issued on {note.issued_on}.",
+        observed_generation=1,
+        now=now,
+    )
+    return {
+        **crediting.note_status(note),
+        "documents": {"pdf": crediting.note_path(note, kind=PDF)},
+        "conditions": _bodies(standing),
+    }
+
+
+def _bodies(conditions: Iterable[Condition]) -> list[dict[str, Any]]:
+    return [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in conditions]

@@ -1,0 +1,1 @@
+"""The bank side: statements become entries, entries find their invoices, the rest waits for a person."""

@@ -1,0 +1,283 @@
+"""What follows from an entry of a bank statement: invoices are settled, the books move, or it waits for a person.
+
+Owns: the order of locks and writes. Not: what is certain (rules.matching), the rows (bank_rows).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from milo_billing.accounts import reads as accounts
+from milo_billing.controlplane.work import Work
+from milo_billing.infra.clock import new_uid
+from milo_billing.infra.crypto import SubjectErased, Vault
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing import operations as invoicing
+from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.types import Invoice
+from milo_billing.kernel.errors import Conflict
+from milo_billing.kernel.money import Money
+from milo_billing.ledger import operations as ledger
+from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, Entry, Fact, cash, payment_fees
+from milo_billing.payments.engine import bank_rows as rows
+from milo_billing.payments.engine.bank_rows import EntryRow, MatchRow
+from milo_billing.payments.rules import references
+from milo_billing.payments.rules.matching import Candidate, Matched, OpenInvoice, Outcome, match, rank
+from milo_billing.payments.rules.statements import cash_name
+from milo_billing.payments.types import BankEntry
+
+INVOICES_MAX: Final = 500
+"""Invoices that one entry is compared with."""
+
+
+class UnableToApply(Conflict):
+    """An entry cannot be decided as was asked. The message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an entry was booked: the account at the bank, by what the books call it, and its currency."""
+
+    bank_account: str
+    currency: str
+
+
+def look_up(tx: Tx, entry: BankEntry, *, currency: str) -> tuple[Outcome, Mapping[UUID, Invoice]]:
+    """What the entry pays for certain, and the invoices that it was compared with."""
+    payer = rows.payer_digest(entry.counterparty_iban)
+    payers = rows.list_payers(tx, payer=payer) if payer is not None else frozenset[int]()
+    words = references.tokens(entry)
+    compact = {references.compacted(word) for word in words} | references.creditor_references(entry)
+    found = invoices.list_payable(tx, numbers=compact - {""}, accounts=payers, limit=INVOICES_MAX)
+    compared = replace(entry, counterparty_iban="" if payer is None else payer.hex())
+    return (
+        match(
+            compared, _comparable(found, payers=payers, payer=compared.counterparty_iban), currency=currency
+        ),
+        {one.uid: one for one in found},
+    )
+
+
+def guess(tx: Tx, vault: Vault, row: EntryRow) -> tuple[Candidate, ...]:
+    """What a waiting entry may pay, ranked, with why; for people."""
+    entry = row.entry
+    payers = rows.list_payers(tx, payer=row.payer) if row.payer is not None else frozenset[int]()
+    compact = {references.compacted(word) for word in references.tokens(entry)}
+    named = invoices.list_payable(
+        tx,
+        numbers=(compact | references.creditor_references(entry)) - {""},
+        accounts=payers,
+        limit=INVOICES_MAX,
+    )
+    alike = invoices.list_resembling(
+        tx,
+        said=references.resembling(entry),
+        alike=references.ALIKE,
+        amount_minor=entry.amount_minor,
+        currency=row.currency,
+        limit=INVOICES_MAX,
+    )
+    found = tuple({one.uid: one for one in (*named, *alike)}.values())
+    payer = "" if row.payer is None else row.payer.hex()
+    names = {account: _names(tx, vault, account=account) for account in {one.account for one in found}}
+    comparable = _comparable(found, payers=payers, payer=payer)
+    named_too = [replace(one, names=names[one.account]) for one in comparable]
+    return rank(replace(entry, counterparty_iban=payer), named_too, currency=row.currency)
+
+
+def _comparable(found: Sequence[Invoice], *, payers: Collection[int], payer: str) -> tuple[OpenInvoice, ...]:
+    return tuple(
+        OpenInvoice(
+            uid=one.uid,
+            number=one.number,
+            account=one.account,
+            currency=one.currency,
+            open_minor=one.open_minor,
+            due_on=one.due_on,
+            void=one.phase == "Void",
+            ibans=frozenset({payer}) if one.account in payers else frozenset(),
+        )
+        for one in found
+    )
+
+
+def _names(tx: Tx, vault: Vault, *, account: int) -> tuple[str, ...]:
+    """Whom the account's invoices are addressed to; nobody where it was deleted or erased."""
+    if accounts.get_account(tx, number=account).deleted_at is not None:
+        return ()
+    try:
+        profile = accounts.get_billing_profile(tx, vault, account=account)
+    except SubjectErased:
+        return ()
+    contact = profile.contact
+    return () if contact is None else tuple(name for name in (contact.business_name, contact.name) if name)
+
+
+# ---------------------------------------------------------------------------------------------------- applying
+
+
+def apply(
+    work: Work,
+    office: Office,
+    *,
+    uid: UUID,
+    entry: BankEntry,
+    place: Place,
+    outcome: Matched,
+    known: Mapping[UUID, Invoice],
+) -> None:
+    """Settle the invoices, keep the rest as the account's unapplied cash, and post both.
+
+    The entry's row says Applied in the same transaction; the database refuses the commit where the parts are not the
+    whole. `known` has an invoice of the account at least: its issuer's books take what pays no invoice.
+    """
+    tx = work.tx
+    parts = {one.invoice: one.amount_minor for one in outcome.allocations}
+    locked = {invoice: invoices.lock_invoice(tx, uid=invoice) for invoice in sorted(parts)}
+    owner = accounts.get_account(tx, number=outcome.account)
+    home = next(
+        (one.issuer for one in (*locked.values(), *known.values()) if one.account == outcome.account), None
+    )
+    entities: dict[str, list[UUID]] = {}
+    for invoice in locked.values():
+        entities.setdefault(invoice.issuer, []).append(invoice.uid)
+    if home is None:
+        home = _default_issuer(tx)
+    if outcome.unapplied_minor:
+        entities.setdefault(home, [])
+    into = cash(cash_name(place.bank_account))
+    for entity, paid in entities.items():
+        key = f"bank/{uid}/{entity}"
+        unapplied = outcome.unapplied_minor if entity == home else 0
+        total = sum(parts[invoice] for invoice in paid)
+        entries = [Entry(into, Money(total + unapplied, place.currency))]
+        if total:
+            entries.append(Entry(RECEIVABLE, Money(-total, place.currency)))
+        if unapplied:
+            entries.append(Entry(UNAPPLIED_CASH, Money(-unapplied, place.currency)))
+        _post(
+            work,
+            key=key,
+            entity=entity,
+            account=owner.number,
+            org=owner.owner_org,
+            entry=entry,
+            entries=entries,
+        )
+        for invoice in paid:
+            invoicing.settle_invoice(
+                work,
+                engine=office.engine,
+                invoice=invoice,
+                kind="Payment",
+                reference=f"bank/{uid}",
+                amount_minor=parts[invoice],
+                posted=key,
+                at=_noon(entry),
+            )
+            _match(
+                tx,
+                uid=uid,
+                org=owner.owner_org,
+                outcome=outcome,
+                invoice=invoice,
+                minor=parts[invoice],
+                key=key,
+            )
+        if unapplied:
+            _match(tx, uid=uid, org=owner.owner_org, outcome=outcome, invoice=None, minor=unapplied, key=key)
+    payer = rows.payer_digest(entry.counterparty_iban)
+    if payer is not None:
+        rows.remember_payer(tx, account=owner.number, owner_org=owner.owner_org, payer=payer)
+
+
+def send_back(
+    work: Work, office: Office, *, uid: UUID, entry: BankEntry, original: EntryRow, place: Place
+) -> None:
+    """What an earlier entry paid is owed again; what the bank took over and above it is a fee.
+
+    The books are turned round transaction by transaction, on the day of the return.
+    """
+    tx = work.tx
+    fee = entry.amount_minor - original.entry.amount_minor
+    posted: dict[str, list[MatchRow]] = {}
+    for one in rows.list_matches(tx, entries=[original.uid]):
+        posted.setdefault(one.posted, []).append(one)
+    out_of = cash(cash_name(place.bank_account))
+    for standing, matches in posted.items():
+        entity = standing.removeprefix(f"bank/{original.uid}/")
+        key = f"bank/{uid}/{entity}"
+        owed = sum(one.amount_minor for one in matches if one.invoice is not None)
+        kept = sum(one.amount_minor for one in matches if one.invoice is None)
+        entries = [Entry(out_of, Money(-(owed + kept + fee), place.currency))]
+        if owed:
+            entries.append(Entry(RECEIVABLE, Money(owed, place.currency)))
+        if kept:
+            entries.append(Entry(UNAPPLIED_CASH, Money(kept, place.currency)))
+        if fee:
+            entries.append(Entry(payment_fees("bank"), Money(fee, place.currency)))
+            fee = 0
+        first = matches[0]
+        _post(
+            work,
+            key=key,
+            entity=entity,
+            account=first.account,
+            org=first.owner_org,
+            entry=entry,
+            entries=entries,
+        )
+        for one in matches:
+            if one.invoice is not None:
+                invoicing.settle_invoice(
+                    work,
+                    engine=office.engine,
+                    invoice=one.invoice,
+                    kind="PaymentReversal",
+                    reference=f"bank/{uid}",
+                    amount_minor=one.amount_minor,
+                    posted=key,
+                    at=_noon(entry),
+                )
+    rows.mark_returned(tx, entry=original.uid, by=uid)
+
+
+def _match(
+    tx: Tx, *, uid: UUID, org: int, outcome: Matched, invoice: UUID | None, minor: int, key: str
+) -> None:
+    found = MatchRow(new_uid(), uid, org, outcome.account, invoice, minor, key)
+    rows.insert_match(tx, found, rule=outcome.rule)
+
+
+def _post(
+    work: Work, *, key: str, entity: str, account: int, org: int, entry: BankEntry, entries: Sequence[Entry]
+) -> None:
+    fact = Fact(
+        id=new_uid(),
+        key=key,
+        entity=entity,
+        posted_on=entry.booked_on,
+        billing_account=account,
+        owner_org=org,
+        description="Bank transfer" if entry.credit else f"Returned payment {entry.return_reason}".strip(),
+    )
+    ledger.post_fact(work.tx, fact=fact, entries=entries, now=work.now)
+
+
+def _default_issuer(tx: Tx) -> str:
+    """In whose books money stands of an account that has no invoice."""
+    found = invoices.find_default_issuer(tx)
+    if found is None:
+        raise UnableToApply(
+            "nobody is declared to issue invoices, so no books can take the money: apply an IssuerProfile with "
+            "spec.isDefault true, then try again"
+        )
+    return found.name
+
+
+def _noon(entry: BankEntry) -> datetime:
+    """A bank says the day only; noon UTC is within it in nearly every zone."""
+    return datetime(entry.booked_on.year, entry.booked_on.month, entry.booked_on.day, 12, tzinfo=UTC)

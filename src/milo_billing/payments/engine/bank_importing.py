@@ -1,0 +1,159 @@
+"""Import one bank statement: every entry is kept and decided, in the transaction of the caller.
+
+Owns: what is known already, and which way an entry goes. Not: reading files (adapters), what follows (bank_deciding).
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from milo_billing.controlplane.work import Work
+from milo_billing.infra.clock import new_uid
+from milo_billing.invoicing.operations import Office
+from milo_billing.kernel.money import Money
+from milo_billing.payments.engine import bank_rows as rows
+from milo_billing.payments.engine.bank_deciding import Place, apply, look_up, send_back
+from milo_billing.payments.engine.bank_rows import EntryState, StatementRow
+from milo_billing.payments.rules.matching import Matched, Reason
+from milo_billing.payments.rules.statements import EntryKey, assert_adds_up, entry_keys
+from milo_billing.payments.types import BankEntry, BankStatement
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A statement as it stands after its import. `again` says that it stood before; `gap` what lies between it and the
+    one before, empty where it goes on where that one ended.
+    """
+
+    statement: StatementRow
+    counts: dict[EntryState, int]
+    again: bool
+    gap: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    state: EntryState
+    reason: str = ""
+    detail: str = ""
+
+
+def import_statement(
+    work: Work, office: Office, statement: BankStatement, *, digest: bytes, ordinal: int
+) -> Imported:
+    """Keep the statement, apply what is certain, put the rest on the worklist; `engine.commit` ends it.
+
+    `digest` is of the file, `ordinal` the statement's place in it: importing it again changes nothing. An entry that
+    stood in another file is kept as Known. Raises UnreadableStatement where the statement does not add up.
+    """
+    tx = work.tx
+    assert_adds_up(statement)
+    rows.lock_bank(tx)
+    standing = rows.find_statement(tx, digest=digest, ordinal=ordinal)
+    if standing is not None:
+        counts = rows.count_entries(tx, statements=[standing.uid])[standing.uid]
+        return Imported(standing, counts, again=True, gap="")
+    before = rows.find_last_statement(tx, bank_account=statement.account, before=statement.closed_on)
+    uid = new_uid()
+    rows.insert_statement(
+        tx, statement, uid=uid, digest=digest, ordinal=ordinal, by=work.identity.user, now=work.now
+    )
+    keys = entry_keys(statement)
+    known = rows.list_known_keys(tx, keys=keys)
+    place = Place(statement.account, statement.currency)
+    for entry, key in zip(statement.entries, keys, strict=True):
+        _import_entry(work, office, entry, statement=uid, key=key, known=key.digest in known, place=place)
+    found = rows.find_statement(tx, digest=digest, ordinal=ordinal)
+    assert found is not None, "it was inserted above"
+    counts = rows.count_entries(tx, statements=[uid])[uid]
+    return Imported(found, counts, again=False, gap=_gap(statement, before))
+
+
+def _gap(statement: BankStatement, before: StatementRow | None) -> str:
+    if before is None or before.closing_minor == statement.opening_minor:
+        return ""
+    if before.currency != statement.currency:
+        return f"the statement before it was in {before.currency}"
+    closed = Money(before.closing_minor, before.currency)
+    opened = Money(statement.opening_minor, statement.currency)
+    return f"it opens with {opened}, the one before closed on {before.closed_on} with {closed}: a statement is missing"
+
+
+def _import_entry(
+    work: Work, office: Office, entry: BankEntry, *, statement: UUID, key: EntryKey, known: bool, place: Place
+) -> None:
+    if known:
+        decision = (
+            _Decision("Known", "Known", "it stood in an earlier file")
+            if key.certain
+            else _waiting("PossibleDuplicate", "an equal entry without a reference stood in an earlier file")
+        )
+        _keep(work, office, entry, statement=statement, key=key, decision=decision)
+    elif entry.credit and not entry.return_reason:
+        _import_credit(work, office, entry, statement=statement, key=key, place=place)
+    elif entry.reversal:
+        _import_return(work, office, entry, statement=statement, key=key, place=place)
+    else:
+        _keep(work, office, entry, statement=statement, key=key, decision=_Decision("Outgoing"))
+
+
+def _import_credit(
+    work: Work, office: Office, entry: BankEntry, *, statement: UUID, key: EntryKey, place: Place
+) -> None:
+    outcome, compared = look_up(work.tx, entry, currency=place.currency)
+    if isinstance(outcome, Matched):
+        decision = _Decision("Applied", outcome.rule)
+        uid = _keep(work, office, entry, statement=statement, key=key, decision=decision)
+        apply(work, office, uid=uid, entry=entry, place=place, outcome=outcome, known=compared)
+    else:
+        decision = _waiting(outcome.reason, outcome.detail)
+        _keep(work, office, entry, statement=statement, key=key, decision=decision)
+
+
+def _import_return(
+    work: Work, office: Office, entry: BankEntry, *, statement: UUID, key: EntryKey, place: Place
+) -> None:
+    """Take back what the original paid; the one that was sent back is named by its end-to-end id."""
+    found = (
+        ()
+        if entry.credit
+        else rows.list_applied(
+            work.tx,
+            office.vault,
+            end_to_end_id=entry.end_to_end_id,
+            amount_minor=entry.amount_minor,
+        )
+    )
+    originals = [
+        one for one in found if (one.bank_account, one.currency) == (place.bank_account, place.currency)
+    ]
+    if len(originals) != 1:
+        detail = (
+            "no payment is known that it sends back" if not originals else "it may send back several payments"
+        )
+        decision = _waiting("UnknownReturn", detail)
+        _keep(work, office, entry, statement=statement, key=key, decision=decision)
+        return
+    decision = _Decision("Returned", entry.return_reason, f"sends back entry {originals[0].uid}")
+    uid = _keep(work, office, entry, statement=statement, key=key, decision=decision)
+    send_back(work, office, uid=uid, entry=entry, original=originals[0], place=place)
+
+
+def _waiting(reason: Reason, detail: str) -> _Decision:
+    return _Decision("Waiting", reason, detail)
+
+
+def _keep(
+    work: Work, office: Office, entry: BankEntry, *, statement: UUID, key: EntryKey, decision: _Decision
+) -> UUID:
+    return rows.insert_entry(
+        work.tx,
+        office.vault,
+        entry,
+        statement=statement,
+        key=key,
+        state=decision.state,
+        reason=decision.reason,
+        detail=decision.detail,
+        by=work.identity.user,
+        now=work.now,
+    )

@@ -1,0 +1,235 @@
+"""What workers do for payments: ask providers after the commit, apply what they tell, collect by the day.
+
+Every job may run twice, and be killed anywhere: it reads what is known, asks with the same key, notes the answer once.
+No call is made inside a transaction.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, TypeVar
+from uuid import UUID
+
+import structlog
+
+from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.types import SET_UP_METHOD, AccountNotFound
+from milo_billing.controlplane.doors import repeated
+from milo_billing.controlplane.identity import Identity
+from milo_billing.controlplane.work import Work
+from milo_billing.infra import jobs
+from milo_billing.infra.clock import Clock, new_uid
+from milo_billing.infra.database import EVERYWHERE, Database
+from milo_billing.infra.jobs import Periodic, Task
+from milo_billing.infra.telemetry import counter
+from milo_billing.kernel.errors import MiloError, Unavailable
+from milo_billing.payments import reads, store
+from milo_billing.payments.operations import collecting, methods, refunding, telling
+from milo_billing.payments.operations.desk import Desk, open_provider, read_config
+from milo_billing.payments.types import Attempt, Collected, PaymentResult, Refund, RefundResult, Unknown
+
+PAGE: Final = 200
+"""Invoices that one step of a collection looks at."""
+
+ASKED_AGAIN: Final = timedelta(minutes=10)
+"""What nobody has an answer to for so long is asked about again, whatever became of its job."""
+
+SWEPT_MAX: Final = 500
+
+_SYSTEM: Final = Identity("system:payments")
+_FIRST: Final = UUID(int=0)
+
+_log = structlog.get_logger(__name__)
+_attempts = counter(
+    "payment_attempts",
+    about="Requests to providers for the money of an invoice, by outcome.",
+    labels=("outcome",),
+)
+_refunds = counter("payment_refunds", about="Requests to providers to give money back.", labels=("outcome",))
+
+R = TypeVar("R")
+
+
+class Cashier:
+    """Does the work of this slice's jobs over one pool of milo_app. One a process."""
+
+    def __init__(self, desk: Desk, database: Database, clock: Clock) -> None:
+        self._desk = desk
+        self._database = database
+        self._clock = clock
+
+    def ask(self, *, invoice: UUID, number: int) -> None:
+        """Ask the provider about an attempt and note what it says. Raises Unavailable where it does not say."""
+        begun = self._write(
+            lambda work: collecting.begin_call(
+                work.tx, self._desk, invoice=invoice, number=number, now=work.now
+            )
+        )
+        if begun is None:
+            return
+        attempt, request, config = begun
+        provider = open_provider(self._desk, config)
+        result: PaymentResult | None
+        if attempt.reference:
+            result = provider.get_payment(attempt.reference)
+        else:
+            # a call before this one may have come through, whatever became of whoever made it
+            result = provider.find_payment(request) if attempt.calls else None
+            if result is None:
+                result = provider.create_payment(request)
+        self.note(attempt, result)
+        if isinstance(result, Unknown):
+            raise Unavailable(f"{attempt.key}: {result.reason}")
+
+    def note(self, attempt: Attempt, result: PaymentResult) -> None:
+        """Note what a provider said of an attempt."""
+        _attempts.labels(type(result).__name__).inc()
+        self._write(
+            lambda work: collecting.apply_result(
+                work, self._desk, invoice=attempt.invoice, number=attempt.number, result=result
+            )
+        )
+
+    def give_back(self, *, payment: UUID, number: int) -> None:
+        """As `ask`, for a refund."""
+        begun = self._write(
+            lambda work: refunding.begin_refund_call(work, self._desk, payment=payment, number=number)
+        )
+        if begun is None:
+            return
+        refund, request, config = begun
+        provider = open_provider(self._desk, config)
+        result: RefundResult | None = provider.find_refund(request) if refund.calls else None
+        if result is None:
+            result = provider.create_refund(request)
+        self._note_refund(refund, result)
+        if isinstance(result, Unknown):
+            raise Unavailable(f"{refund.key}: {result.reason}")
+
+    def _note_refund(self, refund: Refund, result: RefundResult) -> None:
+        _refunds.labels(type(result).__name__).inc()
+        self._write(
+            lambda work: refunding.apply_refund_result(
+                work, self._desk, payment=refund.payment, number=refund.number, result=result
+            )
+        )
+
+    def set_up_method(self, *, method: UUID) -> None:
+        """Ask the provider about a payment method and let its status say so. Raises Unavailable as `ask`."""
+        try:
+            begun = self._write(lambda work: methods.begin_setup(work, self._desk, method=method))
+        except AccountNotFound:
+            return  # deleted meanwhile
+        if begun is None:
+            return
+        request, config = begun
+        result = open_provider(self._desk, config).set_up_method(request)
+        if isinstance(result, Unknown):
+            raise Unavailable(f"{request.key}: {result.reason}")
+        self._write(lambda work: methods.apply_setup(work, self._desk, method=method, result=result))
+
+    def apply_event(self, *, class_uid: UUID, id: str) -> None:
+        """Give a stored event its effect: ask the provider how things stand, whatever the event says of them."""
+        with self._database.transaction(reach=EVERYWHERE) as tx:
+            found = reads.find_event(tx, class_uid=class_uid, id=id)
+            if found is None or found[1]:
+                return
+            event = found[0]
+            attempt = refund = method = None
+            if event.subject == "payment":
+                attempt = reads.find_attempt(
+                    tx, class_uid=class_uid, reference=event.reference, key=event.key
+                )
+            elif event.subject == "refund":
+                refund = reads.find_refund(tx, key=event.key, reference=event.reference)
+            elif event.subject == "method":
+                method = reads.find_method_by_reference(tx, class_uid=class_uid, reference=event.reference)
+            config = read_config(tx, self._desk, class_uid=class_uid)
+        if attempt is not None and attempt.answered_at is None:
+            result = open_provider(self._desk, config).get_payment(event.reference)
+            if isinstance(result, Unknown):
+                raise Unavailable(f"{attempt.key}: {result.reason}")
+            self.note(attempt, result)
+        if refund is not None:
+            self.give_back(payment=refund.payment, number=refund.number)
+        if method is not None:
+            self.set_up_method(method=method)
+        with self._database.transaction(reach=EVERYWHERE) as tx:
+            store.note_applied(tx, class_uid=class_uid, id=id, at=self._clock.now())
+
+    def collect_due(self) -> list[Collected]:
+        """Ask for the money of every invoice that is due, of accounts that are collected from."""
+        collected: list[Collected] = []
+        after: UUID | None = _FIRST
+        while after is not None:
+            begin, now = after, self._clock.now()
+            with self._database.transaction(reach=EVERYWHERE) as tx:
+                found, after = collecting.list_collectable(tx, numbers=None, after=begin, limit=PAGE, now=now)
+            for invoice, method in found:
+                try:
+                    collected.append(
+                        self._write(
+                            lambda work, invoice=invoice, method=method: collecting.collect_invoice(
+                                work, self._desk, invoice=invoice, method=method
+                            )
+                        )
+                    )
+                except MiloError as error:
+                    _log.warning("collect_failed", invoice=str(invoice), reason=str(error))
+        return collected
+
+    def sweep(self) -> None:
+        """Have what nobody has an answer to asked about again."""
+        now = self._clock.now()
+        before = now - ASKED_AGAIN
+        with self._database.transaction(reach=EVERYWHERE) as tx:
+            for attempt in reads.list_standing(tx, before=before, limit=SWEPT_MAX):
+                collecting.defer_ask(tx, invoice=attempt.invoice, number=attempt.number)
+            for refund in reads.list_standing_refunds(tx, before=before, limit=SWEPT_MAX):
+                refunding.defer_give_back(tx, payment=refund.payment, number=refund.number)
+            for class_uid, id in reads.list_waiting_events(tx, before=before, limit=SWEPT_MAX):
+                telling.defer_apply(tx, class_uid=class_uid, id=id)
+            for method in accounts.list_pending_methods(tx, limit=SWEPT_MAX):
+                jobs.defer(tx, SET_UP_METHOD, once=f"{SET_UP_METHOD}/{method}", method=str(method))
+
+    def _write(self, do: Callable[[Work], R]) -> R:
+        def once() -> R:
+            with self._database.transaction(reach=EVERYWHERE) as tx:
+                work = Work(tx, _SYSTEM, EVERYWHERE, audit_id=new_uid(), now=self._clock.now())
+                made = do(work)
+                self._desk.engine.commit(work)
+                return made
+
+        return repeated(once)
+
+
+def tasks(*, cashier: Cashier, schedule: str) -> tuple[Periodic | Task, ...]:
+    """`schedule` says when what is due is collected, as cron."""
+
+    def ask(invoice: str, number: int) -> None:
+        cashier.ask(invoice=UUID(invoice), number=number)
+
+    def give_back(payment: str, number: int) -> None:
+        cashier.give_back(payment=UUID(payment), number=number)
+
+    def set_up_method(method: str) -> None:
+        cashier.set_up_method(method=UUID(method))
+
+    def apply_event(class_uid: str, id: str) -> None:
+        cashier.apply_event(class_uid=UUID(class_uid), id=id)
+
+    def collect_due(timestamp: int) -> None:
+        del timestamp
+        cashier.collect_due()
+
+    def sweep(timestamp: int) -> None:
+        del timestamp
+        cashier.sweep()
+
+    return (
+        Task(collecting.ASK, ask),
+        Task(refunding.GIVE_BACK, give_back),
+        Task(SET_UP_METHOD, set_up_method),
+        Task(telling.APPLY, apply_event),
+        Periodic(Task("payments.collect_due", collect_due), cron=schedule),
+        Periodic(Task("payments.sweep", sweep), cron="* * * * *"),
+    )

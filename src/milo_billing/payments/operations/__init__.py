@@ -1,0 +1,1 @@
+"""The verbs of payments: collect, settle, refund, set up, and apply what providers tell."""

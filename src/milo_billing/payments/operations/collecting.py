@@ -1,0 +1,357 @@
+"""Ask for the money of invoices that are due: an attempt is written and committed, then a job asks the provider.
+
+Owns: the order of locks, rows and effects. Not: when to ask (rules.retries), who is asked how (ports), what a settled
+invoice is (invoicing).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, assert_never
+from uuid import UUID
+
+import orjson
+
+from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.types import PayingMethod
+from milo_billing.controlplane.work import Work
+from milo_billing.infra import jobs
+from milo_billing.infra.clock import new_uid
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.types import Invoice
+from milo_billing.kernel.money import Money
+from milo_billing.ledger.types import clearing
+from milo_billing.payments import reads, store
+from milo_billing.payments.operations import publishing, receiving
+from milo_billing.payments.operations.desk import Desk, read_config
+from milo_billing.payments.rules import retries
+from milo_billing.payments.types import (
+    ActionRequired,
+    Attempt,
+    Collected,
+    CollectState,
+    Declined,
+    MethodOnFile,
+    Payment,
+    PaymentRequest,
+    PaymentResult,
+    Processing,
+    ProviderConfig,
+    Succeeded,
+    Unknown,
+)
+
+ASK: Final = "payments.ask"
+"""The job that asks the provider about one attempt."""
+
+ATTEMPTS_MAX: Final = 1000
+"""Attempts that an invoice may have; reaching it is a defect of somebody's schedule."""
+
+
+def collect_invoice(
+    work: Work, desk: Desk, *, invoice: UUID, method: PayingMethod, again: bool = False
+) -> Collected:
+    """Ask for what is due of the invoice, if its schedule says so now.
+
+    First what the account has unapplied is used. Where the provider is to be asked, the attempt is a row, and a job
+    asks once this transaction has committed. `again` goes past the schedule, never past an attempt that stands. Called
+    by many at once, one attempt is opened: by the account's lock, and by the database.
+    """
+    tx = work.tx
+    account = invoices.get_invoice_by_uid(tx, uid=invoice).account
+    store.lock_account(tx, account=account)
+    found = invoices.lock_invoice(tx, uid=invoice)
+    attempts = reads.list_attempts(tx, invoice=invoice, limit=ATTEMPTS_MAX)
+    pending = reads.find_pending(tx, invoice=invoice)
+    decision = retries.decide(attempts, method=method.uid, today=work.now.date(), gaps=desk.gaps, again=again)
+    if isinstance(decision, retries.Standing):
+        name = "" if pending is None else pending.name
+        reason = f"attempt {decision.attempt.number} is {decision.attempt.state}"
+        return _said(found, "standing", decision.attempt.amount, payment=name, reason=reason)
+    if found.phase != "Void" and found.amount_due_minor:
+        found = receiving.use_unapplied(work, desk.engine, invoice=found)
+    due = Money(0 if found.phase == "Void" else found.amount_due_minor, found.currency)
+    if not due:
+        if pending is not None:
+            _give_up(work, desk, pending, failure="nothing is due any more")
+        return _said(found, "settled", due, reason="nothing is due")
+    name = "" if pending is None else pending.name
+    match decision:
+        case retries.Wait(until):
+            return _said(found, "waiting", due, payment=name, reason=f"the next try is on {until}")
+        case retries.Stop(reason):
+            return _said(found, "stopped", due, payment=name, reason=reason)
+        case retries.Ask():
+            on_file = reads.find_method(tx, uid=method.uid)
+            if on_file is None or not on_file.token:
+                reason = f'payment method "{method.name}" is not set up at its provider'
+                return _said(found, "stopped", due, payment=name, reason=reason)
+            payment = _open(work, desk, found, due=due, method=method, pending=pending, attempts=attempts)
+            return _said(found, "opened", due, payment=payment.name)
+        case _:
+            assert_never(decision)
+
+
+def _said(
+    invoice: Invoice, state: CollectState, amount: Money, *, payment: str = "", reason: str = ""
+) -> Collected:
+    return Collected(invoice.namespace, invoice.name, state, payment, amount, reason)
+
+
+def _open(
+    work: Work,
+    desk: Desk,
+    invoice: Invoice,
+    *,
+    due: Money,
+    method: PayingMethod,
+    pending: Payment | None,
+    attempts: Sequence[Attempt],
+) -> Payment:
+    """Write the attempt, under its payment, and have a job ask."""
+    tx = work.tx
+    payment = pending or _begin(work, invoice, due=due, method=method)
+    number = len(attempts) + 1
+    attempt = Attempt(
+        invoice=invoice.uid,
+        number=number,
+        payment=payment.uid,
+        owner_org=invoice.owner_org,
+        key=f"invoice/{invoice.uid}/attempt/{number}",
+        class_uid=method.class_uid,
+        method=method.uid,
+        amount_minor=due.minor,
+        currency=due.currency,
+        state="Open",
+        calls=0,
+        reference="",
+        code="",
+        message="",
+        hard=False,
+        at=work.now,
+        called_at=None,
+        answered_at=None,
+    )
+    on_file = reads.find_method(tx, uid=method.uid)
+    assert on_file is not None, "the caller has looked"
+    request = request_of(attempt, on_file, description=invoice.number)
+    store.insert_attempt(tx, attempt, request_sha256=_digest(request))
+    store.update_payment(
+        tx,
+        uid=payment.uid,
+        phase="Pending",
+        amount_minor=due.minor,
+        method_name=method.name,
+        provider=method.provider,
+        reference="",
+        failure=payment.failure,
+        next_attempt_on=None,
+        decided_at=None,
+    )
+    defer_ask(tx, invoice=invoice.uid, number=number)
+    return _republished(work, desk, payment.uid, verb="collect")
+
+
+def _begin(work: Work, invoice: Invoice, *, due: Money, method: PayingMethod) -> Payment:
+    number = reads.count_payments(work.tx, invoice=invoice.uid) + 1
+    payment = Payment(
+        uid=new_uid(),
+        owner_org=invoice.owner_org,
+        namespace=invoice.namespace,
+        name=f"{invoice.name}-p{number}",
+        account=invoice.account,
+        account_name=invoice.account_name,
+        entity=invoice.issuer,
+        invoice=invoice.uid,
+        invoice_name=invoice.name,
+        method_name=method.name,
+        provider=method.provider,
+        currency=due.currency,
+        amount_minor=due.minor,
+        refunded_minor=0,
+        phase="Pending",
+        reference="",
+        failure="",
+        attempts=0,
+        next_attempt_on=None,
+        created_at=work.now,
+        decided_at=None,
+    )
+    store.insert_payment(work.tx, payment)
+    return payment
+
+
+def request_of(attempt: Attempt, method: MethodOnFile, *, description: str) -> PaymentRequest:
+    """What the provider is asked: the same every time that the attempt is asked about."""
+    assert method.kind is not None, "a method that can be charged has a kind"
+    return PaymentRequest(
+        key=attempt.key,
+        amount=attempt.amount,
+        customer=method.customer,
+        method=method.token,
+        method_kind=method.kind,
+        description=description,
+        asked_at=attempt.called_at or attempt.at,
+    )
+
+
+def _digest(request: PaymentRequest) -> bytes:
+    return hashlib.sha256(orjson.dumps(replace(request, asked_at=None))).digest()
+
+
+def defer_ask(tx: Tx, *, invoice: UUID, number: int) -> None:
+    """Have a worker ask about an attempt, unless one waits for it already. Safe to repeat."""
+    name = f"{ASK}/{invoice}/{number}"
+    jobs.defer(tx, ASK, lock=name, once=name, invoice=str(invoice), number=number)
+
+
+# ----------------------------------------------------------------------------------------------- asking, answers
+
+
+def begin_call(
+    tx: Tx, desk: Desk, *, invoice: UUID, number: int, now: datetime
+) -> tuple[Attempt, PaymentRequest, ProviderConfig] | None:
+    """What to ask the provider, noted as asked; None where the answer is known. Commit before asking."""
+    attempt = reads.get_attempt(tx, invoice=invoice, number=number)
+    store.lock_account(tx, account=invoices.get_invoice_by_uid(tx, uid=invoice).account)
+    attempt = reads.get_attempt(tx, invoice=invoice, number=number)
+    if attempt.answered_at is not None:
+        return None
+    config = read_config(tx, desk, class_uid=attempt.class_uid)
+    method = reads.find_method(tx, uid=attempt.method)
+    assert method is not None, "rows of payments.methods are never deleted"
+    described = invoices.get_invoice_by_uid(tx, uid=invoice).number
+    store.count_call(tx, invoice=invoice, number=number, at=now)
+    return attempt, request_of(attempt, method, description=described), config
+
+
+def apply_result(work: Work, desk: Desk, *, invoice: UUID, number: int, result: PaymentResult) -> Attempt:
+    """Note what the provider said, with all that follows; the attempt as it stands then.
+
+    What was final stays so: the same answer again, or a late one, changes nothing.
+    """
+    tx = work.tx
+    store.lock_account(tx, account=invoices.get_invoice_by_uid(tx, uid=invoice).account)
+    attempt = reads.get_attempt(tx, invoice=invoice, number=number)
+    if attempt.answered_at is not None or isinstance(result, Unknown):
+        return attempt
+    payment = reads.get_payment_by_uid(tx, uid=attempt.payment)
+    match result:
+        case Succeeded(reference, amount):
+            _succeed(work, desk, attempt, payment, reference=reference, amount=amount)
+        case Processing(reference):
+            if (attempt.state, attempt.reference) == ("Processing", reference):
+                return attempt
+            store.note_answer(tx, invoice=invoice, number=number, state="Processing", reference=reference)
+        case ActionRequired(reference):
+            if (attempt.state, attempt.reference) == ("ActionRequired", reference):
+                return attempt
+            store.note_answer(tx, invoice=invoice, number=number, state="ActionRequired", reference=reference)
+        case Declined():
+            _decline(work, desk, attempt, payment, declined=result)
+        case _:
+            assert_never(result)
+    _republished(work, desk, payment.uid, verb="note-answer")
+    return reads.get_attempt(tx, invoice=invoice, number=number)
+
+
+def _succeed(
+    work: Work, desk: Desk, attempt: Attempt, payment: Payment, *, reference: str, amount: Money
+) -> None:
+    store.note_answer(
+        work.tx,
+        invoice=attempt.invoice,
+        number=attempt.number,
+        state="Succeeded",
+        reference=reference,
+        answered_at=work.now,
+    )
+    store.update_payment(
+        work.tx,
+        uid=payment.uid,
+        phase="Succeeded",
+        amount_minor=amount.minor,
+        method_name=payment.method_name,
+        provider=payment.provider,
+        reference=reference,
+        failure="",
+        next_attempt_on=None,
+        decided_at=work.now,
+    )
+    receiving.receive(
+        work,
+        desk.engine,
+        invoice=attempt.invoice,
+        amount=amount,
+        into=clearing(payment.provider),
+        key=f"payment/{payment.uid}/received",
+        reference=str(payment.uid),
+    )
+
+
+def _decline(work: Work, desk: Desk, attempt: Attempt, payment: Payment, *, declined: Declined) -> None:
+    store.note_answer(
+        work.tx,
+        invoice=attempt.invoice,
+        number=attempt.number,
+        state="Declined",
+        reference=declined.reference,
+        code=declined.code,
+        message=declined.message,
+        hard=declined.hard,
+        answered_at=work.now,
+    )
+    of_method = retries.declined_with(
+        reads.list_attempts(work.tx, invoice=attempt.invoice, limit=ATTEMPTS_MAX), method=attempt.method
+    )
+    on = retries.next_attempt_on(of_method, desk.gaps)
+    store.update_payment(
+        work.tx,
+        uid=payment.uid,
+        phase="Pending" if on is not None else "Failed",
+        amount_minor=attempt.amount_minor,
+        method_name=payment.method_name,
+        provider=payment.provider,
+        reference=declined.reference,
+        failure=f"{declined.code}: {declined.message}",
+        next_attempt_on=on,
+        decided_at=None if on is not None else work.now,
+    )
+
+
+def _give_up(work: Work, desk: Desk, payment: Payment, *, failure: str) -> None:
+    """Close a payment that waits for its next attempt, since none will come."""
+    store.update_payment(
+        work.tx,
+        uid=payment.uid,
+        phase="Failed",
+        amount_minor=payment.amount_minor,
+        method_name=payment.method_name,
+        provider=payment.provider,
+        reference=payment.reference,
+        failure=failure,
+        next_attempt_on=None,
+        decided_at=work.now,
+    )
+    _republished(work, desk, payment.uid, verb="collect")
+
+
+def _republished(work: Work, desk: Desk, uid: UUID, *, verb: str) -> Payment:
+    payment = reads.get_payment_by_uid(work.tx, uid=uid)
+    publishing.publish(work, desk.engine, payment, verb=verb)
+    return payment
+
+
+def list_collectable(
+    tx: Tx, *, numbers: Sequence[int] | None, after: UUID, limit: int, now: datetime
+) -> tuple[tuple[tuple[UUID, PayingMethod], ...], UUID | None]:
+    """Invoices that are due, of accounts that are collected from, behind `after`; and behind which one to go on.
+
+    The second is None where there are no more. `numbers` are accounts, None all of them.
+    """
+    due = invoices.list_due(tx, now=now, accounts=numbers, after=after, limit=limit)
+    methods = accounts.list_paying_methods(tx, accounts={account for _, account in due})
+    found = tuple((invoice, methods[account]) for invoice, account in due if account in methods)
+    return found, due[-1][0] if len(due) == limit else None

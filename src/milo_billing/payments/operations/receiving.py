@@ -1,0 +1,110 @@
+"""Money that has come in for an invoice: the books, the invoice, and what is more than it could take."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.work import Work
+from milo_billing.infra.clock import new_uid
+from milo_billing.invoicing import operations as invoicing
+from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.types import Invoice
+from milo_billing.kernel.money import Money
+from milo_billing.ledger import operations as ledger
+from milo_billing.ledger import reads as books
+from milo_billing.ledger.types import UNAPPLIED_CASH, AccountName, Entry, Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """`settled` is what the invoice took, `unapplied` what waits on the account for another one."""
+
+    settled: Money
+    unapplied: Money
+
+
+def receive(
+    work: Work, engine: Engine, *, invoice: UUID, amount: Money, into: AccountName, key: str, reference: str
+) -> Received:
+    """Post a payment and settle the invoice with as much of it as is open; the rest is unapplied cash.
+
+    `key` names the fact in the books, `reference` the settlement; repeating both changes nothing. The caller holds the
+    account's collection lock.
+    """
+    found = invoices.lock_invoice(work.tx, uid=invoice)
+    open_minor = 0 if found.phase == "Void" or found.currency != amount.currency else found.open_minor
+    settled = Money(min(amount.minor, open_minor), amount.currency)
+    unapplied = amount - settled
+    post(
+        work,
+        found,
+        key=key,
+        entries=(
+            *ledger.payment_received(settled, into=into),
+            *ledger.received_unapplied(unapplied, into=into),
+        ),
+        description=f"Payment of invoice {found.number}",
+    )
+    if settled:
+        invoicing.settle_invoice(
+            work,
+            engine=engine,
+            invoice=invoice,
+            kind="Payment",
+            reference=reference,
+            amount_minor=settled.minor,
+            posted=key,
+            at=work.now,
+        )
+    return Received(settled, unapplied)
+
+
+def use_unapplied(work: Work, engine: Engine, *, invoice: Invoice) -> Invoice:
+    """Pay what is due from what the account has unapplied, as far as that goes; the invoice as it is then.
+
+    The caller holds the account's collection lock, so that nothing is used twice.
+    """
+    unapplied = -books.balance(
+        work.tx,
+        account=UNAPPLIED_CASH,
+        currency=invoice.currency,
+        entity=invoice.issuer,
+        billing_account=invoice.account,
+    )
+    used = Money(min(unapplied.minor, invoice.amount_due_minor), invoice.currency)
+    if used.minor <= 0:
+        return invoice
+    reference = str(new_uid())
+    key = f"invoice/{invoice.uid}/applied/{reference}"
+    post(
+        work,
+        invoice,
+        key=key,
+        entries=ledger.applied(used),
+        description=f"Unapplied cash for invoice {invoice.number}",
+    )
+    settled = invoicing.settle_invoice(
+        work,
+        engine=engine,
+        invoice=invoice.uid,
+        kind="Credit",
+        reference=reference,
+        amount_minor=used.minor,
+        posted=key,
+        at=work.now,
+    )
+    return settled.invoice
+
+
+def post(work: Work, invoice: Invoice, *, key: str, entries: tuple[Entry, ...], description: str) -> None:
+    """Post a fact about an invoice in its issuer's books, on the day that it is there."""
+    fact = Fact(
+        id=new_uid(),
+        key=key,
+        entity=invoice.issuer,
+        posted_on=invoices.get_issuer_day(work.tx, invoice=invoice.uid, now=work.now),
+        billing_account=invoice.account,
+        owner_org=invoice.owner_org,
+        description=description,
+    )
+    ledger.post_fact(work.tx, fact=fact, entries=entries, now=work.now)

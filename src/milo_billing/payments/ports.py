@@ -1,0 +1,66 @@
+"""What collection needs of a provider of payments. Adapters implement it; one suite of tests tries each.
+
+Every method may be called twice with the same request, by two processes, and at any time after the first call: the key
+says that it is the same wish. None raises for what a provider says or for a provider that is away: `Unknown` means that
+nobody can tell, so the caller asks again.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from milo_billing.payments.types import (
+    PaymentRequest,
+    PaymentResult,
+    ProviderConfig,
+    ProviderEvent,
+    RefundRequest,
+    RefundResult,
+    SetupRequest,
+    SetupResult,
+)
+
+
+class PaymentProvider(Protocol):
+    """Where money is collected from."""
+
+    def create_payment(self, request: PaymentRequest) -> PaymentResult:
+        """Charge the method, once for each key."""
+        ...
+
+    def find_payment(self, request: PaymentRequest) -> PaymentResult | None:
+        """What became of an earlier request with this key; None where the provider says that it never saw it.
+
+        Asked before a request is repeated: so nothing is charged twice where the provider forgets keys.
+        """
+        ...
+
+    def get_payment(self, reference: str) -> PaymentResult:
+        """What became of the payment that the provider calls so."""
+        ...
+
+    def create_refund(self, request: RefundRequest) -> RefundResult:
+        """Give back a part of a payment, once for each key."""
+        ...
+
+    def find_refund(self, request: RefundRequest) -> RefundResult | None:
+        """What became of an earlier request with this key; None where there was none."""
+        ...
+
+    def set_up_method(self, request: SetupRequest) -> SetupResult:
+        """Make a method fit to be charged, or say how far that is. The method's details are the provider's."""
+        ...
+
+    def parse_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> ProviderEvent:
+        """What a webhook is about; header names are in lower case. Calls nobody.
+
+        Raises WebhookRefused where the signature or its time is wrong, UnreadableWebhook.
+        """
+        ...
+
+
+ProviderFactory: TypeAlias = Callable[[ProviderConfig], PaymentProvider]
+"""Makes a provider's client. Raises UnableToSetUp where a parameter or a secret is missing or wrong."""
+
+Providers: TypeAlias = Mapping[str, ProviderFactory]
+"""The providers that this server can speak to, by the name that a PaymentMethodClass gives; manual is none."""

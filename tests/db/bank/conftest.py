@@ -1,0 +1,19 @@
+"""The provider of the payment tests."""
+
+from pathlib import Path
+
+import pytest
+
+from milo_billing.infra.database import Databases
+from tests.db.bank.bank_ground import BankGround
+from tests.db.invoicing.ground import ISSUER, open_ground
+
+
+@pytest.fixture
+def bank(databases: Databases, tmp_path: Path) -> BankGround:
+    """All that it takes to issue in euro, and nothing issued yet."""
+    ground = open_ground(databases, tmp_path)
+    ground.declare_world()
+    ground.publish("EUR")
+    ground.declare("issuerprofiles", "kestrel", ISSUER)
+    return BankGround(ground)

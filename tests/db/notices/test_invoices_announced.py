@@ -1,0 +1,79 @@
+"""An issued invoice goes out: to the account's addresses with its PDF, and to the provider's webhook."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from milo_billing.adapters.typst_documents import TypstDocuments
+from milo_billing.app.postman import Documents
+from milo_billing.infra.clock import SimulatedClock
+from milo_billing.infra.database import EVERYWHERE, Databases
+from milo_billing.invoicing.operations import Office
+from milo_billing.notices import reads
+from milo_billing.notices.jobs import Postman
+from milo_billing.notices.ports import Sender
+from milo_billing.notices.types import Answer, EmailTarget, Parcel
+from tests.db.invoicing.ground import ACCOUNT, ISSUER, NOVEMBER, Ground, open_ground
+
+
+class Kept(Sender):
+    """Takes everything, and shows what it would have sent."""
+
+    def __init__(self) -> None:
+        self.parcels: list[Parcel] = []
+
+    @override
+    def send(self, parcel: Parcel) -> Answer:
+        self.parcels.append(parcel)
+        return Answer("Delivered", 250, "")
+
+
+def issued(databases: Databases, folder: Path, *, mails: bool, **account: Any) -> Ground:
+    ground = open_ground(databases, folder)
+    ground.declare_world()
+    ground.declare("issuerprofiles", "kestrel", ISSUER)
+    ground = replace(ground, office=Office(ground.engine, ground.office.vault, mails=mails))
+    declared = ground.declare_account(**account)
+    ground.spend(declared, "2026-10-05", 120)
+    ground.issued(declared)
+    return ground
+
+
+def delivered(ground: Ground) -> list[Parcel]:
+    kept, clock = Kept(), SimulatedClock(NOVEMBER)
+    vault = ground.office.vault
+    postman = Postman(
+        engine=ground.engine,
+        vault=vault,
+        database=ground.databases.app,
+        clock=clock,
+        senders={"Email": kept, "Webhook": kept},
+        attachments=Documents(vault, TypstDocuments(), clock),
+    )
+    with ground.databases.app.transaction(reach=EVERYWHERE) as tx:
+        due = reads.list_due(tx, before=clock.now(), now=clock.now(), limit=9)
+    assert [postman.deliver(one) for one in due] == ["Delivered"] * len(due)
+    return kept.parcels
+
+
+def test_an_invoice_goes_by_mail_to_the_contact_and_the_further_addresses(
+    databases: Databases, tmp_path: Path
+) -> None:
+    contact = {**ACCOUNT["contactInfo"], "invoiceEmails": ["ap@example.com", "Zoe@example.com"]}
+    ground = issued(databases, tmp_path, mails=True, contactInfo=contact, language="fr")
+    (parcel,) = delivered(ground)
+    assert parcel.target == EmailTarget(("zoe@example.com", "ap@example.com"))
+    assert parcel.message.brand.name == "Kestrel Cloud Ltd."
+    assert parcel.message.language == "fr"
+    assert parcel.message.data["total"] == "120.00"
+    assert parcel.message.data["number"] == "KC-2026-000001"
+    (pdf,) = parcel.attachments
+    assert (pdf.name, pdf.media_type) == ("KC-2026-000001.pdf", "application/pdf")
+    assert pdf.content.startswith(b"%PDF-")
+
+
+def test_without_mail_and_channels_issuing_writes_nothing_of_it(databases: Databases, tmp_path: Path) -> None:
+    ground = issued(databases, tmp_path, mails=False)
+    assert ground.read("select count(*) from notices.messages") == [(0,)]

@@ -1,0 +1,126 @@
+"""Money goes back in parts, never above what came, and the books have it either way."""
+
+import pytest
+from tests.db.payments.ground import Till
+from tests.hostile_provider import SLOW, money
+
+from milo_billing.kernel.errors import Unavailable
+from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
+from milo_billing.payments.operations.refunding import open_refund
+from milo_billing.payments.types import Payment, Refunded, RefundFailed, Succeeded, UnableToRefund
+
+CLEARING = clearing("stripe")
+
+
+def refund(till: Till, payment: Payment, minor: int | None, *, reopen: bool = False) -> None:
+    till.work(
+        lambda work: open_refund(
+            work,
+            till.desk,
+            namespace=payment.namespace,
+            name=payment.name,
+            minor=minor,
+            reason="too much",
+            reopen=reopen,
+        )
+    )
+
+
+@pytest.fixture
+def paid(till: Till) -> Payment:
+    """25 dollars, for an invoice of as much."""
+    till.owing(25)
+    till.collect()
+    till.ask_all()
+    return till.payments()[0]
+
+
+@pytest.fixture
+def overpaid(till: Till) -> Payment:
+    """40 dollars, for an invoice of 25."""
+    till.owing(25, token=SLOW)
+    till.collect()
+    till.ask_all()
+    till.provider.decide("pay_1", Succeeded("pay_1", money(4000)))
+    till.ask_all()
+    return till.payments()[0]
+
+
+def test_a_refund_that_reopens_the_invoice(till: Till, paid: Payment) -> None:
+    refund(till, paid, 1000, reopen=True)
+    assert (till.balance(RECEIVABLE), till.balance(CLEARING)) == (1000, 1500)
+    till.give_back_all()
+    (now,) = till.payments()
+    assert (now.phase, now.refunded_minor) == ("Succeeded", 1000)
+    assert till.ground.read("select phase, total_minor - amount_paid_minor from invoicing.invoices") == [
+        ("PartiallyPaid", 1000)
+    ]
+    assert [one.state for one in till.collect()] == ["opened"], "what is owed again is collected again"
+    till.ask_all()
+    assert till.balance(RECEIVABLE) == 0
+
+
+def test_what_is_unapplied_is_given_back_in_parts(till: Till, overpaid: Payment) -> None:
+    refund(till, overpaid, 1000)
+    refund(till, overpaid, 500)
+    till.give_back_all()
+    assert till.balance(UNAPPLIED_CASH) == 0
+    assert [one["state"] for one in till.status("payments", overpaid.name)["refunds"]] == ["Succeeded"] * 2
+    with pytest.raises(
+        UnableToRefund, match=r"has 0.00 USD unapplied and 0.00 USD on account, less than 25.00 USD"
+    ):
+        refund(till, overpaid, None)
+
+
+def test_everything_given_back_is_refunded(till: Till, paid: Payment) -> None:
+    refund(till, paid, None, reopen=True)
+    till.give_back_all()
+    assert till.payments()[0].phase == "Refunded"
+    assert till.status("payments", paid.name)["amountRefunded"] == "25.00"
+    with pytest.raises(UnableToRefund, match="is Refunded"):
+        refund(till, paid, 1, reopen=True)
+
+
+@pytest.mark.parametrize("minor", [0, -5, 2501])
+def test_never_more_than_what_came(till: Till, paid: Payment, minor: int) -> None:
+    with pytest.raises(UnableToRefund, match=r"has 25.00 USD left"):
+        refund(till, paid, minor, reopen=True)
+
+
+def test_refunds_under_way_count(till: Till, paid: Payment) -> None:
+    refund(till, paid, 2000, reopen=True)
+    with pytest.raises(UnableToRefund, match=r"has 5.00 USD left"):
+        refund(till, paid, 501, reopen=True)
+
+
+@pytest.mark.parametrize("reopen", [False, True])
+def test_a_refund_that_failed_is_as_if_it_had_not_been(till: Till, overpaid: Payment, reopen: bool) -> None:
+    before = (till.balance(RECEIVABLE), till.balance(CLEARING), till.balance(UNAPPLIED_CASH))
+    till.provider.slow_refunds = True
+    refund(till, overpaid, 1200, reopen=reopen)
+    till.give_back_all()
+    key = f"payment/{overpaid.uid}/refund/1"
+    till.provider.decide_refund(key, RefundFailed("re_1", "expired_card", "The card has expired."))
+    till.deliver(till.provider.delivered())
+    assert (till.balance(RECEIVABLE), till.balance(CLEARING), till.balance(UNAPPLIED_CASH)) == before
+    assert till.ground.read("select phase from invoicing.invoices") == [("Paid",)]
+    assert till.payments()[0].refunded_minor == 0
+    refund(till, overpaid, 1200, reopen=reopen)
+    till.provider.slow_refunds = False
+    till.give_back_all()
+    assert [one["state"] for one in till.status("payments", overpaid.name)["refunds"]] == [
+        "Failed",
+        "Succeeded",
+    ]
+
+
+def test_a_lost_answer_gives_back_once(till: Till, overpaid: Payment) -> None:
+    refund(till, overpaid, 1500)
+    till.provider.lost_after = 1.0
+    with pytest.raises(Unavailable):
+        till.give_back_all()
+    till.provider.lost_after = 0.0
+    till.give_back_all()
+    given = [result for _, result in till.provider.charges[0].refunds.values()]
+    assert given == [Refunded("pay_1_refund_1", money(1500))]
+    assert till.balance(CLEARING) == 2500

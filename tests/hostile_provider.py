@@ -1,0 +1,263 @@
+"""A provider of payments that does everything a real one may do to us, and counts what it charged.
+
+It keeps its promises: one charge for each key (unless it is told to forget keys), signed webhooks, a payment
+that can be read again. Around that it is hostile: answers are lost after the charge, requests before it, webhooks come
+twice, in any order, or never.
+"""
+
+import hmac
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from hashlib import sha256
+from threading import Lock
+from typing import Any
+
+from milo_billing.kernel.money import Money
+from milo_billing.payments.types import (
+    ActionRequired,
+    CardDetails,
+    Declined,
+    MethodAwaiting,
+    MethodFailed,
+    MethodReady,
+    PaymentRequest,
+    PaymentResult,
+    Processing,
+    ProviderEvent,
+    Refunded,
+    RefundFailed,
+    RefundProcessing,
+    RefundRequest,
+    RefundResult,
+    SetupRequest,
+    SetupResult,
+    Subject,
+    Succeeded,
+    Unknown,
+    UnreadableWebhook,
+    WebhookRefused,
+)
+
+SECRET = "whsec_hostile"
+SIGNATURE = "hostile-signature"
+
+GOOD, SOFT, HARD, SLOW, CONFIRM, BROKEN = (
+    "tok_good",
+    "tok_soft",
+    "tok_hard",
+    "tok_slow",
+    "tok_confirm",
+    "tok_broken",
+)
+"""Methods: what each does is its name. A slow one is processing until `decide`, a broken one cannot be set up."""
+
+
+@dataclass
+class Charge:
+    """One payment as the provider has it."""
+
+    reference: str
+    request: PaymentRequest
+    result: PaymentResult
+    refunds: dict[str, tuple[RefundRequest, RefundResult]] = field(
+        default_factory=dict[str, tuple[RefundRequest, RefundResult]]
+    )
+
+
+@dataclass
+class HostileProvider:
+    """`lost_before`, `lost_after`: chances that a call dies before or after it was carried out."""
+
+    seed: int = 0
+    lost_before: float = 0.0
+    lost_after: float = 0.0
+    forgets_keys: bool = False
+    slow_refunds: bool = False
+    soft_declines: int = 10**9
+    """How often the soft method is declined before it is good."""
+    charges: list[Charge] = field(default_factory=list[Charge])
+    by_key: dict[str, Charge] = field(default_factory=dict[str, Charge])
+    webhooks: list[bytes] = field(default_factory=list[bytes])
+    setups: dict[str, SetupResult] = field(default_factory=dict[str, SetupResult])
+    calls: int = 0
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(self.seed)
+        self._lock = Lock()
+
+    # -- the port
+
+    def create_payment(self, request: PaymentRequest) -> PaymentResult:
+        with self._lock:
+            self.calls += 1
+            if self._chance.random() < self.lost_before:
+                return Unknown("the connection broke before the request was sent")
+            known = self.by_key.get(request.key)
+            if known is not None and not self.forgets_keys:
+                if replace(known.request, asked_at=None) != replace(request, asked_at=None):
+                    raise AssertionError(f"{request.key} says something else the second time")
+                return self._answered(known.result)
+            charge = Charge(f"pay_{len(self.charges) + 1}", request, Unknown(""))
+            charge.result = self._decided(charge.reference, request)
+            self.charges.append(charge)
+            self.by_key[request.key] = charge
+            self._tell("payment", charge.reference, request.key)
+            return self._answered(charge.result)
+
+    def find_payment(self, request: PaymentRequest) -> PaymentResult | None:
+        with self._lock:
+            self.calls += 1
+            if self._chance.random() < self.lost_before:
+                return Unknown("the connection broke")
+            found = self.by_key.get(request.key)
+            return None if found is None else self._answered(found.result)
+
+    def get_payment(self, reference: str) -> PaymentResult:
+        with self._lock:
+            self.calls += 1
+            if self._chance.random() < self.lost_before:
+                return Unknown("the connection broke")
+            found = next((one for one in self.charges if one.reference == reference), None)
+            return Unknown(f"there is no payment {reference}") if found is None else found.result
+
+    def create_refund(self, request: RefundRequest) -> RefundResult:
+        with self._lock:
+            if self._chance.random() < self.lost_before:
+                return Unknown("the connection broke before the request was sent")
+            charge = next(one for one in self.charges if one.reference == request.payment)
+            if request.key in charge.refunds:
+                return self._refund_answered(charge.refunds[request.key][1])
+            reference = f"{charge.reference}_refund_{len(charge.refunds) + 1}"
+            given = sum(
+                asked.amount.minor
+                for asked, result in charge.refunds.values()
+                if not isinstance(result, RefundFailed)
+            )
+            result: RefundResult
+            if (
+                not isinstance(charge.result, Succeeded)
+                or given + request.amount.minor > charge.result.amount.minor
+            ):
+                result = RefundFailed(reference, "charge_already_refunded", "More than what was charged.")
+            elif self.slow_refunds:
+                result = RefundProcessing(reference)
+            else:
+                result = Refunded(reference, request.amount)
+            charge.refunds[request.key] = (request, result)
+            self._tell("refund", reference, request.key)
+            return self._refund_answered(result)
+
+    def find_refund(self, request: RefundRequest) -> RefundResult | None:
+        with self._lock:
+            if self._chance.random() < self.lost_before:
+                return Unknown("the connection broke")
+            for charge in self.charges:
+                if request.key in charge.refunds:
+                    return charge.refunds[request.key][1]
+            return None
+
+    def set_up_method(self, request: SetupRequest) -> SetupResult:
+        with self._lock:
+            if self._chance.random() < self.lost_before:
+                return Unknown("the connection broke")
+            customer = request.customer or f"cus_{sha256(request.account.encode()).hexdigest()[:8]}"
+            if request.token == BROKEN:
+                return MethodFailed(customer, "card_declined", "Your card was declined.")
+            if not request.token:
+                done = self.setups.get(f"setup_{request.key}")
+                return done or MethodAwaiting(customer, f"setup_{request.key}", f"setup_{request.key}_secret")
+            return MethodReady(customer, request.token, CardDetails("visa", "4242", "2030-08"))
+
+    def parse_webhook(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> ProviderEvent:
+        if not hmac.compare_digest(headers.get(SIGNATURE, ""), sign(body)):
+            raise WebhookRefused("the signature is not the provider's")
+        try:
+            said: dict[str, Any] = json.loads(body)
+            return ProviderEvent(said["id"], said["type"], said["subject"], said["reference"], said["key"])
+        except (ValueError, KeyError) as error:
+            raise UnreadableWebhook(f"not an event: {error}") from error
+
+    # -- what happens at the provider
+
+    def decide(self, reference: str, result: PaymentResult) -> None:
+        """A payment that was processing, or waited for its owner, is decided."""
+        with self._lock:
+            charge = next(one for one in self.charges if one.reference == reference)
+            charge.result = result
+            self._tell("payment", reference, charge.request.key)
+
+    def decide_refund(self, key: str, result: RefundResult) -> None:
+        """A refund that was processing is decided."""
+        with self._lock:
+            charge = next(one for one in self.charges if key in one.refunds)
+            charge.refunds[key] = (charge.refunds[key][0], result)
+            self._tell("refund", "" if isinstance(result, Unknown) else result.reference, key)
+
+    def confirm(self, key: str, *, customer: str) -> None:
+        """The owner of a method enters it at the provider."""
+        with self._lock:
+            self.setups[f"setup_{key}"] = MethodReady(customer, GOOD, CardDetails("visa", "4242", "2030-08"))
+            self._tell("method", f"setup_{key}", key)
+
+    def charged_minor(self) -> int:
+        """Everything that was ever charged."""
+        with self._lock:
+            return sum(one.result.amount.minor for one in self.charges if isinstance(one.result, Succeeded))
+
+    def charged_twice(self) -> list[str]:
+        """Keys for which money was taken more than once; of which there must be none."""
+        with self._lock:
+            good = [one.request.key for one in self.charges if isinstance(one.result, Succeeded)]
+            return sorted({key for key in good if good.count(key) > 1})
+
+    def _decided(self, reference: str, request: PaymentRequest) -> PaymentResult:
+        match request.method:
+            case "tok_soft" if self.soft_declines > 0:
+                self.soft_declines -= 1
+                return Declined(reference, "insufficient_funds", "Not enough money.", hard=False)
+            case "tok_hard":
+                return Declined(reference, "stolen_card", "The card was reported stolen.", hard=True)
+            case "tok_slow":
+                return Processing(reference)
+            case "tok_confirm":
+                return ActionRequired(reference)
+            case _:
+                return Succeeded(reference, request.amount)
+
+    def _answered(self, result: PaymentResult) -> PaymentResult:
+        lost = self._chance.random() < self.lost_after
+        return Unknown("the connection broke before the answer came") if lost else result
+
+    def _refund_answered(self, result: RefundResult) -> RefundResult:
+        lost = self._chance.random() < self.lost_after
+        return Unknown("the connection broke before the answer came") if lost else result
+
+    def _tell(self, subject: Subject, reference: str, key: str) -> None:
+        event = {
+            "id": f"evt_{len(self.webhooks) + 1}",
+            "type": f"{subject}.changed",
+            "subject": subject,
+            "reference": reference,
+            "key": key,
+        }
+        self.webhooks.append(json.dumps(event).encode())
+
+    def delivered(self) -> list[bytes]:
+        """The webhooks so far as they arrive: every one, some of them twice, in any order."""
+        with self._lock:
+            arriving = [*self.webhooks, *(one for one in self.webhooks if self._chance.random() < 0.5)]
+            self._chance.shuffle(arriving)
+            return arriving
+
+
+def sign(body: bytes) -> str:
+    """The signature of a webhook."""
+    return hmac.new(SECRET.encode(), body, sha256).hexdigest()
+
+
+def money(minor: int) -> Money:
+    """Dollars, of which the tests are made."""
+    return Money(minor, "USD")
