@@ -106,6 +106,7 @@ def test_the_tour_and_then_the_tutorial_work_word_for_word(folder: Path, environ
     assert 'billing account has active binding "toy-chat" for project "toy-chat"' in tour.stderr
     tutorial = follow("docs/tutorial-first-invoice.md", folder=folder, environment=environment)
     assert (folder / "SF-000001.pdf").read_bytes().startswith(b"%PDF-")
+    assert {path.name for path in (folder / "invoices").iterdir()} == {"SF-000001.pdf", "TOUR-000001.pdf"}
     assert "a published price book is immutable" in tutorial.stderr
 
 

@@ -18,6 +18,7 @@ class Strings:
 
     invoice: str
     number: str
+    credits_invoice: str
     prepaid: str
     issued_on: str
     due_on: str
@@ -86,6 +87,7 @@ class Strings:
 _EN = Strings(
     invoice="Invoice",
     number="Invoice number",
+    credits_invoice="for invoice {number} of {date}",
     prepaid="Already paid",
     issued_on="Issue date",
     due_on="Due date",
@@ -154,6 +156,7 @@ _EN = Strings(
 _DE = Strings(
     invoice="Rechnung",
     number="Rechnungsnummer",
+    credits_invoice="zur Rechnung {number} vom {date}",
     prepaid="Bereits bezahlt",
     issued_on="Rechnungsdatum",
     due_on="Fällig am",
@@ -222,6 +225,7 @@ _DE = Strings(
 _FR = Strings(
     invoice="Facture",
     number="Numéro de facture",
+    credits_invoice="sur la facture {number} du {date}",
     prepaid="Déjà payé",
     issued_on="Date d’émission",
     due_on="Date d’échéance",
@@ -290,6 +294,7 @@ _FR = Strings(
 _JA = Strings(
     invoice="請求書",
     number="請求書番号",
+    credits_invoice="{date}付請求書 {number} に対するもの",
     prepaid="お支払い済み",
     issued_on="発行日",
     due_on="お支払期限",

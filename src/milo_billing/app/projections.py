@@ -16,7 +16,7 @@ from milo_billing.controlplane.projections import ProjectionDifference, compare_
 from milo_billing.directory import reads as directory
 from milo_billing.entitlements import reads as entitlements
 from milo_billing.infra.database import EVERYWHERE, Tx, connect, reach_text
-from milo_billing.invoicing import reads as invoicing
+from milo_billing.invoicing.engine import projections as invoicing
 from milo_billing.notices import reads as notices
 from milo_billing.payments import reads as payments
 from milo_billing.pricing import reads as pricing

@@ -181,7 +181,7 @@ def build_api(runtime: Runtime) -> Starlette:
     feed = ChangeFeed(runtime.conninfo, engine.store, declarative.registry)
     runtime.checks["change feed"] = feed.problem
     blobs = open_blobs(runtime)
-    office, documents, checker = Office(engine, runtime.vault), TypstDocuments(), RuleChecker()
+    office, documents, checker = open_office(runtime, engine), TypstDocuments(), RuleChecker()
     threads = CapacityLimiter(runtime.settings.api_connections_max)
     edge = Edge(
         api=ResourceApi(engine, door),

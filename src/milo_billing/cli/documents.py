@@ -156,7 +156,7 @@ def _chosen(
         objects = Objects(api)
         for listed in objects.list(objects.find_kind("invoices"), namespace=namespace):
             invoice = cast("Invoice", listed)
-            if _starts_in(invoice) == wanted:
+            if period_month(invoice) == wanted:
                 chosen[number_of(invoice)] = invoice
     return [chosen[number] for number in sorted(chosen)]
 
@@ -169,7 +169,7 @@ def _month(text: str) -> tuple[int, int]:
     return at.year, at.month
 
 
-def _starts_in(invoice: Invoice) -> tuple[int, int]:
+def period_month(invoice: Invoice) -> tuple[int, int]:
     """The month in which the (last) rating period of the invoice starts.
 
     Periods end at a local midnight, of which only the instant is known: no zone is more than 14 hours before UTC.

@@ -19,7 +19,8 @@ from milo_billing.invoicing import operations, reads
 from milo_billing.invoicing.engine import runs, settling, vat_checks
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.ports import VatRegister
-from milo_billing.invoicing.types import Issued, IssueOutcome, Run, RunStepState, Skipped, Unchanged
+from milo_billing.invoicing.rules.runs import Run, RunStepState
+from milo_billing.invoicing.types import Issued, IssueOutcome, Skipped, Unchanged
 from milo_billing.kernel.errors import MiloError, Unavailable
 
 _RESUMED_AT_ONCE_MAX: Final = 100

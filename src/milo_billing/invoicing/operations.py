@@ -1,11 +1,9 @@
 """Draft, issue, and print: from rated usage to an invoice that never changes again (domain.md §7)."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -24,7 +22,7 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import reads, store
 from milo_billing.invoicing.engine import crediting as credits
-from milo_billing.invoicing.engine import note_documents, settling, taxing, telling
+from milo_billing.invoicing.engine import invoice_documents, note_documents, settling, taxing, telling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import PDF, publish
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker, TaxEngine, VatRegister
@@ -46,23 +44,19 @@ from milo_billing.invoicing.types import (
     Draft,
     Finding,
     Invoice,
-    InvoiceDocument,
     Issued,
     IssueOutcome,
     IssuerVersion,
     LineExplanation,
     LineNotFound,
     MoneyKind,
-    NoEInvoice,
     Preview,
     PrintedDocument,
     Settled,
     Skipped,
     Syntax,
     UnableToIssue,
-    UnableToRender,
     Unchanged,
-    WrittenDocument,
 )
 from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.money import minor_to_decimal
@@ -76,11 +70,6 @@ from milo_billing.usage.ports import BlobStore
 from milo_billing.usage.types import EventFilter, EventPage
 
 _log = structlog.get_logger(__name__)
-
-LINES_MAX: Final = 10_000
-"""Lines of one printed invoice."""
-
-ELECTRONIC: Final[tuple[Syntax, ...]] = ("ubl", "cii")
 
 UNISSUED: Final = (
     "nobody is declared to issue invoices: apply an IssuerProfile with spec.isDefault true, "
@@ -502,17 +491,7 @@ def print_invoice(
     It is kept sealed under a key of the invoice's own, since the law wants it kept when the customer's data are
     erased. Raises UnableToRender, NoEInvoice, and UnableToOpen where the installation's key is lost.
     """
-    found = reads.find_document(tx, invoice=invoice.uid, kind=kind)
-    if found is None:
-        _write(tx, vault, writer, invoice=invoice, kind=kind, now=now)
-        found = reads.find_document(tx, invoice=invoice.uid, kind=kind)
-        assert found is not None, "it was just written, here or by somebody else"
-    media_type, sha256, sealed = found
-    body = vault.open(tx, subject=invoice.uid, ciphertext=sealed)
-    content = base64.b64decode(cast("str", body))
-    if hashlib.sha256(content).digest() != sha256:
-        raise AssertionError(f"the document of invoice {invoice.number} is not the one that was written")
-    return PrintedDocument(media_type=media_type, sha256=sha256, content=content)
+    return invoice_documents.print_invoice(tx, vault, writer, invoice=invoice, kind=kind, now=now)
 
 
 def check_documents(
@@ -528,59 +507,7 @@ def check_documents(
 
     Raises NoEInvoice where there are none, and UnableToCheck.
     """
-    found: dict[Syntax, tuple[Finding, ...]] = {}
-    for syntax in ELECTRONIC:
-        kept = print_invoice(tx, vault, writer, invoice=invoice, now=now, kind=syntax)
-        found[syntax] = checker.check(WrittenDocument(kept.media_type, syntax, kept.content))
-    return found
-
-
-def _write(
-    tx: Tx, vault: Vault, writer: DocumentWriter, *, invoice: Invoice, kind: DocumentKind, now: datetime
-) -> None:
-    lines = reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX + 1)
-    if len(lines) > LINES_MAX:
-        raise UnableToRender(f"invoice {invoice.number} has more than {LINES_MAX} lines: read them as data")
-    loaded = reads.load_document(tx, vault, invoice=invoice, lines=lines)
-    if kind == PDF:
-        inside = _attachment(tx, vault, writer, invoice=invoice, loaded=loaded, now=now)
-        document = writer.write(loaded, attached=inside)
-    else:
-        document = writer.write_electronic(loaded, syntax=kind)
-    store.insert_document(
-        tx,
-        invoice=invoice.uid,
-        owner_org=invoice.owner_org,
-        kind=kind,
-        document=document,
-        sha256=hashlib.sha256(document.content).digest(),
-        sealed=_sealed(tx, vault, subject=invoice.uid, content=document.content, now=now),
-        now=now,
-    )
-
-
-def _attachment(
-    tx: Tx,
-    vault: Vault,
-    writer: DocumentWriter,
-    *,
-    invoice: Invoice,
-    loaded: InvoiceDocument,
-    now: datetime,
-) -> WrittenDocument | None:
-    """The electronic invoice that stands in the PDF, the one that is kept; none where there can be none."""
-    if loaded.e_invoicing != "FacturX":
-        return None
-    try:
-        kept = print_invoice(tx, vault, writer, invoice=invoice, now=now, kind="cii")
-    except NoEInvoice as error:
-        _log.info("pdf_without_einvoice", invoice=invoice.number, reason=str(error))
-        return None
-    return WrittenDocument(kept.media_type, "cii", kept.content)
-
-
-def _sealed(tx: Tx, vault: Vault, *, subject: UUID, content: bytes, now: datetime) -> str:
-    return vault.seal(tx, subject=subject, value=base64.b64encode(content).decode(), at=now)
+    return invoice_documents.check(tx, vault, writer, checker, invoice=invoice, now=now)
 
 
 def print_credit_note(

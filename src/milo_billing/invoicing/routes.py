@@ -18,10 +18,12 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx, forbid_writes
 from milo_billing.invoicing import operations, reads
 from milo_billing.invoicing.engine import runs, vat_checks
+from milo_billing.invoicing.engine.invoice_documents import ELECTRONIC
 from milo_billing.invoicing.operations import Office
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.rules import explaining, previews, representations, requests
-from milo_billing.invoicing.types import GROUP, DocumentKind, PrintedDocument, Run
+from milo_billing.invoicing.rules.runs import Run
+from milo_billing.invoicing.types import GROUP, DocumentKind, PrintedDocument
 from milo_billing.kernel.errors import BadRequest, Forbidden
 from milo_billing.usage.ports import BlobStore
 
@@ -139,7 +141,7 @@ def _document_routes(door: Door, office: Office, writer: DocumentWriter) -> list
 
         return show_document
 
-    kinds: tuple[DocumentKind, ...] = ("pdf", *operations.ELECTRONIC)
+    kinds: tuple[DocumentKind, ...] = ("pdf", *ELECTRONIC)
     return [Route(f"{INVOICE_PATH}/{kind}", show(kind), methods=["GET"]) for kind in kinds]
 
 

@@ -12,6 +12,7 @@ from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.commitments.types import UnableToAccept
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing import operations, reads
+from milo_billing.invoicing.engine import projections
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
     Invoice,
@@ -222,7 +223,7 @@ def test_who_gave_each_discount_can_be_read_back_for_every_line(ground: Ground) 
     }
     ((status,),) = ground.read("select status from controlplane.objects where resource = 'invoices'")
     assert (status["subtotal"], status["discounts"], status["total"]) == ("100.00", "-59.00", "41.00")
-    assert ground.reading(reads.compare_projections) == ()
+    assert ground.reading(projections.compare_projections) == ()
     # the books have what is left
     assert entries(ground, invoice) == {
         ("Assets:Receivable", 4_100, None, None),

@@ -21,7 +21,8 @@ from milo_billing.infra.database import EVERYWHERE, Database, Databases, Reach, 
 from milo_billing.invoicing import operations
 from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.jobs import run_steps
-from milo_billing.invoicing.types import IssueOutcome, Run
+from milo_billing.invoicing.rules.runs import Run
+from milo_billing.invoicing.types import IssueOutcome
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 
 TOKENS = ("2026-10-01", "web", "tokens", 10_000_000)

@@ -118,7 +118,7 @@ def _settlement(invoice: EInvoice) -> Iterator[Element | None]:
     yield node(
         "ram:SpecifiedTradePaymentTerms",
         node("ram:Description", invoice.terms),
-        _instant("ram:DueDateDateTime", invoice.due_on),
+        None if invoice.due_on is None else _instant("ram:DueDateDateTime", invoice.due_on),
     )
     yield _totals(invoice)
     for one in invoice.preceding:

@@ -111,7 +111,7 @@ class PaymentMeans:
 
 @dataclass(frozen=True, slots=True)
 class EInvoice:
-    """The whole of it. Amounts of a credit note are positive, as the standard wants.
+    """The whole of it. Amounts of a credit note are positive, as the standard wants; it is due on no day.
 
     `paid_minor` (BT-113) was settled before it was issued, so what is due (BT-115) is the rest. `accounting_tax` is the
     tax in the seller's accounting currency, where that is another one (BT-6, BT-111).
@@ -119,7 +119,7 @@ class EInvoice:
 
     number: str
     issued_on: date
-    due_on: date
+    due_on: date | None
     credit_note: bool
     currency: str
     reference: str

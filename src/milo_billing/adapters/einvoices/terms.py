@@ -72,18 +72,18 @@ def electronic_invoice(
     made = EInvoice(
         number=document.number,
         issued_on=document.issued_on,
-        due_on=document.due_on,
+        due_on=document.due_on if kind == "Invoice" else None,
         credit_note=kind == "CreditNote",
         currency=document.currency,
         reference=document.account,
         notes=tuple(line.strip() for line in document.legal_text.splitlines() if line.strip()),
-        terms=formats.strings.due_by.format(date=formats.day(document.due_on)),
+        terms=_terms(document, preceding=preceding, formats=formats),
         preceding=tuple(preceding),
         seller=_party(document.seller, selling=True, untaxed=untaxed),
         buyer=_party(document.buyer, selling=False, untaxed=untaxed),
         first_day=document.first_day,
         last_day=_last(document.end_day),
-        payment=_payment(document.bank, currency=document.currency),
+        payment=_payment(document.bank, currency=document.currency) if kind == "Invoice" else None,
         adjustments=tuple(_document_adjustments(document, group_of=group_of, formats=formats)),
         taxes=tuple(taxes),
         lines=tuple(
@@ -94,6 +94,16 @@ def electronic_invoice(
     )
     _assert_two_decimals(made)
     return made
+
+
+def _terms(document: InvoiceDocument, *, preceding: Sequence[Preceding], formats: Formats) -> str:
+    """By when it is to be paid; of a credit note, what it takes something back of."""
+    words = formats.strings
+    if not preceding:
+        return words.due_by.format(date=formats.day(document.due_on))
+    return "; ".join(
+        words.credits_invoice.format(number=one.number, date=formats.day(one.issued_on)) for one in preceding
+    )
 
 
 def _last(end: date) -> date:

@@ -40,7 +40,7 @@ def _content(invoice: EInvoice) -> Iterator[Element | None]:
     if invoice.credit_note:
         yield node("cbc:CreditNoteTypeCode", _CREDIT_NOTE)
     else:
-        yield _day("cbc:DueDate", invoice.due_on)
+        yield None if invoice.due_on is None else _day("cbc:DueDate", invoice.due_on)
         yield node("cbc:InvoiceTypeCode", _INVOICE)
     # UBL has a single note (UBL-SR-03 of the binding), CII as many as there are lines
     yield said("cbc:Note", "\n".join(invoice.notes))
@@ -124,7 +124,7 @@ def _delivery(invoice: EInvoice) -> Element:
 
 
 def _payment_means(invoice: EInvoice) -> Element | None:
-    """The account to pay to; a credit note says its due date here, and nothing else to say is said nowhere."""
+    """The account to pay to, where one is known."""
     means = invoice.payment
     if means is None:
         return None
@@ -132,7 +132,6 @@ def _payment_means(invoice: EInvoice) -> Element | None:
     return node(
         "cac:PaymentMeans",
         node("cbc:PaymentMeansCode", _SEPA if means.sepa else _TRANSFER),
-        _day("cbc:PaymentDueDate", invoice.due_on) if invoice.credit_note else None,
         node("cbc:PaymentID", invoice.number),
         node(
             "cac:PayeeFinancialAccount",

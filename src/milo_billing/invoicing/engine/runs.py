@@ -12,7 +12,7 @@ from uuid import UUID
 from milo_billing.accounts.types import Account
 from milo_billing.infra import jobs
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.types import Run, RunNotFound, RunStep, RunStepState
+from milo_billing.invoicing.rules.runs import Run, RunNotFound, RunStep, RunStepState
 
 RUN_MONTH: Final = "invoicing.run_month"
 """The job that takes steps of a run until none waits."""

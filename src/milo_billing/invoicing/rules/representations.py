@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from milo_billing.invoicing.rules.conversions import conversion_body
+from milo_billing.invoicing.rules.runs import Run, RunStep, RunStepState
 from milo_billing.invoicing.rules.tax_bodies import line_tax_bodies, plain
 from milo_billing.invoicing.types import (
     Finding,
@@ -12,9 +13,6 @@ from milo_billing.invoicing.types import (
     LineDiscount,
     LineShare,
     Part,
-    Run,
-    RunStep,
-    RunStepState,
     Settlement,
     Syntax,
 )

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from milo_billing.accounts.types import Account
-from milo_billing.invoicing.types import RunStepState
+from milo_billing.invoicing.rules.runs import RunStepState
 from milo_billing.kernel.bodies import check_text, check_value
 from milo_billing.kernel.errors import BadRequest, FieldError, Invalid
 from milo_billing.kernel.periods import local_midnight, parse_month
