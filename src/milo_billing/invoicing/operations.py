@@ -265,7 +265,7 @@ def _issue(
         description=f"Invoice {invoice.number}",
     )
     accounts.mark_billed(tx, account=account.number, until=invoice.period.end)
-    publish(work, office.engine, invoice, verb="issue")
+    publish(work, office.engine, invoice, verb="issue", new=True)
     event = announcing.invoice_event(
         announcing.ISSUED,
         invoice,

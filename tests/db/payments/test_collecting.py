@@ -1,11 +1,12 @@
 """Invoices are collected: one charge for each, whatever answers get lost, in whatever order webhooks come."""
 
 import threading
+import time
 from datetime import date
 
 import pytest
 
-from milo_billing.infra.database import Databases
+from milo_billing.infra.database import EVERYWHERE, Databases
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
 from milo_billing.payments import reads
@@ -35,6 +36,21 @@ def test_a_due_invoice_is_charged_once_and_settled(till: Till) -> None:
     assert till.status("invoices", invoice.name)["phase"] == "Paid"
     assert till.collect() == []
     assert till.ground.reading(reads.compare_projections) == ()
+
+
+def test_a_collector_locks_the_object_of_an_invoice_before_its_row(till: Till) -> None:
+    """As everybody who changes the object by its API has to: taken the other way round, the two would deadlock."""
+    invoice = till.owing(25)
+    with till.ground.databases.app.transaction(reach=EVERYWHERE) as tx:
+        tx.execute("select from controlplane.objects where uid = %s for update", (invoice.uid,))
+        collector = threading.Thread(target=till.collect)
+        collector.start()
+        while tx.execute("select count(*) from pg_locks where not granted").fetchone() == (0,):
+            assert collector.is_alive(), "it went on without the object"
+            time.sleep(0.01)
+        tx.execute("select from invoicing.invoices where uid = %s for update nowait", (invoice.uid,))
+    collector.join()
+    assert till.ground.read("select count(*) from payments.attempts") == [(1,)]
 
 
 def test_what_is_not_due_yet_is_left_alone(till: Till) -> None:

@@ -14,11 +14,18 @@ from milo_billing.invoicing.types import GROUP, Invoice
 PDF: Final = "pdf"
 
 
-def publish(work: Work, engine: Engine, invoice: Invoice, *, verb: str) -> None:
-    """Write the Invoice object as the row says; `verb` is what the audit calls it. Saying it again writes nothing."""
+def publish(work: Work, engine: Engine, invoice: Invoice, *, verb: str, new: bool = False) -> None:
+    """Write the Invoice object as the row says; `verb` is what the audit calls it. Saying it again writes nothing.
+
+    `new` says that there is no such object yet, and saves looking for it.
+    """
     kind = engine.registry.find(GROUP, "v1alpha1", "invoices")
     assert kind is not None, "the kind of this slice is registered"
-    standing = engine.find_object(work.tx, type(kind), namespace=invoice.namespace, name=invoice.name)
+    standing = (
+        None
+        if new
+        else engine.find_object(work.tx, type(kind), namespace=invoice.namespace, name=invoice.name)
+    )
     conditions = cast("list[Condition]", [] if standing is None else standing.status.conditions)
     engine.write_system(
         work,

@@ -145,7 +145,10 @@ def apply(
     """
     tx = work.tx
     parts = {one.invoice: one.amount_minor for one in outcome.allocations}
-    locked = {invoice: invoices.lock_invoice(tx, uid=invoice) for invoice in sorted(parts)}
+    locked = {
+        invoice: invoicing.lock_invoice(work, engine=office.engine, invoice=invoice)
+        for invoice in sorted(parts)
+    }
     owner = accounts.get_account(tx, number=outcome.account)
     home = next(
         (one.issuer for one in (*locked.values(), *known.values()) if one.account == outcome.account), None

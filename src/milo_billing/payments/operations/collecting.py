@@ -19,6 +19,7 @@ from milo_billing.controlplane.work import Work
 from milo_billing.infra import jobs
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
+from milo_billing.invoicing import operations as invoicing
 from milo_billing.invoicing import reads as invoices
 from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.money import Money
@@ -63,7 +64,7 @@ def collect_invoice(
     tx = work.tx
     account = invoices.get_invoice_by_uid(tx, uid=invoice).account
     store.lock_account(tx, account=account)
-    found = invoices.lock_invoice(tx, uid=invoice)
+    found = invoicing.lock_invoice(work, engine=desk.engine, invoice=invoice)
     attempts = reads.list_attempts(tx, invoice=invoice, limit=ATTEMPTS_MAX)
     pending = reads.find_pending(tx, invoice=invoice)
     if (debit := debit_rows.find_standing(tx, invoice=invoice)) is not None:

@@ -32,7 +32,7 @@ def receive(
     `key` names the fact in the books, `reference` the settlement; repeating both changes nothing. The caller holds the
     account's collection lock.
     """
-    found = invoices.lock_invoice(work.tx, uid=invoice)
+    found = invoicing.lock_invoice(work, engine=engine, invoice=invoice)
     open_minor = 0 if found.phase == "Void" or found.currency != amount.currency else found.open_minor
     settled = Money(min(amount.minor, open_minor), amount.currency)
     unapplied = amount - settled

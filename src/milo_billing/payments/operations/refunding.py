@@ -58,7 +58,7 @@ def open_refund(
     refunds = reads.list_refunds(tx, payment=payment.uid)
     amount = _amount_of(payment, refunds, minor=minor)
     assert payment.invoice is not None, "a payment that a provider collected is for an invoice"
-    invoice = invoices.lock_invoice(tx, uid=payment.invoice)
+    invoice = invoicing.lock_invoice(work, engine=desk.engine, invoice=payment.invoice)
     number = len(refunds) + 1
     refund = Refund(
         payment=payment.uid,
