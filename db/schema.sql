@@ -1759,6 +1759,8 @@ create table invoicing.invoices (
 
 -- Whose last day to pay has come is looked at by the day.
 create index invoices_falling_due on invoicing.invoices (due_on) where phase in ('Issued', 'PartiallyPaid');
+-- Who collects goes over those of which something is due, in the order of uids.
+create index invoices_open on invoicing.invoices (uid) where phase in ('Issued', 'PartiallyPaid', 'PastDue');
 
 -- What became of what an invoice asks for: rows that are added and never changed. Each says how much less is due by it
 -- (below zero: more), under which key the books have it, and in which phase the invoice is since. The trigger carries it
