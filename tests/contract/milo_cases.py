@@ -342,8 +342,6 @@ CLASSES = Case(
             "a class of a provider that is connected",
             manifest(BILLING, "PaymentMethodClass", "stripe", {"provider": "stripe"}),
             Shows({"paymentmethodclasses/stripe": {"spec": {"provider": "stripe"}}}),
-            here=Refused("spec.provider"),
-            because="the only provider so far is manual; a class of another would never work",
         ),
         create(
             "a default class", CLASS, Shows({"paymentmethodclasses/usual": {"spec": {"isDefault": True}}})

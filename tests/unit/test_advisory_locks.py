@@ -22,4 +22,4 @@ def test_locks_are_named_and_never_numbered_where_they_are_taken():
 
 def test_the_database_takes_locks_of_the_list_only():
     taken = {int(number) for number in CALL.findall((ROOT / "db" / "schema.sql").read_text())}
-    assert taken == {advisory_locks.COMMIT, advisory_locks.TREES}
+    assert taken == {advisory_locks.COMMIT, advisory_locks.TREES, advisory_locks.BOOKS}

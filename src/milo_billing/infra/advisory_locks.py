@@ -61,7 +61,7 @@ INDEXING: Final = 4215
 COLLECTION: Final = 4216
 """A class, one an account: collecting its invoices, and using what it has on account, come one after the other."""
 
-BANK: Final = 4220
+BANK: Final = 4217
 """Bank statements are imported, and their entries decided, one after the other."""
 
 BOOKS: Final = 4220

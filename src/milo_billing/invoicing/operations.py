@@ -246,11 +246,12 @@ def _issue(
         taxing.accounting_tax(tx, drafted, issuer=issuer, day=today)
     )
     books = _book_versions(tx, drafted, known=office.books)
-    # the number comes last: the series stays locked from here until commit
-    invoice = _numbered(tx, drafted, account=account, profile=profile, issuer=issuer, now=now)
-    store.insert_invoice(
-        tx, invoice, lines=drafted.lines, books=books, issuer_version=issuer.digest, frozen=frozen
-    )
+    owned = store.Owned(new_uid(), account=account.number, owner_org=account.owner_org)
+    store.insert_contents(tx, owned, lines=drafted.lines, taxes=drafted.taxes, books=books)
+    accounts.mark_billed(tx, account=account.number, until=drafted.period.end)
+    # the number comes as late as it can: the series stays locked from here until commit
+    invoice = _numbered(tx, drafted, uid=owned.uid, account=account, profile=profile, issuer=issuer, now=now)
+    store.insert_invoice(tx, invoice, issuer_version=issuer.digest, frozen=frozen)
     ledger.post_receivable(
         tx,
         id=new_uid(),
@@ -264,7 +265,6 @@ def _issue(
         now=now,
         description=f"Invoice {invoice.number}",
     )
-    accounts.mark_billed(tx, account=account.number, until=invoice.period.end)
     publish(work, office.engine, invoice, verb="issue", new=True)
     event = announcing.invoice_event(
         announcing.ISSUED,
@@ -283,6 +283,7 @@ def _numbered(
     tx: Tx,
     drafted: Draft,
     *,
+    uid: UUID,
     account: Account,
     profile: BillingProfile,
     issuer: IssuerVersion,
@@ -292,20 +293,20 @@ def _numbered(
     series_spec: Mapping[str, Any] = issuer.body["numberSeries"]
     today = local_day(now, zone=issuer.body["timeZone"])
     series = issuing.series_of(prefix=series_spec["prefix"], per_year=series_spec["perYear"], day=today)
-    sequence, issued_on = store.draw_number(
-        tx, issuer=issuer.name, series=series, start=series_spec["start"], day=today
-    )
-    number = issuing.number_text(series=series, sequence=sequence, digits=series_spec["digits"])
-    name, second_name = issuing.object_names(issuer=issuer.name, number=number)
     void = (
         None
         if drafted.kind != "Periodic"
         else reads.find_void_unreplaced(tx, account=account.number, period=drafted.period)
     )
+    sequence, issued_on = store.draw_number(
+        tx, issuer=issuer.name, series=series, start=series_spec["start"], day=today
+    )
+    number = issuing.number_text(series=series, sequence=sequence, digits=series_spec["digits"])
+    name, second_name = issuing.object_names(issuer=issuer.name, number=number)
     if reads.is_name_taken(tx, namespace=account.namespace, name=name):
         name = second_name
     return Invoice(
-        uid=new_uid(),
+        uid=uid,
         name=name,
         namespace=account.namespace,
         owner_org=account.owner_org,

@@ -1,6 +1,7 @@
 """SQL that writes this slice's tables. An invoice goes in from the bottom up: see db/schema.sql."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from milo_billing.invoicing.types import (
     SettlementKind,
     WrittenDocument,
 )
-from milo_billing.kernel.taxes import TaxRateEntry, VatCheck
+from milo_billing.kernel.taxes import TaxGroup, TaxRateEntry, VatCheck
 
 
 def lock_account(tx: Tx, *, account: int) -> None:
@@ -50,28 +51,34 @@ def draw_number(tx: Tx, *, issuer: str, series: str, start: int, day: date) -> t
     return row[0], row[1]
 
 
-def insert_invoice(
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """The invoice to which rows belong, and whose it will be."""
+
+    uid: UUID
+    account: int
+    owner_org: int
+
+
+def insert_contents(
     tx: Tx,
-    invoice: Invoice,
+    owned: Owned,
     *,
     lines: Sequence[DraftLine],
+    taxes: Sequence[TaxGroup],
     books: Mapping[int, BookVersion],
-    issuer_version: bytes,
-    frozen: Mapping[str, Any],
 ) -> None:
-    """Write the invoice with all that belongs to it. It can never be changed again."""
-    with (
-        tx.pipeline()
-    ):  # the series of numbers is locked: no statement waits for the answer to the one before
-        _insert_lines(tx, invoice, lines=lines, books=books)
-        _insert_taxes(tx, invoice)
-        _insert_discounts(tx, invoice, lines=lines)
-        _insert_parts(tx, invoice, lines=lines)
-        _insert_shares(tx, invoice, lines=lines)
-        _insert_row(tx, invoice, issuer_version=issuer_version, frozen=frozen)
+    """Write all that belongs to an invoice that this transaction will write. Nothing is added behind the invoice."""
+    with tx.pipeline():  # no statement waits for the answer to the one before
+        _insert_lines(tx, owned, lines=lines, books=books)
+        _insert_taxes(tx, owned, taxes=taxes)
+        _insert_discounts(tx, owned, lines=lines)
+        _insert_parts(tx, owned, lines=lines)
+        _insert_shares(tx, owned, lines=lines)
 
 
-def _insert_row(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: Mapping[str, Any]) -> None:
+def insert_invoice(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: Mapping[str, Any]) -> None:
+    """Write the invoice, behind its contents. It can never be changed again."""
     tx.execute(
         "insert into invoicing.invoices (uid, owner_org, namespace, name, account, account_name, kind, period, phase, "
         "issuer, issuer_version, series, sequence, number, currency, subtotal_minor, discounts_minor, tax_minor, "
@@ -238,7 +245,7 @@ def set_phase(tx: Tx, *, invoice: Invoice) -> None:
 
 
 def _insert_lines(
-    tx: Tx, invoice: Invoice, *, lines: Sequence[DraftLine], books: Mapping[int, BookVersion]
+    tx: Tx, owned: Owned, *, lines: Sequence[DraftLine], books: Mapping[int, BookVersion]
 ) -> None:
     rows = [
         {
@@ -276,11 +283,11 @@ def _insert_lines(
         "service text, invoice_group text, tax_category text, book int, book_name text, book_effective_from date, "
         "commitment uuid, first_day date, end_day date, quantity numeric, included numeric, pricing_unit text, "
         "amount_minor bigint, in_advance boolean, taxes int[])",
-        (invoice.uid, invoice.owner_org, invoice.account, invoice.account, _json(rows)),
+        (owned.uid, owned.owner_org, owned.account, owned.account, _json(rows)),
     )
 
 
-def _insert_taxes(tx: Tx, invoice: Invoice) -> None:
+def _insert_taxes(tx: Tx, owned: Owned, *, taxes: Sequence[TaxGroup]) -> None:
     rows = [
         {
             "tax": number,
@@ -293,7 +300,7 @@ def _insert_taxes(tx: Tx, invoice: Invoice) -> None:
             "basis_minor": group.basis_minor,
             "tax_minor": group.tax_minor,
         }
-        for number, group in enumerate(invoice.taxes, start=1)
+        for number, group in enumerate(taxes, start=1)
     ]
     if not rows:
         return
@@ -303,11 +310,11 @@ def _insert_taxes(tx: Tx, invoice: Invoice) -> None:
         "select %s, t.tax, %s, t.code, t.percent, t.name, t.place, t.reason, t.reason_code, t.basis_minor, t.tax_minor "
         "from json_to_recordset(%s::json) as t (tax int, code text, percent numeric, name text, place text, "
         "reason text, reason_code text, basis_minor bigint, tax_minor bigint)",
-        (invoice.uid, invoice.owner_org, _json(rows)),
+        (owned.uid, owned.owner_org, _json(rows)),
     )
 
 
-def _insert_discounts(tx: Tx, invoice: Invoice, *, lines: Sequence[DraftLine]) -> None:
+def _insert_discounts(tx: Tx, owned: Owned, *, lines: Sequence[DraftLine]) -> None:
     rows = [
         {
             "line": number,
@@ -331,11 +338,11 @@ def _insert_discounts(tx: Tx, invoice: Invoice, *, lines: Sequence[DraftLine]) -
         "select %s, d.line, d.discount, %s, d.scope, d.given_by, d.source, d.name, d.title, d.percent, d.amount_minor "
         "from json_to_recordset(%s::json) as d (line int, discount int, scope text, given_by text, source uuid, "
         "name text, title text, percent numeric, amount_minor bigint)",
-        (invoice.uid, invoice.owner_org, _json(rows)),
+        (owned.uid, owned.owner_org, _json(rows)),
     )
 
 
-def _insert_parts(tx: Tx, invoice: Invoice, *, lines: Sequence[DraftLine]) -> None:
+def _insert_parts(tx: Tx, owned: Owned, *, lines: Sequence[DraftLine]) -> None:
     rows = [
         {
             "line": number,
@@ -353,11 +360,11 @@ def _insert_parts(tx: Tx, invoice: Invoice, *, lines: Sequence[DraftLine]) -> No
         "insert into invoicing.line_parts select %s, p.line, p.part, %s, p.kind, p.tier, p.quantity, p.unit_price, "
         "p.amount_minor from json_to_recordset(%s::json) as p (line int, part int, kind text, tier int, "
         "quantity numeric, unit_price numeric, amount_minor bigint)",
-        (invoice.uid, invoice.owner_org, _json(rows)),
+        (owned.uid, owned.owner_org, _json(rows)),
     )
 
 
-def _insert_shares(tx: Tx, invoice: Invoice, *, lines: Sequence[DraftLine]) -> None:
+def _insert_shares(tx: Tx, owned: Owned, *, lines: Sequence[DraftLine]) -> None:
     rows = [
         {
             "line": number,
@@ -375,7 +382,7 @@ def _insert_shares(tx: Tx, invoice: Invoice, *, lines: Sequence[DraftLine]) -> N
         "insert into invoicing.line_shares select %s, s.line, s.share, %s, s.project, s.dimensions, s.metered, "
         "s.quantity, s.amount_minor from json_to_recordset(%s::json) as s (line int, share int, project int, "
         "dimensions jsonb, metered numeric, quantity numeric, amount_minor bigint)",
-        (invoice.uid, invoice.owner_org, _json(rows)),
+        (owned.uid, owned.owner_org, _json(rows)),
     )
 
 

@@ -27,7 +27,7 @@ def printed(ground: Ground, name: str) -> PrintedDocument:
     ("language", "words"),
     [
         ("en", ("Credit note", "Credit note number", "Reason: an outage.", "KC-2026-000001", "5.00 of")),
-        ("de", ("Gutschrift", "zur Rechnung KC-2026-000001", "Guthaben")),
+        ("de", ("Rechnungskorrektur", "zur Rechnung KC-2026-000001", "Guthaben")),
         ("fr", ("Avoir", "Facture concernée", "crédit")),
         ("ja", ("クレジットノート", "減額金額")),
     ],
