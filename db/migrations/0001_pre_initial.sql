@@ -1763,6 +1763,9 @@ create table invoicing.invoices (
 create index invoices_falling_due on invoicing.invoices (due_on) where phase in ('Issued', 'PartiallyPaid');
 -- Who collects goes over those of which something is due, in the order of uids.
 create index invoices_open on invoicing.invoices (uid) where phase in ('Issued', 'PartiallyPaid', 'PastDue');
+create index invoices_owed on invoicing.invoices (account) where phase in ('Issued', 'PartiallyPaid', 'PastDue');
+-- Whoever issues asks whether a void invoice is to be replaced.
+create index invoices_void on invoicing.invoices (account) where phase = 'Void';
 
 -- What became of what an invoice asks for: rows that are added and never changed. Each says how much less is due by it
 -- (below zero: more), under which key the books have it, and in which phase the invoice is since. The trigger carries it
