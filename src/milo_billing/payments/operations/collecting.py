@@ -27,6 +27,7 @@ from milo_billing.ledger.types import clearing
 from milo_billing.payments import reads, store
 from milo_billing.payments.engine import debit_rows
 from milo_billing.payments.operations import publishing, receiving
+from milo_billing.payments.operations.announcing import announce
 from milo_billing.payments.operations.desk import Desk, read_config
 from milo_billing.payments.rules import retries
 from milo_billing.payments.types import (
@@ -294,6 +295,14 @@ def _succeed(
         key=f"payment/{payment.uid}/received",
         reference=str(payment.uid),
     )
+    announce(
+        work,
+        "payment.succeeded",
+        payment,
+        invoice=attempt.invoice,
+        amount=amount,
+        once=str(attempt.number),
+    )
 
 
 def _decline(work: Work, desk: Desk, attempt: Attempt, payment: Payment, *, declined: Declined) -> None:
@@ -323,6 +332,16 @@ def _decline(work: Work, desk: Desk, attempt: Attempt, payment: Payment, *, decl
         failure=f"{declined.code}: {declined.message}",
         next_attempt_on=on,
         decided_at=None if on is not None else work.now,
+    )
+    announce(
+        work,
+        "payment.failed",
+        payment,
+        invoice=attempt.invoice,
+        amount=attempt.amount,
+        once=str(attempt.number),
+        reason=declined.message or declined.code,
+        next_attempt_on=on,
     )
 
 

@@ -15,6 +15,7 @@ from milo_billing.ledger import reads as books
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, RECEIVABLE, UNAPPLIED_CASH, AccountName, clearing
 from milo_billing.payments import reads, store
 from milo_billing.payments.operations import publishing, receiving
+from milo_billing.payments.operations.announcing import announce
 from milo_billing.payments.operations.desk import Desk, read_config
 from milo_billing.payments.types import (
     Payment,
@@ -195,6 +196,15 @@ def apply_refund_result(
             others = [one for one in reads.list_refunds(tx, payment=payment) if one.state == "Succeeded"]
             if sum(one.amount_minor for one in others) == paid.amount_minor:
                 store.set_refunded(tx, uid=payment, refunded_minor=paid.amount_minor, phase="Refunded")
+            assert paid.invoice is not None, "a payment that a provider collected is for an invoice"
+            announce(
+                work,
+                "payment.refunded",
+                paid,
+                invoice=paid.invoice,
+                amount=refund.amount,
+                once=str(refund.number),
+            )
         case RefundProcessing(reference):
             store.note_refund(tx, payment=payment, number=number, state="Processing", reference=reference)
         case RefundFailed():
