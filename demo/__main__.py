@@ -13,13 +13,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
-from demo import agreements, month, provider
+from demo import agreements, month, provider, settling
 from demo.expected import Line, expected_invoices, expected_spend, quantity_of, total_of
 from demo.report import InvoiceRow, Shown, UsageReport, print_report
 from demo.server import Running, UnableToStartServer, start_server, stop_leftovers
 from milo_billing.cli.output import format_error
 from milo_billing.cli.progress import Bars
+from milo_billing.client.bank import import_statements
 from milo_billing.client.billing import (
+    BILLING,
     RunLine,
     get_invoice_lines,
     get_invoice_pdf,
@@ -29,6 +31,8 @@ from milo_billing.client.billing import (
 from milo_billing.client.commitments import accept_commitment, get_commitment_summary
 from milo_billing.client.errors import ClientError
 from milo_billing.client.http import JSON, ApiClient
+from milo_billing.client.invoice_life import issue_credit_note
+from milo_billing.client.ledger import verify_books
 from milo_billing.client.objects import Objects
 from milo_billing.client.rates import import_rates
 from milo_billing.client.timestamps import format_instant
@@ -37,6 +41,7 @@ from milo_billing.client.usage import get_statistics, send_events
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ROOT / "demo-output"
 BATCH = 5_000
+CENT = Decimal("0.01")
 
 
 class Mismatch(Exception):
@@ -65,8 +70,10 @@ class Demo:
             usage = self._check_usage(api)
             import_rates(api, content=agreements.RATES.read_bytes())
             invoices, explained = self._issue(api)
+        with self._server(settling.AT) as api:
+            books = self._settle(api, {row.account: row for row in invoices})
             self._check_audit(api)
-        return invoices, usage, Shown(progress, explained)
+        return invoices, usage, Shown(progress, explained, books)
 
     @contextmanager
     def _server(self, clock: datetime) -> Generator[ApiClient]:
@@ -214,12 +221,41 @@ class Demo:
             pdf=pdf.relative_to(ROOT),
         )
 
+    def _settle(self, api: ApiClient, invoices: Mapping[str, InvoiceRow]) -> str:
+        """A bank statement and a credit note; what stands in the books then, as the command line shows it."""
+        paid, half = invoices[settling.PAID], invoices[settling.PAID_IN_PART]
+        transfers = [
+            settling.Transfer(paid.number, paid.total, paid.currency, paid.customer),
+            settling.Transfer(half.number, (half.total / 2).quantize(CENT), half.currency, half.customer),
+        ]
+        import_statements(api, content=settling.bank_file(transfers), dry_run=False)
+        credited = invoices[settling.CREDITED]
+        namespace = credited.account.split("/")[0]
+        spec: JSON = {"invoiceRef": {"name": credited.number.lower()}, "reason": settling.REASON}
+        note = issue_credit_note(api, namespace=namespace, spec=spec)
+        pdf = api.request("GET", note["status"]["documents"]["pdf"], accept="application/pdf").content
+        (DOCUMENTS / f"{note['status']['number']}.pdf").write_bytes(pdf)
+        phases = {row.account: get_invoice(api, row)["status"]["phase"] for row in (paid, half, credited)}
+        expected = {paid.account: "Paid", half.account: "PastDue", credited.account: "Paid"}
+        if phases != expected:
+            raise Mismatch(f"the invoices are {phases}, expected {expected}")
+        if not (found := verify_books(api))["ok"]:
+            raise Mismatch(f"the books are wrong: {found['differences']}")
+        self._bars.show("invoices settled", len(phases), len(phases), unit="invoices")
+        return self._command("ledger", "trial-balance")
+
     def _check_audit(self, api: ApiClient) -> None:
         report = verify_audit(api)
         if not report["ok"]:
             raise Mismatch(f"the audit chain is broken: {report}")
         chains = len(cast("list[JSON]", report["chains"]))
         self._bars.show("audit chains verified", chains, chains, unit="chains")
+
+
+def get_invoice(api: ApiClient, row: InvoiceRow) -> JSON:
+    """The Invoice object as it stands now."""
+    namespace = row.account.split("/")[0]
+    return api.json("GET", f"{BILLING}/namespaces/{namespace}/invoices/{row.number.lower()}")
 
 
 def choose_folder() -> Path:

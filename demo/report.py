@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from demo import month
+from demo import month, settling
 from demo.agreements import CONVERTED, PROMISE, TAKEN, WELCOME
 from demo.provider import DEFAULT_CURRENCY, Account
 
@@ -40,10 +40,11 @@ class UsageReport:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What commands printed: the commitment in mid-month, and how a line was priced."""
+    """What commands printed: the commitment in mid-month, how a line was priced, the books in the end."""
 
     progress: str
     explained: str
+    books: str
 
 
 def print_report(
@@ -71,6 +72,10 @@ def print_report(
     for title, text in (
         (f"Promised and spent until {month.REBOUND_AT:%d %B}: milo-billing commitment show", shown.progress),
         ("From a quantity to an amount: milo-billing price explain", shown.explained),
+        (
+            f"Paid, past due and credited by {settling.AT:%d %B}: milo-billing ledger trial-balance",
+            shown.books,
+        ),
     ):
         console.print()
         console.print(title, style="italic")
@@ -107,13 +112,19 @@ def _agreed() -> list[str]:
     """What was agreed with whom, and where it is on the invoices."""
 
     def named(account: Account) -> str:
-        return account.key.removeprefix("organization-")
+        return _short(account.key)
 
     return [
         f"{named(PROMISE.account)} promised {PROMISE.monthly:,.2f} {PROMISE.account.currency} a month for "
         f"{PROMISE.percent}% off {PROMISE.family}; what October lacked is a line of its own.",
         f"{named(TAKEN.account)} took the offer {TAKEN.title}: an entitlement with prices of its own for tokens.",
         f"{named(WELCOME.account)} has {WELCOME.percent}% off its whole invoice, {WELCOME.uses} times.",
+        f"{_short(settling.PAID)} paid by transfer; {_short(settling.PAID_IN_PART)} paid half and is past due; "
+        f"a credit note takes back what {_short(settling.CREDITED)} was billed.",
         f"{named(CONVERTED)} pays in {CONVERTED.currency}, for which there is no price list: the one in "
         f"{DEFAULT_CURRENCY} is converted.",
     ]
+
+
+def _short(account: str) -> str:
+    return account.removeprefix("organization-")
