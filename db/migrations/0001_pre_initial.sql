@@ -2424,6 +2424,17 @@ create table payments.class_secrets (
     set_at timestamptz not null
 );
 
+-- What was done about an invoice that is past due, each thing once: it is noted in the transaction that does it.
+create table payments.dunning (
+    invoice uuid not null references invoicing.invoices (uid),
+    kind text not null check (kind in ('Reminder', 'Announcement', 'Suspension')),
+    number integer not null check (number > 0 and (kind = 'Reminder' or number = 1)),
+    owner_org bigint not null,
+    on_day date not null,               -- in the issuer's zone
+    at timestamptz not null,
+    primary key (invoice, kind, number)
+);
+
 do $$
 declare
     owned text;
@@ -2621,7 +2632,7 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{statements,statement_entries,matches,payers,mandates,debit_files,debits}'::text[] loop
+    foreach owned in array '{dunning,statements,statement_entries,matches,payers,mandates,debit_files,debits}'::text[] loop
         execute format('alter table payments.%I enable row level security', owned);
         execute format('create policy reach on payments.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',

@@ -24,6 +24,12 @@ def test_the_demo_runs_from_nothing_to_invoices_and_its_totals_are_right():
     assert all(document.read_bytes().startswith(b"%PDF-") for document in documents)
     for lines in expected_invoices(month.generate_month().counted).values():
         assert f"{total_of(lines):,.2f}" in done.stdout
-    for shown in ("commitment show", "yearly", "price explain", "published 2026-10-30 by ECB", "trial-balance"):
+    for shown in (
+        "commitment show",
+        "yearly",
+        "price explain",
+        "published 2026-10-30 by ECB",
+        "trial-balance",
+    ):
         assert shown in done.stdout
     assert "\x1b[" not in done.stdout + done.stderr  # plain lines where there is no terminal

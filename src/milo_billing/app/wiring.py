@@ -74,6 +74,7 @@ from milo_billing.payments.ports import PaymentProvider, Providers
 from milo_billing.payments.routes import bank as bank_routes
 from milo_billing.payments.routes import collection as payments_routes
 from milo_billing.payments.routes import debits as debit_routes
+from milo_billing.payments.rules.dunning import Schedule
 from milo_billing.payments.types import ProviderConfig
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
@@ -321,6 +322,12 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
         *invoicing_jobs.vat_tasks(
             office=open_office(runtime, engine), database=runtime.databases.app, clock=runtime.clock
         ),
+        *payments_jobs.dunning_tasks(
+            office=open_office(runtime, engine),
+            database=runtime.databases.app,
+            clock=runtime.clock,
+            schedule=dunning_schedule(runtime.settings),
+        ),
         *payments_jobs.tasks(
             cashier=payments_jobs.Cashier(open_desk(runtime, engine), runtime.databases.app, runtime.clock),
             schedule=runtime.settings.payments_schedule,
@@ -348,6 +355,15 @@ def open_desk(runtime: Runtime, engine: Engine) -> Desk:
     """Where money is collected, by this server's settings."""
     return Desk(
         engine, runtime.vault, payment_providers(runtime.settings), runtime.settings.payments_retry_days
+    )
+
+
+def dunning_schedule(settings: Settings) -> Schedule:
+    """What is done about invoices that stay unpaid, by this server's settings."""
+    return Schedule(
+        reminders=settings.payments_reminder_days,
+        announced_after=settings.payments_announce_after_days,
+        notice_days=settings.payments_notice_days,
     )
 
 

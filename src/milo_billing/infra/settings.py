@@ -144,6 +144,15 @@ class Settings(BaseSettings):
     payments_retry_days: Annotated[tuple[Annotated[int, Field(ge=1, le=365)], ...], NoDecode] = (3, 5, 7, 7)
     """Days from each declined attempt to collect an invoice to the next one; separated by commas in the environment."""
 
+    payments_reminder_days: Annotated[tuple[Annotated[int, Field(ge=1, le=365)], ...], NoDecode] = (7, 14)
+    """Days after the due date on which who owes is reminded; separated by commas in the environment."""
+
+    payments_announce_after_days: Annotated[int, Field(ge=0, le=365)] = 21
+    """Days after the due date on which the suspension of the account is announced; 0 never suspends by itself."""
+
+    payments_notice_days: Annotated[int, Field(ge=1, le=365)] = 7
+    """Days from the announcement of a suspension to it."""
+
     payments_schedule: str = "*/10 * * * *"
     """When a worker collects what is due: cron in five fields (UTC), or six with seconds last."""
     smtp_host: str | None = None
@@ -190,7 +199,7 @@ class Settings(BaseSettings):
             else value
         )
 
-    @field_validator("payments_retry_days", mode="before")
+    @field_validator("payments_retry_days", "payments_reminder_days", mode="before")
     @classmethod
     def _split_days(cls, value: Any) -> Any:
         return (

@@ -120,6 +120,15 @@ def list_fallen_due(tx: Tx, *, now: datetime, after: UUID, limit: int) -> tuple[
     return tuple(uid for (uid,) in rows)
 
 
+def list_past_due(tx: Tx, *, before: date, after: UUID, limit: int) -> tuple[UUID, ...]:
+    """Invoices behind `after` that are past due and were due before that day, in the order of uids."""
+    rows = tx.execute(
+        "select uid from invoicing.invoices where phase = 'PastDue' and due_on < %s and uid > %s order by uid limit %s",
+        (before, after, limit),
+    )
+    return tuple(uid for (uid,) in rows)
+
+
 def owes_past_due(tx: Tx, *, account: int) -> bool:
     """Whether the last day to pay of an invoice of the account is over, and something of it is due."""
     query = "select from invoicing.invoices where account = %s and phase = 'PastDue' limit 1"

@@ -21,10 +21,13 @@ from milo_billing.infra.clock import Clock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
+from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.operations import Office
 from milo_billing.kernel.errors import MiloError, Unavailable
 from milo_billing.payments import reads, store
-from milo_billing.payments.operations import collecting, methods, refunding, telling
+from milo_billing.payments.operations import collecting, dunning, methods, refunding, telling
 from milo_billing.payments.operations.desk import Desk, open_provider, read_config
+from milo_billing.payments.rules.dunning import DunningStep, Schedule
 from milo_billing.payments.types import Attempt, Collected, PaymentResult, Refund, RefundResult, Unknown
 
 PAGE: Final = 200
@@ -43,6 +46,11 @@ _attempts = counter(
     "payment_attempts",
     about="Requests to providers for the money of an invoice, by outcome.",
     labels=("outcome",),
+)
+_dunned = counter(
+    "dunning_steps",
+    about="Steps of dunning that were taken, by kind, and those that failed.",
+    labels=("kind",),
 )
 _refunds = counter("payment_refunds", about="Requests to providers to give money back.", labels=("outcome",))
 
@@ -200,6 +208,53 @@ class Cashier:
                 return made
 
         return repeated(once)
+
+
+def dun_all(office: Office, database: Database, clock: Clock, *, schedule: Schedule) -> None:
+    """Do what is to be done today about every invoice that is past due.
+
+    One invoice a transaction; one that cannot be written is logged and counted, and does not keep the others waiting.
+    """
+    after: UUID | None = _FIRST
+    while after is not None:
+        now = clock.now()
+        with database.transaction(reach=EVERYWHERE) as tx:
+            # a day more than any zone is ahead: the step itself looks at the day where the invoice was issued
+            before = now.date() + timedelta(days=1)
+            page = invoices.list_past_due(tx, before=before, after=after, limit=PAGE)
+        for invoice in page:
+            try:
+                step = repeated(
+                    lambda uid=invoice: _dun(office, database, clock, invoice=uid, schedule=schedule)
+                )
+                if step is not None:
+                    _dunned.labels(step.kind).inc()
+            except MiloError as error:
+                _dunned.labels("failed").inc()
+                _log.error("dunning_failed", invoice=str(invoice), reason=str(error))
+        after = page[-1] if len(page) == PAGE else None
+
+
+def _dun(
+    office: Office, database: Database, clock: Clock, *, invoice: UUID, schedule: Schedule
+) -> DunningStep | None:
+    with database.transaction(reach=EVERYWHERE) as tx:
+        work = Work(tx, _SYSTEM, EVERYWHERE, audit_id=new_uid(), now=clock.now())
+        step = dunning.dun(work, office, invoice=invoice, schedule=schedule)
+        office.engine.commit(work)
+        return step
+
+
+def dunning_tasks(
+    *, office: Office, database: Database, clock: Clock, schedule: Schedule
+) -> tuple[Periodic | Task, ...]:
+    """What is past due is looked at every hour, behind the job that says so of invoices."""
+
+    def dun_past_due(timestamp: int) -> None:
+        del timestamp
+        dun_all(office, database, clock, schedule=schedule)
+
+    return (Periodic(Task("payments.dun_past_due", dun_past_due), cron="27 * * * *"),)
 
 
 def tasks(*, cashier: Cashier, schedule: str) -> tuple[Periodic | Task, ...]:

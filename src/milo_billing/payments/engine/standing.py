@@ -4,6 +4,8 @@ from milo_billing.accounts import reads as accounts
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing import reads as invoices
+from milo_billing.notices import operations as notices
+from milo_billing.notices.types import Event
 from milo_billing.payments.types import GROUP
 
 
@@ -24,4 +26,12 @@ def reactivate_if_paid(work: Work, engine: Engine, *, account: int) -> bool:
     if invoices.owes_past_due(work.tx, account=account):
         return False
     engine.act(work, kind, namespace=found.namespace, name=found.name, action="reactivate", request={})
+    event = Event(
+        type="account.reactivated",
+        key=f"account/{found.uid}/account.reactivated/{work.now.isoformat()}",
+        org=found.owner_org,
+        data={"account": {"namespace": found.namespace, "name": found.name}},
+        account=f"{found.namespace}/{found.name}",
+    )
+    notices.send(work.tx, None, event=event, now=work.now)
     return True
