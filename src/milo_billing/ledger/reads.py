@@ -1,5 +1,6 @@
 """Balances and closings. Row-level security narrows each to the organizations that the transaction may see."""
 
+from collections.abc import Collection
 from datetime import date
 
 from milo_billing.infra.database import Tx
@@ -53,6 +54,18 @@ def balance(
     ).fetchone()
     assert row is not None  # an aggregate returns one row
     return Money(row[0], currency)
+
+
+def list_holders(tx: Tx, *, accounts: Collection[AccountName], limit: int) -> tuple[int, ...]:
+    """Billing accounts to which one of these ledger accounts owes something, by number."""
+    rows = tx.execute(
+        "select distinct billing_account from (select t.billing_account from ledger.entries e "
+        "join ledger.transactions t on t.id = e.transaction where e.account = any(%s) "
+        "group by t.entity, t.billing_account, e.account, e.currency having sum(e.amount_minor) < 0) held "
+        "order by billing_account limit %s",
+        (list(accounts), limit),
+    )
+    return tuple(number for (number,) in rows)
 
 
 def balance_due(tx: Tx, *, billing_account: int) -> tuple[Money, ...]:

@@ -183,7 +183,25 @@ class Cashier:
                     )
                 except MiloError as error:
                     _log.warning("collect_failed", invoice=str(invoice), reason=str(error))
+        self._use_balances()
         return collected
+
+    def _use_balances(self) -> None:
+        """Pay what is due from what accounts have with the provider, also of those that nobody collects from."""
+        after: UUID | None = _FIRST
+        while after is not None:
+            begin, now = after, self._clock.now()
+            with self._database.transaction(reach=EVERYWHERE) as tx:
+                found, after = collecting.list_payable_by_balance(tx, after=begin, limit=PAGE, now=now)
+            for invoice in found:
+                try:
+                    self._write(
+                        lambda work, invoice=invoice: collecting.use_balance(
+                            work, self._desk, invoice=invoice
+                        )
+                    )
+                except MiloError as error:
+                    _log.warning("balance_not_used", invoice=str(invoice), reason=str(error))
 
     def sweep(self) -> None:
         """Have what nobody has an answer to asked about again."""

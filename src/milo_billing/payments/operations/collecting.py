@@ -23,7 +23,8 @@ from milo_billing.invoicing import operations as invoicing
 from milo_billing.invoicing import reads as invoices
 from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.money import Money
-from milo_billing.ledger.types import clearing
+from milo_billing.ledger import reads as books
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH, clearing
 from milo_billing.payments import reads, store
 from milo_billing.payments.engine import debit_rows
 from milo_billing.payments.operations import publishing, receiving
@@ -31,6 +32,7 @@ from milo_billing.payments.operations.announcing import announce
 from milo_billing.payments.operations.desk import Desk, read_config
 from milo_billing.payments.rules import retries
 from milo_billing.payments.types import (
+    STANDING_STATES,
     ActionRequired,
     Attempt,
     Collected,
@@ -49,6 +51,9 @@ from milo_billing.payments.types import (
 ASK: Final = "payments.ask"
 """The job that asks the provider about one attempt."""
 
+HOLDERS_MAX: Final = 100_000
+"""Accounts that have money with the provider, looked at in one go."""
+
 ATTEMPTS_MAX: Final = 1000
 """Attempts that an invoice may have; reaching it is a defect of somebody's schedule."""
 
@@ -58,9 +63,9 @@ def collect_invoice(
 ) -> Collected:
     """Ask for what is due of the invoice, if its schedule says so now.
 
-    First what the account has unapplied is used. Where the provider is to be asked, the attempt is a row, and a job
-    asks once this transaction has committed. `again` goes past the schedule, never past an attempt that stands. Called
-    by many at once, one attempt is opened: by the account's lock, and by the database.
+    First what the account has unapplied or on account is used. Where the provider is to be asked, the attempt is a row,
+    and a job asks once this transaction has committed. `again` goes past the schedule, never past an attempt that
+    stands. Called by many at once, one attempt is opened: by the account's lock, and by the database.
     """
     tx = work.tx
     account = invoices.get_invoice_by_uid(tx, uid=invoice).account
@@ -77,7 +82,7 @@ def collect_invoice(
         reason = f"attempt {decision.attempt.number} is {decision.attempt.state}"
         return _said(found, "standing", decision.attempt.amount, payment=name, reason=reason)
     if found.phase != "Void" and found.amount_due_minor:
-        found = receiving.use_unapplied(work, desk.engine, invoice=found)
+        found = receiving.use_balance(work, desk.engine, invoice=found)
     due = Money(0 if found.phase == "Void" else found.amount_due_minor, found.currency)
     if not due:
         if pending is not None:
@@ -98,6 +103,34 @@ def collect_invoice(
             return _said(found, "opened", due, payment=payment.name)
         case _:
             assert_never(decision)
+
+
+def use_balance(work: Work, desk: Desk, *, invoice: UUID) -> bool:
+    """Pay what is due from what the account has unapplied or on account, as far as that goes; whether any was used.
+
+    Not while somebody is being asked for the money, by a provider or a direct debit.
+    """
+    tx = work.tx
+    store.lock_account(tx, account=invoices.get_invoice_by_uid(tx, uid=invoice).account)
+    found = invoicing.lock_invoice(work, engine=desk.engine, invoice=invoice)
+    attempts = reads.list_attempts(tx, invoice=invoice, limit=ATTEMPTS_MAX)
+    asked = any(attempt.state in STANDING_STATES for attempt in attempts)
+    if asked or debit_rows.find_standing(tx, invoice=invoice) is not None:
+        return False
+    if found.phase == "Void" or not found.amount_due_minor:
+        return False
+    return receiving.use_balance(work, desk.engine, invoice=found) != found
+
+
+def list_payable_by_balance(
+    tx: Tx, *, after: UUID, limit: int, now: datetime
+) -> tuple[tuple[UUID, ...], UUID | None]:
+    """Invoices that are due, of accounts that have money with the provider; as `list_collectable`."""
+    holders = books.list_holders(tx, accounts=(UNAPPLIED_CASH, MONEY_ON_ACCOUNT), limit=HOLDERS_MAX)
+    if not holders:
+        return (), None
+    due = invoices.list_due(tx, now=now, accounts=holders, after=after, limit=limit)
+    return tuple(invoice for invoice, _ in due), due[-1][0] if len(due) == limit else None
 
 
 def _said(

@@ -12,7 +12,7 @@ from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger import reads as books
-from milo_billing.ledger.types import UNAPPLIED_CASH, AccountName, Entry, Fact
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH, AccountName, Entry, Fact
 from milo_billing.payments.engine import standing
 
 
@@ -61,29 +61,40 @@ def receive(
     return Received(settled, unapplied)
 
 
-def use_unapplied(work: Work, engine: Engine, *, invoice: Invoice) -> Invoice:
-    """Pay what is due from what the account has unapplied, as far as that goes; the invoice as it is then.
+def use_balance(work: Work, engine: Engine, *, invoice: Invoice) -> Invoice:
+    """Pay what is due from what the account has with the issuer: unapplied cash first, then money on account; the
+    invoice as it is then.
 
     The caller holds the account's collection lock, so that nothing is used twice.
     """
-    unapplied = -books.balance(
+    before = invoice
+    for source in (UNAPPLIED_CASH, MONEY_ON_ACCOUNT):
+        invoice = _use(work, engine, invoice, source=source)
+    if invoice != before:
+        standing.reactivate_if_paid(work, engine, account=invoice.account)
+    return invoice
+
+
+def _use(work: Work, engine: Engine, invoice: Invoice, *, source: AccountName) -> Invoice:
+    balance = books.balance(
         work.tx,
-        account=UNAPPLIED_CASH,
+        account=source,
         currency=invoice.currency,
         entity=invoice.issuer,
         billing_account=invoice.account,
     )
-    used = Money(min(unapplied.minor, invoice.amount_due_minor), invoice.currency)
+    used = Money(min(-balance.minor, invoice.amount_due_minor), invoice.currency)
     if used.minor <= 0:
         return invoice
     reference = str(new_uid())
     key = f"invoice/{invoice.uid}/applied/{reference}"
+    unapplied = source == UNAPPLIED_CASH
     post(
         work,
         invoice,
         key=key,
-        entries=ledger.applied(used),
-        description=f"Unapplied cash for invoice {invoice.number}",
+        entries=ledger.applied(used) if unapplied else ledger.used_from_account(used),
+        description=f"{'Unapplied cash' if unapplied else 'Money on account'} for invoice {invoice.number}",
     )
     settled = invoicing.settle_invoice(
         work,
@@ -95,7 +106,6 @@ def use_unapplied(work: Work, engine: Engine, *, invoice: Invoice) -> Invoice:
         posted=key,
         at=work.now,
     )
-    standing.reactivate_if_paid(work, engine, account=invoice.account)
     return settled.invoice
 
 
