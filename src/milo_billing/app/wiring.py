@@ -292,6 +292,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             prune_changes(tx, keep=CHANGES_KEPT)
 
     engine = build_declarative(runtime).engine
+    office = open_office(runtime, engine)
 
     def collect(owner: str) -> None:
         collect_dependants(engine, runtime.databases.app, owner=UUID(owner))
@@ -316,14 +317,10 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             runtime.clock,
             schedule=runtime.settings.usage_archive_schedule,
         ),
-        *invoicing_jobs.tasks(
-            office=open_office(runtime, engine), database=runtime.databases.app, clock=runtime.clock
-        ),
-        *invoicing_jobs.vat_tasks(
-            office=open_office(runtime, engine), database=runtime.databases.app, clock=runtime.clock
-        ),
+        *invoicing_jobs.tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
+        *invoicing_jobs.vat_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
         *payments_jobs.dunning_tasks(
-            office=open_office(runtime, engine),
+            office=office,
             database=runtime.databases.app,
             clock=runtime.clock,
             schedule=dunning_schedule(runtime.settings),
@@ -353,9 +350,7 @@ def _rate_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
 
 def open_desk(runtime: Runtime, engine: Engine) -> Desk:
     """Where money is collected, by this server's settings."""
-    return Desk(
-        engine, runtime.vault, payment_providers(runtime.settings), runtime.settings.payments_retry_days
-    )
+    return Desk(engine, runtime.vault, payment_providers(), runtime.settings.payments_retry_days)
 
 
 def dunning_schedule(settings: Settings) -> Schedule:
@@ -367,9 +362,8 @@ def dunning_schedule(settings: Settings) -> Schedule:
     )
 
 
-def payment_providers(settings: Settings) -> Providers:
+def payment_providers() -> Providers:
     """The providers that this server can speak to; each is loaded with the first class that names it."""
-    del settings
 
     def stripe(config: ProviderConfig) -> PaymentProvider:
         from milo_billing.adapters import stripe_payments  # most servers never load it

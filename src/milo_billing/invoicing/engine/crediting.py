@@ -52,7 +52,7 @@ def choose(tx: Tx, wanted: Wanted) -> tuple[CreditLine, ...]:
             f"invoice {invoice.number} is void: nothing is left of it", field="spec.invoiceRef.name"
         )
     lines = _lines(tx, invoice)
-    credited = _chosen(tx, wanted, lines)
+    credited = _chosen(tx, wanted, invoice, lines)
     _taxed(tx, invoice, credited, lines=lines)
     return credited
 
@@ -68,7 +68,7 @@ def issue(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
             f"invoice {invoice.number} is void: nothing is left of it", field="spec.invoiceRef.name"
         )
     lines = _lines(tx, invoice)
-    credited = _chosen(tx, wanted, lines)
+    credited = _chosen(tx, wanted, invoice, lines)
     today = reads.get_issuer_day(tx, invoice=invoice.uid, now=now)
     net_minor = sum(one.net_minor for one in credited)
     if net_minor <= 0:
@@ -128,9 +128,10 @@ def _left(tx: Tx, invoice: Invoice, lines: Mapping[int, InvoiceLine]) -> dict[in
     return crediting.left_of(lines.values(), credited=reads.list_credited(tx, invoice=invoice.uid))
 
 
-def _chosen(tx: Tx, wanted: Wanted, lines: Mapping[int, InvoiceLine]) -> tuple[CreditLine, ...]:
-    credited = reads.list_credited(tx, invoice=wanted.invoice)
-    left = crediting.left_of(lines.values(), credited=credited)
+def _chosen(
+    tx: Tx, wanted: Wanted, invoice: Invoice, lines: Mapping[int, InvoiceLine]
+) -> tuple[CreditLine, ...]:
+    left = _left(tx, invoice, lines)
     return crediting.credit_lines(wanted.lines, amount_minor=wanted.amount_minor, lines=lines, left=left)
 
 
