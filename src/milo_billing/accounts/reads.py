@@ -74,13 +74,19 @@ def is_within_reach(tx: Tx, *, number: int) -> bool:
     return tx.execute("select from accounts.accounts where number = %s", (number,)).rowcount == 1
 
 
-def list_numbers(tx: Tx, *, among: Collection[int] | None = None) -> tuple[int, ...]:
-    """Numbers of the accounts that the transaction may see, of these or of all, deleted ones included, in order."""
+def list_numbers(
+    tx: Tx, *, among: Collection[int] | None = None, after: int = 0, limit: int | None = None
+) -> tuple[int, ...]:
+    """Numbers of the accounts that the transaction may see, of these or of all, deleted ones included, in order.
+
+    Those behind `after`, at most `limit`.
+    """
     chosen = None if among is None else list(among)
     rows = tx.execute(
         "select number from accounts.accounts "
-        "where %(among)s::int[] is null or number = any (%(among)s) order by number",
-        {"among": chosen},
+        "where number > %(after)s and (%(among)s::int[] is null or number = any (%(among)s)) "
+        "order by number limit %(limit)s",
+        {"among": chosen, "after": after, "limit": limit},
     )
     return tuple(number for (number,) in rows)
 

@@ -28,7 +28,7 @@ class MonthEndAccruals:
 
     def list_accounts(self, tx: Tx, *, after: int, limit: int) -> tuple[int, ...]:
         """Numbers of accounts behind `after`, deleted ones included, in order."""
-        return tuple(number for number in accounts.list_numbers(tx) if number > after)[:limit]
+        return accounts.list_numbers(tx, after=after, limit=limit)
 
     def accrue(self, tx: Tx, *, entity: str, month: date, account: int, now: datetime) -> AccrualOutcome:
         """Post what the account owes for the month and has on no invoice that was posted in it, and its release.
