@@ -22,7 +22,7 @@ from milo_billing.directory.operations import OrganizationNamespaces
 from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import EVERYWHERE, Databases, Reach, Tx, connect, open_databases
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations.office import Office
 
 PROJECTS_AN_ACCOUNT: Final = 10
 ACCOUNTS_AN_ORGANIZATION: Final = 10

@@ -10,8 +10,8 @@ from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.runtime import Runtime
-from milo_billing.invoicing import operations
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.types import Issued
 from tests.contract.examples import ACME
 
@@ -34,7 +34,7 @@ def stand_invoice(runtime: Runtime) -> str:
     engine = wiring.build_declarative(runtime).engine
     with runtime.databases.app.transaction(reach=EVERYWHERE) as tx:
         work = Work(tx, Identity("ann"), EVERYWHERE, new_uid(), NOW)
-        outcome = operations.issue_month(
+        outcome = issuing.issue_month(
             work, office=Office(engine, runtime.vault), account=account, year=2026, month=2
         )
         engine.commit(work)

@@ -14,9 +14,9 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.infra.runtime import Runtime
 from milo_billing.infra.settings import Settings
-from milo_billing.invoicing import operations as invoicing
-from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.operations import papers
 from milo_billing.invoicing.ports import DocumentWriter
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.kernel.errors import NotFound
 from milo_billing.notices.jobs import Postman
 from milo_billing.notices.ports import Attachments, Sender
@@ -57,8 +57,8 @@ class Documents(Attachments):
         namespace, _, name = named.partition("/")
         if what != INVOICE:
             raise NotFound(f"no slice has a document {reference!r}")
-        invoice = invoices.get_invoice(tx, namespace=namespace, name=name)
-        printed = invoicing.print_invoice(tx, self.vault, self.writer, invoice=invoice, now=self.clock.now())
+        invoice = invoice_reads.get_invoice(tx, namespace=namespace, name=name)
+        printed = papers.print_invoice(tx, self.vault, self.writer, invoice=invoice, now=self.clock.now())
         return Attachment(f"{invoice.number}.pdf", printed.media_type, printed.content)
 
 

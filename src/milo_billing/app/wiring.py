@@ -59,7 +59,7 @@ from milo_billing.infra.runtime import Runtime
 from milo_billing.infra.settings import Settings
 from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import routes as invoicing_routes
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.resources import kinds as invoicing_resources
 from milo_billing.ledger import jobs as ledger_jobs
 from milo_billing.ledger import routes as ledger_routes

@@ -15,10 +15,11 @@ from milo_billing.infra.clock import Clock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
-from milo_billing.invoicing import operations, reads
 from milo_billing.invoicing.engine import runs, settling, vat_checks
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations import issuing, life
+from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.ports import VatRegister
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules.runs import Run, RunStepState
 from milo_billing.invoicing.types import Issued, IssueOutcome, Skipped, Unchanged
 from milo_billing.kernel.errors import MiloError, Unavailable
@@ -90,7 +91,7 @@ def mark_past_due(office: Office, database: Database, clock: Clock) -> None:
     after = UUID(int=0)
     while True:
         with database.transaction(reach=EVERYWHERE) as tx:
-            page = reads.list_fallen_due(tx, now=clock.now(), after=after, limit=_PAGE)
+            page = invoice_reads.list_fallen_due(tx, now=clock.now(), after=after, limit=_PAGE)
         for invoice in page:
             try:
                 marked = repeated(lambda uid=invoice: _mark_past_due(office, database, clock, invoice=uid))
@@ -108,7 +109,7 @@ def _mark_past_due(office: Office, database: Database, clock: Clock, *, invoice:
         work = Work(tx=tx, identity=_SYSTEM, reach=EVERYWHERE, audit_id=new_uid(), now=clock.now())
         marked = settling.mark_past_due(work, office.engine, invoice=invoice)
         if marked:
-            operations.tell_past_due(work, office, invoice=invoice)
+            life.tell_past_due(work, office, invoice=invoice)
         office.engine.commit(work)
     return marked
 
@@ -166,7 +167,7 @@ class _Lane:
                 now=self._clock.now(),
             )
             account = accounts.get_account(tx, number=number)
-            outcome = operations.issue_month(
+            outcome = issuing.issue_month(
                 work, office=self._office, account=account, year=run.year, month=run.month
             )
             state, invoice, reason = _noted(outcome)

@@ -16,11 +16,15 @@ from milo_billing.controlplane.identity import reaches
 from milo_billing.controlplane.kinds import PROVIDER_ORG
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx, forbid_writes
-from milo_billing.invoicing import operations, reads
 from milo_billing.invoicing.engine import runs, vat_checks
 from milo_billing.invoicing.engine.invoice_documents import ELECTRONIC
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations import explaining as invoice_explaining
+from milo_billing.invoicing.operations import issuing, papers
+from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import lines as line_reads
+from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import explaining, previews, representations, requests
 from milo_billing.invoicing.rules.runs import Run
 from milo_billing.invoicing.types import GROUP, DocumentKind, PrintedDocument
@@ -54,8 +58,10 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
     def show_lines(request: Request) -> Response:
         page = requests.parse_page(request.query_params)
         with door.open(request, permission=GET) as call:
-            invoice = reads.get_invoice(call.tx, **_names(request))
-            lines = reads.list_lines(call.tx, invoice=invoice.uid, after=page.after, limit=page.limit + 1)
+            invoice = invoice_reads.get_invoice(call.tx, **_names(request))
+            lines = line_reads.list_lines(
+                call.tx, invoice=invoice.uid, after=page.after, limit=page.limit + 1
+            )
         more = {"continue": str(lines[page.limit - 1].line)} if len(lines) > page.limit else {}
         items = [
             representations.line_body(line, currency=invoice.currency, taxes=invoice.taxes)
@@ -67,19 +73,19 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         page = requests.parse_event_page(request.query_params)
         number = requests.parse_line(request.path_params["line"])
         with door.open(request, permission=GET) as call:
-            invoice = reads.get_invoice(call.tx, **_names(request))
+            invoice = invoice_reads.get_invoice(call.tx, **_names(request))
             usage_reach = door.authorizer.reach(call.tx, call.identity, READ_USAGE)
             if not reaches(usage_reach, invoice.owner_org):
                 raise Forbidden(f'forbidden: User "{call.identity.user}" lacks the permission {READ_USAGE}')
-            found = operations.list_line_events(
+            found = invoice_explaining.list_line_events(
                 call.tx, invoice=invoice, line=number, asked=page, blobs=blobs, now=call.now
             )
         return JSONResponse(found.body())
 
     def show_note_pdf(request: Request) -> Response:
         with door.open(request, permission=GET_NOTES) as call:
-            note = reads.get_credit_note(call.tx, **_names(request))
-            document = operations.print_credit_note(call.tx, office.vault, writer, note=note, now=call.now)
+            note = note_reads.get_credit_note(call.tx, **_names(request))
+            document = papers.print_credit_note(call.tx, office.vault, writer, note=note, now=call.now)
         return _shown(document, name=f"{note.number}.pdf")
 
     return [
@@ -133,8 +139,8 @@ def _document_routes(door: Door, office: Office, writer: DocumentWriter) -> list
     def show(kind: DocumentKind) -> Callable[[Request], Response]:
         def show_document(request: Request) -> Response:
             with door.open(request, permission=GET) as call:
-                invoice = reads.get_invoice(call.tx, **_names(request))
-                document = operations.print_invoice(
+                invoice = invoice_reads.get_invoice(call.tx, **_names(request))
+                document = papers.print_invoice(
                     call.tx, office.vault, writer, invoice=invoice, now=call.now, kind=kind
                 )
             return _shown(document, name=f"{invoice.number}.{'pdf' if kind == 'pdf' else f'{kind}.xml'}")
@@ -161,8 +167,8 @@ def validation_routes(
 
     def validate(request: Request) -> Response:
         with door.open(request, permission=GET) as call:
-            invoice = reads.get_invoice(call.tx, **_names(request))
-            found = operations.check_documents(
+            invoice = invoice_reads.get_invoice(call.tx, **_names(request))
+            found = papers.check_documents(
                 call.tx, office.vault, writer, checker, invoice=invoice, now=call.now
             )
         return JSONResponse(representations.validation_body(found))
@@ -178,22 +184,20 @@ def _computed_routes(door: Door, office: Office) -> list[Route]:
         with door.open(request, permission=GET) as call:
             forbid_writes(call.tx)
             account = _get_account(call.tx, namespace=asked.namespace, name=asked.account)
-            found = operations.preview(
-                call.tx, office=office, account=account, month=asked.month, now=call.now
-            )
+            found = issuing.preview(call.tx, office=office, account=account, month=asked.month, now=call.now)
         return JSONResponse(previews.preview_body(found, account=account, by=asked.by, at=call.now))
 
     def explain_line(request: Request) -> Response:
         number = requests.parse_line(request.path_params["line"])
         with door.open(request, permission=GET) as call:
-            invoice = reads.get_invoice(call.tx, **_names(request))
-            found = operations.explain_line(call.tx, invoice=invoice, line=number)
+            invoice = invoice_reads.get_invoice(call.tx, **_names(request))
+            found = invoice_explaining.explain_line(call.tx, invoice=invoice, line=number)
         return JSONResponse(explaining.explanation_body(found))
 
     def show_settlements(request: Request) -> Response:
         with door.open(request, permission=GET) as call:
-            invoice = reads.get_invoice(call.tx, **_names(request))
-            found = reads.list_settlements(call.tx, invoice=invoice.uid, limit=SETTLEMENTS_MAX)
+            invoice = invoice_reads.get_invoice(call.tx, **_names(request))
+            found = invoice_reads.list_settlements(call.tx, invoice=invoice.uid, limit=SETTLEMENTS_MAX)
         items = [representations.settlement_body(one, currency=invoice.currency) for one in found]
         return JSONResponse({"items": items})
 

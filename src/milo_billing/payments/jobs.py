@@ -21,8 +21,8 @@ from milo_billing.infra.clock import Clock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
-from milo_billing.invoicing import reads as invoices
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations.office import Office
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.kernel.errors import MiloError, Unavailable
 from milo_billing.payments import reads, store
 from milo_billing.payments.operations import collecting, dunning, methods, refunding, telling
@@ -239,7 +239,7 @@ def dun_all(office: Office, database: Database, clock: Clock, *, schedule: Sched
         with database.transaction(reach=EVERYWHERE) as tx:
             # a day more than any zone is ahead: the step itself looks at the day where the invoice was issued
             before = now.date() + timedelta(days=1)
-            page = invoices.list_past_due(tx, before=before, after=after, limit=PAGE)
+            page = invoice_reads.list_past_due(tx, before=before, after=after, limit=PAGE)
         for invoice in page:
             try:
                 step = repeated(

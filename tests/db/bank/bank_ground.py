@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from milo_billing.accounts.types import Account
 from milo_billing.adapters.bank_files import read_statements
-from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import reads as ledger
@@ -52,7 +52,7 @@ class BankGround:
 
     def stands(self, invoice: Invoice) -> tuple[str, int]:
         """Phase, and what is due."""
-        found = self.ground.reading(lambda tx: invoices.get_invoice_by_uid(tx, uid=invoice.uid))
+        found = self.ground.reading(lambda tx: invoice_reads.get_invoice_by_uid(tx, uid=invoice.uid))
         return found.phase, found.amount_due_minor
 
     def balance(self, account: AccountName) -> Money:

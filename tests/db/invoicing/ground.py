@@ -19,8 +19,8 @@ from milo_billing.directory.operations import OrganizationNamespaces
 from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import EVERYWHERE, Databases, Reach, Tx
-from milo_billing.invoicing import operations
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.types import Invoice, Issued, IssueOutcome
 
 T = TypeVar("T")
@@ -163,7 +163,7 @@ class Ground:
         self, account: Account, *, year: int = 2026, month: int = 10, now: datetime = NOVEMBER
     ) -> IssueOutcome:
         return self.write(
-            lambda work: operations.issue_month(
+            lambda work: issuing.issue_month(
                 work, office=self.office, account=account, year=year, month=month
             ),
             now=now,

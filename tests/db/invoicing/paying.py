@@ -4,7 +4,8 @@ from datetime import datetime
 
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
-from milo_billing.invoicing import operations, reads
+from milo_billing.invoicing.operations import life
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types import Invoice, MoneyKind, Settled
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
@@ -42,7 +43,7 @@ def pay(
             ),
             now=now,
         )
-        return operations.settle_invoice(
+        return life.settle_invoice(
             work,
             engine=ground.engine,
             invoice=invoice.uid,
@@ -58,4 +59,4 @@ def pay(
 
 def as_it_stands(ground: Ground, invoice: Invoice) -> Invoice:
     """The invoice as its row says now."""
-    return ground.reading(lambda tx: reads.get_invoice_by_uid(tx, uid=invoice.uid))
+    return ground.reading(lambda tx: invoice_reads.get_invoice_by_uid(tx, uid=invoice.uid))

@@ -7,8 +7,8 @@ import pytest
 
 from milo_billing.accounts.types import Account
 from milo_billing.adapters.folder_blobs import FolderBlobs
-from milo_billing.invoicing import reads
-from milo_billing.invoicing.operations import list_line_events
+from milo_billing.invoicing.operations.explaining import list_line_events
+from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import InvoiceLine, LineNotFound, UnableToIssue
 from milo_billing.kernel.errors import Invalid
@@ -37,7 +37,7 @@ def charge(ground: Ground, name: str, day: str, quantity: str, **spec: Any) -> N
 
 def lines_of(ground: Ground, account: Account) -> tuple[InvoiceLine, ...]:
     invoice = ground.issued(account)
-    lines = ground.reading(lambda tx: reads.list_lines(tx, invoice=invoice.uid, limit=100))
+    lines = ground.reading(lambda tx: line_reads.list_lines(tx, invoice=invoice.uid, limit=100))
     assert invoice.subtotal_minor == sum(line.amount_minor for line in lines)
     return tuple(lines)
 

@@ -6,7 +6,8 @@ import pytest
 
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.controlplane.decoding import Draft
-from milo_billing.invoicing import operations, reads
+from milo_billing.invoicing.operations import papers
+from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.types import PrintedDocument
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 from tests.db.invoicing.paying import pay
@@ -15,10 +16,8 @@ from tests.unit.invoicing.pdf import read_pages
 
 def printed(ground: Ground, name: str) -> PrintedDocument:
     def write(tx: Any) -> PrintedDocument:
-        note = reads.get_credit_note(tx, namespace=ACME, name=name)
-        return operations.print_credit_note(
-            tx, ground.office.vault, TypstDocuments(), note=note, now=NOVEMBER
-        )
+        note = note_reads.get_credit_note(tx, namespace=ACME, name=name)
+        return papers.print_credit_note(tx, ground.office.vault, TypstDocuments(), note=note, now=NOVEMBER)
 
     return ground.reading(write)
 

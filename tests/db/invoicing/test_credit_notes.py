@@ -12,7 +12,8 @@ from milo_billing.app.projections import compare_projections
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.kinds import AnyKind
 from milo_billing.controlplane.work import Preconditions, Work
-from milo_billing.invoicing import reads
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.types import Invoice, UnableToSettle
 from milo_billing.kernel.errors import Conflict, Invalid
 from tests.db.invoicing.ground import ACME, ISSUER, NOVEMBER, Ground
@@ -92,7 +93,7 @@ def test_an_amount_is_spread_over_what_is_left_and_the_last_note_takes_the_rest(
 ) -> None:
     first = credit(ground, invoice, "one", amount="100.00")
     assert first["total"] == "100.00"
-    lines = ground.reading(lambda tx: reads.list_credited(tx, invoice=invoice.uid))
+    lines = ground.reading(lambda tx: note_reads.list_credited(tx, invoice=invoice.uid))
     assert lines == {1: 8_366, 2: 1_634}
     assert credit(ground, invoice, "two")["total"] == "53.00"
     assert status_of(ground, invoice) == ("Paid", "0.00", "153.00", "0.00", "0.00")
@@ -306,7 +307,7 @@ def test_a_credit_note_over_what_was_written_off_lowers_the_loss(ground: Ground,
     assert (status["settled"], status["onAccount"]) == ("25.00", "0.00")
     assert status_of(ground, invoice) == ("Uncollectible", "0.00", "25.00", "128.00", "0.00")
     assert balances(ground) == {"Expenses:BadDebt": 12_800, "Income:Revenue:Usage": -12_800}
-    found = ground.reading(lambda tx: reads.list_settlements(tx, invoice=invoice.uid, limit=9))
+    found = ground.reading(lambda tx: invoice_reads.list_settlements(tx, invoice=invoice.uid, limit=9))
     assert [(one.kind, one.amount_minor) for one in found] == [
         ("WriteOff", 15_300),
         ("Recovery", -2_500),

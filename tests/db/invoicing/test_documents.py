@@ -3,7 +3,7 @@
 import pytest
 
 from milo_billing.adapters.typst_documents import TypstDocuments
-from milo_billing.invoicing import operations
+from milo_billing.invoicing.operations import papers
 from milo_billing.invoicing.types import Invoice, InvoiceDocument, PrintedDocument, WrittenDocument
 from tests.db.invoicing.ground import NOVEMBER, Ground
 from tests.unit.invoicing.pdf import read_pages
@@ -25,7 +25,7 @@ def invoice(ground: Ground) -> Invoice:
 
 def printed(ground: Ground, writer: TypstDocuments, invoice: Invoice) -> PrintedDocument:
     return ground.reading(
-        lambda tx: operations.print_invoice(tx, ground.office.vault, writer, invoice=invoice, now=NOVEMBER)
+        lambda tx: papers.print_invoice(tx, ground.office.vault, writer, invoice=invoice, now=NOVEMBER)
     )
 
 

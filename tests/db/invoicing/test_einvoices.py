@@ -14,7 +14,7 @@ from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import SimulatedClock
-from milo_billing.invoicing import operations
+from milo_billing.invoicing.operations import papers
 from milo_billing.invoicing.routes import routes, validation_routes
 from milo_billing.invoicing.types import DocumentKind, Invoice, NoEInvoice
 from tests.db.invoicing.ground import ACME, ISSUER, NOVEMBER, Ground
@@ -39,7 +39,7 @@ def issue(bare_ground: Ground) -> Any:
 
 def read(ground: Ground, invoice: Invoice, kind: DocumentKind) -> bytes:
     return ground.reading(
-        lambda tx: operations.print_invoice(
+        lambda tx: papers.print_invoice(
             tx, ground.office.vault, WRITER, invoice=invoice, now=NOVEMBER, kind=kind
         )
     ).content

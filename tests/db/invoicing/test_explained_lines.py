@@ -7,7 +7,8 @@ import pytest
 
 from milo_billing.cli.previews import write_explanation
 from milo_billing.infra.database import EVERYWHERE, connect
-from milo_billing.invoicing import operations, reads
+from milo_billing.invoicing.operations import explaining
+from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.explaining import explanation_body
 from milo_billing.invoicing.types import Invoice, LineNotFound
 from tests.db.invoicing.ground import Ground
@@ -15,11 +16,11 @@ from tests.db.invoicing.test_previews import promised
 
 
 def explained(ground: Ground, invoice: Invoice) -> list[dict[str, Any]]:
-    lines = ground.reading(lambda tx: reads.list_lines(tx, invoice=invoice.uid, limit=100))
+    lines = ground.reading(lambda tx: line_reads.list_lines(tx, invoice=invoice.uid, limit=100))
     return [
         ground.reading(
             lambda tx, line=line: explanation_body(
-                operations.explain_line(tx, invoice=invoice, line=line.line)
+                explaining.explain_line(tx, invoice=invoice, line=line.line)
             )
         )
         for line in lines
@@ -125,7 +126,7 @@ def test_what_was_sold_once_and_what_no_line_is(ground: Ground) -> None:
     (found,) = explained(ground, invoice)
     assert (found["recomputed"], found["amount"]) == ("same", "99.98")
     with pytest.raises(LineNotFound):
-        ground.reading(lambda tx: operations.explain_line(tx, invoice=invoice, line=2))
+        ground.reading(lambda tx: explaining.explain_line(tx, invoice=invoice, line=2))
 
 
 def test_a_book_that_says_something_else_now_is_told(ground: Ground, clean_database: str) -> None:

@@ -16,7 +16,9 @@ from milo_billing.accounts.types import Account
 from milo_billing.app.projections import compare_projections
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Databases, open_databases
-from milo_billing.invoicing import operations, reads
+from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.types import (
     Invoice,
     InvoiceNotFound,
@@ -36,7 +38,7 @@ MORE_TOKENS = ("2026-10-31", "data", "tokens", 8_059_974)
 
 
 def lines_of(ground: Ground, invoice: Invoice) -> Any:
-    return ground.reading(lambda tx: reads.list_lines(tx, invoice=invoice.uid, limit=100))
+    return ground.reading(lambda tx: line_reads.list_lines(tx, invoice=invoice.uid, limit=100))
 
 
 # ------------------------------------------------------------------------------------------- what it says
@@ -181,7 +183,7 @@ def test_numbers_have_no_gap_under_eight_threads_that_roll_back(ground: Ground, 
         """Whatever can go wrong between drawing a number and commit."""
 
     def issue_and_fail(work: Work, account: Account) -> None:
-        operations.issue_month(work, office=ground.office, account=account, year=2026, month=10)
+        issuing.issue_month(work, office=ground.office, account=account, year=2026, month=10)
         raise Unlucky
 
     def issue(account: Account) -> int:
@@ -435,11 +437,11 @@ def test_an_organization_reads_its_own_invoices_only(ground: Ground, databases: 
     invoice = ground.issued(account)
     with databases.app.transaction(reach=frozenset({account.owner_org + 1})) as tx:
         with pytest.raises(InvoiceNotFound):
-            reads.get_invoice(tx, namespace=ACME, name=invoice.name)
+            invoice_reads.get_invoice(tx, namespace=ACME, name=invoice.name)
         for table in ("invoices", "lines", "line_discounts", "line_parts", "line_shares", "documents"):
             assert tx.execute(f"select count(*) from invoicing.{table}".encode()).fetchone() == (0,)
     with databases.app.transaction(reach=frozenset({account.owner_org})) as tx:
-        assert reads.get_invoice(tx, namespace=ACME, name=invoice.name) == invoice
+        assert invoice_reads.get_invoice(tx, namespace=ACME, name=invoice.name) == invoice
 
 
 def test_names_and_addresses_are_ciphertext(ground: Ground) -> None:

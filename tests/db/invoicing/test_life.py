@@ -13,7 +13,9 @@ from milo_billing.app.projections import compare_projections
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.invoicing import jobs, operations, reads
+from milo_billing.invoicing import jobs
+from milo_billing.invoicing.operations import life
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types import Invoice, Settled, UnableToSettle
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import reads as ledger
@@ -67,7 +69,7 @@ def test_the_same_payment_settles_an_invoice_once(ground: Ground, invoice: Invoi
 
 
 def _resettle(work: Work, ground: Ground, invoice: Invoice) -> Settled:
-    return operations.settle_invoice(
+    return life.settle_invoice(
         work,
         engine=ground.engine,
         invoice=invoice.uid,
@@ -182,12 +184,12 @@ def test_settlements_are_read_in_their_order_and_by_their_owner_only(
 ) -> None:
     pay(ground, invoice, 1_000, "p1")
     pay(ground, invoice, 200, "c1", kind="Credit")
-    found = ground.reading(lambda tx: reads.list_settlements(tx, invoice=invoice.uid, limit=10))
+    found = ground.reading(lambda tx: invoice_reads.list_settlements(tx, invoice=invoice.uid, limit=10))
     assert [(one.step, one.kind, one.reference, one.amount_minor, one.phase) for one in found] == [
         (1, "Payment", "p1", 1_000, "PartiallyPaid"),
         (2, "Credit", "c1", 200, "PartiallyPaid"),
     ]
     with ground.databases.app.transaction(reach=frozenset({invoice.owner_org + 1})) as tx:
-        assert reads.list_settlements(tx, invoice=invoice.uid, limit=10) == ()
+        assert invoice_reads.list_settlements(tx, invoice=invoice.uid, limit=10) == ()
     with ground.databases.app.transaction(reach=EVERYWHERE) as tx:
-        assert len(reads.list_settlements(tx, invoice=invoice.uid, limit=1)) == 1
+        assert len(invoice_reads.list_settlements(tx, invoice=invoice.uid, limit=1)) == 1

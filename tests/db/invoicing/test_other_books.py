@@ -9,8 +9,8 @@ import pytest
 
 from milo_billing.accounts.types import Account
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.invoicing import operations as invoicing
-from milo_billing.invoicing import reads
+from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.representations import line_body
 from milo_billing.invoicing.types import InvoiceLine, LineConversion
 from milo_billing.kernel.money import Money
@@ -123,7 +123,7 @@ def test_a_new_version_of_a_negotiated_book_acts_on_its_day(ground: Ground) -> N
     assert [line.amount_minor for line in rated(ground, account).lines] == [200, 50]
     invoice = ground.issued(account)
     assert invoice.total == Money(250, "USD")
-    (first, second) = ground.reading(lambda tx: reads.list_lines(tx, invoice=invoice.uid, limit=9))
+    (first, second) = ground.reading(lambda tx: line_reads.list_lines(tx, invoice=invoice.uid, limit=9))
     assert [(line.book_name, line.book_effective_from) for line in (first, second)] == [
         ("acme-usd", date(2026, 1, 1)),
         ("acme-usd", date(2026, 10, 16)),
@@ -138,7 +138,7 @@ def test_an_account_without_a_list_book_is_priced_by_the_default_book_at_the_rat
     assert (line.source, line.amount) == ("Default", Money(600, "CHF"))  # 7.50 USD at 0.8, of Friday the 30th
     invoice = ground.issued(swiss)
     assert invoice.total == Money(600, "CHF")
-    (frozen,) = ground.reading(lambda tx: reads.list_lines(tx, invoice=invoice.uid, limit=9))
+    (frozen,) = ground.reading(lambda tx: line_reads.list_lines(tx, invoice=invoice.uid, limit=9))
     assert isinstance(frozen, InvoiceLine)
     assert frozen.conversion == LineConversion(
         "USD", 750, Decimal("0.8"), date(2026, 10, 30), "ECB", Decimal("1.25"), Decimal(1)
@@ -215,7 +215,7 @@ def test_what_is_explained_is_what_is_drafted(ground: Ground, swiss: Account, de
     bring_rates(ground)
     total = sum(row[3] for row in TOKENS)
     with ground.databases.app.transaction(reach=EVERYWHERE) as tx:
-        drafted = invoicing.draft(tx, account=swiss, stretch=[OCTOBER], now=NOVEMBER)
+        drafted = issuing.draft(tx, account=swiss, stretch=[OCTOBER], now=NOVEMBER)
     assert explained(ground, swiss, units=total)["amount"] == str(drafted.total.decimal())
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from milo_billing.accounts.types import Account
 from milo_billing.infra.database import forbid_writes
-from milo_billing.invoicing import operations, reads
+from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.previews import draft_lines, net_shares, preview_body
 from milo_billing.invoicing.types import Preview
 from milo_billing.kernel.errors import BadRequest
@@ -21,7 +22,7 @@ def previewed(
 ) -> Preview:
     def read(tx: Any) -> Preview:
         forbid_writes(tx)
-        return operations.preview(tx, office=ground.office, account=account, month=month, now=now)
+        return issuing.preview(tx, office=ground.office, account=account, month=month, now=now)
 
     return ground.reading(read)
 
@@ -68,7 +69,7 @@ def test_at_the_end_of_its_period_the_preview_is_the_invoice(ground: Ground) -> 
     found = previewed(ground, account, month=(2026, 10), now=NOVEMBER)
     assert (found.closed, found.invoices) == (True, ())
     invoice = ground.issued(account)
-    issued = ground.reading(lambda tx: reads.list_lines(tx, invoice=invoice.uid, limit=100))
+    issued = ground.reading(lambda tx: line_reads.list_lines(tx, invoice=invoice.uid, limit=100))
     assert draft_lines(found) == issued
     draft = found.draft
     assert (draft.subtotal_minor, draft.discounts_minor, draft.total_minor, draft.period) == (

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from milo_billing.invoicing import reads
+from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.types import InvoiceLine
 from tests.db.invoicing.ground import Ground
 
@@ -35,7 +35,7 @@ def line_of(ground: Ground, **price: Any) -> dict[str, InvoiceLine]:
     account = ground.declare_account(currencyCode="EUR")
     ground.use(account, ("2026-10-05", "web", "requests", 150))
     invoice = ground.issued(account)
-    lines = ground.reading(lambda tx: reads.list_lines(tx, invoice=invoice.uid, limit=100))
+    lines = ground.reading(lambda tx: line_reads.list_lines(tx, invoice=invoice.uid, limit=100))
     assert sum(line.amount_minor for line in lines) == invoice.total.minor
     return {line.sku: line for line in lines if line.sku is not None}
 

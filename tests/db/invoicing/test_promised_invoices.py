@@ -11,8 +11,9 @@ from milo_billing.accounts.types import Account
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.commitments.types import UnableToAccept
 from milo_billing.controlplane.work import Work
-from milo_billing.invoicing import operations, reads
 from milo_billing.invoicing.engine import projections
+from milo_billing.invoicing.operations import explaining, issuing
+from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
     Invoice,
@@ -46,7 +47,7 @@ def month_issued(ground: Ground, account: Account, number: int) -> Invoice:
 
 
 def lines_of(ground: Ground, invoice: Invoice) -> tuple[InvoiceLine, ...]:
-    return ground.reading(lambda tx: reads.list_lines(tx, invoice=invoice.uid, limit=100))
+    return ground.reading(lambda tx: line_reads.list_lines(tx, invoice=invoice.uid, limit=100))
 
 
 def amounts(ground: Ground, invoice: Invoice) -> list[tuple[str, int]]:
@@ -97,7 +98,7 @@ def test_a_shortfall_is_a_line_of_the_commitment_with_how_it_came_about(
     asked = EventsRequest(after=None, limit=10, later=False)
     with pytest.raises(LineNotFound, match="charges for no usage"):
         ground.reading(
-            lambda tx: operations.list_line_events(
+            lambda tx: explaining.list_line_events(
                 tx, invoice=invoice, line=2, asked=asked, blobs=FolderBlobs(tmp_path), now=NOVEMBER
             )
         )
@@ -291,7 +292,7 @@ def test_a_preview_just_before_the_end_is_the_invoice_and_late_usage_does_not_ch
     ground.spend(account, "2026-10-05", 30)
     last = datetime(2026, 10, 31, 23, 59, 59, tzinfo=UTC)
     stretch = [billing_month(2026, 10, zone="Etc/UTC")]
-    preview = ground.reading(lambda tx: operations.draft(tx, account=account, stretch=stretch, now=last))
+    preview = ground.reading(lambda tx: issuing.draft(tx, account=account, stretch=stretch, now=last))
     invoice = ground.issued(account)
     issued = lines_of(ground, invoice)
     assert [(one.kind, one.amount_minor, one.parts, one.discounts) for one in preview.lines] == [
@@ -317,7 +318,7 @@ def test_nothing_is_promised_or_given_for_days_that_are_being_invoiced(ground: G
     ground.declare("commitments", "late", {**offer, "skuDiscounts": [{"percentage": "5"}]}, namespace=ACME)
 
     def issue(work: Work) -> list[Future[None]]:
-        outcome = operations.issue_month(work, office=ground.office, account=account, year=2026, month=10)
+        outcome = issuing.issue_month(work, office=ground.office, account=account, year=2026, month=10)
         assert isinstance(outcome, Issued)
         late = [
             threads.submit(ground.act, "commitments", "late", "accept"),

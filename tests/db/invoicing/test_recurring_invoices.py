@@ -10,7 +10,8 @@ from milo_billing.accounts.types import Account
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.patches import merge_patch
 from milo_billing.controlplane.rows import Row
-from milo_billing.invoicing import operations, reads
+from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.types import Invoice, InvoiceLine, Issued, UnableToIssue
 from milo_billing.kernel.periods import billing_month
 from tests.db.invoicing.ground import ACME, PRICES, Ground
@@ -77,7 +78,7 @@ def issued(ground: Ground, account: Account, month: int) -> Invoice:
 
 
 def lines_of(ground: Ground, invoice: Invoice) -> Sequence[InvoiceLine]:
-    return ground.reading(lambda tx: reads.list_lines(tx, invoice=invoice.uid, limit=100))
+    return ground.reading(lambda tx: line_reads.list_lines(tx, invoice=invoice.uid, limit=100))
 
 
 def shown(ground: Ground, invoice: Invoice) -> list[tuple[str, str, str, int]]:
@@ -133,7 +134,7 @@ def test_what_is_given_back_stands_below_zero_and_is_discounted_as_it_was_charge
     change(shop, "seats", "2026-11-01", quantity=2)  # after the invoice of that day
     october = [billing_month(2026, 10, zone="Etc/UTC")]
     again = datetime(2026, 11, 2, tzinfo=UTC)
-    drafted = shop.reading(lambda tx: operations.draft(tx, account=account, stretch=october, now=again))
+    drafted = shop.reading(lambda tx: issuing.draft(tx, account=account, stretch=october, now=again))
     assert drafted.total_minor == invoice.total_minor
     assert [line[3] for line in shown(shop, issued(shop, account, 11))] == [-9_000, 6_000, 6_000]
 

@@ -18,9 +18,9 @@ from milo_billing.accounts.types import Account
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database, Databases, Reach, connect
-from milo_billing.invoicing import operations
 from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.jobs import run_steps
+from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.rules.runs import Run
 from milo_billing.invoicing.types import IssueOutcome
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
@@ -95,7 +95,7 @@ def test_a_defect_of_one_account_is_its_own(ground: Ground, monkeypatch: pytest.
     good, bad = ground.declare_account("good"), ground.declare_account("bad")
     for account in (good, bad):
         ground.use(account, TOKENS)
-    issue_month = operations.issue_month
+    issue_month = issuing.issue_month
 
     def defective(work: Work, *, account: Account, **others: Any) -> IssueOutcome:
         outcome = issue_month(work, account=account, **others)
@@ -105,7 +105,7 @@ def test_a_defect_of_one_account_is_its_own(ground: Ground, monkeypatch: pytest.
             work.tx.execute("select 1 / 0")
         return outcome
 
-    monkeypatch.setattr(operations, "issue_month", defective)
+    monkeypatch.setattr(issuing, "issue_month", defective)
     id = october(ground)
     go_over(ground, id)
     assert counted(ground.databases, id) == (1, None, None, 1)

@@ -8,7 +8,11 @@ import pytest
 
 from milo_billing.accounts.types import Account
 from milo_billing.app.projections import compare_projections
-from milo_billing.invoicing import operations, reads, store
+from milo_billing.invoicing import store
+from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.reads import documents as document_reads
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.representations import line_body
 from milo_billing.invoicing.types import Invoice, UnableToIssue
 from milo_billing.kernel.errors import Invalid
@@ -45,7 +49,7 @@ def confirm(
 
 
 def lines_of(ground: Ground, invoice: Invoice) -> list[list[dict[str, Any]]]:
-    lines = ground.reading(lambda tx: reads.list_lines(tx, invoice=invoice.uid, limit=9))
+    lines = ground.reading(lambda tx: line_reads.list_lines(tx, invoice=invoice.uid, limit=9))
     return [line_body(one, currency="USD", taxes=invoice.taxes)["taxes"] for one in lines]
 
 
@@ -64,7 +68,7 @@ def test_an_invoice_at_home_is_taxed_once_for_all_lines_of_a_rate(bare_ground: G
     vat = TaxTreatment("S", Decimal(23), "VAT", "IE")
     assert invoice.taxes == (TaxGroup(vat, 3550, 817),)
     assert (invoice.subtotal_minor, invoice.tax_minor, invoice.total) == (3550, 817, Money(4367, "USD"))
-    again = bare_ground.reading(lambda tx: reads.get_invoice(tx, namespace=ACME, name=invoice.name))
+    again = bare_ground.reading(lambda tx: invoice_reads.get_invoice(tx, namespace=ACME, name=invoice.name))
     assert again == invoice
     assert (
         lines_of(bare_ground, invoice) == [[{"tax": 1, "category": "S", "name": "VAT", "percent": "23"}]] * 2
@@ -119,7 +123,7 @@ def test_a_business_elsewhere_in_the_union_owes_the_tax_itself_once_its_number_i
 
     def codes() -> list[tuple[str, int]]:
         preview = bare_ground.reading(
-            lambda tx: operations.preview(
+            lambda tx: issuing.preview(
                 tx, office=bare_ground.office, account=account, month=(2026, 10), now=NOVEMBER
             )
         )
@@ -146,7 +150,7 @@ def test_without_a_rate_nothing_is_issued_and_a_preview_says_why(bare_ground: Gr
     with pytest.raises(UnableToIssue, match='no tax rate of IE for tax category "standard" on 2026-11-02'):
         bare_ground.issue(account)
     preview = bare_ground.reading(
-        lambda tx: operations.preview(
+        lambda tx: issuing.preview(
             tx, office=bare_ground.office, account=account, month=(2026, 10), now=NOVEMBER
         )
     )
@@ -218,7 +222,7 @@ def test_the_tax_is_kept_in_the_currency_of_the_issuers_books_too(bare_ground: G
     bring_rates(bare_ground)
     invoice = bare_ground.issued(account)
     document = bare_ground.reading(
-        lambda tx: reads.load_document(tx, bare_ground.office.vault, invoice=invoice, lines=())
+        lambda tx: document_reads.load_document(tx, bare_ground.office.vault, invoice=invoice, lines=())
     )
     # 5.75 USD at 2 a euro, the rate of the issue date: 2.875
     found = document.accounting_tax

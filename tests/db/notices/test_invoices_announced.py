@@ -11,10 +11,10 @@ from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app.postman import Documents
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.database import EVERYWHERE, Databases
-from milo_billing.invoicing import operations
-from milo_billing.invoicing import reads as invoices
 from milo_billing.invoicing.jobs import mark_past_due
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations import life
+from milo_billing.invoicing.operations.office import Office
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.notices import reads
 from milo_billing.notices.jobs import Postman
 from milo_billing.notices.ports import Sender
@@ -93,7 +93,7 @@ def test_what_becomes_of_an_invoice_is_told_to_the_channels_of_its_organization(
     mark_past_due(ground.office, ground.databases.app, SimulatedClock(datetime(2026, 12, 20, tzinfo=UTC)))
 
     ((namespace, name),) = ground.read("select namespace, name from invoicing.invoices")
-    invoice = ground.reading(lambda tx: invoices.get_invoice(tx, namespace=namespace, name=name))
+    invoice = ground.reading(lambda tx: invoice_reads.get_invoice(tx, namespace=namespace, name=name))
     for minor in (5_000, 7_000):
         pay(ground, invoice, minor, f"payment-{minor}", now=datetime(2026, 12, 21, tzinfo=UTC))
     told = ground.read("select type from notices.messages order by occurred_at")
@@ -122,7 +122,7 @@ def test_an_invoice_that_is_voided_or_credited_says_so(databases: Databases, tmp
     ground.declare("notificationchannels", "books", spec, namespace=ACME)
     ((uid,),) = ground.read("select uid from invoicing.invoices")
     ground.write(
-        lambda work: operations.void_invoice(work.tx, invoice=uid, reason="wrong address", now=work.now),
+        lambda work: life.void_invoice(work.tx, invoice=uid, reason="wrong address", now=work.now),
         now=NOVEMBER,
     )
     (parcel,) = delivered(ground)

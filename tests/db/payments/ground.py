@@ -13,7 +13,7 @@ from milo_billing.controlplane.rows import Row
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Databases
-from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types import Invoice
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger import reads as books
@@ -131,7 +131,7 @@ class Till:
     # -- what stands
 
     def invoice(self, invoice: Invoice) -> Invoice:
-        return self.ground.reading(lambda tx: invoices.get_invoice_by_uid(tx, uid=invoice.uid))
+        return self.ground.reading(lambda tx: invoice_reads.get_invoice_by_uid(tx, uid=invoice.uid))
 
     def payments(self) -> list[Payment]:
         """All payments, the oldest first."""

@@ -15,7 +15,7 @@ from milo_billing.catalog.resources.kinds import MeterDefinition, PriceBook, Sku
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.invoicing.operations import draft
+from milo_billing.invoicing.operations.issuing import draft
 from milo_billing.kernel.periods import billing_month
 from milo_billing.usage import store
 from milo_billing.usage.routes import ingest as routes

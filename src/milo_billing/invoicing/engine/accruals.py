@@ -13,7 +13,7 @@ from milo_billing.accounts.types import Account
 from milo_billing.commitments import operations as commitments
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads
+from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import drafts, postings, unbilled
 from milo_billing.kernel.periods import add_months, local_day, next_month
 from milo_billing.ledger import operations as ledger
@@ -45,7 +45,7 @@ class MonthEndAccruals:
                 books.list_revenue_after(tx, entity=entity, billing_account=account, day=until), until=until
             )
         )
-        issuer = reads.find_default_issuer(tx)
+        issuer = issuer_reads.find_default_issuer(tx)
         if issuer is not None and issuer.name == entity:
             lines += unbilled.earned_before(_not_invoiced(tx, found, until=until, now=now), until=until)
         entries = ledger.accrued(lines, currency=found.currency)

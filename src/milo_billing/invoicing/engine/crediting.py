@@ -11,8 +11,11 @@ from uuid import UUID
 
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads, store
+from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import settling
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import lines as line_reads
+from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import crediting, issuing, life
 from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, LineCredit, UnableToCredit
 from milo_billing.invoicing.rules.taxes import Credited, credit_taxes
@@ -46,7 +49,7 @@ class Wanted:
 
 def choose(tx: Tx, wanted: Wanted) -> tuple[CreditLine, ...]:
     """The lines that the note would have, as things stand. Raises UnableToCredit, InvoiceNotFound."""
-    invoice = reads.get_invoice_by_uid(tx, uid=wanted.invoice)
+    invoice = invoice_reads.get_invoice_by_uid(tx, uid=wanted.invoice)
     if invoice.phase == "Void":
         raise UnableToCredit(
             f"invoice {invoice.number} is void: nothing is left of it", field="spec.invoiceRef.name"
@@ -62,14 +65,14 @@ def issue(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
 
     The invoice's object is locked by the caller. Raises UnableToCredit and InvoiceNotFound.
     """
-    invoice = reads.lock_invoice(tx, uid=wanted.invoice)
+    invoice = invoice_reads.lock_invoice(tx, uid=wanted.invoice)
     if invoice.phase == "Void":
         raise UnableToCredit(
             f"invoice {invoice.number} is void: nothing is left of it", field="spec.invoiceRef.name"
         )
     lines = _lines(tx, invoice)
     credited = _chosen(tx, wanted, invoice, lines)
-    today = reads.get_issuer_day(tx, invoice=invoice.uid, now=now)
+    today = invoice_reads.get_issuer_day(tx, invoice=invoice.uid, now=now)
     net_minor = sum(one.net_minor for one in credited)
     if net_minor <= 0:
         raise UnableToCredit("a credit note comes to more than zero: credit lines that were charged too")
@@ -102,7 +105,7 @@ def void(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
 
     Its days can be invoiced again. Raises UnableToSettle unless it is unpaid.
     """
-    locked = reads.lock_invoice(tx, uid=invoice)
+    locked = invoice_reads.lock_invoice(tx, uid=invoice)
     step = life.void(locked)
     lines = _lines(tx, locked)
     credited = crediting.everything(_left(tx, locked, lines))
@@ -121,11 +124,11 @@ def void(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
 
 
 def _lines(tx: Tx, invoice: Invoice) -> Mapping[int, InvoiceLine]:
-    return {line.line: line for line in reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX)}
+    return {line.line: line for line in line_reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX)}
 
 
 def _left(tx: Tx, invoice: Invoice, lines: Mapping[int, InvoiceLine]) -> dict[int, int]:
-    return crediting.left_of(lines.values(), credited=reads.list_credited(tx, invoice=invoice.uid))
+    return crediting.left_of(lines.values(), credited=note_reads.list_credited(tx, invoice=invoice.uid))
 
 
 def _chosen(
@@ -145,7 +148,7 @@ def _taxed(
             bases[number] = bases.get(number, 0) + one.net_minor
     try:
         return credit_taxes(
-            invoice.taxes, earlier=[reads.list_credited_taxes(tx, invoice=invoice.uid)], bases=bases
+            invoice.taxes, earlier=[note_reads.list_credited_taxes(tx, invoice=invoice.uid)], bases=bases
         )
     except UntaxableCredit as error:
         raise UnableToCredit(f"its tax: {error}") from error
@@ -165,7 +168,7 @@ def _numbered(
     """The note with the next number of its series, dated in the issuer's zone, never before its invoice."""
     net_minor = sum(one.net_minor for one in credited)
     tax_minor = sum(one.tax_minor for one in taxes.values())
-    issuer, invoiced_on = reads.find_issuer_of(tx, invoice=invoice.uid)
+    issuer, invoiced_on = note_reads.find_issuer_of(tx, invoice=invoice.uid)
     spec: Mapping[str, Any] = issuer.body.get("creditNoteSeries", SERIES)
     today = max(local_day(now, zone=issuer.body["timeZone"]), invoiced_on)
     series = issuing.series_of(prefix=spec["prefix"], per_year=spec["perYear"], day=today)
@@ -176,7 +179,7 @@ def _numbered(
     name, second_name = issuing.object_names(issuer=issuer.name, number=number)
     if wanted.name:
         name = wanted.name
-    elif reads.is_note_name_taken(tx, namespace=wanted.namespace, name=name):
+    elif note_reads.is_note_name_taken(tx, namespace=wanted.namespace, name=name):
         name = second_name
     return CreditNote(
         uid=wanted.uid,
@@ -219,7 +222,7 @@ def _write(
     now: datetime,
 ) -> str | None:
     """The note's rows and its entries; the key of these, None where nothing moved."""
-    issuer, _ = reads.find_issuer_of(tx, invoice=invoice.uid)
+    issuer, _ = note_reads.find_issuer_of(tx, invoice=invoice.uid)
     store.insert_credit_note(tx, note, lines=credited, taxes=taxes, issuer_version=issuer.digest)
     fact = Fact(
         id=new_uid(),

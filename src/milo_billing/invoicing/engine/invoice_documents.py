@@ -14,9 +14,11 @@ import structlog
 
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads, store
+from milo_billing.invoicing import store
 from milo_billing.invoicing.engine.publishing import PDF
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
+from milo_billing.invoicing.reads import documents as document_reads
+from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.types import (
     DocumentKind,
     Finding,
@@ -47,10 +49,10 @@ def print_invoice(
     kind: DocumentKind,
 ) -> PrintedDocument:
     """See `operations.print_invoice`."""
-    found = reads.find_document(tx, invoice=invoice.uid, kind=kind)
+    found = document_reads.find_document(tx, invoice=invoice.uid, kind=kind)
     if found is None:
         _write(tx, vault, writer, invoice=invoice, kind=kind, now=now)
-        found = reads.find_document(tx, invoice=invoice.uid, kind=kind)
+        found = document_reads.find_document(tx, invoice=invoice.uid, kind=kind)
         assert found is not None, "it was just written, here or by somebody else"
     media_type, sha256, sealed = found
     body = vault.open(tx, subject=invoice.uid, ciphertext=sealed)
@@ -80,10 +82,10 @@ def check(
 def _write(
     tx: Tx, vault: Vault, writer: DocumentWriter, *, invoice: Invoice, kind: DocumentKind, now: datetime
 ) -> None:
-    lines = reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX + 1)
+    lines = line_reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX + 1)
     if len(lines) > LINES_MAX:
         raise UnableToRender(f"invoice {invoice.number} has more than {LINES_MAX} lines: read them as data")
-    loaded = reads.load_document(tx, vault, invoice=invoice, lines=lines)
+    loaded = document_reads.load_document(tx, vault, invoice=invoice, lines=lines)
     if kind == PDF:
         inside = _attachment(tx, vault, writer, invoice=invoice, loaded=loaded, now=now)
         document = writer.write(loaded, attached=inside)

@@ -9,9 +9,13 @@ from typing import Final, cast
 
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads, store
+from milo_billing.invoicing import store
 from milo_billing.invoicing.engine.publishing import PDF
 from milo_billing.invoicing.ports import DocumentWriter
+from milo_billing.invoicing.reads import documents as document_reads
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import lines as line_reads
+from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules.crediting import CreditNote
 from milo_billing.invoicing.types import CreditedInvoice, InvoiceDocument, InvoiceLine, PrintedDocument
 from milo_billing.kernel.taxes import TaxGroup
@@ -23,7 +27,7 @@ def print_note(
     tx: Tx, vault: Vault, writer: DocumentWriter, *, note: CreditNote, now: datetime
 ) -> PrintedDocument:
     """See `operations.print_credit_note`."""
-    found = reads.find_note_document(tx, note=note.uid, kind=PDF)
+    found = note_reads.find_note_document(tx, note=note.uid, kind=PDF)
     if found is None:
         written = writer.write(load(tx, vault, note=note))
         body = base64.b64encode(written.content).decode()
@@ -37,7 +41,7 @@ def print_note(
             sealed=vault.seal(tx, subject=note.uid, value=body, at=now),
             now=now,
         )
-        found = reads.find_note_document(tx, note=note.uid, kind=PDF)
+        found = note_reads.find_note_document(tx, note=note.uid, kind=PDF)
         assert found is not None, "it was just written, here or by somebody else"
     media_type, sha256, sealed = found
     content = base64.b64decode(cast("str", vault.open(tx, subject=note.uid, ciphertext=sealed)))
@@ -48,12 +52,12 @@ def print_note(
 
 def load(tx: Tx, vault: Vault, *, note: CreditNote) -> InvoiceDocument:
     """What is printed on the credit note: the invoice's parties and lines as they were frozen, what was credited."""
-    invoice = reads.get_invoice_by_uid(tx, uid=note.invoice)
-    lines = {line.line: line for line in reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX)}
-    credited = reads.list_credit_lines(tx, note=note.uid)
+    invoice = invoice_reads.get_invoice_by_uid(tx, uid=note.invoice)
+    lines = {line.line: line for line in line_reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX)}
+    credited = note_reads.list_credit_lines(tx, note=note.uid)
     shown = tuple(_line(lines[one.line], net_minor=one.net_minor, quantity=one.quantity) for one in credited)
-    taxes = reads.list_note_taxes(tx, note=note.uid)
-    loaded = reads.load_document(tx, vault, invoice=invoice, lines=shown)
+    taxes = note_reads.list_note_taxes(tx, note=note.uid)
+    loaded = document_reads.load_document(tx, vault, invoice=invoice, lines=shown)
     return replace(
         loaded,
         number=note.number,

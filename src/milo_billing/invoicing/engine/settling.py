@@ -10,8 +10,9 @@ from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads, store
+from milo_billing.invoicing import store
 from milo_billing.invoicing.engine.publishing import publish
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import life, postings
 from milo_billing.invoicing.types import GROUP, Invoice, MoneyKind, Settled, UnableToSettle
 from milo_billing.kernel.money import Money
@@ -27,7 +28,7 @@ def lock(work: Work, engine: Engine, *, invoice: UUID) -> Invoice:
     kind = engine.registry.find(GROUP, "v1alpha1", "invoices")
     assert kind is not None, "the kind of this slice is registered"
     engine.store.lock(work.tx, {invoice: kind})
-    return reads.lock_invoice(work.tx, uid=invoice)
+    return invoice_reads.lock_invoice(work.tx, uid=invoice)
 
 
 def settle(
@@ -45,7 +46,7 @@ def settle(
     tx = work.tx
     locked = lock(work, engine, invoice=invoice)
     signed_minor = -amount_minor if kind == "PaymentReversal" else amount_minor
-    standing = reads.find_settlement(tx, invoice=invoice, kind=kind, reference=reference)
+    standing = invoice_reads.find_settlement(tx, invoice=invoice, kind=kind, reference=reference)
     if standing is not None:
         if (standing.amount_minor, standing.posted) != (signed_minor, posted):
             raise UnableToSettle(
@@ -53,7 +54,7 @@ def settle(
                 f"{Money(standing.amount_minor, locked.currency)}: another amount needs another reference"
             )
         return Settled(locked, recovered_minor=0, repeated=True)
-    today = reads.get_issuer_day(tx, invoice=invoice, now=work.now)
+    today = invoice_reads.get_issuer_day(tx, invoice=invoice, now=work.now)
     steps = life.settle(locked, kind=kind, amount_minor=amount_minor, today=today)
     recovered_minor = 0
     for step in steps:
@@ -95,8 +96,8 @@ def note(
 
 def write_off(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Invoice:
     """Give up what is due of the invoice, whose object is locked. Raises UnableToSettle where nothing is due."""
-    locked = reads.lock_invoice(tx, uid=invoice)
-    today = reads.get_issuer_day(tx, invoice=invoice, now=now)
+    locked = invoice_reads.lock_invoice(tx, uid=invoice)
+    today = invoice_reads.get_issuer_day(tx, invoice=invoice, now=now)
     reference = str(new_uid())
     key = f"invoice/{invoice}/write-off/{reference}"
     for step in life.write_off(locked, today=today):
@@ -119,7 +120,7 @@ def write_off(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Invoice:
 def mark_past_due(work: Work, engine: Engine, *, invoice: UUID) -> bool:
     """Say that the last day to pay is over, where it is and something is due; whether this call said it."""
     locked = lock(work, engine, invoice=invoice)
-    today = reads.get_issuer_day(work.tx, invoice=invoice, now=work.now)
+    today = invoice_reads.get_issuer_day(work.tx, invoice=invoice, now=work.now)
     found = life.restated(locked, today=today)
     if found.phase == locked.phase:
         return False

@@ -6,9 +6,9 @@ from datetime import date
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads
 from milo_billing.invoicing.engine import vat_checks
 from milo_billing.invoicing.ports import TaxEngine
+from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import tax_bodies, tax_treatments, taxes
 from milo_billing.invoicing.rules.conversions import RATE_PLACES_MAX
 from milo_billing.invoicing.types import Draft, IssuerVersion, UnableToIssue
@@ -30,7 +30,7 @@ class DeclaredRates:
         rates = [
             rate
             for country in sorted(countries)
-            for rate in reads.list_tax_rates(tx, country=country, day=question.day)
+            for rate in issuer_reads.list_tax_rates(tx, country=country, day=question.day)
         ]
         return tax_treatments.decide(question, rates=rates)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import announcing
 from milo_billing.invoicing.types import Invoice
 from milo_billing.notices import operations as notices
@@ -30,7 +30,7 @@ def tell(
     `once` tells apart what may happen to an invoice several times. With `mail_to` the event is personal: it needs the
     `vault`, and the account's uid as `subject`.
     """
-    language, issuer = reads.get_manner(tx, invoice=invoice.uid)
+    language, issuer = invoice_reads.get_manner(tx, invoice=invoice.uid)
     event = announcing.invoice_event(
         type,
         invoice,

@@ -7,7 +7,8 @@ from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads, store
+from milo_billing.invoicing import store
+from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import vat_numbers
 from milo_billing.kernel.errors import BadRequest, Conflict
 from milo_billing.kernel.taxes import VatAnswer, VatCheck, VatNumber
@@ -41,7 +42,7 @@ def get_vat_number(tx: Tx, vault: Vault, *, account: Account) -> VatNumber:
 
 def find_check(tx: Tx, vault: Vault, *, account: Account, number: VatNumber) -> VatCheck | None:
     """What was last answered, if that was about just this number."""
-    check = reads.find_vat_check(tx, account=account.number)
+    check = issuer_reads.find_vat_check(tx, account=account.number)
     if check is None:
         return None
     checked = vault.open(tx, subject=account.uid, ciphertext=check.sealed)

@@ -17,7 +17,8 @@ from milo_billing.controlplane.kinds import (
     ready_status,
 )
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads, store
+from milo_billing.invoicing import store
+from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import tax_rates
 from milo_billing.invoicing.types import GROUP
 from milo_billing.kernel.errors import FieldError
@@ -98,7 +99,7 @@ class TaxRate(Kind[TaxRateSpec, TaxRateStatus]):
         if faults:
             return
         rate, starts_on, ends_on = _rate_of(new.spec)
-        other = reads.find_overlapping_rate(
+        other = issuer_reads.find_overlapping_rate(
             admission.tx, uid=new.uid, rate=rate, starts_on=starts_on, ends_on=ends_on
         )
         if other is not None:

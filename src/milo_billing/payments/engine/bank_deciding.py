@@ -14,9 +14,10 @@ from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import SubjectErased, Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import operations as invoicing
-from milo_billing.invoicing import reads as invoices
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations import life
+from milo_billing.invoicing.operations.office import Office
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.errors import Conflict
 from milo_billing.kernel.money import Money
@@ -52,7 +53,7 @@ def look_up(tx: Tx, entry: BankEntry, *, currency: str) -> tuple[Outcome, Mappin
     payers = rows.list_payers(tx, payer=payer) if payer is not None else frozenset[int]()
     words = references.tokens(entry)
     compact = {references.compacted(word) for word in words} | references.creditor_references(entry)
-    found = invoices.list_payable(tx, numbers=compact - {""}, accounts=payers, limit=INVOICES_MAX)
+    found = invoice_reads.list_payable(tx, numbers=compact - {""}, accounts=payers, limit=INVOICES_MAX)
     compared = replace(entry, counterparty_iban="" if payer is None else payer.hex())
     return (
         match(
@@ -67,13 +68,13 @@ def guess(tx: Tx, vault: Vault, row: EntryRow) -> tuple[Candidate, ...]:
     entry = row.entry
     payers = rows.list_payers(tx, payer=row.payer) if row.payer is not None else frozenset[int]()
     compact = {references.compacted(word) for word in references.tokens(entry)}
-    named = invoices.list_payable(
+    named = invoice_reads.list_payable(
         tx,
         numbers=(compact | references.creditor_references(entry)) - {""},
         accounts=payers,
         limit=INVOICES_MAX,
     )
-    alike = invoices.list_resembling(
+    alike = invoice_reads.list_resembling(
         tx,
         said=references.resembling(entry),
         alike=references.ALIKE,
@@ -146,8 +147,7 @@ def apply(
     tx = work.tx
     parts = {one.invoice: one.amount_minor for one in outcome.allocations}
     locked = {
-        invoice: invoicing.lock_invoice(work, engine=office.engine, invoice=invoice)
-        for invoice in sorted(parts)
+        invoice: life.lock_invoice(work, engine=office.engine, invoice=invoice) for invoice in sorted(parts)
     }
     owner = accounts.get_account(tx, number=outcome.account)
     home = next(
@@ -180,7 +180,7 @@ def apply(
             entries=entries,
         )
         for invoice in paid:
-            invoicing.settle_invoice(
+            life.settle_invoice(
                 work,
                 engine=office.engine,
                 invoice=invoice,
@@ -246,7 +246,7 @@ def send_back(
         )
         for one in matches:
             if one.invoice is not None:
-                invoicing.settle_invoice(
+                life.settle_invoice(
                     work,
                     engine=office.engine,
                     invoice=one.invoice,
@@ -283,7 +283,7 @@ def _post(
 
 def _default_issuer(tx: Tx) -> str:
     """In whose books money stands of an account that has no invoice."""
-    found = invoices.find_default_issuer(tx)
+    found = issuer_reads.find_default_issuer(tx)
     if found is None:
         raise UnableToApply(
             "nobody is declared to issue invoices, so no books can take the money: apply an IssuerProfile with "

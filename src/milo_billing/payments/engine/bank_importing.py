@@ -8,7 +8,7 @@ from uuid import UUID
 
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations.office import Office
 from milo_billing.kernel.money import Money
 from milo_billing.payments.engine import bank_rows as rows
 from milo_billing.payments.engine.bank_deciding import Place, apply, look_up, send_back

@@ -10,8 +10,8 @@ from milo_billing.accounts.types import AccountNotFound
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads as invoices
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations.office import Office
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.money import Money, settle
 from milo_billing.payments.engine import bank_rows as rows
@@ -35,7 +35,7 @@ def list_worklist(tx: Tx, vault: Vault, *, limit: int) -> tuple[Listed, ...]:
     found: list[Listed] = []
     for row in rows.list_waiting(tx, vault, limit=limit):
         candidates = guess(tx, vault, row) if row.entry.credit else ()
-        named = {one.invoice: invoices.get_invoice_by_uid(tx, uid=one.invoice) for one in candidates}
+        named = {one.invoice: invoice_reads.get_invoice_by_uid(tx, uid=one.invoice) for one in candidates}
         found.append(Listed(row, candidates, named))
     return tuple(found)
 
@@ -52,7 +52,7 @@ def assign(
     row = _waiting_entry(work.tx, office.vault, uid=uid)
     if not row.entry.credit:
         raise UnableToApply(f"entry {uid} went out: nothing can be paid with it; ignore it instead")
-    named = [invoices.get_invoice(work.tx, namespace=one.namespace, name=one.name) for one in chosen]
+    named = [invoice_reads.get_invoice(work.tx, namespace=one.namespace, name=one.name) for one in chosen]
     number = _account(work.tx, named, account=account)
     outcome = Matched(number, *_allocated(row, chosen, named), rule="Assigned")
     rows.decide_entry(

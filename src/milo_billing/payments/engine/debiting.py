@@ -15,7 +15,8 @@ from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.types import Invoice
 from milo_billing.payments.engine import debit_rows as rows
 from milo_billing.payments.engine.bank_rows import lock_bank, payer_digest, remember_payer
@@ -99,12 +100,14 @@ def make_file(work: Work, vault: Vault, writer: DebitWriter, wanted: DebitReques
             f"day, so {first} is the first"
         )
     signed = rows.load_active(tx, vault)
-    open_ = invoices.list_payable(tx, numbers=(), accounts=signed, limit=100 * DEBITS_MAX)
+    open_ = invoice_reads.list_payable(tx, numbers=(), accounts=signed, limit=100 * DEBITS_MAX)
     issuer, creditor = _creditor(tx)
     plan = partial(_plan, tx, signed=signed, collect_on=collect_on, notified_days=wanted.notified_days)
     wished = plan([one for one in open_ if one.issuer == issuer])
     # who collects otherwise locks the invoice too; so what stands is read again once it is locked
-    planned = plan([invoices.lock_invoice(tx, uid=uid) for uid in sorted(one.invoice.uid for one in wished)])
+    planned = plan(
+        [invoice_reads.lock_invoice(tx, uid=uid) for uid in sorted(one.invoice.uid for one in wished)]
+    )
     message_id = f"MB{work.now:%Y%m%d%H%M%S}{new_uid().hex[-12:].upper()}"
     if not planned:
         return MadeFile("", collect_on, (), b"")
@@ -136,7 +139,7 @@ def _plan(
 
 def _creditor(tx: Tx) -> tuple[str, Creditor]:
     """The default issuer, as who collects."""
-    issuer = invoices.find_default_issuer(tx)
+    issuer = issuer_reads.find_default_issuer(tx)
     bank: dict[str, Any] = {} if issuer is None else issuer.body.get("bankDetails") or {}
     lacking = [name for name in ("iban", "sepaCreditorId") if not bank.get(name)]
     if issuer is None or lacking:

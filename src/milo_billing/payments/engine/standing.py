@@ -3,7 +3,7 @@
 from milo_billing.accounts import reads as accounts
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
-from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.notices import operations as notices
 from milo_billing.notices.types import Event
 from milo_billing.payments.types import GROUP
@@ -23,7 +23,7 @@ def reactivate_if_paid(work: Work, engine: Engine, *, account: int) -> bool:
     suspension = None if object is None else object.status.suspension
     if suspension is None or suspension.reason != "PaymentFailure":
         return False
-    if invoices.owes_past_due(work.tx, account=account):
+    if invoice_reads.owes_past_due(work.tx, account=account):
         return False
     engine.act(work, kind, namespace=found.namespace, name=found.name, action="reactivate", request={})
     event = Event(

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from milo_billing.controlplane.work import Work
-from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.kernel.money import Money, minor_to_decimal
 from milo_billing.notices import operations as notices
 from milo_billing.notices.types import Event
@@ -46,7 +46,7 @@ def announce(
             "payment": payment.name,
             "currencyCode": amount.currency,
             "amount": str(minor_to_decimal(amount.minor, amount.currency)),
-            "invoices": [invoices.get_invoice_by_uid(work.tx, uid=invoice).number],
+            "invoices": [invoice_reads.get_invoice_by_uid(work.tx, uid=invoice).number],
             **more,
         },
         account=f"{payment.namespace}/{payment.account_name}",

@@ -19,8 +19,8 @@ from milo_billing.controlplane.work import Work
 from milo_billing.infra import jobs
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import operations as invoicing
-from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.operations import life
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import reads as books
@@ -68,9 +68,9 @@ def collect_invoice(
     stands. Called by many at once, one attempt is opened: by the account's lock, and by the database.
     """
     tx = work.tx
-    account = invoices.get_invoice_by_uid(tx, uid=invoice).account
+    account = invoice_reads.get_invoice_by_uid(tx, uid=invoice).account
     store.lock_account(tx, account=account)
-    found = invoicing.lock_invoice(work, engine=desk.engine, invoice=invoice)
+    found = life.lock_invoice(work, engine=desk.engine, invoice=invoice)
     attempts = reads.list_attempts(tx, invoice=invoice, limit=ATTEMPTS_MAX)
     pending = reads.find_pending(tx, invoice=invoice)
     if (debit := debit_rows.find_standing(tx, invoice=invoice)) is not None:
@@ -111,8 +111,8 @@ def use_balance(work: Work, desk: Desk, *, invoice: UUID) -> bool:
     Not while somebody is being asked for the money, by a provider or a direct debit.
     """
     tx = work.tx
-    store.lock_account(tx, account=invoices.get_invoice_by_uid(tx, uid=invoice).account)
-    found = invoicing.lock_invoice(work, engine=desk.engine, invoice=invoice)
+    store.lock_account(tx, account=invoice_reads.get_invoice_by_uid(tx, uid=invoice).account)
+    found = life.lock_invoice(work, engine=desk.engine, invoice=invoice)
     attempts = reads.list_attempts(tx, invoice=invoice, limit=ATTEMPTS_MAX)
     asked = any(attempt.state in STANDING_STATES for attempt in attempts)
     if asked or debit_rows.find_standing(tx, invoice=invoice) is not None:
@@ -129,7 +129,7 @@ def list_payable_by_balance(
     holders = books.list_holders(tx, accounts=(UNAPPLIED_CASH, MONEY_ON_ACCOUNT), limit=HOLDERS_MAX)
     if not holders:
         return (), None
-    due = invoices.list_due(tx, now=now, accounts=holders, after=after, limit=limit)
+    due = invoice_reads.list_due(tx, now=now, accounts=holders, after=after, limit=limit)
     return tuple(invoice for invoice, _ in due), due[-1][0] if len(due) == limit else None
 
 
@@ -254,14 +254,14 @@ def begin_call(
 ) -> tuple[Attempt, PaymentRequest, ProviderConfig] | None:
     """What to ask the provider, noted as asked; None where the answer is known. Commit before asking."""
     attempt = reads.get_attempt(tx, invoice=invoice, number=number)
-    store.lock_account(tx, account=invoices.get_invoice_by_uid(tx, uid=invoice).account)
+    store.lock_account(tx, account=invoice_reads.get_invoice_by_uid(tx, uid=invoice).account)
     attempt = reads.get_attempt(tx, invoice=invoice, number=number)
     if attempt.answered_at is not None:
         return None
     config = read_config(tx, desk, class_uid=attempt.class_uid)
     method = reads.find_method(tx, uid=attempt.method)
     assert method is not None, "rows of payments.methods are never deleted"
-    described = invoices.get_invoice_by_uid(tx, uid=invoice).number
+    described = invoice_reads.get_invoice_by_uid(tx, uid=invoice).number
     store.count_call(tx, invoice=invoice, number=number, at=now)
     return attempt, request_of(attempt, method, description=described), config
 
@@ -272,7 +272,7 @@ def apply_result(work: Work, desk: Desk, *, invoice: UUID, number: int, result: 
     What was final stays so: the same answer again, or a late one, changes nothing.
     """
     tx = work.tx
-    store.lock_account(tx, account=invoices.get_invoice_by_uid(tx, uid=invoice).account)
+    store.lock_account(tx, account=invoice_reads.get_invoice_by_uid(tx, uid=invoice).account)
     attempt = reads.get_attempt(tx, invoice=invoice, number=number)
     if attempt.answered_at is not None or isinstance(result, Unknown):
         return attempt
@@ -408,7 +408,7 @@ def list_collectable(
 
     The second is None where there are no more. `numbers` are accounts, None all of them.
     """
-    due = invoices.list_due(tx, now=now, accounts=numbers, after=after, limit=limit)
+    due = invoice_reads.list_due(tx, now=now, accounts=numbers, after=after, limit=limit)
     methods = accounts.list_paying_methods(tx, accounts={account for _, account in due})
     found = tuple((invoice, methods[account]) for invoice, account in due if account in methods)
     return found, due[-1][0] if len(due) == limit else None

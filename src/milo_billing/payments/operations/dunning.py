@@ -9,9 +9,9 @@ from uuid import UUID
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account
 from milo_billing.controlplane.work import Work
-from milo_billing.invoicing import operations as invoicing
-from milo_billing.invoicing import reads as invoices
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations import life
+from milo_billing.invoicing.operations.office import Office
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.notices import operations as notices
@@ -29,8 +29,8 @@ def dun(work: Work, office: Office, *, invoice: UUID, schedule: Schedule) -> Dun
     Nothing while money is on its way, nor about an account that is suspended, archived or gone.
     """
     tx = work.tx
-    store.lock_account(tx, account=invoices.get_invoice_by_uid(tx, uid=invoice).account)
-    found = invoicing.lock_invoice(work, engine=office.engine, invoice=invoice)
+    store.lock_account(tx, account=invoice_reads.get_invoice_by_uid(tx, uid=invoice).account)
+    found = life.lock_invoice(work, engine=office.engine, invoice=invoice)
     account = accounts.get_account(tx, number=found.account)
     if found.phase != "PastDue" or account.deleted_at is not None:
         return None
@@ -38,7 +38,7 @@ def dun(work: Work, office: Office, *, invoice: UUID, schedule: Schedule) -> Dun
         return None
     step = next_step(
         due_on=found.due_on,
-        today=invoices.get_issuer_day(tx, invoice=invoice, now=work.now),
+        today=invoice_reads.get_issuer_day(tx, invoice=invoice, now=work.now),
         done=dunning_rows.list_steps(tx, invoice=invoice),
         schedule=schedule,
     )
@@ -47,7 +47,7 @@ def dun(work: Work, office: Office, *, invoice: UUID, schedule: Schedule) -> Dun
     dunning_rows.insert_step(tx, step, invoice=invoice, owner_org=found.owner_org, now=work.now)
     match step.kind:
         case "Reminder":
-            invoicing.tell_past_due(work, office, invoice=invoice)
+            life.tell_past_due(work, office, invoice=invoice)
         case "Announcement":
             _announce(work, office, account, found, step, schedule)
         case "Suspension":

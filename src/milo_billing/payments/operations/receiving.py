@@ -6,8 +6,8 @@ from uuid import UUID
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
-from milo_billing.invoicing import operations as invoicing
-from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.operations import life
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
@@ -32,7 +32,7 @@ def receive(
     `key` names the fact in the books, `reference` the settlement; repeating both changes nothing. The caller holds the
     account's collection lock.
     """
-    found = invoicing.lock_invoice(work, engine=engine, invoice=invoice)
+    found = life.lock_invoice(work, engine=engine, invoice=invoice)
     open_minor = 0 if found.phase == "Void" or found.currency != amount.currency else found.open_minor
     settled = Money(min(amount.minor, open_minor), amount.currency)
     unapplied = amount - settled
@@ -47,7 +47,7 @@ def receive(
         description=f"Payment of invoice {found.number}",
     )
     if settled:
-        invoicing.settle_invoice(
+        life.settle_invoice(
             work,
             engine=engine,
             invoice=invoice,
@@ -96,7 +96,7 @@ def _use(work: Work, engine: Engine, invoice: Invoice, *, source: AccountName) -
         entries=ledger.applied(used) if unapplied else ledger.used_from_account(used),
         description=f"{'Unapplied cash' if unapplied else 'Money on account'} for invoice {invoice.number}",
     )
-    settled = invoicing.settle_invoice(
+    settled = life.settle_invoice(
         work,
         engine=engine,
         invoice=invoice.uid,
@@ -115,7 +115,7 @@ def post(work: Work, invoice: Invoice, *, key: str, entries: tuple[Entry, ...], 
         id=new_uid(),
         key=key,
         entity=invoice.issuer,
-        posted_on=invoices.get_issuer_day(work.tx, invoice=invoice.uid, now=work.now),
+        posted_on=invoice_reads.get_issuer_day(work.tx, invoice=invoice.uid, now=work.now),
         billing_account=invoice.account,
         owner_org=invoice.owner_org,
         description=description,

@@ -6,8 +6,8 @@ from uuid import UUID
 from milo_billing.controlplane.work import Work
 from milo_billing.infra import jobs
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import operations as invoicing
-from milo_billing.invoicing import reads as invoices
+from milo_billing.invoicing.operations import life
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types import Invoice
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
@@ -59,7 +59,7 @@ def open_refund(
     refunds = reads.list_refunds(tx, payment=payment.uid)
     amount = _amount_of(payment, refunds, minor=minor)
     assert payment.invoice is not None, "a payment that a provider collected is for an invoice"
-    invoice = invoicing.lock_invoice(work, engine=desk.engine, invoice=payment.invoice)
+    invoice = life.lock_invoice(work, engine=desk.engine, invoice=payment.invoice)
     number = len(refunds) + 1
     refund = Refund(
         payment=payment.uid,
@@ -139,7 +139,7 @@ def _post(work: Work, desk: Desk, refund: Refund, payment: Payment, invoice: Inv
                 f"of invoice {invoice.number} {paid} are paid: the rest of the payment is not the invoice's, so leave "
                 "out reopen"
             )
-        invoicing.settle_invoice(
+        life.settle_invoice(
             work,
             engine=desk.engine,
             invoice=invoice.uid,
@@ -236,7 +236,7 @@ def _fail(work: Work, desk: Desk, refund: Refund, paid: Payment, *, failed: Refu
             work, desk.engine, invoice=paid.invoice, amount=refund.amount, into=into, key=key, reference=key
         )
         return
-    invoice = invoices.get_invoice_by_uid(work.tx, uid=paid.invoice)
+    invoice = invoice_reads.get_invoice_by_uid(work.tx, uid=paid.invoice)
     entries = ledger.taken_back(ledger.refunded(refund.amount, out_of=into, of=_ACCOUNTS[refund.source]))
     receiving.post(
         work, invoice, key=key, entries=entries, description=f"Refund of payment {paid.name} failed"

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from milo_billing.controlplane.doors import Call, Door, repeated
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.work import Work
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations.office import Office
 from milo_billing.payments.engine import bank_rows as rows
 from milo_billing.payments.engine.bank_bodies import entry_body, imported_body, listed_body, statement_body
 from milo_billing.payments.engine.bank_importing import import_statement

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from milo_billing.controlplane.doors import Door, repeated
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.work import Work
-from milo_billing.invoicing.operations import Office
+from milo_billing.invoicing.operations.office import Office
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.payments.engine import debit_rows as rows
 from milo_billing.payments.engine.debit_rows import MandateRow

@@ -1,0 +1,1 @@
+"""The verbs of invoices: draft, preview, issue, settle, credit, print, explain."""

@@ -1,0 +1,313 @@
+"""Draft, preview and issue: from rated usage to an invoice that never changes again (domain.md §7)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from milo_billing.accounts import operations as accounts
+from milo_billing.accounts.types import Account, BillingProfile
+from milo_billing.catalog import reads as catalog
+from milo_billing.commitments import operations as commitments
+from milo_billing.controlplane.work import Work
+from milo_billing.directory import reads as directory
+from milo_billing.infra.clock import new_uid
+from milo_billing.infra.crypto import Vault
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing import store
+from milo_billing.invoicing.engine import taxing
+from milo_billing.invoicing.engine.publishing import publish
+from milo_billing.invoicing.operations.office import UNISSUED, Office, billing_profile
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import issuers as issuer_reads
+from milo_billing.invoicing.rules import (
+    announcing,
+    drafts,
+    issuing,
+    periods,
+    postings,
+    tax_bodies,
+)
+from milo_billing.invoicing.rules.conversions import frozen_conversions
+from milo_billing.invoicing.types import (
+    BookVersion,
+    Draft,
+    Invoice,
+    Issued,
+    IssueOutcome,
+    IssuerVersion,
+    Preview,
+    Skipped,
+    UnableToIssue,
+    Unchanged,
+)
+from milo_billing.kernel.errors import BadRequest
+from milo_billing.kernel.periods import Period, local_day
+from milo_billing.ledger import operations as ledger
+from milo_billing.notices import operations as notices
+
+
+def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime) -> Draft:
+    """What the account owes for consecutive rating periods, as it stands now; nothing is written.
+
+    With everything that was promised, and every discount; before tax. Raises UnableToIssue where usage has no price.
+    """
+    return drafts.draft(
+        commitments.rate_periods(tx, account=account.number, periods=stretch, now=now), kind="Periodic"
+    )
+
+
+def preview(
+    tx: Tx, *, office: Office, account: Account, month: tuple[int, int] | None, now: datetime
+) -> Preview:
+    """The account's invoice that holds this month, or the running one, as it stands now; nothing is written.
+
+    From the same functions as the invoice, so that at the end of the period it is the invoice. Rating periods that
+    have not begun are left out. Raises BadRequest where none has.
+    """
+    profile = billing_profile(tx, office.vault, account)
+    invoice_day = account.invoice_day if profile is None else profile.invoice_day
+    year, number = month or periods.running_month(
+        local_day(now, zone=account.time_zone), invoice_day=invoice_day
+    )
+    wanted = periods.invoice_holding(
+        year,
+        number,
+        frequency="Monthly" if profile is None else profile.invoice_frequency,
+        zone=account.time_zone,
+        invoice_day=invoice_day,
+    )
+    begun = [period for period in wanted if period.start <= now]
+    if not begun:
+        raise BadRequest(f"the invoice of {year}-{number:02} has not begun: nothing can be said of it yet")
+    standing = invoice_reads.list_periodic(
+        tx, account=account.number, within=Period(begun[0].start, begun[-1].end)
+    )
+    stretch = periods.uncovered(begun, invoiced=[one.period for one in standing]) or tuple(begun)
+    composed = commitments.rate_periods(tx, account=account.number, periods=stretch, now=now)
+    drafted, untaxed = _provisionally_taxed(tx, office, drafts.provisional(composed), account, profile, now)
+    used = {share.project for line in drafted.lines for share in line.shares}
+    used |= {one.project for period in composed for one in period.unpriced}
+    numbers = {project for project in used if project is not None}
+    return Preview(
+        draft=drafted,
+        periods=composed,
+        closed=all(period.closed for period in composed),
+        invoices=standing,
+        books=_book_versions(tx, drafted, known=office.books),
+        projects={one.number: one.name for one in directory.list_projects(tx, numbers=numbers)},
+        untaxed=untaxed,
+    )
+
+
+def _provisionally_taxed(
+    tx: Tx, office: Office, drafted: Draft, account: Account, profile: BillingProfile | None, now: datetime
+) -> tuple[Draft, str | None]:
+    """The draft with its tax, were it issued now; without, and why, where that cannot be told."""
+    issuer = issuer_reads.find_default_issuer(tx)
+    if issuer is None or profile is None:
+        return drafted, UNISSUED if issuer is None else "the account was deleted"
+    day = local_day(now, zone=issuer.body["timeZone"])
+    try:
+        return _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=day), None
+    except UnableToIssue as error:
+        return drafted, str(error)
+
+
+def _taxed(
+    tx: Tx,
+    office: Office,
+    drafted: Draft,
+    *,
+    account: Account,
+    profile: BillingProfile,
+    issuer: IssuerVersion,
+    day: date,
+) -> Draft:
+    return taxing.tax_draft(
+        tx,
+        drafted,
+        engine=office.taxes,
+        vault=office.vault,
+        account=account,
+        profile=profile,
+        issuer=issuer,
+        day=day,
+    )
+
+
+def issue_month(work: Work, *, office: Office, account: Account, year: int, month: int) -> IssueOutcome:
+    """Issue the account's invoice that ends with the rating period of this month, and post its receivable.
+
+    All in the caller's transaction, which `engine.commit` ends. Issuing again gives the same invoice. Raises
+    UnableToIssue while the period runs, where usage has no price, where nobody is declared to issue, and for an
+    account that was deleted before its usage was invoiced; the message says what to do.
+    """
+    tx, now = work.tx, work.now
+    store.lock_account(tx, account=account.number)
+    profile = billing_profile(tx, office.vault, account)
+    frequency, invoice_day = (
+        ("Monthly", 1) if profile is None else (profile.invoice_frequency, profile.invoice_day)
+    )
+    wanted = periods.rating_periods(
+        year, month, frequency=frequency, zone=account.time_zone, invoice_day=invoice_day
+    )
+    if not wanted:
+        return Skipped(f"invoices come {frequency.lower()}, and none ends with this month")
+    standing = invoice_reads.list_periodic(
+        tx, account=account.number, within=Period(wanted[0].start, wanted[-1].end)
+    )
+    stretch = periods.uncovered(wanted, invoiced=[invoice.period for invoice in standing])
+    if not stretch:
+        return Unchanged(standing[-1])
+    issuing.assert_closed(stretch[-1], now=now)
+    # from here until commit no payer changes: a binding is not backdated into what is being invoiced
+    accounts.hold_fence(tx, exclusive=False)
+    # and no usage comes in that the draft might miss without knowing that it came after an invoice
+    accounts.hold_billing(tx, account=account.number)
+    drafted = draft(tx, account=account, stretch=stretch, now=now)
+    # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
+    if not postings.postings(drafted) and not (profile is not None and profile.zero_invoices):
+        return Skipped("nothing to charge")
+    if profile is None:
+        raise UnableToIssue(
+            f"{account.namespace}/{account.name} was deleted before {drafted.total} of usage was invoiced: "
+            "nobody is left to address the invoice to"
+        )
+    issuer = issuer_reads.find_default_issuer(tx)
+    if issuer is None:
+        raise UnableToIssue(UNISSUED)
+    return Issued(_issue(work, office, drafted, account=account, profile=profile, issuer=issuer))
+
+
+def _issue(
+    work: Work,
+    office: Office,
+    drafted: Draft,
+    *,
+    account: Account,
+    profile: BillingProfile,
+    issuer: IssuerVersion,
+) -> Invoice:
+    tx, now = work.tx, work.now
+    today = local_day(now, zone=issuer.body["timeZone"])
+    drafted = _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=today)
+    frozen = _freeze(work, office.vault, drafted, account=account, profile=profile)
+    frozen["accountingTax"] = tax_bodies.accounting_tax_body(
+        taxing.accounting_tax(tx, drafted, issuer=issuer, day=today)
+    )
+    books = _book_versions(tx, drafted, known=office.books)
+    owned = store.Owned(new_uid(), account=account.number, owner_org=account.owner_org)
+    store.insert_contents(tx, owned, lines=drafted.lines, taxes=drafted.taxes, books=books)
+    accounts.mark_billed(tx, account=account.number, until=drafted.period.end)
+    # the number comes as late as it can: the series stays locked from here until commit
+    invoice = _numbered(tx, drafted, uid=owned.uid, account=account, profile=profile, issuer=issuer, now=now)
+    store.insert_invoice(tx, invoice, issuer_version=issuer.digest, frozen=frozen)
+    ledger.post_receivable(
+        tx,
+        id=new_uid(),
+        key=f"invoice/{invoice.uid}/issue",
+        entity=invoice.issuer,
+        posted_on=invoice.issued_on,
+        billing_account=invoice.account,
+        owner_org=invoice.owner_org,
+        currency=invoice.currency,
+        lines=postings.postings(drafted),
+        now=now,
+        description=f"Invoice {invoice.number}",
+    )
+    publish(work, office.engine, invoice, verb="issue", new=True)
+    event = announcing.invoice_event(
+        announcing.ISSUED,
+        invoice,
+        language=profile.language,
+        issuer=issuer.body,
+        subject=account.uid,
+        mail_to=announcing.recipients(profile.contact) if office.mails else (),
+        more=announcing.issued_data(invoice),
+    )
+    notices.send(tx, office.vault, event=event, now=now)
+    return invoice
+
+
+def _numbered(
+    tx: Tx,
+    drafted: Draft,
+    *,
+    uid: UUID,
+    account: Account,
+    profile: BillingProfile,
+    issuer: IssuerVersion,
+    now: datetime,
+) -> Invoice:
+    """The invoice with the next number of its series, dated in the issuer's zone."""
+    series_spec: Mapping[str, Any] = issuer.body["numberSeries"]
+    today = local_day(now, zone=issuer.body["timeZone"])
+    series = issuing.series_of(prefix=series_spec["prefix"], per_year=series_spec["perYear"], day=today)
+    void = (
+        None
+        if drafted.kind != "Periodic"
+        else invoice_reads.find_void_unreplaced(tx, account=account.number, period=drafted.period)
+    )
+    sequence, issued_on = store.draw_number(
+        tx, issuer=issuer.name, series=series, start=series_spec["start"], day=today
+    )
+    number = issuing.number_text(series=series, sequence=sequence, digits=series_spec["digits"])
+    name, second_name = issuing.object_names(issuer=issuer.name, number=number)
+    if invoice_reads.is_name_taken(tx, namespace=account.namespace, name=name):
+        name = second_name
+    return Invoice(
+        uid=uid,
+        name=name,
+        namespace=account.namespace,
+        owner_org=account.owner_org,
+        account=account.number,
+        account_name=account.name,
+        kind=drafted.kind,
+        period=drafted.period,
+        phase="Issued" if drafted.total_minor else "Paid",
+        issuer=issuer.name,
+        series=series,
+        sequence=sequence,
+        number=number,
+        currency=drafted.currency,
+        subtotal_minor=drafted.subtotal_minor,
+        discounts_minor=drafted.discounts_minor,
+        tax_minor=drafted.tax_minor,
+        total_minor=drafted.total_minor,
+        amount_paid_minor=0,
+        issued_at=now,
+        issued_on=issued_on,
+        due_on=issuing.due_on(issued_on, net_days=profile.net_days),
+        replaces=None if void is None else void[0],
+        replaces_name="" if void is None else void[1],
+        e_invoicing=issuer.body.get("eInvoice", "None"),
+        taxes=drafted.taxes,
+    )
+
+
+def _freeze(
+    work: Work, vault: Vault, drafted: Draft, *, account: Account, profile: BillingProfile
+) -> dict[str, Any]:
+    """What is printed and could change later. The addressee is personal: sealed under the account's key."""
+    buyer = issuing.party_body(issuing.addressee(profile, account_name=account.name))
+    numbers = {share.project for line in drafted.lines for share in line.shares if share.project is not None}
+    projects = directory.list_projects(work.tx, numbers=numbers)
+    return {
+        "timeZone": account.time_zone,
+        "language": profile.language,
+        "netDays": profile.net_days,
+        "subject": str(account.uid),
+        "buyer": vault.seal(work.tx, subject=account.uid, value=buyer, at=work.now),
+        "projects": {str(project.number): project.name for project in projects},
+        "conversions": frozen_conversions(drafted.lines),
+    }
+
+
+def _book_versions(tx: Tx, drafted: Draft, *, known: dict[int, BookVersion]) -> Mapping[int, BookVersion]:
+    """The names of the price books' versions that the lines were charged under, by number."""
+    missing = {line.book for line in drafted.lines if line.book is not None and line.book not in known}
+    if missing:
+        for number, name, effective_from in catalog.list_book_names(tx, numbers=missing):
+            known[number] = BookVersion(name, effective_from)
+    return known

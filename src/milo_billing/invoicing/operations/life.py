@@ -1,0 +1,134 @@
+"""What becomes of an issued invoice: settled, credited, void, written off, past due."""
+
+from datetime import datetime
+from uuid import UUID
+
+from milo_billing.accounts import reads as account_reads
+from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.work import Work
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing.engine import crediting as credits
+from milo_billing.invoicing.engine import settling, telling
+from milo_billing.invoicing.engine.crediting import Wanted
+from milo_billing.invoicing.operations.office import Office, billing_profile
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.rules import (
+    announcing,
+)
+from milo_billing.invoicing.rules.crediting import CreditNote
+from milo_billing.invoicing.types import (
+    Invoice,
+    MoneyKind,
+    Settled,
+)
+from milo_billing.kernel.money import minor_to_decimal
+
+
+def lock_invoice(work: Work, *, engine: Engine, invoice: UUID) -> Invoice:
+    """The invoice, which nobody else settles until the transaction ends. Raises InvoiceNotFound.
+
+    Who locks several locks them in the order of their uids.
+    """
+    return settling.lock(work, engine, invoice=invoice)
+
+
+def settle_invoice(
+    work: Work,
+    *,
+    engine: Engine,
+    invoice: UUID,
+    kind: MoneyKind,
+    reference: str,
+    amount_minor: int,
+    posted: str,
+    at: datetime,
+) -> Settled:
+    """Have this much of the invoice settled, or owed again where a payment goes back; the invoice as it is then.
+
+    `amount_minor` is above zero for every kind. `reference` says what settles, such as a payment's uid: the same
+    (kind, reference) settles an invoice once, and saying it again changes nothing. `posted` is the key of the
+    transaction that the caller posts to the books in this transaction, crediting `Assets:Receivable` by the amount
+    (debiting it for a PaymentReversal); the database refuses the commit without it. What was written off and is
+    settled after all is posted here. `at` is when the money counts from; the phase is of `work.now`.
+
+    Row, settlement and Invoice object are written in the caller's transaction, which `engine.commit` ends; the invoice
+    is locked until then. Raises InvoiceNotFound, and UnableToSettle for more than `Invoice.open_minor`: ask
+    `lock_invoice` first and keep the rest as money on account.
+    """
+    settled = settling.settle(
+        work,
+        engine,
+        invoice=invoice,
+        kind=kind,
+        reference=reference,
+        amount_minor=amount_minor,
+        posted=posted,
+        at=at,
+    )
+    if settled.invoice.phase == "Paid" and not settled.repeated:
+        telling.tell(work.tx, "invoice.paid", settled.invoice, once=f"{kind}/{reference}", now=work.now)
+    return settled
+
+
+def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
+    """Take an unpaid invoice back as a whole; the credit note over it. Its days can be invoiced again, once.
+
+    The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
+    """
+    note = credits.void(tx, invoice=invoice, reason=reason, now=now)
+    voided = invoice_reads.lock_invoice(tx, uid=invoice)
+    telling.tell(tx, "invoice.voided", voided, more={"reason": reason}, now=now)
+    return note
+
+
+def write_off_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Invoice:
+    """Give up what is due of the invoice; the invoice then. A payment may still recover it.
+
+    The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
+    """
+    written_off = settling.write_off(tx, invoice=invoice, reason=reason, now=now)
+    telling.tell(
+        tx, "invoice.written_off", written_off, more={"reason": reason}, once=now.isoformat(), now=now
+    )
+    return written_off
+
+
+def tell_past_due(work: Work, office: Office, *, invoice: UUID) -> None:
+    """Announce that the invoice is past due, which this transaction has said of it; its account by mail, too."""
+    late = invoice_reads.lock_invoice(work.tx, uid=invoice)
+    account = account_reads.get_account(work.tx, number=late.account)
+    profile = billing_profile(work.tx, office.vault, account) if office.mails else None
+    telling.tell(
+        work.tx,
+        "invoice.past_due",
+        late,
+        once=work.now.isoformat(),
+        vault=office.vault,
+        subject=account.uid,
+        mail_to=() if profile is None else announcing.recipients(profile.contact),
+        now=work.now,
+    )
+
+
+def choose_credit(tx: Tx, wanted: Wanted) -> None:
+    """Raise UnableToCredit where the credit note could not be issued as things stand."""
+    credits.choose(tx, wanted)
+
+
+def issue_credit_note(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
+    """Issue the credit note: number, lines, books, and the invoice settled as far as it was open.
+
+    What is over becomes money on account of the customer. The caller holds the lock of the invoice's object and writes
+    the objects. Raises UnableToCredit, InvoiceNotFound.
+    """
+    note = credits.issue(tx, wanted, now=now)
+    credited = str(minor_to_decimal(note.total_minor, note.currency))
+    telling.tell(
+        tx,
+        "creditnote.issued",
+        invoice_reads.lock_invoice(tx, uid=note.invoice),
+        more={"creditNote": note.number, "credited": credited},
+        once=str(note.uid),
+        now=now,
+    )
+    return note

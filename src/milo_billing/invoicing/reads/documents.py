@@ -1,0 +1,75 @@
+"""What is printed on an invoice, and what was printed."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from milo_billing.infra.crypto import Erased, Vault
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing.rules import issuing, profiles, tax_bodies
+from milo_billing.invoicing.types import (
+    Invoice,
+    InvoiceDocument,
+    InvoiceLine,
+    InvoiceNotFound,
+)
+from milo_billing.kernel.periods import Period, local_day
+
+
+def find_document(tx: Tx, *, invoice: UUID, kind: str) -> tuple[str, bytes, str] | None:
+    """The media type, the SHA-256 of the clear bytes, and the sealed body; None where it was never written."""
+    return cast(
+        "tuple[str, bytes, str] | None",
+        tx.execute(
+            "select media_type, sha256, sealed from invoicing.documents where invoice = %s and kind = %s",
+            (invoice, kind),
+        ).fetchone(),
+    )
+
+
+def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[InvoiceLine]) -> InvoiceDocument:
+    """What is printed on the invoice, from what was frozen when it was issued: later changes do not show."""
+    lines = tuple(lines)
+    row = tx.execute(
+        "select i.frozen, v.body from invoicing.invoices i "
+        "join invoicing.issuer_versions v on v.digest = i.issuer_version where i.uid = %s",
+        (invoice.uid,),
+    ).fetchone()
+    if row is None:
+        raise InvoiceNotFound(f"invoice {invoice.number} is not within reach")
+    frozen: dict[str, Any] = row[0]
+    issuer: dict[str, Any] = row[1]
+    buyer = vault.open(tx, subject=UUID(frozen["subject"]), ciphertext=frozen["buyer"])
+    brand = issuer.get("brand", {})
+    zone: str = frozen["timeZone"]
+    return InvoiceDocument(
+        number=invoice.number,
+        issued_at=invoice.issued_at,
+        issued_on=invoice.issued_on,
+        due_on=invoice.due_on,
+        first_day=local_day(invoice.period.start, zone=zone),
+        end_day=_day_after(invoice.period, zone=zone),
+        time_zone=zone,
+        language=frozen["language"],
+        account=f"{invoice.namespace.removeprefix('organization-')}/{invoice.account_name}",
+        currency=invoice.currency,
+        subtotal_minor=invoice.subtotal_minor,
+        discounts=issuing.invoice_discounts(lines),
+        total_minor=invoice.total_minor,
+        seller=profiles.issuer_party(issuer),
+        buyer=None if isinstance(buyer, Erased) else issuing.party_of(cast("dict[str, Any]", buyer)),
+        logo=profiles.read_logo(brand["logo"]) if brand.get("logo") else None,
+        color=brand.get("color", profiles.DEFAULT_COLOR),
+        bank=profiles.issuer_bank(issuer),
+        legal_text=issuer.get("legalText", ""),
+        lines=lines,
+        e_invoicing=invoice.e_invoicing,
+        tax_minor=invoice.tax_minor,
+        taxes=invoice.taxes,
+        accounting_tax=tax_bodies.read_accounting_tax(frozen.get("accountingTax")),
+    )
+
+
+def _day_after(period: Period, *, zone: str) -> date:
+    return local_day(period.end - timedelta(microseconds=1), zone=zone) + timedelta(days=1)

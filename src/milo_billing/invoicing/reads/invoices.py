@@ -1,0 +1,230 @@
+"""Invoices, what settled them, and which are due."""
+
+from collections.abc import Collection
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg.types.range import TimestamptzRange
+
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing.types import (
+    Invoice,
+    InvoiceNotFound,
+    Settlement,
+    SettlementKind,
+)
+from milo_billing.kernel.periods import Period, local_day
+from milo_billing.kernel.taxes import TaxCode, TaxGroup, TaxTreatment
+
+_INVOICE: LiteralString = (
+    "select uid, name, namespace, owner_org, account, account_name, kind, lower(period), upper(period), phase, issuer, "
+    "series, sequence, number, currency, subtotal_minor, discounts_minor, tax_minor, total_minor, amount_paid_minor, "
+    "issued_at, issued_on, due_on, credited_minor, written_off_minor, replaces, "
+    "coalesce((select void.name from invoicing.invoices void where void.uid = invoices.replaces), ''), "
+    "coalesce((select v.body ->> 'eInvoice' from invoicing.issuer_versions v where v.digest = issuer_version), "
+    "'None'), "
+    "(select json_agg(json_build_array(t.code, t.percent::text, t.name, t.place, t.reason, t.reason_code, "
+    "t.basis_minor, t.tax_minor) order by t.tax) from invoicing.taxes t where t.invoice = uid) from invoicing.invoices"
+)
+
+
+def get_invoice(tx: Tx, *, namespace: str, name: str) -> Invoice:
+    """The invoice that has this name. Raises InvoiceNotFound, also where the transaction does not reach it."""
+    row = tx.execute(f"{_INVOICE} where namespace = %s and name = %s", (namespace, name)).fetchone()
+    if row is None:
+        raise InvoiceNotFound(f'invoices.billing.miloapis.com "{name}" not found')
+    return _invoice(row)
+
+
+def get_invoice_by_uid(tx: Tx, *, uid: UUID) -> Invoice:
+    """The invoice of this uid. Raises InvoiceNotFound, also where the transaction does not reach it."""
+    return _found(tx.execute(f"{_INVOICE} where uid = %s", (uid,)).fetchone(), uid)
+
+
+def lock_invoice(tx: Tx, *, uid: UUID) -> Invoice:
+    """The same, and nobody else settles it until the transaction ends. Raises InvoiceNotFound.
+
+    Who locks several locks them in the order of their uids.
+    """
+    return _found(tx.execute(f"{_INVOICE} where uid = %s for no key update", (uid,)).fetchone(), uid)
+
+
+def _found(row: tuple[Any, ...] | None, uid: UUID) -> Invoice:
+    if row is None:
+        raise InvoiceNotFound(f"there is no invoice {uid}")
+    return _invoice(row)
+
+
+def list_settlements(tx: Tx, *, invoice: UUID, limit: int) -> tuple[Settlement, ...]:
+    """What became of the invoice, in order."""
+    rows = tx.execute(
+        "select step, kind, reference, amount_minor, phase, posted, at, reason from invoicing.settlements "
+        "where invoice = %s order by step limit %s",
+        (invoice, limit),
+    )
+    return tuple(Settlement(*row) for row in rows)
+
+
+def find_settlement(tx: Tx, *, invoice: UUID, kind: SettlementKind, reference: str) -> Settlement | None:
+    """The settlement of this kind by this reference, if it stands."""
+    row = tx.execute(
+        "select step, kind, reference, amount_minor, phase, posted, at, reason from invoicing.settlements "
+        "where invoice = %s and kind = %s and reference = %s",
+        (invoice, kind, reference),
+    ).fetchone()
+    return None if row is None else Settlement(*row)
+
+
+def get_issuer_day(tx: Tx, *, invoice: UUID, now: datetime) -> date:
+    """Today where the invoice was issued. Raises InvoiceNotFound."""
+    row = tx.execute(
+        "select v.body ->> 'timeZone' from invoicing.invoices i "
+        "join invoicing.issuer_versions v on v.digest = i.issuer_version where i.uid = %s",
+        (invoice,),
+    ).fetchone()
+    if row is None:
+        raise InvoiceNotFound(f"there is no invoice {invoice}")
+    return local_day(now, zone=row[0])
+
+
+def list_fallen_due(tx: Tx, *, now: datetime, after: UUID, limit: int) -> tuple[UUID, ...]:
+    """Invoices behind `after` of which something is due, whose last day to pay is over where they were issued, and
+    whose phase does not say so yet.
+    """
+    rows = tx.execute(
+        "select i.uid from invoicing.invoices i join invoicing.issuer_versions v on v.digest = i.issuer_version "
+        "where i.phase in ('Issued', 'PartiallyPaid') and i.due_on < (%(now)s at time zone 'Etc/GMT-14')::date "
+        "and i.due_on < (%(now)s at time zone (v.body ->> 'timeZone'))::date "
+        "and i.uid > %(after)s order by i.uid limit %(limit)s",
+        {"now": now, "after": after, "limit": limit},
+    )
+    return tuple(uid for (uid,) in rows)
+
+
+def list_past_due(tx: Tx, *, before: date, after: UUID, limit: int) -> tuple[UUID, ...]:
+    """Invoices behind `after` that are past due and were due before that day, in the order of uids."""
+    rows = tx.execute(
+        "select uid from invoicing.invoices where phase = 'PastDue' and due_on < %s and uid > %s order by uid limit %s",
+        (before, after, limit),
+    )
+    return tuple(uid for (uid,) in rows)
+
+
+def owes_past_due(tx: Tx, *, account: int) -> bool:
+    """Whether the last day to pay of an invoice of the account is over, and something of it is due."""
+    query = "select from invoicing.invoices where account = %s and phase = 'PastDue' limit 1"
+    return tx.execute(query, (account,)).fetchone() is not None
+
+
+def list_due(
+    tx: Tx, *, now: datetime, accounts: Collection[int] | None, after: UUID, limit: int
+) -> tuple[tuple[UUID, int], ...]:
+    """(invoice, account) behind `after` of which something is due, on the last day to pay where it was issued or
+    later, in the order of uids. `accounts` None asks for those of all accounts.
+    """
+    rows = tx.execute(
+        "select i.uid, i.account from invoicing.invoices i "
+        "join invoicing.issuer_versions v on v.digest = i.issuer_version "
+        "where i.phase in ('Issued', 'PartiallyPaid', 'PastDue') "
+        "and i.due_on <= (%(now)s at time zone (v.body ->> 'timeZone'))::date and i.uid > %(after)s "
+        "and (%(accounts)s::int[] is null or i.account = any(%(accounts)s)) order by i.uid limit %(limit)s",
+        {
+            "now": now,
+            "accounts": None if accounts is None else list(accounts),
+            "after": after,
+            "limit": limit,
+        },
+    )
+    return tuple(rows)
+
+
+def list_payable(
+    tx: Tx, *, numbers: Collection[str], accounts: Collection[int], limit: int
+) -> tuple[Invoice, ...]:
+    """Invoices that a payer may mean, the oldest due first: those with these numbers, given as capitals and digits
+    only, whatever became of them; and those of these accounts that money can still settle.
+    """
+    rows = tx.execute(
+        f"{_INVOICE} where regexp_replace(number, '[^A-Z0-9]', '', 'g') = any(%s) or (account = any(%s) "
+        "and phase <> 'Void' and total_minor > amount_paid_minor + credited_minor) "
+        "order by due_on, number, uid limit %s",
+        (list(numbers), list(accounts), limit),
+    )
+    return tuple(map(_invoice, rows))
+
+
+def list_resembling(
+    tx: Tx, *, said: str, alike: tuple[str, str], amount_minor: int, currency: str, limit: int
+) -> tuple[Invoice, ...]:
+    """Open invoices that a payer may mean by guess: what can still settle them is this amount, or their number stands
+    in `said` once letters of `alike[0]` are taken for those of `alike[1]` and separators left out.
+    """
+    rows = tx.execute(
+        f"{_INVOICE} where phase <> 'Void' and total_minor > amount_paid_minor + credited_minor and ("
+        "(currency = %(currency)s and total_minor - amount_paid_minor - credited_minor = %(amount)s) or position("
+        "translate(regexp_replace(number, '[^A-Z0-9]', '', 'g'), %(from)s, %(to)s) in %(said)s) > 0) "
+        "order by due_on, number, uid limit %(limit)s",
+        {
+            "currency": currency,
+            "amount": amount_minor,
+            "from": alike[0],
+            "to": alike[1],
+            "said": said,
+            "limit": limit,
+        },
+    )
+    return tuple(map(_invoice, rows))
+
+
+def get_manner(tx: Tx, *, invoice: UUID) -> tuple[str, dict[str, Any]]:
+    """The language that the invoice was issued in, and its issuer's profile as it was then."""
+    row = tx.execute(
+        "select i.frozen ->> 'language', v.body from invoicing.invoices i "
+        "join invoicing.issuer_versions v on v.digest = i.issuer_version where i.uid = %s",
+        (invoice,),
+    ).fetchone()
+    if row is None:
+        raise InvoiceNotFound(f"there is no invoice {invoice}")
+    return row[0], row[1]
+
+
+def is_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
+    """Whether an invoice of that name stands."""
+    query = "select from invoicing.invoices where namespace = %s and name = %s"
+    return tx.execute(query, (namespace, name)).fetchone() is not None
+
+
+def list_periodic(tx: Tx, *, account: int, within: Period) -> tuple[Invoice, ...]:
+    """The account's periodic invoices, but void ones, that share an instant with the period, by period."""
+    rows = tx.execute(
+        f"{_INVOICE} where account = %s and kind = 'Periodic' and phase <> 'Void' and period && %s order by period",
+        (account, TimestamptzRange(within.start, within.end)),
+    )
+    return tuple(map(_invoice, rows))
+
+
+def find_void_unreplaced(tx: Tx, *, account: int, period: Period) -> tuple[UUID, str] | None:
+    """Uid and name of the void periodic invoice for these days that no other replaces yet; the newest of several."""
+    row = tx.execute(
+        "select v.uid, v.name from invoicing.invoices v where v.account = %s and v.kind = 'Periodic' "
+        "and v.phase = 'Void' and v.period && %s "
+        "and not exists (select from invoicing.invoices n where n.replaces = v.uid) "
+        "order by v.issued_at desc, v.sequence desc limit 1",
+        (account, TimestamptzRange(period.start, period.end)),
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def _invoice(row: tuple[Any, ...]) -> Invoice:
+    values: list[Any] = list(row)
+    values[7:9] = [Period(row[7], row[8])]
+    return Invoice(*values[:-1], taxes=tuple(_tax_group(*one) for one in row[-1] or ()))
+
+
+def _tax_group(code: TaxCode, percent: str, *rest: Any) -> TaxGroup:
+    name, place, reason, reason_code, basis_minor, tax_minor = rest
+    return TaxGroup(
+        TaxTreatment(code, Decimal(percent), name, place, reason, reason_code), basis_minor, tax_minor
+    )

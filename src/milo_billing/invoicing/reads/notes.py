@@ -1,0 +1,103 @@
+"""Credit notes, and what of an invoice was credited."""
+
+from datetime import date
+from typing import LiteralString, cast
+from uuid import UUID
+
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, CreditNoteNotFound
+from milo_billing.invoicing.rules.taxes import Credited
+from milo_billing.invoicing.types import (
+    InvoiceNotFound,
+    IssuerVersion,
+)
+
+_NOTE: LiteralString = (
+    "select c.uid, c.name, c.namespace, c.owner_org, c.invoice, i.name, i.number, c.account, i.account_name, c.voids, "
+    "c.issuer, c.series, c.sequence, c.number, c.currency, c.net_minor, c.tax_minor, c.total_minor, c.settled_minor, "
+    "c.reason, c.issued_at, c.issued_on from invoicing.credit_notes c join invoicing.invoices i on i.uid = c.invoice"
+)
+
+
+def find_credit_note(tx: Tx, *, uid: UUID) -> CreditNote | None:
+    """The credit note, if it was issued."""
+    row = tx.execute(f"{_NOTE} where c.uid = %s", (uid,)).fetchone()
+    return None if row is None else CreditNote(*row)
+
+
+def get_credit_note(tx: Tx, *, namespace: str, name: str) -> CreditNote:
+    """The credit note of that name. Raises CreditNoteNotFound."""
+    row = tx.execute(f"{_NOTE} where c.namespace = %s and c.name = %s", (namespace, name)).fetchone()
+    if row is None:
+        raise CreditNoteNotFound(f'creditnotes.billing.miloapis.com "{name}" not found')
+    return CreditNote(*row)
+
+
+def find_voiding_note(tx: Tx, *, invoice: UUID) -> CreditNote | None:
+    """The credit note that took the whole invoice back."""
+    row = tx.execute(f"{_NOTE} where c.invoice = %s and c.voids", (invoice,)).fetchone()
+    return None if row is None else CreditNote(*row)
+
+
+def list_credit_lines(tx: Tx, *, note: UUID) -> tuple[CreditLine, ...]:
+    """What the note takes back, by line."""
+    query = (
+        "select line, net_minor, quantity from invoicing.credit_lines where credit_note = %s order by line"
+    )
+    return tuple(CreditLine(*row) for row in tx.execute(query, (note,)))
+
+
+def list_credited(tx: Tx, *, invoice: UUID) -> dict[int, int]:
+    """What all credit notes took of the invoice, net, by line."""
+    query = "select line, sum(net_minor)::bigint from invoicing.credit_lines where invoice = %s group by line"
+    return dict(tx.execute(query, (invoice,)).fetchall())
+
+
+def list_credited_taxes(tx: Tx, *, invoice: UUID) -> dict[int, Credited]:
+    """What all credit notes took of the invoice's tax groups, by the group's number."""
+    rows = tx.execute(
+        "select tax, sum(basis_minor)::bigint, sum(tax_minor)::bigint from invoicing.credit_taxes "
+        "where invoice = %s group by tax",
+        (invoice,),
+    )
+    return {tax: Credited(basis, minor) for tax, basis, minor in rows}
+
+
+def list_note_taxes(tx: Tx, *, note: UUID) -> dict[int, Credited]:
+    """What the note took of the invoice's tax groups, by the group's number."""
+    query = "select tax, basis_minor, tax_minor from invoicing.credit_taxes where credit_note = %s"
+    return {tax: Credited(basis, minor) for tax, basis, minor in tx.execute(query, (note,))}
+
+
+def find_note_document(tx: Tx, *, note: UUID, kind: str) -> tuple[str, bytes, str] | None:
+    """As `find_document`, of a credit note."""
+    return cast(
+        "tuple[str, bytes, str] | None",
+        tx.execute(
+            "select media_type, sha256, sealed from invoicing.credit_documents "
+            "where credit_note = %s and kind = %s",
+            (note, kind),
+        ).fetchone(),
+    )
+
+
+def is_note_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
+    """Whether a credit note of that name stands."""
+    query = "select from invoicing.credit_notes where namespace = %s and name = %s"
+    return tx.execute(query, (namespace, name)).fetchone() is not None
+
+
+def find_issuer_of(tx: Tx, *, invoice: UUID) -> tuple[IssuerVersion, date]:
+    """The profile under which credit notes of the invoice are issued, and the invoice's date.
+
+    It is the profile as it is now; as it was, where it has gone. Raises InvoiceNotFound.
+    """
+    row = tx.execute(
+        "select i.issuer, v.digest, v.body, i.issued_on from invoicing.invoices i "
+        "left join invoicing.issuers p on p.name = i.issuer "
+        "join invoicing.issuer_versions v on v.digest = coalesce(p.version, i.issuer_version) where i.uid = %s",
+        (invoice,),
+    ).fetchone()
+    if row is None:
+        raise InvoiceNotFound(f"there is no invoice {invoice}")
+    return IssuerVersion(*row[:3]), row[3]
