@@ -44,6 +44,8 @@ def test_a_newcomer_follows_the_first_month_from_an_empty_folder_to_closed_books
         assert (month / "invoices" / f"{number}.pdf").read_bytes().startswith(b"%PDF-")
         document = (month / "invoices" / f"{number}.ubl.xml").read_text()
         assert f'<cbc:PayableAmount currencyID="EUR">{total}</cbc:PayableAmount>' in document
+    october = (month / "october-books.csv").read_text()
+    assert ("61.75" in october, "111.90" in october) == (True, True)  # as docs/accounting.md has them
     checked = subprocess.run(
         [PROGRAMS / "bean-check", month / "books.beancount"], capture_output=True, text=True, check=False
     )
