@@ -1745,6 +1745,11 @@ create table invoicing.invoices (
     frozen jsonb not null,              -- zone, language, terms, project names; `buyer` as the account's ciphertext
     replaces uuid unique references invoicing.invoices (uid),           -- a void one
     check (amount_paid_minor + credited_minor + written_off_minor <= total_minor),
+    -- off what is paid until the day, itself included; a year on what is overdue
+    early_percent numeric check (early_percent > 0 and early_percent <= 100),
+    early_until date check (early_until between issued_on and due_on),
+    interest_percent numeric check (interest_percent > 0 and interest_percent <= 100),
+    check ((early_percent is null) = (early_until is null)),
     check (case phase
         when 'Issued' then amount_paid_minor + credited_minor + written_off_minor = 0 and total_minor > 0
         when 'PartiallyPaid' then amount_paid_minor + credited_minor + written_off_minor between 1 and total_minor - 1

@@ -70,6 +70,7 @@ class Strings:
     further_projects: str
     payment: str
     pay_please: str
+    pay_early: str
     pay_reference: str
     scan: str
     account_holder: str
@@ -139,6 +140,7 @@ _EN = Strings(
     further_projects="{count} further projects",
     payment="Payment",
     pay_please="Please pay {amount} by {date}.",
+    pay_early="If you pay by {date}, {percent} is off: {amount} then settles the invoice.",
     pay_reference="Please state the invoice number {number} as the reference.",
     scan="Scan with your banking app",
     account_holder="Account holder",
@@ -208,6 +210,7 @@ _DE = Strings(
     further_projects="{count} weitere Projekte",
     payment="Zahlung",
     pay_please="Bitte zahlen Sie {amount} bis zum {date}.",
+    pay_early="Bei Zahlung bis zum {date} gewähren wir {percent} Skonto; dann genügen {amount}.",
     pay_reference="Bitte geben Sie die Rechnungsnummer {number} als Verwendungszweck an.",
     scan="Mit der Banking-App scannen",
     account_holder="Kontoinhaber",
@@ -277,6 +280,7 @@ _FR = Strings(
     further_projects="{count} autres projets",
     payment="Paiement",
     pay_please="Merci de régler {amount} au plus tard le {date}.",
+    pay_early="Pour un paiement jusqu’au {date}, escompte de {percent} : {amount} suffisent alors.",
     pay_reference="Merci d’indiquer le numéro de facture {number} comme référence.",
     scan="À scanner avec l’application bancaire",
     account_holder="Titulaire du compte",
@@ -346,6 +350,7 @@ _JA = Strings(
     further_projects="その他 {count} 件のプロジェクト",
     payment="お支払い方法",
     pay_please="{date}までに {amount} をお支払いください。",
+    pay_early="{date}までのお支払いは {percent} の割引となり、{amount} で完了します。",
     pay_reference="お振込の際は請求書番号 {number} をご記入ください。",
     scan="銀行アプリで読み取ってください",
     account_holder="口座名義",

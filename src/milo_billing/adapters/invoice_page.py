@@ -118,9 +118,23 @@ def _pay_please(document: InvoiceDocument, due: str, due_on: str, formats: Forma
     return " ".join(
         (
             words.pay_please.format(amount=due, date=due_on),
+            *pay_early(document, formats),
             words.pay_reference.format(number=document.number),
         )
     )
+
+
+def pay_early(document: InvoiceDocument, formats: Formats) -> tuple[str, ...]:
+    """What is off for paying early, and what is to be paid then; nothing where nothing is off."""
+    if document.early is None or not document.early_minor:
+        return ()
+    asked_minor = document.total_minor - document.prepaid_minor - document.early_minor
+    said = formats.strings.pay_early.format(
+        date=formats.day(document.early.until),
+        percent=formats.percent(document.early.percent / 100),
+        amount=formats.money(asked_minor, document.currency),
+    )
+    return (said,) if asked_minor > 0 else ()
 
 
 def _party(party: Party, formats: Formats, sent_from: str) -> dict[str, Any]:

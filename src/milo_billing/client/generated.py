@@ -224,6 +224,7 @@ class BillingAccountSpecPaymentTerms(TypedDict):
     invoiceFrequency: NotRequired[Literal["Monthly", "Quarterly", "Annual"]]
     invoiceDayOfMonth: NotRequired[int]
     earlyPaymentDiscountPercent: NotRequired[str]
+    earlyPaymentDiscountDays: NotRequired[int]
     latePaymentInterestPercent: NotRequired[str]
 
 

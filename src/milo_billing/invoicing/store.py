@@ -82,8 +82,10 @@ def insert_invoice(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: M
     tx.execute(
         "insert into invoicing.invoices (uid, owner_org, namespace, name, account, account_name, kind, period, phase, "
         "issuer, issuer_version, series, sequence, number, currency, subtotal_minor, discounts_minor, tax_minor, "
-        "total_minor, amount_paid_minor, issued_at, issued_on, due_on, frozen, replaces) "
-        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "total_minor, amount_paid_minor, issued_at, issued_on, due_on, frozen, replaces, "
+        "early_percent, early_until, interest_percent) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, "
+        "%s, %s, %s)",
         (
             invoice.uid,
             invoice.owner_org,
@@ -110,6 +112,9 @@ def insert_invoice(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: M
             invoice.due_on,
             Jsonb(frozen),
             invoice.replaces,
+            None if invoice.early is None else invoice.early.percent,
+            None if invoice.early is None else invoice.early.until,
+            invoice.interest_percent,
         ),
     )
 

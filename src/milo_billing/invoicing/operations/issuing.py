@@ -282,6 +282,8 @@ def _numbered(
         replaces=None if void is None else void[0],
         replaces_name="" if void is None else void[1],
         e_invoicing=issuer.body.get("eInvoice", "None"),
+        early=issuing.early_payment(profile.time_terms, issued_on=issued_on, net_days=profile.net_days),
+        interest_percent=profile.time_terms.interest_percent,
         taxes=drafted.taxes,
     )
 

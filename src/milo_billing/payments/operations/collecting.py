@@ -83,7 +83,8 @@ def collect_invoice(
         return _said(found, "standing", decision.attempt.amount, payment=name, reason=reason)
     if found.phase != "Void" and found.amount_due_minor:
         found = receiving.use_balance(work, desk.engine, invoice=found)
-    due = Money(0 if found.phase == "Void" else found.amount_due_minor, found.currency)
+    asked_minor = life.asked_minor(tx, invoice=found, now=work.now)
+    due = Money(0 if found.phase == "Void" else asked_minor, found.currency)
     if not due:
         if pending is not None:
             _give_up(work, desk, pending, failure="nothing is due any more")
@@ -327,6 +328,8 @@ def _succeed(
         into=clearing(payment.provider),
         key=f"payment/{payment.uid}/received",
         reference=str(payment.uid),
+        # a debit takes days: it is in time if it was asked for in time
+        at=attempt.at,
     )
     announce(
         work,
