@@ -48,6 +48,7 @@ class Strings:
     overage: str
     prepayment: str
     draw_down: str
+    interest: str
     committed: str
     spent: str
     subtotal: str
@@ -118,6 +119,7 @@ _EN = Strings(
     overage="Usage beyond the commitment",
     prepayment="Prepayment",
     draw_down="Paid from prepayment",
+    interest="Interest on late payment",
     committed="Committed",
     spent="Spent or paid before",
     subtotal="Subtotal",
@@ -188,6 +190,7 @@ _DE = Strings(
     overage="Nutzung über die Zusage hinaus",
     prepayment="Vorauszahlung",
     draw_down="Aus Vorauszahlung bezahlt",
+    interest="Verzugszinsen",
     committed="Zugesagt",
     spent="Bereits verbraucht oder bezahlt",
     subtotal="Zwischensumme",
@@ -258,6 +261,7 @@ _FR = Strings(
     overage="Utilisation au-delà de l’engagement",
     prepayment="Prépaiement",
     draw_down="Réglé par prépaiement",
+    interest="Intérêts de retard",
     committed="Engagement",
     spent="Déjà dépensé ou réglé",
     subtotal="Sous-total",
@@ -328,6 +332,7 @@ _JA = Strings(
     overage="コミットメント超過分",
     prepayment="前払い",
     draw_down="前払いからの充当",
+    interest="遅延利息",
     committed="コミットメント額",
     spent="利用済みまたは支払済み",
     subtotal="小計",

@@ -28,9 +28,9 @@ MoneyKind: TypeAlias = Literal["Payment", "PaymentReversal", "Credit", "EarlyPay
 SettlementKind: TypeAlias = MoneyKind | Literal["Void", "WriteOff", "Recovery"]
 """And what becomes of it here: a Recovery takes back what was written off, because money or a credit note came."""
 LineKind: TypeAlias = Literal[
-    "Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown"
+    "Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown", "Interest"
 ]
-"""What a line charges for: a Sku by its charge type, or what a commitment adds."""
+"""What a line charges for: a Sku by its charge type, or what a commitment adds, or the time that a payment was late."""
 PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent"]
 """Pricing's, and the two amounts whose difference is a shortfall."""
 
