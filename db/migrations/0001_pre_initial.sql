@@ -2340,6 +2340,7 @@ create table payments.payments (
     currency text not null check (currency ~ '^[A-Z]{3}$'),
     amount_minor bigint not null check (amount_minor > 0),
     refunded_minor bigint not null default 0,               -- with refunds under way
+    disputed_minor bigint not null default 0 check (disputed_minor >= 0),       -- taken back by whoever paid
     phase text not null check (phase in ('Pending', 'Succeeded', 'Failed', 'Refunded')),
     reference text not null,            -- the provider's
     failure text not null,              -- why it failed last
@@ -2348,6 +2349,8 @@ create table payments.payments (
     decided_at timestamptz,
     unique (namespace, name),
     check (refunded_minor between 0 and amount_minor),
+    check (refunded_minor + disputed_minor <= amount_minor),
+    check (disputed_minor = 0 or phase in ('Succeeded', 'Refunded')),
     check (refunded_minor = 0 or phase in ('Succeeded', 'Refunded')),
     check ((phase = 'Pending') = (decided_at is null)),
     check (phase = 'Pending' or next_attempt_on is null)
@@ -2422,6 +2425,26 @@ create index refunds_standing on payments.refunds (at) where state in ('Open', '
 create trigger refunds_guard before update on payments.refunds
     for each row when (old.state in ('Succeeded', 'Failed')) execute function payments.guard_attempt();
 
+-- Payments that whoever paid disputes, and debits that came back: as the provider said last, and how much of the payment
+-- is gone by it.
+create table payments.disputes (
+    class uuid not null,
+    reference text not null check (reference <> ''),        -- the provider's
+    payment uuid not null references payments.payments (uid),
+    owner_org bigint not null,
+    amount_minor bigint not null check (amount_minor >= 0),
+    taken_minor bigint not null,
+    state text not null check (state in ('Inquiry', 'Open', 'Won', 'Lost')),
+    reason text not null,
+    changes integer not null check (changes >= 0),          -- how often the money moved
+    opened_at timestamptz not null,
+    changed_at timestamptz not null,
+    primary key (class, reference),
+    check (taken_minor between 0 and amount_minor),
+    check (taken_minor = 0 or state in ('Open', 'Lost'))
+);
+create index disputes_by_payment on payments.disputes (payment);
+
 -- What providers know payment methods by. Numbers of cards and accounts are the provider's alone.
 create table payments.methods (
     uid uuid primary key,               -- of the PaymentMethod
@@ -2442,7 +2465,7 @@ create table payments.webhook_events (
     class uuid not null,
     id text not null,
     type text not null,
-    subject text not null check (subject in ('payment', 'refund', 'method', 'other')),
+    subject text not null check (subject in ('payment', 'refund', 'method', 'dispute', 'other')),
     reference text not null,
     key text not null,
     received_at timestamptz not null,
@@ -2474,7 +2497,7 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{payments,attempts,refunds,methods}'::text[] loop
+    foreach owned in array '{payments,attempts,refunds,methods,disputes}'::text[] loop
         execute format('alter table payments.%I enable row level security', owned);
         execute format('create policy reach on payments.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',

@@ -1123,6 +1123,7 @@ class PaymentStatus(TypedDict):
     phase: NotRequired[Literal["Pending", "Succeeded", "Failed", "Refunded"]]
     amount: NotRequired[str]
     amountRefunded: NotRequired[str]
+    amountDisputed: NotRequired[str]
     provider: NotRequired[str]
     providerReference: NotRequired[str]
     failureReason: NotRequired[str]

@@ -26,11 +26,12 @@ from milo_billing.kernel.money import Money
 from milo_billing.ledger import reads as books
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH, clearing
 from milo_billing.payments import reads, store
-from milo_billing.payments.engine import debit_rows
+from milo_billing.payments.engine import debit_rows, dispute_rows
 from milo_billing.payments.operations import publishing, receiving
 from milo_billing.payments.operations.announcing import announce
 from milo_billing.payments.operations.desk import Desk, read_config
 from milo_billing.payments.rules import retries
+from milo_billing.payments.rules.disputes import holds_back
 from milo_billing.payments.types import (
     STANDING_STATES,
     ActionRequired,
@@ -76,6 +77,11 @@ def collect_invoice(
     if (debit := debit_rows.find_standing(tx, invoice=invoice)) is not None:
         due = Money(found.amount_due_minor, found.currency)
         return _said(found, "standing", due, reason=f"direct debit {debit} is on its way")
+    for reference, state, disputed in dispute_rows.list_of_invoice(tx, invoice=invoice):
+        if why := holds_back(state, same_method=disputed == method.uid, again=again):
+            due = Money(found.amount_due_minor, found.currency)
+            said: CollectState = "standing" if state == "Open" else "stopped"
+            return _said(found, said, due, reason=f"dispute {reference} {why}")
     decision = retries.decide(attempts, method=method.uid, today=work.now.date(), gaps=desk.gaps, again=again)
     if isinstance(decision, retries.Standing):
         name = "" if pending is None else pending.name
