@@ -50,7 +50,8 @@ BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 
 def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore) -> list[Route]:
     """`POST` and `GET /v1/invoicing/runs`, `GET …/runs/{id}`, `…/{id}/accounts`, `GET /v1/invoicing/preview`; of an
-    invoice `…/lines`, `…/lines/{line}/events`, `…/lines/{line}/explanation`, `…/pdf`, `…/ubl`, `…/cii`.
+    invoice `…/lines`, `…/lines/{line}/events`, `…/lines/{line}/explanation`; of an invoice and a credit note `…/pdf`,
+    `…/ubl`, `…/cii`.
 
     `blobs` is where archived usage lies.
     """
@@ -82,14 +83,7 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
             )
         return JSONResponse(found.body())
 
-    def show_note_pdf(request: Request) -> Response:
-        with door.open(request, permission=GET_NOTES) as call:
-            note = note_reads.get_credit_note(call.tx, **_names(request))
-            document = papers.print_credit_note(call.tx, office.vault, writer, note=note, now=call.now)
-        return _shown(document, name=f"{note.number}.pdf")
-
     return [
-        Route(f"{NOTE_PATH}/pdf", show_note_pdf, methods=["GET"]),
         *_run_routes(door),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
@@ -143,15 +137,30 @@ def _document_routes(door: Door, office: Office, writer: DocumentWriter) -> list
                 document = papers.print_invoice(
                     call.tx, office.vault, writer, invoice=invoice, now=call.now, kind=kind
                 )
-            return _shown(document, name=f"{invoice.number}.{'pdf' if kind == 'pdf' else f'{kind}.xml'}")
+            return _shown(document, number=invoice.number, kind=kind)
+
+        return show_document
+
+    def show_note(kind: DocumentKind) -> Callable[[Request], Response]:
+        def show_document(request: Request) -> Response:
+            with door.open(request, permission=GET_NOTES) as call:
+                note = note_reads.get_credit_note(call.tx, **_names(request))
+                document = papers.print_credit_note(
+                    call.tx, office.vault, writer, note=note, now=call.now, kind=kind
+                )
+            return _shown(document, number=note.number, kind=kind)
 
         return show_document
 
     kinds: tuple[DocumentKind, ...] = ("pdf", *ELECTRONIC)
-    return [Route(f"{INVOICE_PATH}/{kind}", show(kind), methods=["GET"]) for kind in kinds]
+    return [
+        *(Route(f"{INVOICE_PATH}/{kind}", show(kind), methods=["GET"]) for kind in kinds),
+        *(Route(f"{NOTE_PATH}/{kind}", show_note(kind), methods=["GET"]) for kind in kinds),
+    ]
 
 
-def _shown(document: PrintedDocument, *, name: str) -> Response:
+def _shown(document: PrintedDocument, *, number: str, kind: DocumentKind) -> Response:
+    name = f"{number}.{'pdf' if kind == 'pdf' else f'{kind}.xml'}"
     headers = {
         "Content-Disposition": f'inline; filename="{name}"',
         "ETag": f'"{document.sha256.hex()}"',
@@ -163,7 +172,7 @@ def _shown(document: PrintedDocument, *, name: str) -> Response:
 def validation_routes(
     door: Door, office: Office, writer: DocumentWriter, checker: EInvoiceChecker
 ) -> list[Route]:
-    """Of an invoice `GET …/validation`: what the rules of EN 16931 say against it."""
+    """Of an invoice and a credit note `GET …/validation`: what the rules of EN 16931 say against it."""
 
     def validate(request: Request) -> Response:
         with door.open(request, permission=GET) as call:
@@ -173,7 +182,16 @@ def validation_routes(
             )
         return JSONResponse(representations.validation_body(found))
 
-    return [Route(f"{INVOICE_PATH}/validation", validate, methods=["GET"])]
+    def validate_note(request: Request) -> Response:
+        with door.open(request, permission=GET_NOTES) as call:
+            note = note_reads.get_credit_note(call.tx, **_names(request))
+            found = papers.check_credit_note(call.tx, office.vault, writer, checker, note=note, now=call.now)
+        return JSONResponse(representations.validation_body(found))
+
+    return [
+        Route(f"{INVOICE_PATH}/validation", validate, methods=["GET"]),
+        Route(f"{NOTE_PATH}/validation", validate_note, methods=["GET"]),
+    ]
 
 
 def _computed_routes(door: Door, office: Office) -> list[Route]:
