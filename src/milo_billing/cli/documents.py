@@ -72,6 +72,13 @@ def mount(invoices: App) -> None:
         "  milo-billing invoices save INV-000001 CN-2026-000001 --format ubl",
     )
     invoices.command(
+        print_,
+        name="print",
+        help_epilogue="Examples:\n\n"
+        "  milo-billing invoices print --month 2026-10 --to invoices/\n\n"
+        "  milo-billing invoices print --all --to invoices/ -n organization-acme",
+    )
+    invoices.command(
         validate,
         help_epilogue="Examples:\n\n"
         "  milo-billing invoices validate INV-000001\n\n"
@@ -104,6 +111,29 @@ def save(
     with target.open() as api:
         found = _chosen(api, names or (), month=month, credit_notes=credit_notes, namespace=namespace)
         saved = save_papers(api, found, to=to, format=format, again=again, silent=target.json)
+    return write_saved(saved, to=to, json=target.json)
+
+
+def print_(
+    *,
+    month: _Month = None,
+    all: Annotated[
+        bool, Parameter(group=_WHICH, negative=(), help="Of all months; instead of --month.")
+    ] = False,
+    to: Annotated[Path, Parameter(help="Folder to write to; made where it is not there.")],
+    namespace: Namespace = None,
+    target: Target = DEFAULT,
+) -> int:
+    """Have the PDFs of all invoices of a month, or of all there are, and of the credit notes over them, in a folder.
+
+    The server writes each once, in processes that it replaces, so its memory stays what it is. Whatever interrupts this
+    command, the same command goes on where it was: what is in the folder is left alone.
+    """
+    with target.open() as api:
+        found = _chosen(
+            api, (), month=None if all else month, all=all, credit_notes=True, namespace=namespace
+        )
+        saved = save_papers(api, found, to=to, format="pdf", again=False, silent=target.json)
     return write_saved(saved, to=to, json=target.json)
 
 
@@ -157,16 +187,22 @@ def _findings(api: ApiClient, paper: Paper) -> Iterator[list[str]]:
 
 
 def _chosen(
-    api: ApiClient, names: Sequence[str], *, month: str | None, credit_notes: bool, namespace: str | None
+    api: ApiClient,
+    names: Sequence[str],
+    *,
+    month: str | None,
+    credit_notes: bool,
+    namespace: str | None,
+    all: bool = False,
 ) -> list[Paper]:
-    """The invoices and credit notes of these names, and all of the month, each once, by number."""
+    """The invoices and credit notes of these names, and those of the month or of all months, each once, by number."""
     chosen = {one.number: one for name in names for one in (_named(api, name, namespace=namespace),)}
-    if month is not None:
-        wanted = _month(month)
+    if month is not None or all:
+        wanted = None if month is None else _month(month)
         objects = Objects(api)
         for listed in objects.list(objects.find_kind("invoices"), namespace=namespace):
             invoice = cast("Invoice", listed)
-            if period_month(invoice) == wanted:
+            if wanted in (None, period_month(invoice)):
                 chosen[number_of(invoice)] = _paper("invoices", listed)
         if credit_notes:
             invoices = {(one.namespace, one.name) for one in chosen.values()}
