@@ -38,6 +38,15 @@ def test_what_is_missing_in_the_folder_is_printed(
         code = app(words, exit_on_error=False, result_action="return_value")
         return code, json.loads(capsys.readouterr().out)
 
+    def milo_details(name: str, file: Path) -> str:
+        app(
+            ("invoices", "details", name, "-n", ACME, "--file", str(file)),
+            exit_on_error=False,
+            result_action="return_value",
+        )
+        capsys.readouterr()
+        return file.read_text()
+
     def printed(*which: str) -> tuple[int, int]:
         _, found = milo("print", *which, "--to", str(folder))
         assert found["failed"] == []
@@ -53,5 +62,9 @@ def test_what_is_missing_in_the_folder_is_printed(
     assert printed("--all") == (1, 1)
     assert note.read_bytes() == first
     assert milo("save", number, "--format", "ubl", "--to", str(folder))[0] in (0, 1)
+    invoice = next(path.stem for path in folder.glob("*.pdf") if path.stem != number)
+    rows = milo("details", invoice)[1]["items"]
+    assert [(row["project"], row["day"], row["amount"]) for row in rows] == [("web", "2026-02-07", "40.00")]
+    assert milo_details(invoice, tmp_path / "details.csv").startswith("invoice,account,line,")
     code, found = milo("validate", number)
     assert (found["invoices"], code) == (1, 1 if found["wrong"] else 0)

@@ -342,6 +342,16 @@ _INVOICING: Final = (
         ),
     ),
     Endpoint(
+        id="showInvoiceDetails",
+        method="get",
+        path=f"{INVOICE_PATH}/details",
+        about="The invoice as CSV: its lines by project, dimension set and day, as far as days are known. The rows of "
+        "a line sum to its amount.",
+        permission=READ_INVOICES,
+        media_type="text/csv",
+        answer=TEXT,
+    ),
+    Endpoint(
         id="showInvoicePdf",
         method="get",
         path=f"{INVOICE_PATH}/pdf",

@@ -113,6 +113,11 @@ def get_invoice_lines(api: ApiClient, *, namespace: str, name: str) -> list[JSON
         params = {"continue": after}
 
 
+def get_invoice_details(api: ApiClient, *, namespace: str, name: str) -> Iterator[bytes]:
+    """The invoice as CSV, in pieces: its lines by project, dimension set and day."""
+    return api.download(f"{_document_path('invoices', namespace, name)}/details", params={})
+
+
 def get_invoice_pdf(api: ApiClient, *, namespace: str, name: str) -> bytes:
     """The invoice as a PDF."""
     return get_invoice_document(api, namespace=namespace, name=name, kind="pdf")

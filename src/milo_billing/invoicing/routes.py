@@ -1,11 +1,11 @@
 """The doors of invoicing: run a month, read an invoice's lines and its documents."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from milo_billing.accounts import reads as accounts
@@ -18,6 +18,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx, forbid_writes
 from milo_billing.invoicing.engine import runs, vat_checks
 from milo_billing.invoicing.engine.invoice_documents import ELECTRONIC
+from milo_billing.invoicing.operations import details as invoice_details
 from milo_billing.invoicing.operations import explaining as invoice_explaining
 from milo_billing.invoicing.operations import issuing, papers
 from milo_billing.invoicing.operations.office import Office
@@ -27,7 +28,7 @@ from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import explaining, previews, representations, requests
 from milo_billing.invoicing.rules.runs import Run
-from milo_billing.invoicing.types import GROUP, DocumentKind, PrintedDocument
+from milo_billing.invoicing.types import GROUP, DocumentKind, Invoice, PrintedDocument
 from milo_billing.kernel.errors import BadRequest, Forbidden
 from milo_billing.usage.ports import BlobStore
 
@@ -50,8 +51,8 @@ BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 
 def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore) -> list[Route]:
     """`POST` and `GET /v1/invoicing/runs`, `GET …/runs/{id}`, `…/{id}/accounts`, `GET /v1/invoicing/preview`; of an
-    invoice `…/lines`, `…/lines/{line}/events`, `…/lines/{line}/explanation`; of an invoice and a credit note `…/pdf`,
-    `…/ubl`, `…/cii`.
+    invoice `…/details`, `…/lines`, `…/lines/{line}/events`, `…/lines/{line}/explanation`; of an invoice and a
+    credit note `…/pdf`, `…/ubl`, `…/cii`.
 
     `blobs` is where archived usage lies.
     """
@@ -83,7 +84,17 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
             )
         return JSONResponse(found.body())
 
+    def show_details(request: Request) -> Response:
+        with door.open(request, permission=GET) as call:  # what is wrong is said before the text begins
+            invoice = invoice_reads.get_invoice(call.tx, **_names(request))
+        return StreamingResponse(
+            _details(door, request, invoice),
+            headers={"Content-Disposition": f'attachment; filename="{invoice.number}.csv"'},
+            media_type="text/csv; charset=utf-8",
+        )
+
     return [
+        Route(f"{INVOICE_PATH}/details", show_details, methods=["GET"]),
         *_run_routes(door),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
@@ -91,6 +102,13 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         *_document_routes(door, office, writer),
         Route(VAT_CHECKS_PATH, _vat_check_route(door, office), methods=["POST"]),
     ]
+
+
+def _details(door: Door, request: Request, invoice: Invoice) -> Iterator[str]:
+    """The details in pieces, from one transaction of the database."""
+    with door.open(request, permission=GET) as call:
+        forbid_writes(call.tx)
+        yield from invoice_details.write_details(call.tx, invoice=invoice)
 
 
 def _run_routes(door: Door) -> list[Route]:
