@@ -421,7 +421,7 @@ ACTS: Final[tuple[tuple[int, Act], ...]] = (
     (2, change_card),
     (8, transfers),
     (2, file_again),
-    (3, sent_back),
+    (4, sent_back),
     (5, worklist),
     (5, past_due),
     (2, close_month),
