@@ -806,6 +806,9 @@ create table catalog.price_books (
     body jsonb not null,            -- the whole spec
     -- what its selectors meant when it was published, by name
     selections jsonb not null default '[]' check (jsonb_typeof(selections) = 'array'),
+    -- what prices a period that was invoiced is what was published then: null is always, and never
+    published_at timestamptz,
+    retired_at timestamptz,
     deleted_at timestamptz,
     -- one list book a currency, or "the list book of the account's currency" would be two
     exclude using gist (currency with =, book_name with <>)
