@@ -16,7 +16,7 @@ from milo_billing.commitments.types import ComposedPeriod, Giver, Scope
 from milo_billing.kernel.errors import Conflict, NotFound, Unavailable
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period
-from milo_billing.kernel.taxes import AccountingTax, TaxGroup
+from milo_billing.kernel.taxes import AccountingTax, TaxGroup, TaxTreatment
 from milo_billing.pricing.types import Dimensions, RatedLine
 from milo_billing.pricing.types import PartKind as PricedKind
 
@@ -27,11 +27,11 @@ MoneyKind: TypeAlias = Literal["Payment", "PaymentReversal", "Credit", "EarlyPay
 SettlementKind: TypeAlias = MoneyKind | Literal["Void", "WriteOff", "Recovery"]
 """And what becomes of it here: a Recovery takes back what was written off, because money or a credit note came."""
 LineKind: TypeAlias = Literal[
-    "Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown"
+    "Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown", "Adjustment"
 ]
-"""What a line charges for: a Sku by its charge type, or what a commitment adds."""
-PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent"]
-"""Pricing's, and the two amounts whose difference is a shortfall."""
+"""What a line charges for: a Sku by its charge type, what a commitment adds, or what an issued line came to since."""
+PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent", "Rerated", "Charged"]
+"""Pricing's; the two amounts whose difference is a shortfall, and the two whose difference is an adjustment."""
 
 SKU_KINDS: Final[frozenset[LineKind]] = frozenset({"Usage", "Recurring", "OneTime"})
 
@@ -143,6 +143,19 @@ class DraftShare:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjusts:
+    """What an adjustment line is of: an issued invoice, and which kind of line of it came to more or less since.
+
+    `treatments` are how that was taxed, which goes on; empty where nothing like it was charged.
+    """
+
+    invoice: UUID
+    number: str
+    kind: LineKind
+    treatments: tuple[TaxTreatment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DraftLine:
     """The charge for one Sku at one price over `[first_day, end_day)`: the sum of its parts, and of its shares.
 
@@ -173,6 +186,7 @@ class DraftLine:
     discounts: tuple[LineDiscount, ...] = ()
     in_advance: bool = False
     taxes: tuple[int, ...] = ()
+    adjusts: Adjusts | None = None
 
     @property
     def net_minor(self) -> int:
@@ -395,6 +409,7 @@ class InvoiceLine:
     discounts: tuple[LineDiscount, ...] = ()
     in_advance: bool = False
     taxes: tuple[int, ...] = ()
+    adjusts: Adjusts | None = None
 
     @property
     def net_minor(self) -> int:

@@ -15,12 +15,16 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import store
-from milo_billing.invoicing.engine import taxing
+from milo_billing.invoicing.engine import rerating, taxing
 from milo_billing.invoicing.engine.publishing import publish
+from milo_billing.invoicing.engine.rerating import Late
+from milo_billing.invoicing.operations import adjusting as adjustments
 from milo_billing.invoicing.operations.office import UNISSUED, Office, billing_profile
+from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import (
+    adjusting,
     announcing,
     drafts,
     issuing,
@@ -165,9 +169,14 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     accounts.hold_fence(tx, exclusive=False)
     # and no usage comes in that the draft might miss without knowing that it came after an invoice
     accounts.hold_billing(tx, account=account.number)
+    late = rerating.find_late(tx, account=account, now=now)
     drafted = draft(tx, account=account, stretch=stretch, now=now)
+    if late is not None:
+        drafted = _with_late(drafted, late)
     # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
     if not postings.postings(drafted) and not (profile is not None and profile.zero_invoices):
+        if late is not None:
+            adjustments.note_late(work, office, late, account=account.number, carrier=None)
         return Skipped("nothing to charge")
     if profile is None:
         raise UnableToIssue(
@@ -177,7 +186,18 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     issuer = issuer_reads.find_default_issuer(tx)
     if issuer is None:
         raise UnableToIssue(UNISSUED)
-    return Issued(_issue(work, office, drafted, account=account, profile=profile, issuer=issuer))
+    rated = adjustment_reads.frozen_body(stretch, invoice_day=invoice_day)
+    invoice = _issue(work, office, drafted, account=account, profile=profile, issuer=issuer, rated=rated)
+    if late is not None:
+        adjustments.note_late(work, office, late, account=account.number, carrier=invoice)
+    return Issued(invoice)
+
+
+def _with_late(drafted: Draft, late: Late) -> Draft:
+    """The draft with what is charged in addition of earlier periods; where it has nothing else, these are its days."""
+    if late.lines and not drafted.lines:
+        drafted = adjusting.alone(drafted, [one.invoice for one in late.charging])
+    return adjusting.with_adjustments(drafted, late.lines)
 
 
 def _issue(
@@ -188,11 +208,14 @@ def _issue(
     account: Account,
     profile: BillingProfile,
     issuer: IssuerVersion,
+    rated: Mapping[str, Any],
 ) -> Invoice:
+    """`rated` is how the period was rated, for rating it again."""
     tx, now = work.tx, work.now
     today = local_day(now, zone=issuer.body["timeZone"])
     drafted = _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=today)
     frozen = _freeze(work, office.vault, drafted, account=account, profile=profile)
+    frozen["rated"] = rated
     frozen["accountingTax"] = tax_bodies.accounting_tax_body(
         taxing.accounting_tax(tx, drafted, issuer=issuer, day=today)
     )

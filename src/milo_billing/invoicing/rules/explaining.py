@@ -143,7 +143,7 @@ def _steps(found: LineExplanation) -> Iterator[dict[str, Any]]:
         yield {"step": "declared", "text": text, "quantity": _plain(line.quantity)}
     base = [part for part in line.parts if part.kind in _BASE]
     for part in line.parts:
-        if part.kind in (*_BASE, "Committed", "Spent"):
+        if part.kind in (*_BASE, "Committed", "Spent", "Rerated", "Charged"):
             yield _priced(part, found)
     if line.conversion is not None:
         yield _converted(line.conversion, base, invoice)
