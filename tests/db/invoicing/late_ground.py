@@ -1,19 +1,28 @@
 """Usage that reaches invoiced days, as ingest, voids and corrections leave it."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from milo_billing.accounts.types import Account
 from milo_billing.infra.database import EVERYWHERE
+from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import lines as line_reads
+from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.types import Invoice, InvoiceLine
-from tests.db.invoicing.ground import Ground
+from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 
 DECEMBER = datetime(2026, 12, 2, 9, 30, tzinfo=UTC)
 JANUARY = datetime(2027, 1, 2, 9, 30, tzinfo=UTC)
 
 
 def use_late(
-    ground: Ground, account: Account, day: str, total: int, *, project: str = "web", meter: str = "tokens"
+    ground: Ground,
+    account: Account,
+    day: str,
+    total: int,
+    *,
+    project: str = "web",
+    meter: str = "tokens",
+    marked: bool = True,
 ) -> None:
     """Roll the usage up and mark the change, as the usage engine does in one transaction; below zero is a void."""
     with ground.databases.ingest.transaction(reach=EVERYWHERE) as tx:
@@ -33,6 +42,8 @@ def use_late(
             "on conflict (account, day, project, meter, dimensions) do update set sum = r.sum + excluded.sum",
             names,
         )
+        if not marked:
+            return
         tx.execute(
             "insert into usage.changes (account, day, project, meter, dimensions, cause, events, quantity, first_at, "
             "last_at, changed_at) select %(account)s, %(day)s, p.number, m.number, 0, "
@@ -74,5 +85,22 @@ def charged_minor(ground: Ground, account: Account) -> int:
     return charged
 
 
-def day_of(text: str) -> date:
-    return date.fromisoformat(text)
+def adjust(ground: Ground, invoice: Invoice, *, now: datetime = NOVEMBER) -> Adjusted:
+    return ground.write(
+        lambda work: issuing.adjust_invoice(work, office=ground.office, invoice=invoice), now=now
+    )
+
+
+def credit(ground: Ground, invoice: Invoice, amount: str) -> None:
+    spec = {"invoiceRef": {"name": invoice.name}, "amount": amount, "reason": "goodwill"}
+    ground.declare("creditnotes", "goodwill", spec, namespace=ACME, now=NOVEMBER)
+
+
+def void(ground: Ground, invoice: Invoice, *, now: datetime) -> None:
+    kind = next(kind for kind in ground.engine.registry.kinds if kind.plural == "invoices")
+    ground.write(
+        lambda work: ground.engine.act(
+            work, kind, namespace=ACME, name=invoice.name, action="void", request={"reason": "wrong"}
+        ),
+        now=now,
+    )

@@ -42,10 +42,10 @@ class Rerated:
 class Late:
     """What reached invoiced days of an account and no invoice has taken up, and what it changes.
 
-    `last_id` is the newest change that was looked at.
+    `last_id` is the newest change that was looked at; None where only one of the account's invoices was.
     """
 
-    last_id: int
+    last_id: int | None
     invoices: tuple[Rerated, ...]
 
     @property

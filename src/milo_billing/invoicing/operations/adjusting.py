@@ -19,19 +19,22 @@ from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import adjusting, crediting
 from milo_billing.invoicing.rules.adjusting import Place
-from milo_billing.invoicing.rules.crediting import LineCredit
+from milo_billing.invoicing.rules.crediting import CreditNote, LineCredit
 from milo_billing.invoicing.types import GROUP, Invoice
 from milo_billing.usage import operations as usage
 
 REASON: Final = "Less was used than invoice {number} charged for: usage was corrected since."
 
 
-def note_late(work: Work, office: Office, late: Late, *, account: int, carrier: Invoice | None) -> None:
+def note_late(
+    work: Work, office: Office, late: Late, *, account: int, carrier: Invoice | None
+) -> tuple[CreditNote, ...]:
     """Issue credit notes over what is given back, and note which invoice charges what is more.
 
     `carrier` is None where nothing is charged. The account's invoices and its billing are locked by the caller. What
-    was noted is subtracted the next time, so doing it twice does it once.
+    was noted is subtracted the next time, so doing it twice does it once. Returns the credit notes.
     """
+    notes: list[CreditNote] = []
     for one in late.invoices:
         sequence = one.sequence
         for invoice, given_back in _by_invoice(one).items():
@@ -41,11 +44,12 @@ def note_late(work: Work, office: Office, late: Late, *, account: int, carrier: 
                 original=one.invoice,
                 sequence=sequence,
                 carrier=None,
-                credit_note=note,
+                credit_note=note.uid,
                 lines=adjusting.by_line(given_back),
                 now=work.now,
             )
             sequence += 1
+            notes.append(note)
         if one.lines:
             assert carrier is not None, "what is charged in addition stands on an invoice"
             store.insert_adjustment(
@@ -57,7 +61,9 @@ def note_late(work: Work, office: Office, late: Late, *, account: int, carrier: 
                 lines=one.change,
                 now=work.now,
             )
-    usage.settle_changes(work.tx, account=account, until=late.last_id, now=work.now)
+    if late.last_id is not None:
+        usage.settle_changes(work.tx, account=account, until=late.last_id, now=work.now)
+    return tuple(notes)
 
 
 def _by_invoice(one: Rerated) -> dict[UUID, list[tuple[Place, int]]]:
@@ -70,7 +76,7 @@ def _by_invoice(one: Rerated) -> dict[UUID, list[tuple[Place, int]]]:
 
 def _credit(
     work: Work, office: Office, original: Invoice, *, invoice: UUID, given_back: list[tuple[Place, int]]
-) -> UUID:
+) -> CreditNote:
     """The credit note over these lines of an invoice, with its object and the invoice's."""
     locked = settling.lock(work, office.engine, invoice=invoice)
     wanted = Wanted(
@@ -97,4 +103,4 @@ def _credit(
         verb="issue",
         uid=note.uid,
     )
-    return note.uid
+    return note

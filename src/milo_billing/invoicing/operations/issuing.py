@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from milo_billing.accounts import operations as accounts
+from milo_billing.accounts import reads as accounts_reads
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.catalog import reads as catalog
 from milo_billing.commitments import operations as commitments
@@ -32,6 +33,7 @@ from milo_billing.invoicing.rules import (
     postings,
     tax_bodies,
 )
+from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.types import (
     BookVersion,
@@ -193,10 +195,63 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     return Issued(invoice)
 
 
+def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
+    """Charge and give back at once what an issued invoice came to since, without waiting for the account's next one.
+
+    What is more is charged by an invoice of kind Adjustment. In the caller's transaction, which `engine.commit` ends;
+    again, it finds nothing. Raises UnableToIssue.
+    """
+    account = accounts_reads.get_account(work.tx, number=invoice.account)
+    _lock_billing(work.tx, account=account)
+    rerated = rerating.rerate(work.tx, invoice=invoice, now=work.now)
+    return _adjust(work, office, Late(None, (rerated,)), account=account)
+
+
+def adjust_account(work: Work, *, office: Office, account: Account) -> Adjusted:
+    """The same for all that reached invoiced days of an account for which no invoice follows. Raises UnableToIssue."""
+    _lock_billing(work.tx, account=account)
+    late = rerating.find_late(work.tx, account=account, now=work.now)
+    return Adjusted(None, ()) if late is None else _adjust(work, office, late, account=account)
+
+
+def _lock_billing(tx: Tx, *, account: Account) -> None:
+    """Nobody else issues for the account, nor does usage of it come in, until the transaction ends."""
+    store.lock_account(tx, account=account.number)
+    accounts.hold_fence(tx, exclusive=False)
+    accounts.hold_billing(tx, account=account.number)
+
+
+def _adjust(work: Work, office: Office, late: Late, *, account: Account) -> Adjusted:
+    carrier = None
+    if late.lines:
+        profile = billing_profile(work.tx, office.vault, account)
+        issuer = issuer_reads.find_default_issuer(work.tx)
+        if profile is None:
+            raise UnableToIssue(
+                f"{account.namespace}/{account.name} was deleted before what came late was charged: nobody is left "
+                "to address the invoice to"
+            )
+        if issuer is None:
+            raise UnableToIssue(UNISSUED)
+        originals = [one.invoice for one in late.charging]
+        carrier = _issue(
+            work,
+            office,
+            adjusting.draft_alone(originals, late.lines),
+            account=account,
+            profile=profile,
+            issuer=issuer,
+            rated={},
+        )
+    return Adjusted(
+        carrier, adjustments.note_late(work, office, late, account=account.number, carrier=carrier)
+    )
+
+
 def _with_late(drafted: Draft, late: Late) -> Draft:
     """The draft with what is charged in addition of earlier periods; where it has nothing else, these are its days."""
     if late.lines and not drafted.lines:
-        drafted = adjusting.alone(drafted, [one.invoice for one in late.charging])
+        return adjusting.draft_alone([one.invoice for one in late.charging], late.lines)
     return adjusting.with_adjustments(drafted, late.lines)
 
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
+from milo_billing.invoicing.rules.crediting import CreditNote
 from milo_billing.invoicing.types import (
     SKU_KINDS,
     Adjusts,
@@ -132,6 +133,14 @@ def carrier_of(*, follows: bool) -> Carrier:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjusted:
+    """What was done about what issued invoices came to since: an invoice that charges more, and credit notes."""
+
+    invoice: Invoice | None
+    notes: tuple[CreditNote, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Before:
     """Lines that charged for a period: those of its invoice as issued, and of others that carry adjustments of it."""
 
@@ -187,10 +196,19 @@ def with_adjustments(drafted: Draft, lines: Sequence[DraftLine]) -> Draft:
     )
 
 
-def alone(drafted: Draft, originals: Sequence[Invoice]) -> Draft:
-    """The draft of an invoice that carries nothing but adjustments, over the days that these are of."""
-    period = Period(min(one.period.start for one in originals), max(one.period.end for one in originals))
-    return replace(drafted, kind="Adjustment", period=period)
+def draft_alone(originals: Sequence[Invoice], lines: Sequence[DraftLine]) -> Draft:
+    """The untaxed draft of an invoice of kind Adjustment: only these lines, over the days of the originals."""
+    empty = Draft(
+        account=originals[0].account,
+        kind="Adjustment",
+        period=Period(min(one.period.start for one in originals), max(one.period.end for one in originals)),
+        currency=originals[0].currency,
+        lines=(),
+        subtotal_minor=0,
+        discounts_minor=0,
+        total_minor=0,
+    )
+    return with_adjustments(empty, lines)
 
 
 def _treatments(invoice: Invoice, issued: Sequence[DraftLine]) -> Mapping[str, tuple[TaxTreatment, ...]]:
