@@ -13,6 +13,7 @@ from milo_billing.cli import (
     debits,
     documents,
     entitlements,
+    invoice_adjustments,
     invoice_life,
     objects,
     places,
@@ -43,6 +44,7 @@ app.command(usage)
 app.command(commitment)
 invoices.command(preview, help_epilogue=PREVIEW_HELP)
 invoice_life.mount(invoices)
+invoice_adjustments.mount(invoices)
 documents.mount(invoices)
 app.command(invoices)
 app.command(ledger)

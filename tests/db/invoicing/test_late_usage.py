@@ -6,6 +6,8 @@ from random import Random
 
 import pytest
 
+from milo_billing.infra.clock import SimulatedClock
+from milo_billing.invoicing import jobs
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.types import Issued, Part, Skipped
 from tests.db.invoicing.ground import NOVEMBER, PRICES, Ground
@@ -244,6 +246,22 @@ def test_what_a_void_invoice_carried_is_charged_by_the_one_that_replaces_it(grou
     again = ground.issued(account, month=11, now=DECEMBER)
     assert amounts(ground, again) == [("Usage", "tokens", 1_000), ("Adjustment", "tokens", 2_000)]
     assert charged_minor(ground, account) == 13_000
+
+
+def test_an_account_that_no_invoice_follows_for_is_adjusted_by_a_job(ground: Ground) -> None:
+    account = ground.declare_account()
+    open_one = ground.declare_account("other")
+    for one in (account, open_one):
+        ground.spend(one, "2026-10-05", 100)
+        ground.issued(one)
+        spend_late(ground, one, "2026-10-30", 20)
+    ground.write(
+        lambda work: work.tx.execute(
+            "update accounts.accounts set phase = 'Archived' where number = %s", (account.number,)
+        )
+    )
+    jobs.adjust_closed_accounts(ground.office, ground.databases.app, SimulatedClock(DECEMBER))
+    assert (charged_minor(ground, account), charged_minor(ground, open_one)) == (12_000, 10_000)
 
 
 def test_two_that_issue_at_once_charge_what_came_late_once(ground: Ground) -> None:

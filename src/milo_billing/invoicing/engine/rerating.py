@@ -18,24 +18,18 @@ from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import adjusting, crediting, drafts
-from milo_billing.invoicing.rules.adjusting import Additional, Before, Charged, GivenBack, Place
+from milo_billing.invoicing.rules.adjusting import (
+    Additional,
+    Adjustment,
+    Before,
+    Charged,
+    GivenBack,
+    Place,
+    Rerated,
+)
 from milo_billing.invoicing.types import DraftLine, Invoice, UnableToIssue
 from milo_billing.kernel.periods import Period, local_day, local_midnight
 from milo_billing.usage import reads as usage
-
-
-@dataclass(frozen=True, slots=True)
-class Rerated:
-    """What an issued invoice came to since: lines that charge more, and what of which line is given back.
-
-    `change` is what the lines charge. `sequence` is the number of its next adjustment.
-    """
-
-    invoice: Invoice
-    lines: tuple[DraftLine, ...]
-    change: Mapping[Charged, int]
-    given_back: tuple[tuple[Place, int], ...]
-    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +120,7 @@ def _rated_again(tx: Tx, invoice: Invoice, *, now: datetime) -> tuple[DraftLine,
     return drafts.provisional(composed).lines
 
 
-def _charged_before(
-    tx: Tx, invoice: Invoice, made: Sequence[adjustment_reads.Adjustment]
-) -> tuple[Before, tuple[Place, ...]]:
+def _charged_before(tx: Tx, invoice: Invoice, made: Sequence[Adjustment]) -> tuple[Before, tuple[Place, ...]]:
     """The lines that charged for the invoice's period, and those that can be credited: the newest document first."""
     carriers = [one.carrier for one in reversed(made) if one.carrier is not None and one.stands]
     carried: list[DraftLine] = []

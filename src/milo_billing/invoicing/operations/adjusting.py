@@ -13,12 +13,12 @@ from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import settling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import note_body, publish
-from milo_billing.invoicing.engine.rerating import Late, Rerated
+from milo_billing.invoicing.engine.rerating import Late
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import adjusting, crediting
-from milo_billing.invoicing.rules.adjusting import Place
+from milo_billing.invoicing.rules.adjusting import Place, Rerated
 from milo_billing.invoicing.rules.crediting import CreditNote, LineCredit
 from milo_billing.invoicing.types import GROUP, Invoice
 from milo_billing.usage import operations as usage

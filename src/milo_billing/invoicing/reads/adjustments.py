@@ -1,6 +1,6 @@
 """What issued periods came to since, and the lines that charged for them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,28 +9,11 @@ from uuid import UUID
 
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.reads.lines import list_lines
-from milo_billing.invoicing.rules.adjusting import Charged
+from milo_billing.invoicing.rules.adjusting import Adjustment, Charged
 from milo_billing.invoicing.types import DraftLine, DraftShare, InvoiceLine, LineKind
 from milo_billing.kernel.periods import Period
 
 LINES_MAX = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Adjustment:
-    """One adjustment of an invoice: by which document, and the change of every line, with its sign.
-
-    `stands` is False where the invoice that carried it is void: then nothing is charged by it any more.
-    """
-
-    sequence: int
-    carrier: UUID | None
-    credit_note: UUID | None
-    stands: bool
-    amount_minor: int
-    adjusted_at: datetime
-    document: str
-    lines: Mapping[Charged, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ less is given back by a credit note; the change of a period is one amount, not o
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
@@ -303,6 +303,37 @@ def by_line(given_back: Iterable[tuple[Place, int]]) -> Mapping[Charged, int]:
     for place, minor in given_back:
         _add(found, place.of, -minor)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Rerated:
+    """What an issued invoice came to since: lines that charge more, and what of which line is given back.
+
+    `change` is what the lines charge. `sequence` is the number of its next adjustment.
+    """
+
+    invoice: Invoice
+    lines: tuple[DraftLine, ...]
+    change: Mapping[Charged, int]
+    given_back: tuple[tuple[Place, int], ...]
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """One adjustment of an invoice: by which document, and the change of every line, with its sign.
+
+    `stands` is False where the invoice that carried it is void: then nothing is charged by it any more.
+    """
+
+    sequence: int
+    carrier: UUID | None
+    credit_note: UUID | None
+    stands: bool
+    amount_minor: int
+    adjusted_at: datetime
+    document: str
+    lines: Mapping[Charged, int]
 
 
 def _less(by_line: Mapping[Charged, int], total: int) -> dict[Charged, int]:
