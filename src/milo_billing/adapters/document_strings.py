@@ -52,6 +52,7 @@ class Strings:
     overage: str
     prepayment: str
     draw_down: str
+    interest: str
     committed: str
     spent: str
     subtotal: str
@@ -74,6 +75,7 @@ class Strings:
     further_projects: str
     payment: str
     pay_please: str
+    pay_early: str
     pay_reference: str
     scan: str
     account_holder: str
@@ -125,6 +127,7 @@ _EN = Strings(
     overage="Usage beyond the commitment",
     prepayment="Prepayment",
     draw_down="Paid from prepayment",
+    interest="Interest on late payment",
     committed="Committed",
     spent="Spent or paid before",
     subtotal="Subtotal",
@@ -147,6 +150,7 @@ _EN = Strings(
     further_projects="{count} further projects",
     payment="Payment",
     pay_please="Please pay {amount} by {date}.",
+    pay_early="If you pay by {date}, {percent} is off: {amount} then settles the invoice.",
     pay_reference="Please state the invoice number {number} as the reference.",
     scan="Scan with your banking app",
     account_holder="Account holder",
@@ -198,6 +202,7 @@ _DE = Strings(
     overage="Nutzung über die Zusage hinaus",
     prepayment="Vorauszahlung",
     draw_down="Aus Vorauszahlung bezahlt",
+    interest="Verzugszinsen",
     committed="Zugesagt",
     spent="Bereits verbraucht oder bezahlt",
     subtotal="Zwischensumme",
@@ -220,6 +225,7 @@ _DE = Strings(
     further_projects="{count} weitere Projekte",
     payment="Zahlung",
     pay_please="Bitte zahlen Sie {amount} bis zum {date}.",
+    pay_early="Bei Zahlung bis zum {date} gewähren wir {percent} Skonto; dann genügen {amount}.",
     pay_reference="Bitte geben Sie die Rechnungsnummer {number} als Verwendungszweck an.",
     scan="Mit der Banking-App scannen",
     account_holder="Kontoinhaber",
@@ -271,6 +277,7 @@ _FR = Strings(
     overage="Utilisation au-delà de l’engagement",
     prepayment="Prépaiement",
     draw_down="Réglé par prépaiement",
+    interest="Intérêts de retard",
     committed="Engagement",
     spent="Déjà dépensé ou réglé",
     subtotal="Sous-total",
@@ -293,6 +300,7 @@ _FR = Strings(
     further_projects="{count} autres projets",
     payment="Paiement",
     pay_please="Merci de régler {amount} au plus tard le {date}.",
+    pay_early="Pour un paiement jusqu’au {date}, escompte de {percent} : {amount} suffisent alors.",
     pay_reference="Merci d’indiquer le numéro de facture {number} comme référence.",
     scan="À scanner avec l’application bancaire",
     account_holder="Titulaire du compte",
@@ -344,6 +352,7 @@ _JA = Strings(
     overage="コミットメント超過分",
     prepayment="前払い",
     draw_down="前払いからの充当",
+    interest="遅延利息",
     committed="コミットメント額",
     spent="利用済みまたは支払済み",
     subtotal="小計",
@@ -366,6 +375,7 @@ _JA = Strings(
     further_projects="その他 {count} 件のプロジェクト",
     payment="お支払い方法",
     pay_please="{date}までに {amount} をお支払いください。",
+    pay_early="{date}までのお支払いは {percent} の割引となり、{amount} で完了します。",
     pay_reference="お振込の際は請求書番号 {number} をご記入ください。",
     scan="銀行アプリで読み取ってください",
     account_holder="口座名義",

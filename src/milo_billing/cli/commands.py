@@ -11,6 +11,7 @@ from milo_billing.cli import (
     bank,
     billing,
     debits,
+    details,
     documents,
     entitlements,
     invoice_adjustments,
@@ -46,6 +47,7 @@ invoices.command(preview, help_epilogue=PREVIEW_HELP)
 invoice_life.mount(invoices)
 invoice_adjustments.mount(invoices)
 documents.mount(invoices)
+details.mount(invoices)
 app.command(invoices)
 app.command(ledger)
 bank.mount(payments)

@@ -17,6 +17,7 @@ from milo_billing.kernel.errors import Conflict, NotFound, Unavailable
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period
 from milo_billing.kernel.taxes import AccountingTax, TaxGroup, TaxTreatment
+from milo_billing.kernel.terms import EarlyPayment
 from milo_billing.pricing.types import Dimensions, RatedLine
 from milo_billing.pricing.types import PartKind as PricedKind
 
@@ -26,10 +27,11 @@ MoneyKind: TypeAlias = Literal["Payment", "PaymentReversal", "Credit", "EarlyPay
 """What settles an invoice from outside: money that came or went back, credit that was used, a credit note."""
 SettlementKind: TypeAlias = MoneyKind | Literal["Void", "WriteOff", "Recovery"]
 """And what becomes of it here: a Recovery takes back what was written off, because money or a credit note came."""
-LineKind: TypeAlias = Literal[
-    "Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown", "Adjustment"
-]
-"""What a line charges for: a Sku by its charge type, what a commitment adds, or what an issued line came to since."""
+LineKind: TypeAlias = (
+    Literal["Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown", "Interest"]
+    | Literal["Adjustment"]
+)
+"""A Sku by its charge type, what a commitment adds, time that a payment was late, what came to more or less since."""
 PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent", "Rerated", "Charged"]
 """Pricing's; the two amounts whose difference is a shortfall, and the two whose difference is an adjustment."""
 
@@ -144,10 +146,7 @@ class DraftShare:
 
 @dataclass(frozen=True, slots=True)
 class Adjusts:
-    """What an adjustment line is of: an issued invoice, and which kind of line of it came to more or less since.
-
-    `treatments` are how that was taxed, which goes on; empty where nothing like it was charged.
-    """
+    """The issued invoice, and the kind of its lines, that came to more or less; `treatments` is how these were taxed."""
 
     invoice: UUID
     number: str
@@ -270,7 +269,7 @@ class Invoice:
     this one stands.
 
     `issued_on` and `due_on` are dates in the issuer's zone; `sequence` counts without a gap within (issuer, series).
-    `total_minor` is with tax.
+    `total_minor` is with tax. `interest_percent` is a year on what is overdue.
     """
 
     uid: UUID
@@ -300,6 +299,8 @@ class Invoice:
     replaces: UUID | None = None
     replaces_name: str = ""
     e_invoicing: EInvoicing = "None"
+    early: EarlyPayment | None = None
+    interest_percent: Decimal | None = None
     taxes: tuple[TaxGroup, ...] = ()
 
     @property
@@ -526,7 +527,8 @@ class InvoiceDocument:
     The period is `[first_day, end_day)`, days in the account's zone. `buyer` is None once the
     customer's personal data have been erased. `color` is `#rrggbb`. `e_invoicing` is what the issuer sends.
     Every line belongs to a group of `taxes`. With `credits` it is a credit note over that invoice, whose due date says
-    nothing. `prepaid_minor` of the total was settled before it was issued.
+    nothing. `prepaid_minor` of the total was settled before it was issued. `early_minor` is what the discount for early
+    payment takes off the rest.
     """
 
     number: str
@@ -555,6 +557,8 @@ class InvoiceDocument:
     tax_minor: int = 0
     taxes: tuple[TaxGroup, ...] = ()
     accounting_tax: AccountingTax | None = None
+    early: EarlyPayment | None = None
+    early_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

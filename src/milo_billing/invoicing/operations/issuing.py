@@ -189,7 +189,7 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     if issuer is None:
         raise UnableToIssue(UNISSUED)
     rated = adjustment_reads.frozen_body(stretch, invoice_day=invoice_day)
-    invoice = _issue(work, office, drafted, account=account, profile=profile, issuer=issuer, rated=rated)
+    invoice = issue_draft(work, office, drafted, account=account, profile=profile, issuer=issuer, rated=rated)
     if late is not None:
         adjustments.note_late(work, office, late, account=account.number, carrier=invoice)
     return Issued(invoice)
@@ -234,14 +234,13 @@ def _adjust(work: Work, office: Office, late: Late, *, account: Account) -> Adju
         if issuer is None:
             raise UnableToIssue(UNISSUED)
         originals = [one.invoice for one in late.charging]
-        carrier = _issue(
+        carrier = issue_draft(
             work,
             office,
             adjusting.draft_alone(originals, late.lines),
             account=account,
             profile=profile,
             issuer=issuer,
-            rated={},
         )
     return Adjusted(
         carrier, adjustments.note_late(work, office, late, account=account.number, carrier=carrier)
@@ -255,7 +254,7 @@ def _with_late(drafted: Draft, late: Late) -> Draft:
     return adjusting.with_adjustments(drafted, late.lines)
 
 
-def _issue(
+def issue_draft(
     work: Work,
     office: Office,
     drafted: Draft,
@@ -263,12 +262,17 @@ def _issue(
     account: Account,
     profile: BillingProfile,
     issuer: IssuerVersion,
-    rated: Mapping[str, Any],
+    rated: Mapping[str, Any] | None = None,
 ) -> Invoice:
-    """`rated` is how the period was rated, for rating it again."""
+    """Issue the draft and post its receivable, in the caller's transaction; taxed here, where it has no taxes yet.
+
+    `rated` is how its period was rated, for rating it again. Raises UnableToIssue where nobody can say how a line is
+    taxed.
+    """
     tx, now = work.tx, work.now
     today = local_day(now, zone=issuer.body["timeZone"])
-    drafted = _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=today)
+    if not drafted.taxes:
+        drafted = _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=today)
     frozen = _freeze(work, office.vault, drafted, account=account, profile=profile)
     frozen["rated"] = rated
     frozen["accountingTax"] = tax_bodies.accounting_tax_body(
@@ -277,7 +281,8 @@ def _issue(
     books = _book_versions(tx, drafted, known=office.books)
     owned = store.Owned(new_uid(), account=account.number, owner_org=account.owner_org)
     store.insert_contents(tx, owned, lines=drafted.lines, taxes=drafted.taxes, books=books)
-    accounts.mark_billed(tx, account=account.number, until=drafted.period.end)
+    if drafted.kind != "OneTime":
+        accounts.mark_billed(tx, account=account.number, until=drafted.period.end)
     # the number comes as late as it can: the series stays locked from here until commit
     invoice = _numbered(tx, drafted, uid=owned.uid, account=account, profile=profile, issuer=issuer, now=now)
     store.insert_invoice(tx, invoice, issuer_version=issuer.digest, frozen=frozen)
@@ -327,6 +332,8 @@ def _numbered(
         if drafted.kind != "Periodic"
         else invoice_reads.find_void_unreplaced(tx, account=account.number, period=drafted.period)
     )
+    # interest is simple: what charges it bears none, and nothing is off for paying it early
+    one_time = drafted.kind == "OneTime"
     sequence, issued_on = store.draw_number(
         tx, issuer=issuer.name, series=series, start=series_spec["start"], day=today
     )
@@ -360,6 +367,10 @@ def _numbered(
         replaces=None if void is None else void[0],
         replaces_name="" if void is None else void[1],
         e_invoicing=issuer.body.get("eInvoice", "None"),
+        early=None
+        if one_time
+        else issuing.early_payment(profile.time_terms, issued_on=issued_on, net_days=profile.net_days),
+        interest_percent=None if one_time else profile.time_terms.interest_percent,
         taxes=drafted.taxes,
     )
 
