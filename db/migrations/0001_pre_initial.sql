@@ -965,8 +965,11 @@ create trigger payer_intervals_guard before update or delete on accounts.payer_i
 -- exclusively; whoever adds usage holds it shared, so that usage is either in the invoice or known to come after it.
 create table accounts.billed (
     account integer primary key references accounts.accounts (number),
-    billed_until timestamptz not null,
-    version bigint not null
+    billed_until timestamptz,
+    version bigint not null,
+    -- up to where there was nothing to invoice: what still comes is a change, but nothing is forbidden there
+    closed_until timestamptz,
+    check (num_nonnulls(billed_until, closed_until) > 0)
 );
 create index billed_by_version on accounts.billed ((account & 63), version);
 

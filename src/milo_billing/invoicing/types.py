@@ -146,7 +146,7 @@ class DraftShare:
 
 @dataclass(frozen=True, slots=True)
 class Adjusts:
-    """The issued invoice, and the kind of its lines, that came to more or less; `treatments` is how these were taxed."""
+    """The issued invoice, and the kind of its lines, that came to more or less; and how these were taxed."""
 
     invoice: UUID
     number: str
