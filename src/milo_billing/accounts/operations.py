@@ -73,6 +73,14 @@ def mark_billed(tx: Tx, *, account: int, until: datetime) -> None:
         store.raise_billed(tx, account=account, until=until)
 
 
+def mark_closed(tx: Tx, *, account: int, until: datetime) -> None:
+    """Tell that nothing was to be invoiced up to `until`: usage that comes for a day before is marked as a change too.
+
+    Unlike after an invoice, declarations for these days may still be made. The caller holds the account's billing lock.
+    """
+    store.raise_closed(tx, account=account, until=until)
+
+
 def check_claim(
     tx: Tx, *, claim: timeline.Claim, rebinding: Rebinding, now: datetime
 ) -> tuple[FieldError, ...]:

@@ -179,13 +179,21 @@ def get_invoice_days(tx: Tx, *, account: int) -> InvoiceDays:
     return InvoiceDays(rows[0][1], tuple(rows[1:]))
 
 
+def find_closed_until(tx: Tx, *, account: int) -> datetime | None:
+    """Up to where the account was invoiced, or nothing was to be invoiced; None where neither was said."""
+    row = tx.execute(
+        "select greatest(billed_until, closed_until) from accounts.billed where account = %s", (account,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def load_billed(tx: Tx, *, since: Mapping[int, int]) -> tuple[Billed, ...]:
     """Accounts of these shares that were invoiced further after those versions; for caches.
 
     `since` leads from a share of the accounts to the version of `billed/<share>` that is known; 0 is none.
     """
     query: LiteralString = (
-        "select b.account, b.billed_until, a.time_zone, b.version "
+        "select b.account, greatest(b.billed_until, b.closed_until), a.time_zone, b.version "
         "from unnest(%s::int[], %s::bigint[]) as s (share, known) "
         "join accounts.billed b on (b.account & 63) = s.share and b.version > s.known "
         "join accounts.accounts a on a.number = b.account"

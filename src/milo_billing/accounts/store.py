@@ -192,6 +192,18 @@ def end_interval(tx: Tx, *, binding: UUID, ends_at: datetime) -> None:
     )
 
 
+def raise_closed(tx: Tx, *, account: int, until: datetime) -> None:
+    """Note that nothing was to be invoiced up to `until`, as `raise_billed`."""
+    tx.execute(
+        "with raised as (insert into accounts.billed as b (account, closed_until, version) "
+        "select %(account)s, %(until)s, version + 1 from controlplane.versions where name = %(name)s "
+        "on conflict (account) do update set closed_until = excluded.closed_until, version = excluded.version "
+        "where greatest(b.closed_until, b.billed_until) < excluded.closed_until returning version) "
+        "update controlplane.versions v set version = raised.version from raised where v.name = %(name)s",
+        {"account": account, "until": until, "name": f"billed/{account % BILLING_SHARES}"},
+    )
+
+
 def raise_billed(tx: Tx, *, account: int, until: datetime) -> None:
     """Note that the account has been invoiced up to `until`; an earlier instant than the standing one is ignored.
 
@@ -202,7 +214,7 @@ def raise_billed(tx: Tx, *, account: int, until: datetime) -> None:
         "with raised as (insert into accounts.billed as b (account, billed_until, version) "
         "select %(account)s, %(until)s, version + 1 from controlplane.versions where name = %(name)s "
         "on conflict (account) do update set billed_until = excluded.billed_until, version = excluded.version "
-        "where b.billed_until < excluded.billed_until returning version) "
+        "where b.billed_until is null or b.billed_until < excluded.billed_until returning version) "
         "update controlplane.versions v set version = raised.version from raised where v.name = %(name)s",
         {"account": account, "until": until, "name": f"billed/{share}"},
     )

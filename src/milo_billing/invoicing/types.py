@@ -26,19 +26,11 @@ MoneyKind: TypeAlias = Literal["Payment", "PaymentReversal", "Credit", "EarlyPay
 """What settles an invoice from outside: money that came or went back, credit that was used, a credit note."""
 SettlementKind: TypeAlias = MoneyKind | Literal["Void", "WriteOff", "Recovery"]
 """And what becomes of it here: a Recovery takes back what was written off, because money or a credit note came."""
-LineKind: TypeAlias = Literal[
-    "Usage",
-    "Recurring",
-    "OneTime",
-    "Shortfall",
-    "Overage",
-    "Prepayment",
-    "DrawDown",
-    "Adjustment",
-    "Interest",
-]
-"""What a line charges for: a Sku by its charge type, what a commitment adds, what an issued line came to since, or the
-time that a payment was late."""
+LineKind: TypeAlias = (
+    Literal["Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown", "Interest"]
+    | Literal["Adjustment"]
+)
+"""A Sku by its charge type, what a commitment adds, time that a payment was late, what came to more or less since."""
 PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent", "Rerated", "Charged"]
 """Pricing's; the two amounts whose difference is a shortfall, and the two whose difference is an adjustment."""
 
@@ -153,10 +145,7 @@ class DraftShare:
 
 @dataclass(frozen=True, slots=True)
 class Adjusts:
-    """What an adjustment line is of: an issued invoice, and which kind of line of it came to more or less since.
-
-    `treatments` are how that was taxed, which goes on; empty where nothing like it was charged.
-    """
+    """The issued invoice, and the kind of its lines, that came to more or less; and how these were taxed."""
 
     invoice: UUID
     number: str

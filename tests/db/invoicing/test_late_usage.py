@@ -264,6 +264,26 @@ def test_an_account_that_no_invoice_follows_for_is_adjusted_by_a_job(ground: Gro
     assert (charged_minor(ground, account), charged_minor(ground, open_one)) == (12_000, 10_000)
 
 
+def test_usage_of_a_month_that_had_nothing_to_invoice_is_invoiced_with_the_next_one(ground: Ground) -> None:
+    account = ground.declare_account()
+    assert isinstance(ground.issue(account), Skipped)
+    assert ground.read("select billed_until, closed_until from accounts.billed") == [
+        (None, datetime(2026, 11, 1, tzinfo=UTC))
+    ]
+    spend_late(ground, account, "2026-10-30", 20)
+    ground.spend(account, "2026-11-05", 50)
+    november = ground.issued(account, month=11, now=DECEMBER)
+    assert amounts(ground, november) == [("Usage", "tokens", 5_000)]
+    assert ground.read(
+        "select kind, total_minor, upper(period) from invoicing.invoices order by sequence"
+    ) == [
+        ("Periodic", 2_000, datetime(2026, 11, 1, tzinfo=UTC)),
+        ("Periodic", 5_000, datetime(2026, 12, 1, tzinfo=UTC)),
+    ]
+    spend_late(ground, account, "2026-10-30", 5)
+    assert ground.issued(account, month=12, now=JANUARY).total_minor == 500
+
+
 def test_two_that_issue_at_once_charge_what_came_late_once(ground: Ground) -> None:
     account = ground.declare_account()
     ground.spend(account, "2026-10-05", 100)

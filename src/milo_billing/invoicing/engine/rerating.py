@@ -27,8 +27,9 @@ from milo_billing.invoicing.rules.adjusting import (
     Place,
     Rerated,
 )
+from milo_billing.invoicing.rules.periods import running_month, uncovered
 from milo_billing.invoicing.types import DraftLine, Invoice, UnableToIssue
-from milo_billing.kernel.periods import Period, local_day, local_midnight
+from milo_billing.kernel.periods import Period, billing_month, local_day, local_midnight
 from milo_billing.usage import reads as usage
 
 
@@ -41,6 +42,9 @@ class Late:
 
     last_id: int | None
     invoices: tuple[Rerated, ...]
+    missed: tuple[Period, ...] = ()
+    """Rating periods that usage reached and no invoice ever covered: there had been nothing to charge, or it was
+    refused."""
 
     @property
     def lines(self) -> tuple[DraftLine, ...]:
@@ -53,8 +57,10 @@ class Late:
         return tuple(one for one in self.invoices if one.lines)
 
 
-def find_late(tx: Tx, *, account: Account, now: datetime) -> Late | None:
+def find_late(tx: Tx, *, account: Account, before: datetime, now: datetime) -> Late | None:
     """What usage changed of the account's issued invoices since they were; None, after one read, where nothing came.
+
+    Of days that no invoice covers, those before `before`: what is invoiced otherwise begins there.
 
     Raises UnableToIssue where late usage has no price.
     """
@@ -71,7 +77,26 @@ def find_late(tx: Tx, *, account: Account, now: datetime) -> Late | None:
         for uid in adjustment_reads.list_void_adjusted(tx, account=account.number)
     ]
     rerated = [rerate(tx, invoice=one, now=now) for one in (*reached, *voids)]
-    return Late(found.last_id, tuple(one for one in rerated if one.lines or one.given_back))
+    return Late(
+        found.last_id,
+        tuple(one for one in rerated if one.lines or one.given_back),
+        tuple(_missed(tx, account, found.days, standing, before=before)),
+    )
+
+
+def _missed(
+    tx: Tx, account: Account, days: Sequence[date], standing: Sequence[Invoice], *, before: datetime
+) -> Iterator[Period]:
+    """The days' rating periods that no invoice covers; a void one is replaced when somebody runs its month again."""
+    months = {running_month(day, invoice_day=account.invoice_day) for day in days}
+    for year, month in sorted(months):
+        period = billing_month(year, month, zone=account.time_zone, invoice_day=account.invoice_day)
+        if period.end > before:
+            continue
+        for left in uncovered([period], invoiced=[one.period for one in standing]):
+            held = any(local_midnight(day, zone=account.time_zone) in left for day in days)
+            if held and invoice_reads.find_void_unreplaced(tx, account=account.number, period=left) is None:
+                yield left
 
 
 def _holds(invoice: Invoice, day: date, account: Account) -> bool:

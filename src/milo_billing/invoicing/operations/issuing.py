@@ -171,14 +171,16 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     accounts.hold_fence(tx, exclusive=False)
     # and no usage comes in that the draft might miss without knowing that it came after an invoice
     accounts.hold_billing(tx, account=account.number)
-    late = rerating.find_late(tx, account=account, now=now)
+    late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
     drafted = draft(tx, account=account, stretch=stretch, now=now)
     if late is not None:
+        _issue_missed(work, office, late, account=account)
         drafted = _with_late(drafted, late)
     # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
     if not postings.postings(drafted) and not (profile is not None and profile.zero_invoices):
         if late is not None:
             adjustments.note_late(work, office, late, account=account.number, carrier=None)
+        accounts.mark_closed(tx, account=account.number, until=drafted.period.end)
         return Skipped("nothing to charge")
     if profile is None:
         raise UnableToIssue(
@@ -210,8 +212,11 @@ def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
 def adjust_account(work: Work, *, office: Office, account: Account) -> Adjusted:
     """The same for all that reached invoiced days of an account for which no invoice follows. Raises UnableToIssue."""
     _lock_billing(work.tx, account=account)
-    late = rerating.find_late(work.tx, account=account, now=work.now)
-    return Adjusted(None, ()) if late is None else _adjust(work, office, late, account=account)
+    late = rerating.find_late(work.tx, account=account, before=work.now, now=work.now)
+    if late is None:
+        return Adjusted(None, ())
+    _issue_missed(work, office, late, account=account)
+    return _adjust(work, office, late, account=account)
 
 
 def _lock_billing(tx: Tx, *, account: Account) -> None:
@@ -224,15 +229,7 @@ def _lock_billing(tx: Tx, *, account: Account) -> None:
 def _adjust(work: Work, office: Office, late: Late, *, account: Account) -> Adjusted:
     carrier = None
     if late.lines:
-        profile = billing_profile(work.tx, office.vault, account)
-        issuer = issuer_reads.find_default_issuer(work.tx)
-        if profile is None:
-            raise UnableToIssue(
-                f"{account.namespace}/{account.name} was deleted before what came late was charged: nobody is left "
-                "to address the invoice to"
-            )
-        if issuer is None:
-            raise UnableToIssue(UNISSUED)
+        profile, issuer = _parties(work.tx, office, account=account)
         originals = [one.invoice for one in late.charging]
         carrier = issue_draft(
             work,
@@ -241,11 +238,34 @@ def _adjust(work: Work, office: Office, late: Late, *, account: Account) -> Adju
             account=account,
             profile=profile,
             issuer=issuer,
-            rated={},
         )
     return Adjusted(
         carrier, adjustments.note_late(work, office, late, account=account.number, carrier=carrier)
     )
+
+
+def _issue_missed(work: Work, office: Office, late: Late, *, account: Account) -> None:
+    """Invoice the rating periods that usage reached late and that no invoice covers, each by itself."""
+    for period in late.missed:
+        drafted = draft(work.tx, account=account, stretch=[period], now=work.now)
+        if postings.postings(drafted):
+            profile, issuer = _parties(work.tx, office, account=account)
+            rated = adjustment_reads.frozen_body((period,), invoice_day=account.invoice_day)
+            issue_draft(work, office, drafted, account=account, profile=profile, issuer=issuer, rated=rated)
+
+
+def _parties(tx: Tx, office: Office, *, account: Account) -> tuple[BillingProfile, IssuerVersion]:
+    """Whom an invoice of what came late is addressed to, and who issues it. Raises UnableToIssue."""
+    profile = billing_profile(tx, office.vault, account)
+    if profile is None:
+        raise UnableToIssue(
+            f"{account.namespace}/{account.name} was deleted before what came late was charged: nobody is left to "
+            "address the invoice to"
+        )
+    issuer = issuer_reads.find_default_issuer(tx)
+    if issuer is None:
+        raise UnableToIssue(UNISSUED)
+    return profile, issuer
 
 
 def _with_late(drafted: Draft, late: Late) -> Draft:
@@ -267,7 +287,7 @@ def issue_draft(
 ) -> Invoice:
     """Issue the draft and post its receivable, in the caller's transaction; taxed here, where it has no taxes yet.
 
-    `rated` is how the period was rated, for rating it again. Raises UnableToIssue where nobody can say how a line is
+    `rated` is how its period was rated, for rating it again. Raises UnableToIssue where nobody can say how a line is
     taxed.
     """
     tx, now = work.tx, work.now

@@ -83,7 +83,7 @@ def note_change(tx: Tx, change: NewChange) -> None:
 
     `tx` holds the account's billing lock, shared or not.
     """
-    until = accounts.find_billed_until(tx, account=change.account)
+    until = accounts.find_closed_until(tx, account=change.account)
     if until is None:
         return
     zone = accounts.get_account(tx, number=change.account).time_zone
