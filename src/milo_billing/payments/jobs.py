@@ -14,6 +14,7 @@ import structlog
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import SET_UP_METHOD, AccountNotFound
 from milo_billing.controlplane.doors import repeated
+from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.identity import Identity
 from milo_billing.controlplane.work import Work
 from milo_billing.infra import jobs
@@ -28,7 +29,7 @@ from milo_billing.payments import reads, store
 from milo_billing.payments.engine import ages
 from milo_billing.payments.operations import collecting, disputing, dunning, methods, refunding, telling
 from milo_billing.payments.operations.desk import Desk, open_provider, read_config
-from milo_billing.payments.rules.dunning import DunningStep, Schedule
+from milo_billing.payments.rules.dunning import Schedule
 from milo_billing.payments.types import (
     Attempt,
     Collected,
@@ -267,14 +268,20 @@ class Cashier:
         _worklist.set(found.worklist)
 
     def _write(self, do: Callable[[Work], R]) -> R:
-        def once() -> R:
-            with self._database.transaction(reach=EVERYWHERE) as tx:
-                work = Work(tx, _SYSTEM, EVERYWHERE, audit_id=new_uid(), now=self._clock.now())
-                made = do(work)
-                self._desk.engine.commit(work)
-                return made
+        return _written(do, engine=self._desk.engine, database=self._database, clock=self._clock)
 
-        return repeated(once)
+
+def _written(do: Callable[[Work], R], *, engine: Engine, database: Database, clock: Clock) -> R:
+    """What `do` makes in a transaction of its own, tried again where it met another one."""
+
+    def once() -> R:
+        with database.transaction(reach=EVERYWHERE) as tx:
+            work = Work(tx, _SYSTEM, EVERYWHERE, audit_id=new_uid(), now=clock.now())
+            made = do(work)
+            engine.commit(work)
+            return made
+
+    return repeated(once)
 
 
 def dun_all(office: Office, database: Database, clock: Clock, *, schedule: Schedule) -> None:
@@ -291,8 +298,11 @@ def dun_all(office: Office, database: Database, clock: Clock, *, schedule: Sched
             page = invoice_reads.list_past_due(tx, before=before, after=after, limit=PAGE)
         for invoice in page:
             try:
-                step = repeated(
-                    lambda uid=invoice: _dun(office, database, clock, invoice=uid, schedule=schedule)
+                step = _written(
+                    lambda work, uid=invoice: dunning.dun(work, office, invoice=uid, schedule=schedule),
+                    engine=office.engine,
+                    database=database,
+                    clock=clock,
                 )
                 if step is not None:
                     _dunned.labels(step.kind).inc()
@@ -300,16 +310,6 @@ def dun_all(office: Office, database: Database, clock: Clock, *, schedule: Sched
                 _dunned.labels("failed").inc()
                 _log.error("dunning_failed", invoice=str(invoice), reason=str(error))
         after = page[-1] if len(page) == PAGE else None
-
-
-def _dun(
-    office: Office, database: Database, clock: Clock, *, invoice: UUID, schedule: Schedule
-) -> DunningStep | None:
-    with database.transaction(reach=EVERYWHERE) as tx:
-        work = Work(tx, _SYSTEM, EVERYWHERE, audit_id=new_uid(), now=clock.now())
-        step = dunning.dun(work, office, invoice=invoice, schedule=schedule)
-        office.engine.commit(work)
-        return step
 
 
 def dunning_tasks(
