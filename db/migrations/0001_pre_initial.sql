@@ -1960,7 +1960,7 @@ create index credit_taxes_by_invoice on invoicing.credit_taxes (invoice, tax);
 
 create table invoicing.credit_documents (
     credit_note uuid not null references invoicing.credit_notes (uid),
-    kind text not null check (kind in ('pdf')),
+    kind text not null check (kind in ('pdf', 'ubl', 'cii')),
     owner_org bigint not null,
     media_type text not null,
     template text not null,

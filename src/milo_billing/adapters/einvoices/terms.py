@@ -82,7 +82,7 @@ def electronic_invoice(
         credit_note=kind == "CreditNote",
         currency=document.currency,
         reference=document.account,
-        notes=tuple(line.strip() for line in document.legal_text.splitlines() if line.strip()),
+        notes=tuple(_notes(document)),
         terms=_terms(document, preceding=preceding, formats=formats),
         preceding=tuple(preceding),
         seller=_party(document.seller, selling=True, untaxed=untaxed),
@@ -100,6 +100,13 @@ def electronic_invoice(
     )
     _assert_two_decimals(made)
     return made
+
+
+def _notes(document: InvoiceDocument) -> Iterator[str]:
+    """Why something is credited, and what the issuer says on every invoice."""
+    if document.credits is not None and document.credits.reason.strip():
+        yield " ".join(document.credits.reason.split())
+    yield from (line.strip() for line in document.legal_text.splitlines() if line.strip())
 
 
 def _terms(document: InvoiceDocument, *, preceding: Sequence[Preceding], formats: Formats) -> str:

@@ -219,6 +219,7 @@ def _numbered(
         reason=wanted.reason,
         issued_at=now,
         issued_on=issued_on,
+        e_invoicing=invoice.e_invoicing,
     )
 
 

@@ -90,7 +90,7 @@ def note_body(note: CreditNote, conditions: Iterable[Condition], *, now: datetim
     )
     return {
         **crediting.note_status(note),
-        "documents": {"pdf": crediting.note_path(note, kind=PDF)},
+        "documents": crediting.note_paths(note),
         "conditions": _bodies(standing),
     }
 

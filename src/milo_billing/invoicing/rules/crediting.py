@@ -5,7 +5,7 @@ phase (rules.life).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -15,7 +15,15 @@ from uuid import UUID
 from milo_billing.invoicing.rules import postings
 from milo_billing.invoicing.rules.taxes import Credited, credit_taxes
 from milo_billing.invoicing.rules.taxes import UnableToCredit as UntaxableCredit
-from milo_billing.invoicing.types import GROUP, Invoice, InvoiceLine, UnableToSettle
+from milo_billing.invoicing.types import (
+    GROUP,
+    DocumentKind,
+    EInvoicing,
+    Invoice,
+    InvoiceLine,
+    Part,
+    UnableToSettle,
+)
 from milo_billing.kernel.errors import NotFound
 from milo_billing.kernel.money import allocate, half_up, minor_to_decimal, settle
 from milo_billing.kernel.taxes import TaxGroup
@@ -57,7 +65,8 @@ class CreditNote:
     """One issued credit note, which never changes.
 
     Of `total_minor`, `settled_minor` was still open of the invoice and is not owed any more; the rest is money on
-    account of the customer. `voids` says that the invoice was taken back as a whole.
+    account of the customer. `voids` says that the invoice was taken back as a whole. `e_invoicing` is how the
+    issuer sent the invoice, and so its credit notes.
     """
 
     uid: UUID
@@ -82,6 +91,7 @@ class CreditNote:
     reason: str
     issued_at: datetime
     issued_on: date
+    e_invoicing: EInvoicing = "None"
 
     @property
     def on_account_minor(self) -> int:
@@ -215,6 +225,34 @@ def total_of(credited: Iterable[CreditLine], taxes: Mapping[int, Credited]) -> i
     return sum(one.net_minor for one in credited) + sum(one.tax_minor for one in taxes.values())
 
 
+def credited_line(
+    line: InvoiceLine, credit: CreditLine, *, currency: str, groups: Mapping[int, int]
+) -> InvoiceLine:
+    """The line as the note's documents show it: what was credited of it, net of discounts, and no more.
+
+    `groups` is by the invoice's number of a tax group the note's own. Quantity and price stand where they come to the
+    amount: a quantity was credited, at the one price of the line.
+    """
+    parts: tuple[Part, ...] = ()
+    if credit.quantity is not None and line.conversion is None and not line.included and len(line.parts) == 1:
+        (part,) = line.parts
+        if part.kind == "Usage" and part.unit_price is not None:
+            amount = settle(credit.quantity * part.unit_price, currency)
+            if amount.minor == credit.net_minor:
+                parts = (replace(part, quantity=credit.quantity, amount_minor=credit.net_minor),)
+    return replace(
+        line,
+        quantity=credit.quantity or Decimal(0),
+        included=Decimal(0),
+        amount_minor=credit.net_minor,
+        parts=parts,
+        projects=(),
+        discounts=(),
+        conversion=None,
+        taxes=tuple(groups[number] for number in line.taxes if number in groups),
+    )
+
+
 # ---------------------------------------------------------------------------------------------------- the books
 
 
@@ -247,6 +285,12 @@ def credit_postings(
 
 
 # --------------------------------------------------------------------------------------------------- the object
+
+
+def note_paths(note: CreditNote) -> dict[DocumentKind, str]:
+    """Where the documents that the issuer sends are read, on this server: those of an invoice."""
+    sent: tuple[DocumentKind, ...] = ("pdf", "ubl") if note.e_invoicing == "UBL" else ("pdf",)
+    return {kind: note_path(note, kind=kind) for kind in sent}
 
 
 def note_path(note: CreditNote, *, kind: str) -> str:

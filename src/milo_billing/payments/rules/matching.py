@@ -44,8 +44,6 @@ Reason: TypeAlias = Literal[
     "VoidInvoice",
     "PossibleDuplicate",
     "UnknownReturn",
-    "ReturnTooLarge",
-    "UnknownAccount",
 ]
 """Why an entry waits for a person."""
 
