@@ -13,13 +13,14 @@ from milo_billing.invoicing import jobs as runs
 from milo_billing.invoicing import routes
 from milo_billing.ledger import jobs as books
 from milo_billing.notices import jobs as notices
+from milo_billing.payments import jobs as payments
 from milo_billing.pricing import jobs as rates
 from milo_billing.usage.engine import metrics
 
 ROOT = Path(__file__).parents[2]
 METRIC = re.compile(r"\b(?:milo_billing|billing)_[a-z_]+")
 SEVERITIES = {"warning", "critical"}
-MEASURED_IN = (declared, jobs, routes, runs, books, notices, rates, metrics)
+MEASURED_IN = (declared, jobs, routes, runs, books, notices, payments, rates, metrics)
 """Modules that make metrics when they are imported."""
 
 

@@ -331,7 +331,9 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             schedule=runtime.settings.payments_schedule,
         ),
         *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
-        *ledger_jobs.tasks(database=runtime.databases.job, subledgers=above_the_books().subledgers),
+        *ledger_jobs.tasks(
+            database=runtime.databases.job, subledgers=above_the_books().subledgers, clock=runtime.clock
+        ),
         *notices_jobs.tasks(
             build_postman(runtime, engine), retention_days=runtime.settings.notices_retention_days
         ),

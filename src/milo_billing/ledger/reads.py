@@ -262,12 +262,23 @@ def list_revenue_after(tx: Tx, *, entity: str, billing_account: int, day: date) 
     return tuple((AccountName(name), minor, (start, end)) for name, minor, start, end in rows)
 
 
-def list_unbalanced(tx: Tx) -> tuple[SubledgerBalance, ...]:
-    """By how much the books of an entity and a billing account are out of balance in a currency; nothing is right."""
+def get_last_number(tx: Tx) -> int:
+    """The number of the transaction that was posted last; 0 where there is none."""
+    row = tx.execute("select coalesce(max(number), 0) from ledger.transactions").fetchone()
+    assert row is not None, "an aggregate returns one row"
+    return row[0]
+
+
+def list_unbalanced(tx: Tx, *, after: int = 0) -> tuple[SubledgerBalance, ...]:
+    """By how much the books of an entity and a billing account are out of balance in a currency; nothing is right.
+
+    Of transactions behind the number `after`.
+    """
     rows = tx.execute(
         "select t.entity, t.billing_account, e.currency, sum(e.amount_minor)::bigint "
-        "from ledger.entries e join ledger.transactions t on t.id = e.transaction "
-        "group by t.entity, t.billing_account, e.currency, t.id having sum(e.amount_minor) <> 0 order by 1, 2, 3"
+        "from ledger.entries e join ledger.transactions t on t.id = e.transaction where t.number > %s "
+        "group by t.entity, t.billing_account, e.currency, t.id having sum(e.amount_minor) <> 0 order by 1, 2, 3",
+        (after,),
     )
     return tuple(
         SubledgerBalance(entity, number, Money(minor, currency)) for entity, number, currency, minor in rows

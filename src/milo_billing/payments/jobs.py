@@ -14,20 +14,22 @@ import structlog
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import SET_UP_METHOD, AccountNotFound
 from milo_billing.controlplane.doors import repeated
+from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.identity import Identity
 from milo_billing.controlplane.work import Work
 from milo_billing.infra import jobs
 from milo_billing.infra.clock import Clock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
-from milo_billing.infra.telemetry import counter
+from milo_billing.infra.telemetry import counter, gauge
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.kernel.errors import MiloError, Unavailable
 from milo_billing.payments import reads, store
+from milo_billing.payments.engine import ages
 from milo_billing.payments.operations import collecting, disputing, dunning, methods, refunding, telling
 from milo_billing.payments.operations.desk import Desk, open_provider, read_config
-from milo_billing.payments.rules.dunning import DunningStep, Schedule
+from milo_billing.payments.rules.dunning import Schedule
 from milo_billing.payments.types import (
     Attempt,
     Collected,
@@ -64,6 +66,23 @@ _disputes = counter(
     "payment_disputes", about="What providers told of disputed payments, by state.", labels=("state",)
 )
 _refunds = counter("payment_refunds", about="Requests to providers to give money back.", labels=("outcome",))
+
+_collections = counter(
+    "collections", about="Due invoices that were looked at for collection, by outcome.", labels=("outcome",)
+)
+_unanswered = gauge(
+    "payments_oldest_unanswered_seconds",
+    about="Seconds since the oldest request to a provider that has no answer; 0 where none is.",
+)
+_webhooks = gauge(
+    "payments_oldest_webhook_seconds",
+    about="Seconds since the oldest webhook of a provider that has had no effect yet; 0 where none is.",
+)
+_worklist_age = gauge(
+    "bank_worklist_oldest_seconds",
+    about="Seconds since the import of the oldest bank entry that waits for a person; 0 where none does.",
+)
+_worklist = gauge("bank_worklist_entries", about="Bank entries that wait for a person.")
 
 R = TypeVar("R")
 
@@ -204,7 +223,9 @@ class Cashier:
                             )
                         )
                     )
+                    _collections.labels(collected[-1].state).inc()
                 except MiloError as error:
+                    _collections.labels("failed").inc()
                     _log.warning("collect_failed", invoice=str(invoice), reason=str(error))
         self._use_balances()
         return collected
@@ -224,10 +245,11 @@ class Cashier:
                         )
                     )
                 except MiloError as error:
+                    _collections.labels("failed").inc()
                     _log.warning("balance_not_used", invoice=str(invoice), reason=str(error))
 
     def sweep(self) -> None:
-        """Have what nobody has an answer to asked about again."""
+        """Have what nobody has an answer to asked about again, and measure how long things wait."""
         now = self._clock.now()
         before = now - ASKED_AGAIN
         with self._database.transaction(reach=EVERYWHERE) as tx:
@@ -239,16 +261,27 @@ class Cashier:
                 telling.defer_apply(tx, class_uid=class_uid, id=id)
             for method in accounts.list_pending_methods(tx, limit=SWEPT_MAX):
                 jobs.defer(tx, SET_UP_METHOD, once=f"{SET_UP_METHOD}/{method}", method=str(method))
+            found = ages.measure_ages(tx, now=now)
+        _unanswered.set(found.unanswered_s)
+        _webhooks.set(found.webhook_s)
+        _worklist_age.set(found.worklist_s)
+        _worklist.set(found.worklist)
 
     def _write(self, do: Callable[[Work], R]) -> R:
-        def once() -> R:
-            with self._database.transaction(reach=EVERYWHERE) as tx:
-                work = Work(tx, _SYSTEM, EVERYWHERE, audit_id=new_uid(), now=self._clock.now())
-                made = do(work)
-                self._desk.engine.commit(work)
-                return made
+        return _written(do, engine=self._desk.engine, database=self._database, clock=self._clock)
 
-        return repeated(once)
+
+def _written(do: Callable[[Work], R], *, engine: Engine, database: Database, clock: Clock) -> R:
+    """What `do` makes in a transaction of its own, tried again where it met another one."""
+
+    def once() -> R:
+        with database.transaction(reach=EVERYWHERE) as tx:
+            work = Work(tx, _SYSTEM, EVERYWHERE, audit_id=new_uid(), now=clock.now())
+            made = do(work)
+            engine.commit(work)
+            return made
+
+    return repeated(once)
 
 
 def dun_all(office: Office, database: Database, clock: Clock, *, schedule: Schedule) -> None:
@@ -265,8 +298,11 @@ def dun_all(office: Office, database: Database, clock: Clock, *, schedule: Sched
             page = invoice_reads.list_past_due(tx, before=before, after=after, limit=PAGE)
         for invoice in page:
             try:
-                step = repeated(
-                    lambda uid=invoice: _dun(office, database, clock, invoice=uid, schedule=schedule)
+                step = _written(
+                    lambda work, uid=invoice: dunning.dun(work, office, invoice=uid, schedule=schedule),
+                    engine=office.engine,
+                    database=database,
+                    clock=clock,
                 )
                 if step is not None:
                     _dunned.labels(step.kind).inc()
@@ -274,16 +310,6 @@ def dun_all(office: Office, database: Database, clock: Clock, *, schedule: Sched
                 _dunned.labels("failed").inc()
                 _log.error("dunning_failed", invoice=str(invoice), reason=str(error))
         after = page[-1] if len(page) == PAGE else None
-
-
-def _dun(
-    office: Office, database: Database, clock: Clock, *, invoice: UUID, schedule: Schedule
-) -> DunningStep | None:
-    with database.transaction(reach=EVERYWHERE) as tx:
-        work = Work(tx, _SYSTEM, EVERYWHERE, audit_id=new_uid(), now=clock.now())
-        step = dunning.dun(work, office, invoice=invoice, schedule=schedule)
-        office.engine.commit(work)
-        return step
 
 
 def dunning_tasks(

@@ -85,7 +85,8 @@ def test_verify_ends_with_1_and_names_what_differs(
     assert commands.verify(target=target) == 0
     assert (
         capsys.readouterr().out
-        == "the books are right: transactions, trial balance, Assets:Receivable, Assets:Clearing\n"
+        == "the books are right: transactions, trial balance, Assets:Receivable, Assets:Clearing, "
+        "Liabilities:TaxPayable\n"
     )
     stray = operations.payment_received(Money(500, "USD"), into=cash("3000"))
     post(ground, books.main, "stray", stray, on=DECEMBER.date())

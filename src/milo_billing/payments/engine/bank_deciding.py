@@ -181,23 +181,13 @@ def apply(
     home = next(
         (one.issuer for one in (*locked.values(), *known.values()) if one.account == outcome.account), None
     )
-    entities: dict[str, list[UUID]] = {}
+    home = _default_issuer(tx) if home is None else home
+    entities: dict[str, dict[UUID, int]] = {home: {}} if outcome.unapplied_minor else {}
     for invoice in locked.values():
-        entities.setdefault(invoice.issuer, []).append(invoice.uid)
-    if home is None:
-        home = _default_issuer(tx)
-    if outcome.unapplied_minor:
-        entities.setdefault(home, [])
-    into = cash(cash_name(place.bank_account))
+        entities.setdefault(invoice.issuer, {})[invoice.uid] = parts[invoice.uid]
     for entity, paid in entities.items():
+        unapplied_minor = outcome.unapplied_minor if entity == home else 0
         key = f"bank/{uid}/{entity}"
-        unapplied = outcome.unapplied_minor if entity == home else 0
-        total = sum(parts[invoice] for invoice in paid)
-        entries = [Entry(into, Money(total + unapplied, place.currency))]
-        if total:
-            entries.append(Entry(RECEIVABLE, Money(-total, place.currency)))
-        if unapplied:
-            entries.append(Entry(UNAPPLIED_CASH, Money(-unapplied, place.currency)))
         _post(
             work,
             key=key,
@@ -205,35 +195,61 @@ def apply(
             account=owner.number,
             org=owner.owner_org,
             entry=entry,
-            entries=entries,
+            entries=_received(place, paid_minor=sum(paid.values()), unapplied_minor=unapplied_minor),
         )
-        for invoice in paid:
-            life.settle_invoice(
-                work,
-                engine=office.engine,
-                invoice=invoice,
-                kind="Payment",
-                reference=f"bank/{uid}",
-                amount_minor=parts[invoice],
-                posted=key,
-                at=_noon(entry),
-            )
+        _settle(work, office, uid=uid, entry=entry, org=owner.owner_org, outcome=outcome, paid=paid, key=key)
+        if unapplied_minor:
             _match(
                 tx,
                 uid=uid,
                 org=owner.owner_org,
                 outcome=outcome,
-                invoice=invoice,
-                minor=parts[invoice],
+                invoice=None,
+                minor=unapplied_minor,
                 key=key,
             )
-        if unapplied:
-            _match(tx, uid=uid, org=owner.owner_org, outcome=outcome, invoice=None, minor=unapplied, key=key)
     if parts:
         reactivate_if_paid(work, office.engine, account=owner.number)
     payer = rows.payer_digest(entry.counterparty_iban)
     if payer is not None:
         rows.remember_payer(tx, account=owner.number, owner_org=owner.owner_org, payer=payer)
+
+
+def _received(place: Place, *, paid_minor: int, unapplied_minor: int) -> list[Entry]:
+    """Money in the bank, against what it pays and what waits on the account."""
+    into = cash(cash_name(place.bank_account))
+    entries = [Entry(into, Money(paid_minor + unapplied_minor, place.currency))]
+    if paid_minor:
+        entries.append(Entry(RECEIVABLE, Money(-paid_minor, place.currency)))
+    if unapplied_minor:
+        entries.append(Entry(UNAPPLIED_CASH, Money(-unapplied_minor, place.currency)))
+    return entries
+
+
+def _settle(
+    work: Work,
+    office: Office,
+    *,
+    uid: UUID,
+    entry: BankEntry,
+    org: int,
+    outcome: Matched,
+    paid: Mapping[UUID, int],
+    key: str,
+) -> None:
+    """Settle the invoices of one issuer by their parts of the entry, and note which part is whose."""
+    for invoice, minor in paid.items():
+        life.settle_invoice(
+            work,
+            engine=office.engine,
+            invoice=invoice,
+            kind="Payment",
+            reference=f"bank/{uid}",
+            amount_minor=minor,
+            posted=key,
+            at=_noon(entry),
+        )
+        _match(work.tx, uid=uid, org=org, outcome=outcome, invoice=invoice, minor=minor, key=key)
 
 
 def send_back(

@@ -1,0 +1,38 @@
+"""How long things wait in payments, for the metrics: what a provider owes an answer to, what a person has to decide."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from milo_billing.infra.database import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Seconds since the oldest of each; 0 where there is none. `worklist` is how many entries wait for a person."""
+
+    unanswered_s: float
+    webhook_s: float
+    worklist_s: float
+    worklist: int
+
+
+def measure_ages(tx: Tx, *, now: datetime) -> Ages:
+    """Attempts and refunds that nobody has an answer to at all (a debit under way has one), webhooks without effect,
+    entries of statements on the worklist. Needs to reach everything.
+    """
+    row = tx.execute(
+        "select (select min(at) from (select at from payments.attempts where state = 'Open' "
+        "union all select at from payments.refunds where state = 'Open') asked), "
+        "(select min(received_at) from payments.webhook_events where applied_at is null), "
+        "(select min(s.imported_at) from payments.statement_entries e "
+        "join payments.statements s on s.uid = e.statement "
+        "where e.state = 'Waiting'), "
+        "(select count(*) from payments.statement_entries where state = 'Waiting')"
+    ).fetchone()
+    assert row is not None, "a select without a table has one row"
+    asked, received, imported, waiting = row
+    return Ages(_since(asked, now), _since(received, now), _since(imported, now), waiting)
+
+
+def _since(instant: datetime | None, now: datetime) -> float:
+    return 0.0 if instant is None else max(0.0, (now - instant).total_seconds())
