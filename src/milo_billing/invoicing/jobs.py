@@ -60,7 +60,12 @@ def tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Periodic
         del timestamp
         mark_past_due(office, database, clock)
 
+    def tell_credit_note(note: str) -> None:
+        with database.transaction(reach=EVERYWHERE) as tx:
+            life.tell_credit_note(tx, office, note=UUID(note), now=clock.now())
+
     return (
+        Task(life.TELL_CREDIT_NOTE, tell_credit_note),
         Periodic(Task("invoicing.note_past_due", note_past_due), cron="7 * * * *"),
         Task(runs.RUN_MONTH, run_month),
         Periodic(Task("invoicing.resume_runs", resume_runs), cron="* * * * *"),
