@@ -25,7 +25,13 @@ from milo_billing.adapters.einvoices.model import (
     TaxGroup,
 )
 from milo_billing.adapters.einvoices.units import ONE, is_coded, unit_code
-from milo_billing.adapters.invoice_page import conversion_text, discount_name, part_name, promise_name
+from milo_billing.adapters.invoice_page import (
+    conversion_text,
+    discount_name,
+    part_name,
+    pay_early,
+    promise_name,
+)
 from milo_billing.invoicing.types import (
     SKU_KINDS,
     BankDetails,
@@ -107,7 +113,8 @@ def _terms(document: InvoiceDocument, *, preceding: Sequence[Preceding], formats
     """By when it is to be paid; of a credit note, what it takes something back of."""
     words = formats.strings
     if not preceding:
-        return words.due_by.format(date=formats.day(document.due_on))
+        due = words.due_by.format(date=formats.day(document.due_on))
+        return ". ".join((due, *pay_early(document, formats)))
     return "; ".join(
         words.credits_invoice.format(number=one.number, date=formats.day(one.issued_on)) for one in preceding
     )

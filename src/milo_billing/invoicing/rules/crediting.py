@@ -13,7 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from milo_billing.invoicing.rules import postings
-from milo_billing.invoicing.rules.taxes import Credited
+from milo_billing.invoicing.rules.taxes import Credited, credit_taxes
+from milo_billing.invoicing.rules.taxes import UnableToCredit as UntaxableCredit
 from milo_billing.invoicing.types import (
     GROUP,
     DocumentKind,
@@ -26,7 +27,7 @@ from milo_billing.invoicing.types import (
 from milo_billing.kernel.errors import NotFound
 from milo_billing.kernel.money import allocate, half_up, minor_to_decimal, settle
 from milo_billing.kernel.taxes import TaxGroup
-from milo_billing.ledger.types import Posting, tax_payable
+from milo_billing.ledger.types import AccountName, Posting, tax_payable
 
 
 class UnableToCredit(UnableToSettle):
@@ -198,6 +199,32 @@ def _part(quantity: Decimal, *, line: InvoiceLine, rest: int, field: str) -> int
     return rest if abs(minor) > abs(rest) else minor
 
 
+def credited_taxes(
+    credited: Iterable[CreditLine],
+    *,
+    lines: Mapping[int, InvoiceLine],
+    groups: Sequence[TaxGroup],
+    earlier: Mapping[int, Credited],
+) -> dict[int, Credited]:
+    """The tax that comes back with these lines, by the invoice's tax groups; `earlier` is what notes before took.
+
+    Raises UnableToCredit.
+    """
+    bases: dict[int, int] = {}
+    for one in credited:
+        for number in lines[one.line].taxes:
+            bases[number] = bases.get(number, 0) + one.net_minor
+    try:
+        return credit_taxes(groups, earlier=[earlier], bases=bases)
+    except UntaxableCredit as error:
+        raise UnableToCredit(f"its tax: {error}") from error
+
+
+def total_of(credited: Iterable[CreditLine], taxes: Mapping[int, Credited]) -> int:
+    """What a credit note over these comes to, tax included."""
+    return sum(one.net_minor for one in credited) + sum(one.tax_minor for one in taxes.values())
+
+
 def credited_line(
     line: InvoiceLine, credit: CreditLine, *, currency: str, groups: Mapping[int, int]
 ) -> InvoiceLine:
@@ -235,12 +262,20 @@ def credit_postings(
     lines: Mapping[int, InvoiceLine],
     taxes: Mapping[int, Credited],
     groups: Sequence[TaxGroup],
+    given_up: AccountName | None = None,
 ) -> tuple[Posting, ...]:
-    """What is given back, positive: by the accounts and days of the credited lines, and the tax by its place."""
-    charged: list[Posting] = [
-        (postings.account_of(lines[one.line]), one.net_minor, postings.service_of(lines[one.line]))
-        for one in credited
-    ]
+    """What is given back, positive: by the accounts and days of the credited lines, and the tax by its place.
+
+    With `given_up` revenue stays as it was earned, and what is given up of it stands there.
+    """
+    charged: list[Posting] = (
+        [(given_up, sum(one.net_minor for one in credited), None)]
+        if given_up is not None
+        else [
+            (postings.account_of(lines[one.line]), one.net_minor, postings.service_of(lines[one.line]))
+            for one in credited
+        ]
+    )
     charged += [
         (tax_payable(groups[number - 1].treatment.place), one.tax_minor, None)
         for number, one in taxes.items()
@@ -285,9 +320,9 @@ def note_status(note: CreditNote) -> dict[str, Any]:
     }
 
 
-def void_spec(note: CreditNote) -> dict[str, Any]:
-    """The spec of the CreditNote object that a void made: nobody declared it."""
-    return {"invoiceRef": {"name": note.invoice_name}, "reason": note.reason}
+def made_spec(note: CreditNote) -> dict[str, Any]:
+    """The spec of the CreditNote object that a void or a discount made: nobody declared it."""
+    return {"invoiceRef": {"name": note.invoice_name}, "lines": [], "reason": note.reason}
 
 
 def settled_part(invoice: Invoice, total_minor: int) -> int:
