@@ -20,6 +20,7 @@ class Words:
 
     title: str
     number: str
+    issued_on: str
     invoice: str
     of: str
     credited: str
@@ -34,6 +35,7 @@ _WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "en": Words(
             title="Credit note",
             number="Credit note number",
+            issued_on="Issue date",
             invoice="Invoice credited",
             of="for invoice {number} of {date}",
             credited="Amount credited",
@@ -45,6 +47,7 @@ _WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "de": Words(
             title="Rechnungskorrektur",
             number="Nummer der Rechnungskorrektur",
+            issued_on="Ausgestellt am",
             invoice="Zur Rechnung",
             of="zur Rechnung {number} vom {date}",
             credited="Gutgeschriebener Betrag",
@@ -56,6 +59,7 @@ _WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "fr": Words(
             title="Avoir",
             number="Numéro d’avoir",
+            issued_on="Date d’émission",
             invoice="Facture concernée",
             of="sur la facture {number} du {date}",
             credited="Montant crédité",
@@ -67,6 +71,7 @@ _WORDS: Final[Mapping[str, Words]] = MappingProxyType(
         "ja": Words(
             title="クレジットノート",
             number="クレジットノート番号",
+            issued_on="発行日",
             invoice="対象の請求書",
             of="{date}付請求書 {number} に対するもの",
             credited="減額金額",
@@ -88,7 +93,6 @@ def page_of(document: InvoiceDocument) -> dict[str, Any]:
 def _credited(page: dict[str, Any], document: InvoiceDocument, credits: CreditedInvoice) -> dict[str, Any]:
     formats = formats_for(document.language)
     words = _WORDS.get(formats.language, _WORDS[FALLBACK])
-    issued_on = formats.strings.issued_on
     sold = [line for line in document.lines if line.kind in SKU_KINDS]
     return {
         **page,
@@ -100,7 +104,7 @@ def _credited(page: dict[str, Any], document: InvoiceDocument, credits: Credited
         },
         "facts": [
             [words.number, document.number],
-            [issued_on, formats.day(document.issued_on)],
+            [words.issued_on, formats.day(document.issued_on)],
             [words.invoice, credits.number],
             *page["facts"][3:],
         ],

@@ -373,7 +373,8 @@ def _projects(document: InvoiceDocument, formats: Formats) -> list[dict[str, Any
     if set(shares) <= {""}:
         return []
     amounts = {name: sum(share.amount_minor for _, share in rows) for name, rows in shares.items()}
-    in_detail = sum(map(len, shares.values())) <= PROJECT_ITEMS_MAX
+    # of a single project the lines themselves say it
+    in_detail = len(shares) > 1 and sum(map(len, shares.values())) <= PROJECT_ITEMS_MAX
     largest = sorted(amounts, key=lambda name: (-amounts[name], name))
     printed = sorted(largest[:PROJECTS_MAX], key=lambda name: (name == "", name))
     rows = [

@@ -24,7 +24,7 @@ from milo_billing.invoicing.types import InvoiceDocument, Logo, Syntax, UnableTo
 if TYPE_CHECKING:
     import typst
 
-TEMPLATE: Final = "invoice/3"
+TEMPLATE: Final = "invoice/4"
 """Changes with the look of the document; kept beside each document that was written."""
 
 _FOLDER: Final = Path(__file__).parent

@@ -1,7 +1,6 @@
 """Who carries notices in this server: the senders that its settings allow, and the documents of every slice."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from typing_extensions import override
 
@@ -17,12 +16,12 @@ from milo_billing.infra.settings import Settings
 from milo_billing.invoicing.operations import papers
 from milo_billing.invoicing.ports import DocumentWriter
 from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import notes as note_reads
+from milo_billing.invoicing.rules import announcing
 from milo_billing.kernel.errors import NotFound
 from milo_billing.notices.jobs import Postman
 from milo_billing.notices.ports import Attachments, Sender
 from milo_billing.notices.types import Attachment, ChannelType
-
-INVOICE: Final = "invoice"
 
 
 def build_senders(settings: Settings) -> dict[ChannelType, Sender]:
@@ -45,7 +44,7 @@ def build_senders(settings: Settings) -> dict[ChannelType, Sender]:
 
 @dataclass(frozen=True, slots=True)
 class Documents(Attachments):
-    """`invoice/<namespace>/<name>`: the PDF of an invoice."""
+    """`invoice/<namespace>/<name>` and `creditnote/<namespace>/<name>`: the PDF of an invoice, of a credit note."""
 
     vault: Vault
     writer: DocumentWriter
@@ -55,11 +54,19 @@ class Documents(Attachments):
     def open(self, tx: Tx, reference: str) -> Attachment:
         what, _, named = reference.partition("/")
         namespace, _, name = named.partition("/")
-        if what != INVOICE:
-            raise NotFound(f"no slice has a document {reference!r}")
-        invoice = invoice_reads.get_invoice(tx, namespace=namespace, name=name)
-        printed = papers.print_invoice(tx, self.vault, self.writer, invoice=invoice, now=self.clock.now())
-        return Attachment(f"{invoice.number}.pdf", printed.media_type, printed.content)
+        now = self.clock.now()
+        match what:
+            case announcing.INVOICE:
+                invoice = invoice_reads.get_invoice(tx, namespace=namespace, name=name)
+                number = invoice.number
+                printed = papers.print_invoice(tx, self.vault, self.writer, invoice=invoice, now=now)
+            case announcing.CREDIT_NOTE:
+                note = note_reads.get_credit_note(tx, namespace=namespace, name=name)
+                number = note.number
+                printed = papers.print_credit_note(tx, self.vault, self.writer, note=note, now=now)
+            case _:
+                raise NotFound(f"no slice has a document {reference!r}")
+        return Attachment(f"{number}.pdf", printed.media_type, printed.content)
 
 
 def build_postman(runtime: Runtime, engine: Engine) -> Postman:

@@ -79,12 +79,17 @@ def tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Periodic
         del timestamp
         adjust_closed_accounts(office, database, clock)
 
+    def tell_credit_note(note: str) -> None:
+        with database.transaction(reach=EVERYWHERE) as tx:
+            life.tell_credit_note(tx, office, note=UUID(note), now=clock.now())
+
     def charge_late_interest(timestamp: int) -> None:
         del timestamp
         charge_interest(office, database, clock)
 
     return (
         Periodic(Task("invoicing.adjust_closed", adjust_closed), cron="43 4 * * *"),
+        Task(life.TELL_CREDIT_NOTE, tell_credit_note),
         Periodic(Task("invoicing.note_past_due", note_past_due), cron="7 * * * *"),
         # a month is charged once it is over; asked every night, so that a night without a server is made up for
         Periodic(Task("invoicing.charge_interest", charge_late_interest), cron="37 4 * * *"),

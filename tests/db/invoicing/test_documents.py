@@ -84,5 +84,5 @@ def test_after_erasure_a_document_that_was_never_written_names_nobody(
 def test_documents_are_ciphertext(ground: Ground, writer: TypstDocuments, invoice: Invoice) -> None:
     printed(ground, writer, invoice)
     ((sealed, template),) = ground.read("select sealed, template from invoicing.documents")
-    assert template == "invoice/3"
+    assert template == "invoice/4"
     assert "JVBERi0" not in sealed  # %PDF- in base64

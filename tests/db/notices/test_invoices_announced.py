@@ -11,7 +11,8 @@ from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app.postman import Documents
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.database import EVERYWHERE, Databases
-from milo_billing.invoicing.jobs import mark_past_due
+from milo_billing.infra.jobs import Task
+from milo_billing.invoicing.jobs import mark_past_due, tasks
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
@@ -21,6 +22,7 @@ from milo_billing.notices.ports import Sender
 from milo_billing.notices.types import Answer, EmailTarget, Parcel
 from tests.db.invoicing.ground import ACCOUNT, ACME, ISSUER, NOVEMBER, Ground, open_ground
 from tests.db.invoicing.paying import pay
+from tests.unit.invoicing.pdf import read_pages
 
 
 class Kept(Sender):
@@ -127,3 +129,30 @@ def test_an_invoice_that_is_voided_or_credited_says_so(databases: Databases, tmp
     )
     (parcel,) = delivered(ground)
     assert (parcel.message.type, parcel.message.data["reason"]) == ("invoice.voided", "wrong address")
+
+
+def test_a_credit_note_goes_by_mail_with_its_pdf_also_where_it_voids(
+    databases: Databases, tmp_path: Path
+) -> None:
+    ground = issued(databases, tmp_path, mails=True, language="de")
+    delivered(ground)
+    ((uid,),) = ground.read("select uid from invoicing.invoices")
+    ground.write(
+        lambda work: life.void_invoice(work.tx, invoice=uid, reason="falsche Anschrift", now=work.now),
+        now=NOVEMBER,
+    )
+    ((note,),) = ground.read("select uid::text from invoicing.credit_notes")
+    (task,) = [
+        one
+        for one in tasks(office=ground.office, database=ground.databases.app, clock=SimulatedClock(NOVEMBER))
+        if isinstance(one, Task) and one.name == life.TELL_CREDIT_NOTE
+    ]
+    for _ in range(2):  # a job may run twice
+        task.run(note=note)
+    (parcel,) = delivered(ground, at=NOVEMBER + timedelta(hours=1))
+    assert parcel.target == EmailTarget(("zoe@example.com",))
+    assert (parcel.message.type, parcel.message.language) == ("creditnote.issued", "de")
+    assert (parcel.message.data["credited"], parcel.message.data["reason"]) == ("120.00", "falsche Anschrift")
+    (pdf,) = parcel.attachments
+    assert pdf.name == "CN-2026-000001.pdf"
+    assert "Rechnungskorrektur" in read_pages(pdf.content)[0]

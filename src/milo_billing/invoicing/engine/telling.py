@@ -24,11 +24,12 @@ def tell(
     vault: Vault | None = None,
     subject: UUID | None = None,
     mail_to: tuple[str, ...] = (),
+    attachments: tuple[str, ...] = (),
 ) -> None:
     """Announce an event of the invoice as it stands after it, in the transaction that makes it so.
 
     `once` tells apart what may happen to an invoice several times. With `mail_to` the event is personal: it needs the
-    `vault`, and the account's uid as `subject`.
+    `vault`, and the account's uid as `subject`. `attachments` are further documents for mails.
     """
     language, issuer = invoice_reads.get_manner(tx, invoice=invoice.uid)
     event = announcing.invoice_event(
@@ -40,5 +41,6 @@ def tell(
         mail_to=mail_to,
         more=more,
         once=once,
+        attachments=attachments,
     )
     notices.send(tx, vault, event=event, now=now)

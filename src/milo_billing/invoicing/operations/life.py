@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from milo_billing.accounts import reads as account_reads
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
+from milo_billing.infra import jobs
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import crediting as credits
@@ -15,6 +17,7 @@ from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.operations.office import Office, billing_profile
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import (
     announcing,
 )
@@ -26,6 +29,9 @@ from milo_billing.invoicing.types import (
 )
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.usage import operations as usage
+
+TELL_CREDIT_NOTE: Final = "invoicing.tell_credit_note"
+"""The job that announces a credit note, once it is committed."""
 
 
 def lock_invoice(work: Work, *, engine: Engine, invoice: UUID) -> Invoice:
@@ -94,6 +100,7 @@ def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Credit
     The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
     """
     note = credits.void(tx, invoice=invoice, reason=reason, now=now)
+    _have_told(tx, note)
     voided = invoice_reads.lock_invoice(tx, uid=invoice)
     if adjustment_reads.is_adjusted(tx, invoice=invoice):
         # what it carried is to be charged again, and what others carried of it is not owed any more
@@ -144,13 +151,39 @@ def issue_credit_note(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
     the objects. Raises UnableToCredit, InvoiceNotFound.
     """
     note = credits.issue(tx, wanted, now=now)
-    credited = str(minor_to_decimal(note.total_minor, note.currency))
+    _have_told(tx, note)
+    return note
+
+
+def tell_credit_note(tx: Tx, office: Office, *, note: UUID, now: datetime) -> None:
+    """Announce the credit note; by mail its PDF goes with it, to its account as well.
+
+    Telling it again does nothing; raises MessageConflict where the invoice has changed since it was told.
+    """
+    issued = note_reads.find_credit_note(tx, uid=note)
+    if issued is None:
+        return  # nobody told that there is one: the job is older than a restored database
+    account = account_reads.get_account(tx, number=issued.account)
+    profile = billing_profile(tx, office.vault, account) if office.mails else None
     telling.tell(
         tx,
         "creditnote.issued",
-        invoice_reads.lock_invoice(tx, uid=note.invoice),
-        more={"creditNote": note.number, "credited": credited},
-        once=str(note.uid),
+        invoice_reads.get_invoice_by_uid(tx, uid=issued.invoice),
+        more={
+            "creditNote": issued.number,
+            "credited": str(minor_to_decimal(issued.total_minor, issued.currency)),
+            "reason": issued.reason,
+        },
+        once=str(issued.uid),
+        vault=office.vault,
+        subject=account.uid,
+        mail_to=() if profile is None else announcing.recipients(profile.contact),
+        attachments=(f"{announcing.CREDIT_NOTE}/{issued.namespace}/{issued.name}",),
         now=now,
     )
-    return note
+
+
+def _have_told(tx: Tx, note: CreditNote) -> None:
+    """Whoever issues a note, such as a kind that is created, has no key to seal addresses with: workers have."""
+    name = f"{TELL_CREDIT_NOTE}/{note.uid}"
+    jobs.defer(tx, TELL_CREDIT_NOTE, lock=name, once=name, note=str(note.uid))

@@ -13,6 +13,10 @@ from milo_billing.notices.types import Brand, Event
 
 ISSUED: Final = "invoice.issued"
 
+INVOICE: Final = "invoice"
+CREDIT_NOTE: Final = "creditnote"
+"""What a mail may have attached, before the namespace and the name."""
+
 
 def invoice_data(invoice: Invoice) -> dict[str, Any]:
     """The fields that every event of an invoice has."""
@@ -39,6 +43,7 @@ def invoice_event(
     mail_to: tuple[str, ...] = (),
     more: Mapping[str, Any] | None = None,
     once: str = "",
+    attachments: tuple[str, ...] = (),
 ) -> Event:
     """An event of the invoice, in the issuer's name and the account's language.
 
@@ -56,7 +61,7 @@ def invoice_event(
         language=language,
         brand=Brand(name=issuer["legalName"], color=issuer.get("brand", {}).get("color", "")),
         mail_to=mail_to,
-        attachments=(f"invoice/{invoice.namespace}/{invoice.name}",) if type == ISSUED else (),
+        attachments=(f"{INVOICE}/{invoice.namespace}/{invoice.name}",) if type == ISSUED else attachments,
     )
 
 

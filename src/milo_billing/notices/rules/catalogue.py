@@ -94,7 +94,7 @@ EVENTS: Final = (
     ),
     _type(
         "creditnote.issued",
-        "A credit note was issued against an invoice.",
+        "A credit note was issued against an invoice. By mail its PDF goes with it.",
         {**_INVOICE, "creditNote": {**_TEXT, "description": "Its number."}, "credited": _AMOUNT},
         reason=_REASON,
     ),
