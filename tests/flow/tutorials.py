@@ -46,9 +46,9 @@ def _printed_by(step: Step, text: str) -> list[list[str]]:
     return sorted(lines) if " -w &" in step.commands else lines
 
 
-def follow(document: str, *, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Type every command of a document into one shell; compare what it prints where the document says it."""
-    steps = read_steps((ROOT / document).read_text())
+def follow(*documents: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Type every command of the documents into one shell; compare what it prints where a document says it."""
+    steps = [step for document in documents for step in read_steps((ROOT / document).read_text())]
     assert len(steps) >= 5
     marker = "----- end of step"
     script = "set -euo pipefail\n" + "".join(f"{step.commands}\necho '{marker}'\n" for step in steps)
@@ -59,7 +59,7 @@ def follow(document: str, *, folder: Path, environment: dict[str, str]) -> subpr
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     printed = done.stdout.split(marker + "\n")
