@@ -1,4 +1,7 @@
-"""The tutorial of the first month, word for word: from an empty folder to closed books, without kubectl."""
+"""The tutorial of the first month, word for word: from an empty folder to closed books, without kubectl.
+
+The guide to direct debit goes on in the same terminal.
+"""
 
 import os
 import shutil
@@ -37,7 +40,11 @@ def test_a_newcomer_follows_the_first_month_from_an_empty_folder_to_closed_books
         "HOME": str(folder),
         "MILO_BILLING_POSTGRES_FSYNC": "false",
     }
-    follow("docs/tutorial-first-month.md", folder=folder, environment=environment)
+    follow(
+        *("docs/tutorial-first-month.md", "docs/how-to-direct-debit.md"),
+        folder=folder,
+        environment=environment,
+    )
 
     month = folder / "first-month"
     for number, total in (("LT-2026-000001", "85.38"), ("LT-2026-000002", "111.90")):

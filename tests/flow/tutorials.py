@@ -8,7 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 _UID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
-_INSTANT = re.compile(r"(T\d\d:\d\d):\d\d\.\d+Z")
+_TIME = re.compile(r"T\d\d:\d\d:\d\d\.\d+Z")
+_MESSAGE = re.compile(r"\bMB\d{14}[0-9A-F]+\b")
 _AGE = re.compile(r"\b\d+(s|m\d+s|m|h|d)\b")
 
 
@@ -33,8 +34,8 @@ def read_steps(markdown: str) -> list[Step]:
 
 
 def _stable(text: str) -> list[list[str]]:
-    """Words of each line; how old something is, its uid and its seconds differ from run to run."""
-    for pattern, instead in ((_UID, "UID"), (_INSTANT, r"\1"), (_AGE, "AGE")):
+    """Words of each line; how old something is, its uid and its time of day differ from run to run."""
+    for pattern, instead in ((_UID, "UID"), (_TIME, ""), (_MESSAGE, "MESSAGE"), (_AGE, "AGE")):
         text = pattern.sub(instead, text)
     lines = [line.split() for line in text.strip().splitlines()]
     return [line for line in lines if line]
@@ -46,9 +47,9 @@ def _printed_by(step: Step, text: str) -> list[list[str]]:
     return sorted(lines) if " -w &" in step.commands else lines
 
 
-def follow(document: str, *, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Type every command of a document into one shell; compare what it prints where the document says it."""
-    steps = read_steps((ROOT / document).read_text())
+def follow(*documents: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Type every command of the documents into one shell; compare what it prints where a document says it."""
+    steps = [step for document in documents for step in read_steps((ROOT / document).read_text())]
     assert len(steps) >= 5
     marker = "----- end of step"
     script = "set -euo pipefail\n" + "".join(f"{step.commands}\necho '{marker}'\n" for step in steps)
@@ -59,7 +60,7 @@ def follow(document: str, *, folder: Path, environment: dict[str, str]) -> subpr
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     printed = done.stdout.split(marker + "\n")

@@ -19,7 +19,7 @@ from milo_billing.payments.engine.debiting import (
     revoke_mandate,
 )
 from milo_billing.payments.rules.debit_requests import DebitRequest, MandateRequest
-from tests.bank_files import PAYER
+from tests.bank_files import PAYER, Told, camt053
 from tests.db.bank.bank_ground import BankGround
 from tests.db.invoicing.ground import ACME, ISSUER
 from tests.mock_bank import ACME_IBAN, MockBank, mock_bank
@@ -104,6 +104,19 @@ def test_what_is_due_is_collected_once_and_a_return_for_good_ends_the_mandate(
 
     (again,) = file_of(bank, now=datetime(2026, 12, 7, 9, tzinfo=UTC), on=None).planned
     assert (again.invoice.uid, again.end_to_end_id) == (soft.uid, f"{soft.number}-2")
+
+
+def test_a_credit_that_bears_the_end_to_end_id_alone_settles_its_debit(bank: BankGround) -> None:
+    _, (owed,) = bank.customer("main", 25)
+    signs(bank, "main")
+    (planned,) = file_of(bank).planned
+    told = Told(owed.total_minor, end_to_end=planned.end_to_end_id)  # many banks repeat no text of ours
+    bank.receive(camt053(told, account=ACME_IBAN, on=COLLECTED), now=datetime(2026, 12, 4, 6, tzinfo=UTC))
+    assert bank.worklist() == ()
+    assert bank.stands(owed) == ("Paid", 0)
+    debit = bank.ground.reading(lambda tx: debit_rows.find_debit(tx, end_to_end_id=planned.end_to_end_id))
+    assert debit is not None
+    assert debit.state == "Settled"
 
 
 def test_the_file_is_what_the_schema_and_banks_want(bank: BankGround, peer: MockBank) -> None:

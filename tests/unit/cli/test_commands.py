@@ -35,6 +35,8 @@ COMMANDS = [
     ["invoices", "list"],
     ["invoices", "show"],
     ["invoices", "pdf"],
+    ["invoices", "print"],
+    ["invoices", "details"],
     ["invoices", "events"],
     ["invoices", "explain"],
     ["invoices", "preview"],

@@ -25,6 +25,7 @@ from milo_billing.ledger import operations as ledger
 from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, Entry, Fact, cash, payment_fees
 from milo_billing.payments import store
 from milo_billing.payments.engine import bank_rows as rows
+from milo_billing.payments.engine import debit_rows
 from milo_billing.payments.engine.bank_rows import EntryRow, MatchRow
 from milo_billing.payments.engine.spent import list_spent, take_back
 from milo_billing.payments.engine.standing import reactivate_if_paid
@@ -55,10 +56,18 @@ def look_up(tx: Tx, entry: BankEntry, *, currency: str) -> tuple[Outcome, Mappin
     payers = rows.list_payers(tx, payer=payer) if payer is not None else frozenset[int]()
     words = references.tokens(entry)
     compact = {references.compacted(word) for word in words} | references.creditor_references(entry)
+    debited = _debited(tx, entry)
+    if debited is not None:
+        compact.add(references.compacted(debited.number))
     found = invoice_reads.list_payable(tx, numbers=compact - {""}, accounts=payers, limit=INVOICES_MAX)
     compared = replace(entry, counterparty_iban="" if payer is None else payer.hex())
     off = {one.uid: _early_minor(tx, one, entry=entry) for one in found}
-    comparable = _comparable(found, payers=payers, payer=compared.counterparty_iban, off=off)
+    comparable = [
+        replace(one, aliases=frozenset({entry.end_to_end_id}))
+        if debited is not None and one.uid == debited.uid
+        else one
+        for one in _comparable(found, payers=payers, payer=compared.counterparty_iban, off=off)
+    ]
     return (
         match(compared, comparable, currency=currency),
         {one.uid: one for one in found},
@@ -135,6 +144,12 @@ def _comparable(
         )
         for one in found
     )
+
+
+def _debited(tx: Tx, entry: BankEntry) -> Invoice | None:
+    """The invoice that was collected under the entry's end-to-end id: banks may repeat nothing else of a debit."""
+    debit = debit_rows.find_debit(tx, end_to_end_id=entry.end_to_end_id) if entry.end_to_end_id else None
+    return None if debit is None else invoice_reads.get_invoice_by_uid(tx, uid=debit.invoice)
 
 
 def _early_minor(tx: Tx, invoice: Invoice, *, entry: BankEntry) -> int:
