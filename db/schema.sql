@@ -1819,7 +1819,7 @@ create table invoicing.lines (
     line integer not null check (line > 0),
     owner_org bigint not null,
     kind text not null check (kind in (
-        'Usage', 'Recurring', 'OneTime', 'Shortfall', 'Overage', 'Prepayment', 'DrawDown', 'Interest', 'Adjustment')),
+        'Usage', 'Recurring', 'OneTime', 'Shortfall', 'Overage', 'Prepayment', 'DrawDown', 'Adjustment', 'Interest')),
     used_by integer not null,           -- the account that used
     paid_by integer not null,           -- the account that pays
     sku integer,                        -- null, like the book, where a commitment charges
@@ -2050,6 +2050,29 @@ end $$;
 create constraint trigger credit_notes_sums after insert on invoicing.credit_notes
     deferrable initially deferred for each row execute function invoicing.assert_credited();
 
+-- Interest on what is paid late: for which days of which overdue invoice a line of a one-time invoice is. No day of an
+-- invoice is charged twice; days are none where earlier ones came to more than was known.
+create table invoicing.interest (
+    charged_on uuid not null,           -- the one-time invoice
+    line integer not null,
+    owner_org bigint not null,
+    invoice uuid not null references invoicing.invoices (uid) check (invoice <> charged_on),
+    days daterange not null check (not lower_inf(days) and not upper_inf(days)),
+    percent numeric not null check (percent > 0),       -- a year
+    amount_minor bigint not null check (amount_minor > 0),
+    primary key (charged_on, line),
+    foreign key (charged_on, line) references invoicing.lines (invoice, line),
+    exclude using gist (invoice with =, days with &&)
+);
+
+-- Interest that was charged and is not owed, because less was overdue: the credit note that gives it back.
+create table invoicing.interest_reversals (
+    credit_note uuid primary key references invoicing.credit_notes (uid),
+    invoice uuid not null references invoicing.invoices (uid),
+    owner_org bigint not null,
+    amount_minor bigint not null check (amount_minor > 0)
+);
+create index interest_reversals_by_invoice on invoicing.interest_reversals (invoice);
 -- What an issued period came to since, because usage was late, voided or corrected: as rated again at the versions that
 -- the invoice froze, less what was charged and adjusted before. One row for each document that says so: the invoice that
 -- carries lines for what is charged in addition, or the credit note over what is given back, which is of the adjusted
@@ -2109,30 +2132,6 @@ begin
 end $$;
 create constraint trigger adjustments_sums after insert on invoicing.adjustments
     deferrable initially deferred for each row execute function invoicing.assert_adjusted();
-
--- Interest on what is paid late: for which days of which overdue invoice a line of a one-time invoice is. No day of an
--- invoice is charged twice; days are none where earlier ones came to more than was known.
-create table invoicing.interest (
-    charged_on uuid not null,           -- the one-time invoice
-    line integer not null,
-    owner_org bigint not null,
-    invoice uuid not null references invoicing.invoices (uid) check (invoice <> charged_on),
-    days daterange not null check (not lower_inf(days) and not upper_inf(days)),
-    percent numeric not null check (percent > 0),       -- a year
-    amount_minor bigint not null check (amount_minor > 0),
-    primary key (charged_on, line),
-    foreign key (charged_on, line) references invoicing.lines (invoice, line),
-    exclude using gist (invoice with =, days with &&)
-);
-
--- Interest that was charged and is not owed, because less was overdue: the credit note that gives it back.
-create table invoicing.interest_reversals (
-    credit_note uuid primary key references invoicing.credit_notes (uid),
-    invoice uuid not null references invoicing.invoices (uid),
-    owner_org bigint not null,
-    amount_minor bigint not null check (amount_minor > 0)
-);
-create index interest_reversals_by_invoice on invoicing.interest_reversals (invoice);
 
 -- Documents are rows. They hold personal data for as long as the law wants the document kept, so the body is sealed
 -- under a key of the invoice's own, and outlives the erasure of the customer's.

@@ -43,17 +43,17 @@ _checks = counter(
     "vat_number_checks", about="Accounts looked at for their VAT number, by outcome.", labels=("outcome",)
 )
 
+_interest = counter(
+    "late_interest_invoices",
+    about="Invoices over interest on late payment, those given back, and accounts that failed.",
+    labels=("outcome",),
+)
 _adjusted = counter(
     "closed_accounts_adjusted",
     about="Closed accounts whose invoiced periods changed, by outcome.",
     labels=("outcome",),
 )
 
-_interest = counter(
-    "late_interest_invoices",
-    about="Invoices over interest on late payment, those given back, and accounts that failed.",
-    labels=("outcome",),
-)
 _past_due = counter(
     "invoices_fallen_due", about="Invoices whose last day to pay was over, by outcome.", labels=("outcome",)
 )
@@ -75,13 +75,13 @@ def tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Periodic
         del timestamp
         mark_past_due(office, database, clock)
 
-    def adjust_closed(timestamp: int) -> None:
-        del timestamp
-        adjust_closed_accounts(office, database, clock)
-
     def charge_late_interest(timestamp: int) -> None:
         del timestamp
         charge_interest(office, database, clock)
+
+    def adjust_closed(timestamp: int) -> None:
+        del timestamp
+        adjust_closed_accounts(office, database, clock)
 
     return (
         Periodic(Task("invoicing.adjust_closed", adjust_closed), cron="43 4 * * *"),

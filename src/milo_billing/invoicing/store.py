@@ -242,6 +242,34 @@ def insert_note_document(
     return inserted.rowcount == 1
 
 
+def insert_interest(tx: Tx, owed: Sequence[Owed], *, charged_on: Invoice) -> None:
+    """Note for which days of which overdue invoice each line of the new one is, in their order."""
+    for line, one in enumerate(owed, start=1):
+        tx.execute(
+            "insert into invoicing.interest (charged_on, line, owner_org, invoice, days, percent, amount_minor) "
+            "values (%s, %s, %s, %s, daterange(%s, %s), %s, %s)",
+            (
+                charged_on.uid,
+                line,
+                charged_on.owner_org,
+                one.invoice,
+                one.first,
+                one.end,
+                one.percent,
+                one.amount_minor,
+            ),
+        )
+
+
+def insert_reversal(tx: Tx, *, invoice: Invoice, credit_note: UUID, amount_minor: int) -> None:
+    """Note that a credit note gives back interest that was charged on the invoice and is not owed."""
+    tx.execute(
+        "insert into invoicing.interest_reversals (credit_note, invoice, owner_org, amount_minor) "
+        "values (%s, %s, %s, %s)",
+        (credit_note, invoice.uid, invoice.owner_org, amount_minor),
+    )
+
+
 def insert_adjustment(
     tx: Tx,
     *,
@@ -281,34 +309,6 @@ def insert_adjustment(
             [key.end_day for key in lines],
             list(lines.values()),
         ),
-    )
-
-
-def insert_interest(tx: Tx, owed: Sequence[Owed], *, charged_on: Invoice) -> None:
-    """Note for which days of which overdue invoice each line of the new one is, in their order."""
-    for line, one in enumerate(owed, start=1):
-        tx.execute(
-            "insert into invoicing.interest (charged_on, line, owner_org, invoice, days, percent, amount_minor) "
-            "values (%s, %s, %s, %s, daterange(%s, %s), %s, %s)",
-            (
-                charged_on.uid,
-                line,
-                charged_on.owner_org,
-                one.invoice,
-                one.first,
-                one.end,
-                one.percent,
-                one.amount_minor,
-            ),
-        )
-
-
-def insert_reversal(tx: Tx, *, invoice: Invoice, credit_note: UUID, amount_minor: int) -> None:
-    """Note that a credit note gives back interest that was charged on the invoice and is not owed."""
-    tx.execute(
-        "insert into invoicing.interest_reversals (credit_note, invoice, owner_org, amount_minor) "
-        "values (%s, %s, %s, %s)",
-        (credit_note, invoice.uid, invoice.owner_org, amount_minor),
     )
 
 

@@ -238,6 +238,7 @@ def _adjust(work: Work, office: Office, late: Late, *, account: Account) -> Adju
             account=account,
             profile=profile,
             issuer=issuer,
+            rated={},
         )
     return Adjusted(
         carrier, adjustments.note_late(work, office, late, account=account.number, carrier=carrier)
@@ -287,7 +288,7 @@ def issue_draft(
 ) -> Invoice:
     """Issue the draft and post its receivable, in the caller's transaction; taxed here, where it has no taxes yet.
 
-    `rated` is how its period was rated, for rating it again. Raises UnableToIssue where nobody can say how a line is
+    `rated` is how the period was rated, for rating it again. Raises UnableToIssue where nobody can say how a line is
     taxed.
     """
     tx, now = work.tx, work.now
@@ -295,7 +296,7 @@ def issue_draft(
     if not drafted.taxes:
         drafted = _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=today)
     frozen = _freeze(work, office.vault, drafted, account=account, profile=profile)
-    frozen["rated"] = rated
+    frozen["rated"] = rated or {}
     frozen["accountingTax"] = tax_bodies.accounting_tax_body(
         taxing.accounting_tax(tx, drafted, issuer=issuer, day=today)
     )

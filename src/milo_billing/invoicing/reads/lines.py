@@ -7,9 +7,9 @@ from uuid import UUID
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules.conversions import read_conversion
 from milo_billing.invoicing.rules.details import Share
+from milo_billing.invoicing.rules.explaining import DimensionsShare
 from milo_billing.invoicing.types import (
     Adjusts,
-    DimensionsShare,
     Invoice,
     InvoiceLine,
     LineConversion,
