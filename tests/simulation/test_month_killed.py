@@ -34,11 +34,11 @@ SEED = 20261122
 ACCOUNTS = 20
 MONTHS = ((2026, 10), (2026, 11), (2026, 12))
 RUNNERS, COLLECTORS = 4, 4
-ROUNDS = 5
+ROUNDS = 4
 STEPS_MAX = 10
 """So much is done at most, by all, between one kill and the next."""
 
-WAIT_S_MAX = 5.0
+WAIT_S_MAX = 3.0
 """So long a kill waits for it, where the machine does something else."""
 
 READY_S_MAX = 120.0
