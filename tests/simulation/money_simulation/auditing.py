@@ -126,7 +126,11 @@ class Auditor:
             "select p.invoice, sum(r.amount_minor) from payments.refunds r "
             "join payments.payments p on p.uid = r.payment where r.state <> 'Failed' group by 1"
         ).fetchall()
-        for invoice, minor in refunds:
+        disputes = tx.execute(
+            "select p.invoice, sum(d.taken_minor) from payments.disputes d "
+            "join payments.payments p on p.uid = d.payment group by 1"
+        ).fetchall()
+        for invoice, minor in [*refunds, *disputes]:
             taken[invoice] -= minor
         held: dict[str, int] = defaultdict(int)
         currencies = dict(tx.execute("select uid, currency from invoicing.invoices").fetchall())
@@ -310,6 +314,11 @@ _MOVED: Final[tuple[tuple[LiteralString, int], ...]] = (
     (
         "select p.account, p.currency, sum(r.amount_minor) from payments.refunds r "
         "join payments.payments p on p.uid = r.payment where r.state <> 'Failed' group by 1, 2",
+        -1,
+    ),
+    (
+        "select p.account, p.currency, sum(d.taken_minor) from payments.disputes d "
+        "join payments.payments p on p.uid = d.payment group by 1, 2",
         -1,
     ),
     (
