@@ -22,7 +22,11 @@ from milo_billing.payments.types import Succeeded
 from tests.simulation.money_simulation.shop import Shop
 
 Rows = list[tuple[Any, ...]]
-CUSTOMERS_MONEY: Final = ("Liabilities:UnappliedCash", "Liabilities:MoneyOnAccount")
+CUSTOMERS_MONEY: Final = (
+    "Liabilities:UnappliedCash",
+    "Liabilities:MoneyOnAccount",
+    "Liabilities:MoneyOnAccount:Prepaid",
+)
 RECEIVABLE: Final = "Assets:Receivable"
 
 
