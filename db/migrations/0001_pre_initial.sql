@@ -808,6 +808,9 @@ create table catalog.price_books (
     body jsonb not null,            -- the whole spec
     -- what its selectors meant when it was published, by name
     selections jsonb not null default '[]' check (jsonb_typeof(selections) = 'array'),
+    -- what prices a period that was invoiced is what was published then: null is always, and never
+    published_at timestamptz,
+    retired_at timestamptz,
     deleted_at timestamptz,
     -- one list book a currency, or "the list book of the account's currency" would be two
     exclude using gist (currency with =, book_name with <>)
@@ -1385,6 +1388,14 @@ create table usage.changes (
     check (first_at <= last_at)
 );
 create index changes_of_account on usage.changes (account, day);
+create index changes_by_account on usage.changes (account, id);
+
+-- Up to which change an account's invoices have taken them up.
+create table usage.settled_changes (
+    account integer primary key,
+    until bigint not null check (until >= 0),
+    settled_at timestamptz not null
+);
 
 -- How many events had which fate, by the day of receipt and the sender's organization. One row a process, so that
 -- two gateways do not wait for each other.
@@ -1476,6 +1487,10 @@ create policy reach on usage.import_chunks for select to milo_app, milo_job
 grant select on usage.events, usage.dimension_sets, usage.resources, usage.quarantine, usage.rollups, usage.deltas,
     usage.distinct_keys, usage.distinct_key_deltas, usage.tallies, usage.imports, usage.import_chunks,
     usage.discarded, usage.replays, usage.replayed, usage.days to milo_app, milo_job;
+alter table usage.settled_changes enable row level security;
+create policy reach on usage.settled_changes to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or account in (select number from accounts.accounts));
+grant select, insert, update on usage.settled_changes to milo_app, milo_job;
 grant select on usage.voids, usage.corrections, usage.changes, usage.archives to milo_app, milo_job;
 grant insert, update on usage.imports to milo_app;
 grant insert on usage.discarded, usage.replays to milo_app;
@@ -1803,7 +1818,7 @@ create table invoicing.lines (
     line integer not null check (line > 0),
     owner_org bigint not null,
     kind text not null check (kind in (
-        'Usage', 'Recurring', 'OneTime', 'Shortfall', 'Overage', 'Prepayment', 'DrawDown', 'Interest')),
+        'Usage', 'Recurring', 'OneTime', 'Shortfall', 'Overage', 'Prepayment', 'DrawDown', 'Adjustment', 'Interest')),
     used_by integer not null,           -- the account that used
     paid_by integer not null,           -- the account that pays
     sku integer,                        -- null, like the book, where a commitment charges
@@ -1822,10 +1837,14 @@ create table invoicing.lines (
     included numeric not null,
     pricing_unit text not null,
     amount_minor bigint not null check (kind <> 'DrawDown' or amount_minor < 0),
-    in_advance boolean not null check (kind = 'Recurring' or not in_advance),   -- earned after it was charged
+    in_advance boolean not null,        -- earned after it was charged
     taxes integer[] not null,           -- numbers of the invoice's tax groups that it belongs to
+    adjusts uuid references invoicing.invoices (uid),       -- the issued invoice that came to more or less since
+    adjusted_kind text check (adjusted_kind <> 'Adjustment'),           -- and which kind of its lines
     primary key (invoice, line),
-    check (case when kind in ('Usage', 'Recurring', 'OneTime')
+    check ((kind = 'Adjustment') = (adjusts is not null) and (adjusts is null) = (adjusted_kind is null)),
+    check (coalesce(adjusted_kind, kind) = 'Recurring' or not in_advance),
+    check (case when coalesce(adjusted_kind, kind) in ('Usage', 'Recurring', 'OneTime')
         then num_nulls(sku, sku_name, book, book_name, book_effective_from) = 0 and commitment is null
         else num_nonnulls(sku, sku_name, book, book_name, book_effective_from) = 0
             and (commitment is null) = (kind = 'Interest') end)
@@ -1877,7 +1896,8 @@ create table invoicing.line_parts (
     part integer not null check (part > 0),
     owner_org bigint not null,
     kind text not null check (kind in (
-        'Usage', 'Package', 'Percentage', 'FlatFee', 'Discount', 'Maximum', 'Minimum', 'Committed', 'Spent')),
+        'Usage', 'Package', 'Percentage', 'FlatFee', 'Discount', 'Maximum', 'Minimum', 'Committed', 'Spent',
+        'Rerated', 'Charged')),
     tier integer,
     quantity numeric,
     unit_price numeric,
@@ -2052,6 +2072,65 @@ create table invoicing.interest_reversals (
     amount_minor bigint not null check (amount_minor > 0)
 );
 create index interest_reversals_by_invoice on invoicing.interest_reversals (invoice);
+-- What an issued period came to since, because usage was late, voided or corrected: as rated again at the versions that
+-- the invoice froze, less what was charged and adjusted before. One row for each document that says so: the invoice that
+-- carries lines for what is charged in addition, or the credit note over what is given back, which is of the adjusted
+-- invoice or of one that carried an adjustment of it.
+create table invoicing.adjustments (
+    invoice uuid not null references invoicing.invoices (uid),
+    sequence integer not null check (sequence > 0),
+    owner_org bigint not null,
+    account integer not null references accounts.accounts (number),
+    carrier uuid references invoicing.invoices (uid) deferrable initially deferred,
+    credit_note uuid unique references invoicing.credit_notes (uid) deferrable initially deferred,
+    amount_minor bigint not null,       -- before tax
+    adjusted_at timestamptz not null,
+    primary key (invoice, sequence),
+    unique (carrier, invoice),
+    check (num_nonnulls(carrier, credit_note) = 1),
+    check (case when carrier is not null then amount_minor >= 0 else amount_minor < 0 end)
+);
+create index adjustments_by_account on invoicing.adjustments (account);
+
+-- By what was charged for: the Sku or commitment, and its days.
+create table invoicing.adjusted_lines (
+    invoice uuid not null,
+    sequence integer not null,
+    owner_org bigint not null,
+    kind text not null,
+    charged_for text not null,          -- a Sku's name, or a commitment's uid
+    first_day date not null,
+    end_day date not null check (end_day > first_day),
+    amount_minor bigint not null check (amount_minor <> 0),
+    primary key (invoice, sequence, kind, charged_for, first_day, end_day),
+    foreign key (invoice, sequence) references invoicing.adjustments (invoice, sequence)
+);
+
+-- What an invoiced period came to more or less is what its documents charge and give back.
+create function invoicing.assert_adjusted() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    said bigint;
+begin
+    if new.amount_minor <> (select coalesce(sum(amount_minor), 0) from invoicing.adjusted_lines
+                            where invoice = new.invoice and sequence = new.sequence) then
+        raise exception 'adjustment % of invoice % is not the sum of its lines', new.sequence, new.invoice
+            using errcode = 'check_violation';
+    end if;
+    if new.carrier is not null then
+        select coalesce(sum(amount_minor), 0) into said from invoicing.lines
+        where invoice = new.carrier and adjusts = new.invoice;
+    else
+        select -net_minor into said from invoicing.credit_notes where uid = new.credit_note;
+    end if;
+    if new.amount_minor <> said then
+        raise exception 'adjustment % of invoice % is %, and its document says %', new.sequence, new.invoice,
+            new.amount_minor, said using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger adjustments_sums after insert on invoicing.adjustments
+    deferrable initially deferred for each row execute function invoicing.assert_adjusted();
 
 -- Documents are rows. They hold personal data for as long as the law wants the document kept, so the body is sealed
 -- under a key of the invoice's own, and outlives the erasure of the customer's.
@@ -2114,6 +2193,10 @@ create trigger interest_written_once before update or delete or truncate on invo
 create trigger interest_reversals_written_once before update or delete or truncate on invoicing.interest_reversals
     for each statement execute function invoicing.refuse_change();
 create trigger documents_written_once before update or delete or truncate on invoicing.documents
+    for each statement execute function invoicing.refuse_change();
+create trigger adjustments_written_once before update or delete or truncate on invoicing.adjustments
+    for each statement execute function invoicing.refuse_change();
+create trigger adjusted_lines_written_once before update or delete or truncate on invoicing.adjusted_lines
     for each statement execute function invoicing.refuse_change();
 create trigger issuer_versions_written_once before update or delete or truncate on invoicing.issuer_versions
     for each statement execute function invoicing.refuse_change();
@@ -2308,7 +2391,7 @@ declare
     owned text;
 begin
     foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_taxes,credit_documents,lines,line_discounts,
-        taxes,line_parts,line_shares,documents,interest,interest_reversals}'::text[] loop
+        taxes,line_parts,line_shares,documents,interest,interest_reversals,adjustments,adjusted_lines}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
         execute format('create policy reach on invoicing.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from milo_billing.cli.commands import app
+from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.runtime import Runtime
 from tests.contract.conftest import Cluster
 from tests.contract.examples import ACME, EXAMPLES, IAM, manifest
@@ -83,3 +84,35 @@ def test_the_command_line_credits_and_gives_up(
     assert "over 10.00 USD: 10.00 less due" in shown
     assert "is Uncollectible; due: 0.00 USD" in shown
     assert "CreditNote" in shown and "insolvent" in shown
+
+
+def test_what_an_invoice_came_to_since_is_shown_and_adjusted_by_staff(
+    cluster: Cluster,
+    runtime: Runtime,
+    invoice: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with runtime.databases.app.transaction(reach=EVERYWHERE) as tx:
+        # the invoice of these tests is older than their price book
+        tx.execute("update catalog.price_books set published_at = '2026-01-01'")
+    shown = cluster.http.get(f"{invoice}/adjustments")
+    assert (shown.status_code, shown.json()["items"], shown.json()["open"]["amount"]) == (200, [], "0.00")
+    with runtime.databases.ingest.transaction(reach=EVERYWHERE) as tx:
+        tx.execute("update usage.rollups set sum = sum / 2")
+    (back,) = cluster.http.get(f"{invoice}/adjustments").json()["open"]["givenBack"]
+    assert (back["kind"], back["amount"]) == ("Usage", "-20.00")
+    monkeypatch.setenv("MILO_BILLING_SERVER", cluster.url)
+    monkeypatch.setenv("MILO_BILLING_TOKEN", cluster.token)
+    name = invoice.rsplit("/", 1)[-1]
+    for command, said in (
+        ("adjustments", "Still to be charged or given back: -20.00"),
+        ("adjust", "gives back 20.00"),
+        ("adjust", "Nothing has changed since"),
+        ("adjustments", "Nothing has changed since."),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            app(["invoices", command, name, "-n", ACME])
+        assert (ended.value.code, said in capsys.readouterr().out) == (0, True)
+    (note,) = cluster.http.get(INVOICES.replace("invoices", "creditnotes")).json()["items"]
+    assert (note["spec"]["lines"], note["status"]["total"]) == ([{"line": 1, "amount": "20.00"}], "20.00")

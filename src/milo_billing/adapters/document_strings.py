@@ -44,6 +44,10 @@ class Strings:
     minimum: str
     discount: str
     commitments: str
+    adjustments: str
+    adjusts: str
+    rerated: str
+    charged: str
     shortfall: str
     overage: str
     prepayment: str
@@ -115,6 +119,10 @@ _EN = Strings(
     minimum="Increase to the minimum charge",
     discount="Discount",
     commitments="Commitments",
+    adjustments="Adjustments of earlier invoices",
+    adjusts="Adjustment of invoice {number}",
+    rerated="As known now",
+    charged="Charged before",
     shortfall="Minimum spend not reached",
     overage="Usage beyond the commitment",
     prepayment="Prepayment",
@@ -186,6 +194,10 @@ _DE = Strings(
     minimum="Aufstockung auf den Mindestbetrag",
     discount="Rabatt",
     commitments="Zusagen",
+    adjustments="Berichtigungen früherer Rechnungen",
+    adjusts="Berichtigung der Rechnung {number}",
+    rerated="Nach heutigem Stand",
+    charged="Bereits berechnet",
     shortfall="Mindestumsatz nicht erreicht",
     overage="Nutzung über die Zusage hinaus",
     prepayment="Vorauszahlung",
@@ -257,6 +269,10 @@ _FR = Strings(
     minimum="Complément au montant minimal",
     discount="Remise",
     commitments="Engagements",
+    adjustments="Régularisations de factures antérieures",
+    adjusts="Régularisation de la facture {number}",
+    rerated="D’après les données actuelles",
+    charged="Déjà facturé",
     shortfall="Minimum de dépense non atteint",
     overage="Utilisation au-delà de l’engagement",
     prepayment="Prépaiement",
@@ -328,6 +344,10 @@ _JA = Strings(
     minimum="最低額までの加算",
     discount="割引",
     commitments="利用コミットメント",
+    adjustments="過去の請求書の調整",
+    adjusts="請求書 {number} の調整",
+    rerated="現時点での金額",
+    charged="請求済み",
     shortfall="最低利用額の不足分",
     overage="コミットメント超過分",
     prepayment="前払い",

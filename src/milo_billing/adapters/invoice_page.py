@@ -48,6 +48,7 @@ _PLACED_BY_TEMPLATE: Final = (
     "by_project",
     "project",
     "commitments",
+    "adjustments",
     "taxes",
 )
 _WHOLE: Final = "JPY"
@@ -96,7 +97,10 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         "promises": [
             _promise(line, document, formats)
             for line in document.lines
-            if line.kind not in SKU_KINDS and line.kind != "Interest"
+            if line.kind not in SKU_KINDS and line.kind != "Interest" and line.adjusts is None
+        ],
+        "adjustments": [
+            _promise(line, document, formats) for line in document.lines if line.adjusts is not None
         ],
         "totals": _totals(document, formats),
         "total-money": due,
@@ -235,7 +239,9 @@ def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dic
 
 
 def _promise(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dict[str, Any]:
-    """What a commitment charges: for what, the commitment's name, its days; a single part would repeat the line."""
+    """What a commitment charges, or an earlier invoice came to since: for what, the name of the commitment or the Sku,
+    the days; a single part would repeat the line.
+    """
     return {
         "description": promise_name(line, formats),
         "detail": " · ".join(
@@ -257,7 +263,7 @@ def _promise(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> 
 
 
 def promise_name(line: InvoiceLine, formats: Formats) -> str:
-    """What a line charges for: a commitment's by its kind, else its description."""
+    """What a line charges for: a commitment's by its kind, an adjustment by its invoice, else its description."""
     words = formats.strings
     match line.kind:
         case "Shortfall":
@@ -272,6 +278,8 @@ def promise_name(line: InvoiceLine, formats: Formats) -> str:
             return words.interest
         case "Usage" | "Recurring" | "OneTime":
             return line.description
+        case "Adjustment":
+            return words.adjusts.format(number=line.adjusts.number if line.adjusts else "")
 
 
 def _unit_price(price: Decimal, line: InvoiceLine, currency: str, formats: Formats) -> str:
@@ -350,6 +358,10 @@ def part_name(part: Part, currency: str, formats: Formats) -> str:
             return words.committed
         case "Spent":
             return words.spent
+        case "Rerated":
+            return words.rerated
+        case "Charged":
+            return words.charged
 
 
 def _projects(document: InvoiceDocument, formats: Formats) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from milo_billing.controlplane.endpoints import (
     many,
     number,
 )
+from milo_billing.invoicing.routes import ADJUST, INVOICE_PATH, PREVIEW_PATH
 from milo_billing.invoicing.routes import GET as READ_INVOICES
-from milo_billing.invoicing.routes import INVOICE_PATH, PREVIEW_PATH
 
 _NULLABLE_TEXT: Final = {**TEXT, "nullable": True}
 
@@ -51,6 +51,29 @@ PREVIEWS: Final = (
                 "unpriced": fields({"usage": many(ANY), "skus": many(ANY)}),
             }
         ),
+    ),
+    Endpoint(
+        id="listInvoiceAdjustments",
+        method="get",
+        path=f"{INVOICE_PATH}/adjustments",
+        about="What an invoice came to since it was issued: adjustments that were made, and what one made now would "
+        "charge and give back, rated at the versions that the invoice froze.",
+        permission=READ_INVOICES,
+        answer=fields(
+            {
+                "items": many(ANY),
+                "open": fields({"amount": TEXT, "charged": many(ANY), "givenBack": many(ANY)}),
+            }
+        ),
+    ),
+    Endpoint(
+        id="adjustInvoice",
+        method="post",
+        path=f"{INVOICE_PATH}/adjust",
+        about="Charge and give back at once what an invoice came to since, by an invoice of kind Adjustment and by "
+        "credit notes, without waiting for the account's next invoice; only the provider's staff.",
+        permission=ADJUST,
+        answer=fields({"invoice": {**ANY, "nullable": True}, "creditNotes": many(ANY)}),
     ),
     Endpoint(
         id="explainInvoiceLine",

@@ -1,7 +1,7 @@
 """SQL that reads what is sold. Deleted entries are not found by name; what was published cannot be deleted."""
 
 from collections.abc import Collection
-from datetime import date
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Any, LiteralString, cast
 from uuid import UUID
@@ -41,6 +41,11 @@ _LIST_BOOKS: LiteralString = (
     "where deleted_at is null and phase = 'Published' and role = 'List' and owner_org = 0 "
     "and currency = %(currency)s"
 )
+_KNOWN: LiteralString = (
+    "coalesce(published_at, '-infinity') <= %(known)s and coalesce(retired_at, 'infinity') > %(known)s "
+    "and coalesce(deleted_at, 'infinity') > %(known)s and phase <> 'Draft'"
+)
+"""What was published at an instant, whatever became of it since."""
 
 # --------------------------------------------------------------------------------------------------- meters
 
@@ -175,25 +180,44 @@ def find_list_book(tx: Tx, *, currency: str, on: date) -> Book | None:
     return None if row is None else _book(row)
 
 
-def list_books(tx: Tx, *, currency: str, start: date, end: date) -> tuple[Book, ...]:
+def list_books(
+    tx: Tx, *, currency: str, start: date, end: date, known_at: datetime | None = None
+) -> tuple[Book, ...]:
     """The versions of the list book that are in force on any day of [start, end), by the day they begin.
 
-    The first may have begun long before `start`; if none had, there are days without a price.
+    The first may have begun long before `start`; if none had, there are days without a price. With `known_at` those
+    that were published at that instant: what came later, also from an earlier day, is not among them.
     """
-    return _versions(tx, _LIST_BOOKS, {"currency": currency}, start=start, end=end)
+    where = (
+        _LIST_BOOKS
+        if known_at is None
+        else f"where {_KNOWN} and role = 'List' and owner_org = 0 and currency = %(currency)s"
+    )
+    return _versions(tx, where, {"currency": currency, "known": known_at}, start=start, end=end)
 
 
-def list_book_versions(tx: Tx, *, book_name: str, start: date, end: date) -> tuple[Book, ...]:
+def list_book_versions(
+    tx: Tx, *, book_name: str, start: date, end: date, known_at: datetime | None = None
+) -> tuple[Book, ...]:
     """The published versions of the book of that name that are in force on any day of [start, end), as `list_books`."""
-    where = "where deleted_at is null and phase = 'Published' and book_name = %(book_name)s"
-    return _versions(tx, where, {"book_name": book_name}, start=start, end=end)
+    where = (
+        "where deleted_at is null and phase = 'Published' and book_name = %(book_name)s"
+        if known_at is None
+        else f"where {_KNOWN} and book_name = %(book_name)s"
+    )
+    return _versions(tx, where, {"book_name": book_name, "known": known_at}, start=start, end=end)
 
 
-def find_default_book(tx: Tx) -> str | None:
-    """The name of the provider's book that prices accounts of currencies without a list book; there is one at most."""
+def find_default_book(tx: Tx, *, known_at: datetime | None = None) -> str | None:
+    """The name of the provider's book that prices accounts of currencies without a list book; there is one at most.
+
+    With `known_at` the one that was it at that instant.
+    """
+    published: LiteralString = "deleted_at is null and phase = 'Published'" if known_at is None else _KNOWN
     row = tx.execute(
-        "select book_name from catalog.price_books where is_default and deleted_at is null and phase = 'Published' "
-        "and role = 'List' and owner_org = 0 order by effective_from limit 1"
+        f"select book_name from catalog.price_books where is_default and {published} "
+        "and role = 'List' and owner_org = 0 order by effective_from limit 1",
+        {"known": known_at},
     ).fetchone()
     return None if row is None else row[0]
 
@@ -227,7 +251,7 @@ def list_book_names(tx: Tx, *, numbers: Collection[int]) -> tuple[tuple[int, str
 
 
 def _versions(
-    tx: Tx, where: LiteralString, asked: dict[str, str], *, start: date, end: date
+    tx: Tx, where: LiteralString, asked: dict[str, Any], *, start: date, end: date
 ) -> tuple[Book, ...]:
     found = tx.execute(
         f"{_BOOK} {where} and effective_from < %(end)s and effective_from >= coalesce("
@@ -354,7 +378,10 @@ union all
 select 'catalog.price_books', uid::text, 'price book ' || name, jsonb_build_object(
     'name', name, 'owner_org', owner_org, 'book', spec ->> 'bookName', 'from', (spec ->> 'effectiveFrom')::date,
     'phase', spec ->> 'phase', 'role', spec ->> 'role', 'default', (spec ->> 'isDefault')::boolean,
-    'currency', spec ->> 'currencyCode', 'spec', spec, 'selections', coalesce(status -> 'selections', '[]'))
+    'currency', spec ->> 'currencyCode', 'spec', spec, 'selections', coalesce(status -> 'selections', '[]'),
+    'published', (status ->> 'publishedAt')::timestamptz, 'retired', case when spec ->> 'phase' = 'Retired' then
+        (jsonb_path_query_first(status, '$.conditions[*] ? (@.type == "Published").lastTransitionTime') #>> '{}')
+        ::timestamptz end)
 from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'pricebooks'
 """
 
@@ -376,7 +403,8 @@ from catalog.skus s where s.deleted_at is null
 union all
 select 'catalog.price_books', b.uid::text, 'price book ' || b.name, jsonb_build_object(
     'name', b.name, 'owner_org', b.owner_org, 'book', b.book_name, 'from', b.effective_from, 'phase', b.phase,
-    'role', b.role, 'default', b.is_default, 'currency', b.currency, 'spec', b.body, 'selections', b.selections)
+    'role', b.role, 'default', b.is_default, 'currency', b.currency, 'spec', b.body, 'selections', b.selections,
+    'published', b.published_at, 'retired', b.retired_at)
 from catalog.price_books b where b.deleted_at is null
 """
 

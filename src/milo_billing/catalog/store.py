@@ -122,15 +122,18 @@ def put_book(
     currency: str,
     body: dict[str, Any],
     selections: list[dict[str, Any]],
+    published_at: str | None,
+    retired_at: str | None,
     deleted_at: datetime | None,
 ) -> None:
     tx.execute(
         "insert into catalog.price_books (uid, owner_org, name, book_name, effective_from, phase, role, is_default, "
-        "currency, body, selections, deleted_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+        "currency, body, selections, published_at, retired_at, deleted_at) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
         "on conflict (uid) do update set book_name = excluded.book_name, effective_from = excluded.effective_from, "
         "phase = excluded.phase, role = excluded.role, is_default = excluded.is_default, "
         "currency = excluded.currency, body = excluded.body, selections = excluded.selections, "
-        "deleted_at = excluded.deleted_at",
+        "published_at = excluded.published_at, retired_at = excluded.retired_at, deleted_at = excluded.deleted_at",
         (
             uid,
             owner_org,
@@ -143,6 +146,8 @@ def put_book(
             currency,
             Jsonb(body),
             Jsonb(selections),
+            published_at,
+            retired_at,
             deleted_at,
         ),
     )

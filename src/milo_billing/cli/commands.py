@@ -14,6 +14,7 @@ from milo_billing.cli import (
     details,
     documents,
     entitlements,
+    invoice_adjustments,
     invoice_life,
     objects,
     places,
@@ -44,6 +45,7 @@ app.command(usage)
 app.command(commitment)
 invoices.command(preview, help_epilogue=PREVIEW_HELP)
 invoice_life.mount(invoices)
+invoice_adjustments.mount(invoices)
 documents.mount(invoices)
 details.mount(invoices)
 app.command(invoices)

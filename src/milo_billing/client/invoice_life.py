@@ -14,6 +14,16 @@ def list_settlements(api: ApiClient, *, namespace: str, name: str) -> list[JSON]
     return found
 
 
+def list_adjustments(api: ApiClient, *, namespace: str, name: str) -> JSON:
+    """What the invoice came to since it was issued: `{items, open: {amount, charged, givenBack}}`."""
+    return api.json("GET", f"{_invoice(namespace, name)}/adjustments")
+
+
+def adjust_invoice(api: ApiClient, *, namespace: str, name: str) -> JSON:
+    """Charge and give back at once what the invoice came to since: `{invoice, creditNotes}`."""
+    return api.json("POST", f"{_invoice(namespace, name)}/adjust")
+
+
 def act_on_invoice(
     api: ApiClient, *, namespace: str, name: str, action: Literal["void", "writeOff"], reason: str
 ) -> JSON:

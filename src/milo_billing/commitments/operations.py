@@ -1,7 +1,7 @@
 """Compose a rating period with everything that was promised, and say how promises stand (domain.md §6, §7)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -17,6 +17,7 @@ from milo_billing.commitments import reads, store
 from milo_billing.commitments.rules import comparing, composing, settling, specificity
 from milo_billing.commitments.rules.intervals import intervals, rating_spans, terms
 from milo_billing.commitments.types import (
+    AsIssued,
     ChargeKind,
     Commitment,
     CommitmentCharge,
@@ -54,20 +55,33 @@ def rate_period(tx: Tx, *, account: int, period: Period, now: datetime) -> Compo
 
 
 def rate_periods(
-    tx: Tx, *, account: int, periods: Sequence[Period], now: datetime, what_if: WhatIf = AS_DECLARED
+    tx: Tx,
+    *,
+    account: int,
+    periods: Sequence[Period],
+    now: datetime,
+    what_if: WhatIf = AS_DECLARED,
+    as_issued: AsIssued | None = None,
 ) -> tuple[ComposedPeriod, ...]:
     """Consecutive rating periods of one account, as `rate_period` each; what several of them need is read once.
 
     `what_if` is what a simulation changes; nothing is written in either case. An account that promised nothing and has
-    no Discounts costs two indexed reads besides the rating itself.
+    no Discounts costs two indexed reads besides the rating itself. `as_issued` rates at the versions that an invoice of
+    these periods froze.
     """
     commitments = comparing.changed(reads.list_commitments(tx, account=account), what_if.commitments, what_if)
     discounts = comparing.changed(reads.list_discounts(tx, account=account), what_if.discounts, what_if)
     books = what_if.other_books
     if not commitments and not discounts:
-        return tuple(_as_rated(tx, account=account, period=one, now=now, books=books) for one in periods)
+        known_at = None if as_issued is None else as_issued.known_at
+        return tuple(
+            _as_rated(tx, account=account, period=one, now=now, books=books, known_at=known_at)
+            for one in periods
+        )
     payer = accounts.get_account(tx, number=account)
-    ledger = _Ledger(tx, payer, now, commitments, composing.in_order(discounts), books)
+    if as_issued is not None:
+        payer = replace(payer, invoice_day=as_issued.invoice_day)
+    ledger = _Ledger(tx, payer, now, commitments, composing.in_order(discounts), books, as_issued)
     return tuple(_promised(ledger, period) for period in periods)
 
 
@@ -82,9 +96,17 @@ def simulate(
 
 
 def _as_rated(
-    tx: Tx, *, account: int, period: Period, now: datetime, books: OtherBooks | None
+    tx: Tx,
+    *,
+    account: int,
+    period: Period,
+    now: datetime,
+    books: OtherBooks | None,
+    known_at: datetime | None,
 ) -> ComposedPeriod:
-    rated = pricing.rate_account(tx, account=account, period=period, now=now, other_books=books)
+    rated = pricing.rate_account(
+        tx, account=account, period=period, now=now, other_books=books, known_at=known_at
+    )
     return ComposedPeriod(
         account=account,
         period=period,
@@ -169,6 +191,7 @@ class _Ledger:
     discounts: tuple[Discount, ...]
     """In the order in which they act."""
     other_books: OtherBooks | None = None
+    as_issued: AsIssued | None = None
     _composed: dict[DaySpan, _Composed] = field(default_factory=dict[DaySpan, _Composed])
     _drawn: dict[tuple[UUID, DaySpan], tuple[tuple[DaySpan, int], ...]] = field(
         default_factory=dict[tuple[UUID, DaySpan], tuple[tuple[DaySpan, int], ...]]
@@ -184,6 +207,7 @@ class _Ledger:
             period=period,
             now=self.now,
             other_books=self.other_books,
+            known_at=None if self.as_issued is None else self.as_issued.known_at,
         )
 
     def compose(self, days: DaySpan) -> _Composed:

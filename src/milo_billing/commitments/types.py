@@ -5,7 +5,7 @@ Days are local to the account, spans half-open. Amounts ending in `_minor` count
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
@@ -292,6 +292,17 @@ class Progress:
     days_left: int
     projected_spend_minor: int
     projected_shortfall_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class AsIssued:
+    """What an issued invoice froze, for rating its periods again: the instant whose price books and exchange rates
+    price them, and the day of the month on which rating periods began. Promises need nothing: what stands in an
+    invoiced period cannot be changed.
+    """
+
+    known_at: datetime
+    invoice_day: int
 
 
 # ----------------------------------------------------------------------------------------------- simulation

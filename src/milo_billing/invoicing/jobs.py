@@ -8,6 +8,7 @@ import psycopg
 import structlog
 
 from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.types import Account
 from milo_billing.controlplane.doors import repeated
 from milo_billing.controlplane.identity import Identity, Reach
 from milo_billing.controlplane.work import Work
@@ -25,6 +26,7 @@ from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules.runs import Run, RunStepState
 from milo_billing.invoicing.types import Issued, IssueOutcome, Skipped, Unchanged
 from milo_billing.kernel.errors import MiloError, Unavailable
+from milo_billing.usage import reads as usage
 
 _RESUMED_AT_ONCE_MAX: Final = 100
 _PAGE: Final = 500
@@ -46,6 +48,12 @@ _interest = counter(
     about="Invoices over interest on late payment, those given back, and accounts that failed.",
     labels=("outcome",),
 )
+_adjusted = counter(
+    "closed_accounts_adjusted",
+    about="Closed accounts whose invoiced periods changed, by outcome.",
+    labels=("outcome",),
+)
+
 _past_due = counter(
     "invoices_fallen_due", about="Invoices whose last day to pay was over, by outcome.", labels=("outcome",)
 )
@@ -71,7 +79,12 @@ def tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Periodic
         del timestamp
         charge_interest(office, database, clock)
 
+    def adjust_closed(timestamp: int) -> None:
+        del timestamp
+        adjust_closed_accounts(office, database, clock)
+
     return (
+        Periodic(Task("invoicing.adjust_closed", adjust_closed), cron="43 4 * * *"),
         Periodic(Task("invoicing.note_past_due", note_past_due), cron="7 * * * *"),
         # a month is charged once it is over; asked every night, so that a night without a server is made up for
         Periodic(Task("invoicing.charge_interest", charge_late_interest), cron="37 4 * * *"),
@@ -94,6 +107,41 @@ def run_steps(office: Office, database: Database, clock: Clock, *, id: UUID) -> 
         _accounts.labels(state).inc()
     with database.transaction(reach=EVERYWHERE) as tx:
         runs.finish_run(tx, id=id, at=clock.now())
+
+
+def adjust_closed_accounts(office: Office, database: Database, clock: Clock) -> None:
+    """Charge and give back what reached invoiced days of accounts that no invoice follows for: archived and deleted.
+
+    One account a transaction; what one lacks is logged and counted, and does not stop the others.
+    """
+    after = 0
+    while True:
+        with database.transaction(reach=EVERYWHERE) as tx:
+            page = usage.list_changed_accounts(tx, after=after, limit=_PAGE)
+            closed = [
+                one for one in (accounts.get_account(tx, number=number) for number in page) if _closed(one)
+            ]
+        for account in closed:
+            try:
+                repeated(lambda one=account: _adjust_closed(office, database, clock, account=one))
+                _adjusted.labels("adjusted").inc()
+            except MiloError as error:
+                _adjusted.labels("failed").inc()
+                _log.error("account_not_adjusted", account=account.number, reason=str(error))
+        if len(page) < _PAGE:
+            return
+        after = page[-1]
+
+
+def _closed(account: Account) -> bool:
+    return account.phase == "Archived" or account.deleted_at is not None
+
+
+def _adjust_closed(office: Office, database: Database, clock: Clock, *, account: Account) -> None:
+    with database.transaction(reach=EVERYWHERE) as tx:
+        work = Work(tx=tx, identity=_SYSTEM, reach=EVERYWHERE, audit_id=new_uid(), now=clock.now())
+        issuing.adjust_account(work, office=office, account=account)
+        office.engine.commit(work)
 
 
 def mark_past_due(office: Office, database: Database, clock: Clock) -> None:

@@ -10,29 +10,33 @@ from starlette.routing import Route
 
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account, AccountNotFound
-from milo_billing.controlplane.doors import Door
+from milo_billing.controlplane.doors import Door, repeated
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.identity import reaches
 from milo_billing.controlplane.kinds import PROVIDER_ORG
+from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx, forbid_writes
-from milo_billing.invoicing.engine import runs, vat_checks
+from milo_billing.invoicing.engine import rerating, runs, vat_checks
 from milo_billing.invoicing.engine.invoice_documents import ELECTRONIC
 from milo_billing.invoicing.operations import details as invoice_details
 from milo_billing.invoicing.operations import explaining as invoice_explaining
 from milo_billing.invoicing.operations import issuing, papers
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
+from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.reads import notes as note_reads
-from milo_billing.invoicing.rules import explaining, previews, representations, requests
+from milo_billing.invoicing.rules import adjustment_bodies, explaining, previews, representations, requests
+from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.runs import Run
 from milo_billing.invoicing.types import GROUP, DocumentKind, Invoice, PrintedDocument
 from milo_billing.kernel.errors import BadRequest, Forbidden
 from milo_billing.usage.ports import BlobStore
 
 RUN: Final = f"{GROUP}/invoices.run"
+ADJUST: Final = f"{GROUP}/invoices.adjust"
 GET: Final = f"{GROUP}/invoices.get"
 GET_NOTES: Final = f"{GROUP}/creditnotes.get"
 READ_USAGE: Final = f"{GROUP}/usage.read"
@@ -99,6 +103,7 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
         *_computed_routes(door, office),
+        *_adjustment_routes(door, office),
         *_document_routes(door, office, writer),
         Route(VAT_CHECKS_PATH, _vat_check_route(door, office), methods=["POST"]),
     ]
@@ -242,6 +247,39 @@ def _computed_routes(door: Door, office: Office) -> list[Route]:
         Route(PREVIEW_PATH, show_preview, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/explanation", explain_line, methods=["GET"]),
     ]
+
+
+def _adjustment_routes(door: Door, office: Office) -> list[Route]:
+    """What came late for an issued invoice: what was done about it, what would be now, and doing it at once."""
+
+    def show_adjustments(request: Request) -> Response:
+        with door.open(request, permission=GET) as call:
+            forbid_writes(call.tx)
+            invoice = invoice_reads.get_invoice(call.tx, **_names(request))
+            made = adjustment_reads.list_adjustments(call.tx, invoice=invoice.uid)
+            found = rerating.rerate(call.tx, invoice=invoice, now=call.now)
+        return JSONResponse(adjustment_bodies.adjustments_body(invoice, made=made, found=found))
+
+    def adjust(request: Request) -> Response:
+        return JSONResponse(adjustment_bodies.adjusted_body(repeated(lambda: _adjust(door, office, request))))
+
+    return [
+        Route(f"{INVOICE_PATH}/adjustments", show_adjustments, methods=["GET"]),
+        Route(f"{INVOICE_PATH}/adjust", adjust, methods=["POST"]),
+    ]
+
+
+def _adjust(door: Door, office: Office, request: Request) -> Adjusted:
+    with door.open(request, permission=ADJUST) as call:
+        if not reaches(call.reach, PROVIDER_ORG):  # nobody credits himself
+            raise Forbidden(
+                f'forbidden: User "{call.identity.user}" lacks the permission {ADJUST} for the provider'
+            )
+        invoice = invoice_reads.get_invoice(call.tx, **_names(request))
+        work = Work(call.tx, call.identity, call.reach, call.audit_id, call.now)
+        found = issuing.adjust_invoice(work, office=office, invoice=invoice)
+        office.engine.commit(work)
+    return found
 
 
 def _vat_check_route(door: Door, office: Office) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -12,6 +12,7 @@ from psycopg.types.range import TimestamptzRange
 
 from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
+from milo_billing.invoicing.rules.adjusting import Charged
 from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote
 from milo_billing.invoicing.rules.late_interest import Owed
 from milo_billing.invoicing.rules.taxes import Credited
@@ -269,6 +270,48 @@ def insert_reversal(tx: Tx, *, invoice: Invoice, credit_note: UUID, amount_minor
     )
 
 
+def insert_adjustment(
+    tx: Tx,
+    *,
+    original: Invoice,
+    sequence: int,
+    carrier: UUID | None,
+    credit_note: UUID | None,
+    lines: Mapping[Charged, int],
+    now: datetime,
+) -> None:
+    """Write what the original came to since, by the document that says so. It can never be changed again."""
+    tx.execute(
+        "insert into invoicing.adjustments (invoice, sequence, owner_org, account, carrier, credit_note, amount_minor, "
+        "adjusted_at) values (%s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            original.uid,
+            sequence,
+            original.owner_org,
+            original.account,
+            carrier,
+            credit_note,
+            sum(lines.values()),
+            now,
+        ),
+    )
+    tx.execute(
+        "insert into invoicing.adjusted_lines (invoice, sequence, owner_org, kind, charged_for, first_day, end_day, "
+        "amount_minor) select %s, %s, %s, l.* from unnest(%s::text[], %s::text[], %s::date[], %s::date[], "
+        "%s::bigint[]) as l",
+        (
+            original.uid,
+            sequence,
+            original.owner_org,
+            [key.kind for key in lines],
+            [key.of for key in lines],
+            [key.first_day for key in lines],
+            [key.end_day for key in lines],
+            list(lines.values()),
+        ),
+    )
+
+
 def set_phase(tx: Tx, *, invoice: Invoice) -> None:
     """Write the phase that the invoice has because time has passed."""
     tx.execute("update invoicing.invoices set phase = %s where uid = %s", (invoice.phase, invoice.uid))
@@ -303,20 +346,23 @@ def _insert_lines(
             "amount_minor": line.amount_minor,
             "in_advance": line.in_advance,
             "taxes": line.taxes,
+            "adjusts": None if line.adjusts is None else line.adjusts.invoice,
+            "adjusted_kind": None if line.adjusts is None else line.adjusts.kind,
         }
         for number, line in enumerate(lines, start=1)
     ]
     tx.execute(
         "insert into invoicing.lines (invoice, line, owner_org, used_by, paid_by, kind, sku, sku_name, description, "
         "service, invoice_group, tax_category, book, book_name, book_effective_from, commitment, first_day, end_day, "
-        "quantity, included, pricing_unit, amount_minor, in_advance, taxes) "
+        "quantity, included, pricing_unit, amount_minor, in_advance, taxes, adjusts, adjusted_kind) "
         "select %s, l.line, %s, %s, %s, l.kind, l.sku, l.sku_name, l.description, "
         "l.service, l.invoice_group, l.tax_category, l.book, l.book_name, l.book_effective_from, l.commitment, "
-        "l.first_day, l.end_day, l.quantity, l.included, l.pricing_unit, l.amount_minor, l.in_advance, l.taxes "
+        "l.first_day, l.end_day, l.quantity, l.included, l.pricing_unit, l.amount_minor, l.in_advance, l.taxes, "
+        "l.adjusts, l.adjusted_kind "
         "from json_to_recordset(%s::json) as l (line int, kind text, sku int, sku_name text, description text, "
         "service text, invoice_group text, tax_category text, book int, book_name text, book_effective_from date, "
         "commitment uuid, first_day date, end_day date, quantity numeric, included numeric, pricing_unit text, "
-        "amount_minor bigint, in_advance boolean, taxes int[])",
+        "amount_minor bigint, in_advance boolean, taxes int[], adjusts uuid, adjusted_kind text)",
         (owned.uid, owned.owner_org, owned.account, owned.account, _json(rows)),
     )
 

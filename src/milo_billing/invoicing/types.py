@@ -11,14 +11,13 @@ from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
-from milo_billing.catalog.types import Book, Meter, Sku
 from milo_billing.commitments.types import ComposedPeriod, Giver, Scope
 from milo_billing.kernel.errors import Conflict, NotFound, Unavailable
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period
-from milo_billing.kernel.taxes import AccountingTax, TaxGroup
+from milo_billing.kernel.taxes import AccountingTax, TaxGroup, TaxTreatment
 from milo_billing.kernel.terms import EarlyPayment
-from milo_billing.pricing.types import Dimensions, RatedLine
+from milo_billing.pricing.types import Dimensions
 from milo_billing.pricing.types import PartKind as PricedKind
 
 InvoiceKind: TypeAlias = Literal["Periodic", "OneTime", "Adjustment", "Consolidated", "Final"]
@@ -28,11 +27,20 @@ MoneyKind: TypeAlias = Literal["Payment", "PaymentReversal", "Credit", "EarlyPay
 SettlementKind: TypeAlias = MoneyKind | Literal["Void", "WriteOff", "Recovery"]
 """And what becomes of it here: a Recovery takes back what was written off, because money or a credit note came."""
 LineKind: TypeAlias = Literal[
-    "Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown", "Interest"
+    "Usage",
+    "Recurring",
+    "OneTime",
+    "Shortfall",
+    "Overage",
+    "Prepayment",
+    "DrawDown",
+    "Adjustment",
+    "Interest",
 ]
-"""What a line charges for: a Sku by its charge type, or what a commitment adds, or the time that a payment was late."""
-PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent"]
-"""Pricing's, and the two amounts whose difference is a shortfall."""
+"""What a line charges for: a Sku by its charge type, what a commitment adds, what an issued line came to since, or the
+time that a payment was late."""
+PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent", "Rerated", "Charged"]
+"""Pricing's; the two amounts whose difference is a shortfall, and the two whose difference is an adjustment."""
 
 SKU_KINDS: Final[frozenset[LineKind]] = frozenset({"Usage", "Recurring", "OneTime"})
 
@@ -144,6 +152,19 @@ class DraftShare:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjusts:
+    """What an adjustment line is of: an issued invoice, and which kind of line of it came to more or less since.
+
+    `treatments` are how that was taxed, which goes on; empty where nothing like it was charged.
+    """
+
+    invoice: UUID
+    number: str
+    kind: LineKind
+    treatments: tuple[TaxTreatment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DraftLine:
     """The charge for one Sku at one price over `[first_day, end_day)`: the sum of its parts, and of its shares.
 
@@ -174,6 +195,7 @@ class DraftLine:
     discounts: tuple[LineDiscount, ...] = ()
     in_advance: bool = False
     taxes: tuple[int, ...] = ()
+    adjusts: Adjusts | None = None
 
     @property
     def net_minor(self) -> int:
@@ -398,43 +420,12 @@ class InvoiceLine:
     discounts: tuple[LineDiscount, ...] = ()
     in_advance: bool = False
     taxes: tuple[int, ...] = ()
+    adjusts: Adjusts | None = None
 
     @property
     def net_minor(self) -> int:
         """What is owed for the line after every discount, before tax."""
         return self.amount_minor + beside_minor(self.discounts)
-
-
-@dataclass(frozen=True, slots=True)
-class DimensionsShare:
-    """What one project used with one dimension set; `project` is empty for the account's own share.
-
-    `metered` is in the meter's unit, `quantity` in the line's pricing unit.
-    """
-
-    project: str
-    dimensions: Mapping[str, str]
-    metered: Decimal
-    quantity: Decimal
-    amount_minor: int
-
-
-@dataclass(frozen=True, slots=True)
-class LineExplanation:
-    """An issued line with everything that it came of.
-
-    `shares` are by project and dimension set, at most so many; `metered` is over all. `sku`, `meter` and `book` are
-    None where a commitment charged. `again` is the line as the frozen version of the book charges it now.
-    """
-
-    invoice: Invoice
-    line: InvoiceLine
-    shares: tuple[DimensionsShare, ...]
-    metered: Decimal
-    sku: Sku | None
-    meter: Meter | None
-    book: Book | None
-    again: RatedLine | None
 
 
 @dataclass(frozen=True, slots=True)

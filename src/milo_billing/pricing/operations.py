@@ -54,12 +54,19 @@ CHARGES_MAX = 10_000
 """Charges of an account in one rating period."""
 
 
-SourceReader: TypeAlias = Callable[[Tx, Account, date, date], Iterable[BookSource]]
-"""The books of one kind that may price an account on any of the days [start, end), the first to ask first."""
+SourceReader: TypeAlias = Callable[[Tx, Account, DaySpan, datetime | None], Iterable[BookSource]]
+"""The books of one kind that may price an account on any of the days, the first to ask first; with an instant as they
+were published then."""
 
 
 def rate_account(
-    tx: Tx, *, account: int, period: Period, now: datetime, other_books: OtherBooks | None = None
+    tx: Tx,
+    *,
+    account: int,
+    period: Period,
+    now: datetime,
+    other_books: OtherBooks | None = None,
+    known_at: datetime | None = None,
 ) -> RatedUsage:
     """What the account owes for the period in its currency: usage, what is sold once, what falls due of what recurs.
 
@@ -67,11 +74,14 @@ def rate_account(
     While `now` lies within it the figures are provisional (`closed` is False). Raises AccountNotFound, and UnableToRate
     where the catalog and the usage do not fit together, or an exchange rate is missing. Usage without a price is in
     `unpriced`, all of it where no price book is for this account; charges and subscriptions without one are in
-    `unpriced_skus`. `other_books` is what a simulation changes; nothing is written in either case.
+    `unpriced_skus`. `other_books` is what a simulation changes; nothing is written in either case. `known_at` prices
+    with the price books and exchange rates that were there at that instant, as an invoice did that was issued then.
     """
     payer = accounts.get_account(tx, number=account)
     first_day, end_day = _days(period, zone=payer.time_zone)
-    card = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day, other_books=other_books)
+    card = read_rate_card(
+        tx, payer=payer, first_day=first_day, end_day=end_day, other_books=other_books, known_at=known_at
+    )
     used = _read_usage(tx, card, account=account, first_day=first_day, end_day=end_day)
     rating = rate(
         used,
@@ -82,7 +92,9 @@ def rate_account(
         distinct=lambda cells: usage.count_distinct_keys(tx, account=account, cells=cells),
     )
     charged = _rate_charges(tx, card, account=account, first_day=first_day, end_day=end_day)
-    recurring = _rate_subscriptions(tx, other_books, payer=payer, first_day=first_day, end_day=end_day)
+    recurring = _rate_subscriptions(
+        tx, other_books, payer=payer, first_day=first_day, end_day=end_day, known_at=known_at
+    )
     lines = [*rating.lines, *(_in_currency(line, card) for line in charged.lines), *recurring.lines]
     return RatedUsage(
         account=account,
@@ -107,7 +119,13 @@ def _rate_charges(tx: Tx, card: RateCard, *, account: int, first_day: date, end_
 
 
 def _rate_subscriptions(
-    tx: Tx, other_books: OtherBooks | None, *, payer: Account, first_day: date, end_day: date
+    tx: Tx,
+    other_books: OtherBooks | None,
+    *,
+    payer: Account,
+    first_day: date,
+    end_day: date,
+    known_at: datetime | None,
 ) -> DeclaredRating:
     """What falls due of what recurs, in the account's currency, at the exchange rates of the rating period.
 
@@ -128,6 +146,7 @@ def _rate_subscriptions(
         sources=KNOWN_SOURCES,
         rates_on=end_day - timedelta(days=1),
         other_books=other_books,
+        known_at=known_at,
     )
     rating = rate_recurring(subscriptions, quotes_of(card), due=due, invoice_days=invoice_days)
     return DeclaredRating(tuple(_in_currency(line, card) for line in rating.lines), rating.unpriced)
@@ -154,21 +173,26 @@ def read_rate_card(
     sources: Iterable[SourceReader] | None = None,
     rates_on: date | None = None,
     other_books: OtherBooks | None = None,
+    known_at: datetime | None = None,
 ) -> RateCard:
     """The books that may price the account on the days `[first_day, end_day)`, by precedence, with all they need.
 
     `sources` are asked for them, SOURCES unless others are named. The rate of a book in another currency is the one
-    last published on `rates_on`, or before it; on the last of these days where that is left out.
+    last published on `rates_on`, or before it; on the last of these days where that is left out. `known_at` leaves out
+    what came after that instant.
     """
     readers = SOURCES if sources is None else sources
-    found = [source for read in readers for source in read(tx, payer, first_day, end_day) if source.books]
+    days = DaySpan(first_day, end_day)
+    found = [source for read in readers for source in read(tx, payer, days, known_at) if source.books]
     if other_books is not None and other_books.first_day < end_day:
         found = _with_other_books(tx, found, other_books, start=first_day, end=end_day)
     names = {price.sku for source in found for book in source.books for price in book.prices}
     foreign = {source.books[0].currency for source in found} - {payer.currency}
     last_day = end_day - timedelta(days=1) if rates_on is None else rates_on
     rates = {
-        currency: reads.find_rate(tx, from_currency=currency, to_currency=payer.currency, on=last_day)
+        currency: reads.find_rate(
+            tx, from_currency=currency, to_currency=payer.currency, on=last_day, known_at=known_at
+        )
         for currency in sorted(foreign)
     }
     return RateCard(
@@ -217,22 +241,30 @@ def _earlier(end: date | None, day: date) -> date:
     return day if end is None else min(end, day)
 
 
-def _entitlement_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
-    given = entitlements.list_account_books(tx, account=payer.number, start=start, end=end)
-    return _given_books(tx, given, start, end)
+def _entitlement_books(
+    tx: Tx, payer: Account, days: DaySpan, known_at: datetime | None
+) -> Iterator[BookSource]:
+    given = entitlements.list_account_books(tx, account=payer.number, start=days.start, end=days.end)
+    return _given_books(tx, given, days, known_at)
 
 
-def _known_entitlement_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
-    given = entitlements.list_known_books(tx, account=payer.number, start=start, end=end)
-    return _given_books(tx, given, start, end)
+def _known_entitlement_books(
+    tx: Tx, payer: Account, days: DaySpan, known_at: datetime | None
+) -> Iterator[BookSource]:
+    given = entitlements.list_known_books(tx, account=payer.number, start=days.start, end=days.end)
+    return _given_books(tx, given, days, known_at)
 
 
-def _given_books(tx: Tx, given: Iterable[AccountBook], start: date, end: date) -> Iterator[BookSource]:
+def _given_books(
+    tx: Tx, given: Iterable[AccountBook], days: DaySpan, known_at: datetime | None
+) -> Iterator[BookSource]:
     for one in given:
         yield BookSource(
             kind="Entitlement" if one.offer is None else "Offer",
             book_name=one.book,
-            books=catalog.list_book_versions(tx, book_name=one.book, start=start, end=end),
+            books=catalog.list_book_versions(
+                tx, book_name=one.book, start=days.start, end=days.end, known_at=known_at
+            ),
             by=one.entitlement,
             first_day=one.term.starts_on,
             end_day=one.term.ends_on,
@@ -240,17 +272,17 @@ def _given_books(tx: Tx, given: Iterable[AccountBook], start: date, end: date) -
         )
 
 
-def _list_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
-    books = catalog.list_books(tx, currency=payer.currency, start=start, end=end)
+def _list_books(tx: Tx, payer: Account, days: DaySpan, known_at: datetime | None) -> Iterator[BookSource]:
+    books = catalog.list_books(tx, currency=payer.currency, start=days.start, end=days.end, known_at=known_at)
     if books:
         yield BookSource("List", books[0].book_name, books)
 
 
-def _default_books(tx: Tx, payer: Account, start: date, end: date) -> Iterator[BookSource]:
-    name = catalog.find_default_book(tx)
+def _default_books(tx: Tx, payer: Account, days: DaySpan, known_at: datetime | None) -> Iterator[BookSource]:
+    name = catalog.find_default_book(tx, known_at=known_at)
     if name is None:
         return
-    books = catalog.list_book_versions(tx, book_name=name, start=start, end=end)
+    books = catalog.list_book_versions(tx, book_name=name, start=days.start, end=days.end, known_at=known_at)
     if books and books[0].currency != payer.currency:  # else it is the list book of the account's currency
         yield BookSource("Default", name, books)
 

@@ -1,7 +1,7 @@
 """SQL that reads exchange rates, and what was declared to be charged once. Public."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final, LiteralString
 
@@ -18,11 +18,12 @@ _ONE: Final = Decimal(1)
 _CROSS: LiteralString = (
     "select f.day, f.rate, t.rate from pricing.exchange_rates f join pricing.exchange_rates t "
     "on (t.source, t.day) = (f.source, f.day) where f.source = %(source)s and f.currency = %(from)s "
-    "and t.currency = %(to)s and f.day <= %(on)s order by f.day desc limit 1"
+    "and t.currency = %(to)s and f.day <= %(on)s and (%(known)s::timestamptz is null "
+    "or greatest(f.imported_at, t.imported_at) <= %(known)s) order by f.day desc limit 1"
 )
 _DIRECT: LiteralString = (
     "select day, rate from pricing.exchange_rates where source = %(source)s and currency = %(leg)s "
-    "and day <= %(on)s order by day desc limit 1"
+    "and day <= %(on)s and (%(known)s::timestamptz is null or imported_at <= %(known)s) order by day desc limit 1"
 )
 
 
@@ -43,15 +44,21 @@ def get_rate(
 
 
 def find_rate(
-    tx: Tx, *, from_currency: Currency, to_currency: Currency, on: date, source: str = ECB
+    tx: Tx,
+    *,
+    from_currency: Currency,
+    to_currency: Currency,
+    on: date,
+    source: str = ECB,
+    known_at: datetime | None = None,
 ) -> ExchangeRate | None:
     """The rate that was last published on the day or before it; None where there is none.
 
-    A currency to itself is 1 on that very day.
+    A currency to itself is 1 on that very day. With `known_at` of those that had been brought in at that instant.
     """
     if from_currency == to_currency:
         return ExchangeRate(source, on, from_currency, to_currency, _ONE, _ONE)
-    asked = {"source": source, "from": from_currency, "to": to_currency, "on": on}
+    asked = {"source": source, "from": from_currency, "to": to_currency, "on": on, "known": known_at}
     if EURO not in (from_currency, to_currency):
         row = tx.execute(_CROSS, asked).fetchone()
         return None if row is None else ExchangeRate(source, row[0], from_currency, to_currency, *row[1:])

@@ -433,6 +433,19 @@ def correct(tx: Tx, correction: NewCorrection) -> None:
         corrections.apply(tx, correction)
 
 
+def settle_changes(tx: Tx, *, account: int, until: int, now: datetime) -> None:
+    """Tell that invoices have taken up what reached invoiced days, up to that change.
+
+    The caller holds the account's billing lock.
+    """
+    store.settle_changes(tx, account=account, until=until, now=now)
+
+
+def reopen_changes(tx: Tx, *, account: int, now: datetime) -> None:
+    """Have the account's next invoice look again at everything that ever reached invoiced days."""
+    store.settle_changes(tx, account=account, until=0, now=now)
+
+
 def defer_archiving(tx: Tx, *, until: date | None) -> None:
     """Have a worker archive the days whose time is over, none after `until`. One that waits already is enough."""
     jobs.defer(tx, ARCHIVE_NOW, once=ARCHIVE_NOW, until=None if until is None else until.isoformat())

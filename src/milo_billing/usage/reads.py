@@ -26,6 +26,7 @@ from milo_billing.usage.types import (
     Grouping,
     Import,
     IngestStatistics,
+    OpenChanges,
     QuarantineDepth,
     QuarantinedOriginal,
     QuarantineEntry,
@@ -430,6 +431,29 @@ def list_changes(
         {"account": account, "first": first, "end": end, "after": after, "cause": cause, "limit": limit},
     )
     return tuple(UsageChange(RowKey(*row[:5]), row[5], row[6], row[7], int(row[8]), *row[9:]) for row in rows)
+
+
+def find_open_changes(tx: Tx, *, account: int) -> OpenChanges | None:
+    """What reached invoiced days of the account and no invoice has taken up; None where nothing did.
+
+    Whoever invoices holds the account's billing lock: what comes later has a higher id.
+    """
+    row = tx.execute(
+        "select array_agg(distinct day order by day), max(id) from usage.changes where account = %(account)s "
+        "and id > coalesce((select until from usage.settled_changes where account = %(account)s), 0)",
+        {"account": account},
+    ).fetchone()
+    return None if row is None or row[0] is None else OpenChanges(tuple(row[0]), row[1])
+
+
+def list_changed_accounts(tx: Tx, *, after: int, limit: int) -> tuple[int, ...]:
+    """Accounts with numbers above `after` that have changes which no invoice has taken up, in order."""
+    rows = tx.execute(
+        "select distinct c.account from usage.changes c left join usage.settled_changes s on s.account = c.account "
+        "where c.account > %s and c.id > coalesce(s.until, 0) order by c.account limit %s",
+        (after, limit),
+    )
+    return tuple(account for (account,) in rows)
 
 
 # -- quarantine

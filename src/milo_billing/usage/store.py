@@ -523,3 +523,12 @@ def insert_replay(tx: Tx, replay: Replay) -> None:
             replay.finished_at,
         ),
     )
+
+
+def settle_changes(tx: Tx, *, account: int, until: int, now: datetime) -> None:
+    """Note that invoices have taken up the account's changes up to that id; 0 opens all of them again."""
+    tx.execute(
+        "insert into usage.settled_changes as s (account, until, settled_at) values (%s, %s, %s) "
+        "on conflict (account) do update set until = excluded.until, settled_at = excluded.settled_at",
+        (account, until, now),
+    )

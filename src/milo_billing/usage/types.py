@@ -350,6 +350,17 @@ class UsageChange:
     last_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class OpenChanges:
+    """The invoiced days of an account that usage reached since its invoices last took changes up, in order.
+
+    `last_id` is the newest change among them.
+    """
+
+    days: tuple[date, ...]
+    last_id: int
+
+
 class ArchiveDamaged(Conflict):
     """A file of the archive is not what was written."""
 

@@ -84,10 +84,20 @@ class Ground:
             self.engine.commit(work)
             return made
 
-    def declare(self, plural: str, name: str, spec: dict[str, Any], *, namespace: str = "") -> UUID:
+    def declare(
+        self,
+        plural: str,
+        name: str,
+        spec: dict[str, Any],
+        *,
+        namespace: str = "",
+        now: datetime = DECLARED,
+    ) -> UUID:
         kind = next(kind for kind in self.engine.registry.kinds if kind.plural == plural)
         draft = Draft(name, "", "", "", "", {}, {}, spec, {})
-        return self.write(lambda work: self.engine.create(work, kind, namespace=namespace, draft=draft)).uid
+        return self.write(
+            lambda work: self.engine.create(work, kind, namespace=namespace, draft=draft), now=now
+        ).uid
 
     def declare_account(self, name: str = "main", **spec: Any) -> Account:
         self.declare("billingaccounts", name, {**ACCOUNT, **spec}, namespace=ACME)

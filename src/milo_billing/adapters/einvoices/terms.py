@@ -47,7 +47,7 @@ from milo_billing.kernel.money import allocate, minor_to_decimal, settle
 
 DocumentKind: TypeAlias = Literal["Invoice", "CreditNote"]
 
-_ADJUSTING: Final[frozenset[PartKind]] = frozenset({"Discount", "Maximum", "Minimum", "Spent"})
+_ADJUSTING: Final[frozenset[PartKind]] = frozenset({"Discount", "Maximum", "Minimum", "Spent", "Charged"})
 _PRICED: Final[frozenset[PartKind]] = frozenset({"Usage", "Package"})
 _ONE: Final = Decimal(1)
 _REGISTERS: Final = frozenset({"us_ein", "fr_siret", "fr_siren", "gb_crn", "de_hrb", "nl_kvk", "eu_eori"})

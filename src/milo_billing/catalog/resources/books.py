@@ -256,8 +256,17 @@ class PriceBook(Kind[PriceBookSpec, PriceBookStatus]):
             currency=spec.currency_code,
             body=body_of(spec),
             selections=[body_of(one) for one in object.status.selections],
+            published_at=object.status.published_at,
+            retired_at=_retired_at(object),
             deleted_at=now if object.deleted else None,
         )
+
+
+def _retired_at(book: BookObject) -> str | None:
+    """Since when the book prices nothing any more, which was published."""
+    if book.spec.phase != "Retired":
+        return None
+    return next(one.last_transition_time for one in book.status.conditions if one.type == "Published")
 
 
 def _placing_errors(tx: Tx, book: BookObject) -> Iterator[FieldError]:

@@ -11,10 +11,10 @@ from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules import (
     explaining,
 )
+from milo_billing.invoicing.rules.explaining import LineExplanation
 from milo_billing.invoicing.rules.requests import EventsRequest
 from milo_billing.invoicing.types import (
     Invoice,
-    LineExplanation,
     LineNotFound,
 )
 from milo_billing.pricing import operations as pricing

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from milo_billing.accounts import operations as accounts
+from milo_billing.accounts import reads as accounts_reads
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.catalog import reads as catalog
 from milo_billing.commitments import operations as commitments
@@ -15,12 +16,16 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import store
-from milo_billing.invoicing.engine import taxing
+from milo_billing.invoicing.engine import rerating, taxing
 from milo_billing.invoicing.engine.publishing import publish
+from milo_billing.invoicing.engine.rerating import Late
+from milo_billing.invoicing.operations import adjusting as adjustments
 from milo_billing.invoicing.operations.office import UNISSUED, Office, billing_profile
+from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import (
+    adjusting,
     announcing,
     drafts,
     issuing,
@@ -28,6 +33,7 @@ from milo_billing.invoicing.rules import (
     postings,
     tax_bodies,
 )
+from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.types import (
     BookVersion,
@@ -165,9 +171,14 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     accounts.hold_fence(tx, exclusive=False)
     # and no usage comes in that the draft might miss without knowing that it came after an invoice
     accounts.hold_billing(tx, account=account.number)
+    late = rerating.find_late(tx, account=account, now=now)
     drafted = draft(tx, account=account, stretch=stretch, now=now)
+    if late is not None:
+        drafted = _with_late(drafted, late)
     # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
     if not postings.postings(drafted) and not (profile is not None and profile.zero_invoices):
+        if late is not None:
+            adjustments.note_late(work, office, late, account=account.number, carrier=None)
         return Skipped("nothing to charge")
     if profile is None:
         raise UnableToIssue(
@@ -177,7 +188,71 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     issuer = issuer_reads.find_default_issuer(tx)
     if issuer is None:
         raise UnableToIssue(UNISSUED)
-    return Issued(issue_draft(work, office, drafted, account=account, profile=profile, issuer=issuer))
+    rated = adjustment_reads.frozen_body(stretch, invoice_day=invoice_day)
+    invoice = issue_draft(work, office, drafted, account=account, profile=profile, issuer=issuer, rated=rated)
+    if late is not None:
+        adjustments.note_late(work, office, late, account=account.number, carrier=invoice)
+    return Issued(invoice)
+
+
+def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
+    """Charge and give back at once what an issued invoice came to since, without waiting for the account's next one.
+
+    What is more is charged by an invoice of kind Adjustment. In the caller's transaction, which `engine.commit` ends;
+    again, it finds nothing. Raises UnableToIssue.
+    """
+    account = accounts_reads.get_account(work.tx, number=invoice.account)
+    _lock_billing(work.tx, account=account)
+    rerated = rerating.rerate(work.tx, invoice=invoice, now=work.now)
+    return _adjust(work, office, Late(None, (rerated,)), account=account)
+
+
+def adjust_account(work: Work, *, office: Office, account: Account) -> Adjusted:
+    """The same for all that reached invoiced days of an account for which no invoice follows. Raises UnableToIssue."""
+    _lock_billing(work.tx, account=account)
+    late = rerating.find_late(work.tx, account=account, now=work.now)
+    return Adjusted(None, ()) if late is None else _adjust(work, office, late, account=account)
+
+
+def _lock_billing(tx: Tx, *, account: Account) -> None:
+    """Nobody else issues for the account, nor does usage of it come in, until the transaction ends."""
+    store.lock_account(tx, account=account.number)
+    accounts.hold_fence(tx, exclusive=False)
+    accounts.hold_billing(tx, account=account.number)
+
+
+def _adjust(work: Work, office: Office, late: Late, *, account: Account) -> Adjusted:
+    carrier = None
+    if late.lines:
+        profile = billing_profile(work.tx, office.vault, account)
+        issuer = issuer_reads.find_default_issuer(work.tx)
+        if profile is None:
+            raise UnableToIssue(
+                f"{account.namespace}/{account.name} was deleted before what came late was charged: nobody is left "
+                "to address the invoice to"
+            )
+        if issuer is None:
+            raise UnableToIssue(UNISSUED)
+        originals = [one.invoice for one in late.charging]
+        carrier = issue_draft(
+            work,
+            office,
+            adjusting.draft_alone(originals, late.lines),
+            account=account,
+            profile=profile,
+            issuer=issuer,
+            rated={},
+        )
+    return Adjusted(
+        carrier, adjustments.note_late(work, office, late, account=account.number, carrier=carrier)
+    )
+
+
+def _with_late(drafted: Draft, late: Late) -> Draft:
+    """The draft with what is charged in addition of earlier periods; where it has nothing else, these are its days."""
+    if late.lines and not drafted.lines:
+        return adjusting.draft_alone([one.invoice for one in late.charging], late.lines)
+    return adjusting.with_adjustments(drafted, late.lines)
 
 
 def issue_draft(
@@ -188,16 +263,19 @@ def issue_draft(
     account: Account,
     profile: BillingProfile,
     issuer: IssuerVersion,
+    rated: Mapping[str, Any] | None = None,
 ) -> Invoice:
     """Issue the draft and post its receivable, in the caller's transaction; taxed here, where it has no taxes yet.
 
-    Raises UnableToIssue where nobody can say how a line is taxed.
+    `rated` is how the period was rated, for rating it again. Raises UnableToIssue where nobody can say how a line is
+    taxed.
     """
     tx, now = work.tx, work.now
     today = local_day(now, zone=issuer.body["timeZone"])
     if not drafted.taxes:
         drafted = _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=today)
     frozen = _freeze(work, office.vault, drafted, account=account, profile=profile)
+    frozen["rated"] = rated or {}
     frozen["accountingTax"] = tax_bodies.accounting_tax_body(
         taxing.accounting_tax(tx, drafted, issuer=issuer, day=today)
     )

@@ -8,10 +8,12 @@ from milo_billing.accounts import reads as account_reads
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Tx
+from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import crediting as credits
 from milo_billing.invoicing.engine import early_payments, settling, telling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.operations.office import Office, billing_profile
+from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import (
     announcing,
@@ -23,6 +25,7 @@ from milo_billing.invoicing.types import (
     Settled,
 )
 from milo_billing.kernel.money import minor_to_decimal
+from milo_billing.usage import operations as usage
 
 
 def lock_invoice(work: Work, *, engine: Engine, invoice: UUID) -> Invoice:
@@ -92,6 +95,10 @@ def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Credit
     """
     note = credits.void(tx, invoice=invoice, reason=reason, now=now)
     voided = invoice_reads.lock_invoice(tx, uid=invoice)
+    if adjustment_reads.is_adjusted(tx, invoice=invoice):
+        # what it carried is to be charged again, and what others carried of it is not owed any more
+        store.lock_account(tx, account=voided.account)
+        usage.reopen_changes(tx, account=voided.account, now=now)
     telling.tell(tx, "invoice.voided", voided, more={"reason": reason}, now=now)
     return note
 

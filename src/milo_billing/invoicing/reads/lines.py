@@ -7,8 +7,9 @@ from uuid import UUID
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules.conversions import read_conversion
 from milo_billing.invoicing.rules.details import Share
+from milo_billing.invoicing.rules.explaining import DimensionsShare
 from milo_billing.invoicing.types import (
-    DimensionsShare,
+    Adjusts,
     Invoice,
     InvoiceLine,
     LineConversion,
@@ -24,7 +25,8 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
     rows = tx.execute(
         "select line, kind, sku_name, description, service, invoice_group, tax_category, book_name, "
         "book_effective_from, commitment, first_day, end_day, quantity, included, pricing_unit, amount_minor, "
-        "in_advance, taxes from invoicing.lines "
+        "in_advance, taxes, adjusts, adjusted_kind, "
+        "(select o.number from invoicing.invoices o where o.uid = adjusts) from invoicing.lines "
         "where invoice = %s and line > %s order by line limit %s",
         (invoice, after, limit),
     ).fetchall()
@@ -37,9 +39,10 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
     discounts = _discounts(tx, invoice=invoice, first=first, last=last)
     return tuple(
         InvoiceLine(
-            *row[:-2],
-            in_advance=row[-2],
-            taxes=tuple(row[-1]),
+            *row[:-5],
+            in_advance=row[-5],
+            taxes=tuple(row[-4]),
+            adjusts=None if row[-3] is None else Adjusts(row[-3], row[-1], row[-2]),
             parts=tuple(parts.get(row[0], ())),
             projects=tuple(shares.get(row[0], ())),
             conversion=conversions.get(row[0]),

@@ -5,14 +5,31 @@ and shortfalls; what comes out is compared with what was charged and adjusted be
 less is given back by a credit note; the change of a period is one amount, not one a line.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import date
-from typing import Literal, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
-from milo_billing.invoicing.types import DraftLine, InvoiceLine, LineKind
+from milo_billing.invoicing.rules.crediting import CreditNote
+from milo_billing.invoicing.types import (
+    SKU_KINDS,
+    Adjusts,
+    Draft,
+    DraftLine,
+    DraftShare,
+    Invoice,
+    InvoiceLine,
+    LineKind,
+    Part,
+)
 from milo_billing.kernel.money import allocate
+from milo_billing.kernel.periods import Period
+from milo_billing.kernel.taxes import TaxTreatment
+
+_DEFERRED: Final[frozenset[LineKind]] = frozenset({"DrawDown"})
+"""Lines by which money that was paid before is earned: the books move although nothing is owed."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -52,32 +69,42 @@ Carrier: TypeAlias = Literal["NextInvoice", "AdjustmentInvoice"]
 
 
 def charged(line: DraftLine | InvoiceLine) -> Charged:
-    """What the line charges for."""
-    return Charged(line.kind, line.sku or _text(line.commitment), line.first_day, line.end_day)
+    """What the line charges for; an adjustment for what it adjusts."""
+    kind = line.kind if line.adjusts is None else line.adjusts.kind
+    return Charged(kind, line.sku or _text(line.commitment), line.first_day, line.end_day)
+
+
+def owed_minor(line: DraftLine | InvoiceLine) -> int:
+    """What the line comes to after commitments and Discounts, and before credit that was granted: that is used once,
+    by the invoice that was issued, whatever the period comes to afterwards.
+    """
+    given = [one for one in line.discounts if one.given_by in ("Commitment", "Discount")]
+    return line.amount_minor + sum(one.amount_minor for one in given if one.scope == "Invoice")
 
 
 def change_of(
     *,
-    issued: Iterable[InvoiceLine],
+    issued: Iterable[DraftLine | InvoiceLine],
     earlier: Iterable[Mapping[Charged, int]],
     now: Iterable[DraftLine | InvoiceLine],
 ) -> Change:
     """Δ = settled(now) − settled(issued + earlier Δ), over the whole period; None where it is zero.
 
     `earlier` are the changes that were charged or given back before, each by line with its sign: so asking again, or
-    after another event, never charges one twice.
+    after another event, never charges one twice. Where prepaid money pays for the difference, it is Additional of zero.
     """
     changes: dict[Charged, int] = {}
     for line in now:
-        _add(changes, charged(line), line.net_minor)
+        _add(changes, charged(line), owed_minor(line))
     for line in issued:
-        _add(changes, charged(line), -line.net_minor)
+        if line.kind != "Adjustment":  # what it carries of other invoices
+            _add(changes, charged(line), -owed_minor(line))
     for change in earlier:
         for key, minor in change.items():
             _add(changes, key, -minor)
     by_line = {key: minor for key, minor in sorted(changes.items()) if minor}
     total = sum(by_line.values())
-    if total > 0:
+    if total > 0 or (total == 0 and any(key.kind in _DEFERRED for key in by_line)):
         return Additional(by_line, total)
     if total < 0:
         return GivenBack(_less(by_line, -total), -total)
@@ -100,6 +127,213 @@ def carrier_of(*, follows: bool) -> Carrier:
     the account was closed or pays by another one.
     """
     return "NextInvoice" if follows else "AdjustmentInvoice"
+
+
+# -------------------------------------------------------------------------------------------- what is charged
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """What was done about what issued invoices came to since: an invoice that charges more, and credit notes."""
+
+    invoice: Invoice | None
+    notes: tuple[CreditNote, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """Lines that charged for a period: those of its invoice as issued, and of others that carry adjustments of it."""
+
+    issued: tuple[DraftLine, ...]
+    carried: tuple[DraftLine, ...] = ()
+
+
+def adjustment_lines(
+    change: Additional, *, invoice: Invoice, now: Sequence[DraftLine], before: Before
+) -> tuple[DraftLine, ...]:
+    """The lines of a next invoice, or of one alone, that charge the change: each what one line of the period comes to
+    now, less what was charged of it.
+    """
+    treatments = _treatments(invoice, before.issued)
+    found: list[DraftLine] = []
+    for key, minor in change.lines.items():
+        today = [line for line in now if charged(line) == key]
+        then = [line for line in (*before.issued, *before.carried) if charged(line) == key]
+        pattern = (today or then)[0]
+        by_key = next((line.taxes for line in before.issued if charged(line) == key), ())
+        found.append(
+            replace(
+                pattern,
+                kind="Adjustment",
+                quantity=_quantity(key, today) - _quantity(key, then),
+                included=Decimal(0),
+                amount_minor=minor,
+                parts=_parts(sum(map(owed_minor, today)), minor),
+                shares=_shares(today, then, minor),
+                conversion=None,
+                discounts=(),
+                taxes=(),
+                adjusts=Adjusts(
+                    invoice.uid,
+                    invoice.number,
+                    key.kind,
+                    tuple(invoice.taxes[number - 1].treatment for number in by_key)
+                    or treatments.get(pattern.tax_category, ()),
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def with_adjustments(drafted: Draft, lines: Sequence[DraftLine]) -> Draft:
+    """The untaxed draft with these lines behind its own."""
+    minor = sum(line.net_minor for line in lines)
+    return replace(
+        drafted,
+        lines=(*drafted.lines, *lines),
+        subtotal_minor=drafted.subtotal_minor + minor,
+        total_minor=drafted.total_minor + minor,
+    )
+
+
+def draft_alone(originals: Sequence[Invoice], lines: Sequence[DraftLine]) -> Draft:
+    """The untaxed draft of an invoice of kind Adjustment: only these lines, over the days of the originals."""
+    empty = Draft(
+        account=originals[0].account,
+        kind="Adjustment",
+        period=Period(min(one.period.start for one in originals), max(one.period.end for one in originals)),
+        currency=originals[0].currency,
+        lines=(),
+        subtotal_minor=0,
+        discounts_minor=0,
+        total_minor=0,
+    )
+    return with_adjustments(empty, lines)
+
+
+def _treatments(invoice: Invoice, issued: Sequence[DraftLine]) -> Mapping[str, tuple[TaxTreatment, ...]]:
+    """How the invoice taxed each tax category."""
+    return {
+        line.tax_category: tuple(invoice.taxes[number - 1].treatment for number in line.taxes)
+        for line in reversed(issued)
+    }
+
+
+def _quantity(key: Charged, lines: Iterable[DraftLine]) -> Decimal:
+    return sum((line.quantity for line in lines), Decimal(0)) if key.kind in SKU_KINDS else Decimal(0)
+
+
+def _parts(now_minor: int, minor: int) -> tuple[Part, ...]:
+    rerated = Part("Rerated", None, None, None, now_minor)
+    before_minor = now_minor - minor
+    return (rerated, Part("Charged", None, None, None, -before_minor)) if before_minor else (rerated,)
+
+
+_Key: TypeAlias = tuple[int, tuple[tuple[str, str], ...]]
+_OWN: Final = -1
+
+
+def _shares(today: Iterable[DraftLine], then: Iterable[DraftLine], minor: int) -> tuple[DraftShare, ...]:
+    """The change by project and dimension set; what their differences do not account for is the account's own."""
+    none = Decimal(0), Decimal(0), 0
+    changes: dict[_Key, tuple[Decimal, Decimal, int]] = {}
+    for sign, lines in ((1, today), (-1, then)):
+        for share in (share for line in lines for share in line.shares):
+            key = (_OWN if share.project is None else share.project, share.dimensions)
+            metered, quantity, amount = changes.get(key, none)
+            changes[key] = (
+                metered + sign * share.metered,
+                quantity + sign * share.quantity,
+                amount + sign * share.amount_minor,
+            )
+    weights = [(key, amount if minor >= 0 else -amount) for key, (_, _, amount) in sorted(changes.items())]
+    whole = sum(weight for _, weight in weights)
+    if whole > 0 and all(weight >= 0 for _, weight in weights):
+        amounts = allocate(minor, weights)
+    else:
+        amounts = {key: amount for key, (_, _, amount) in changes.items()}
+        own: _Key = (_OWN, ())
+        amounts[own] = amounts.get(own, 0) + minor - sum(amounts.values())
+        changes.setdefault(own, none)
+    return tuple(
+        DraftShare(None if key[0] == _OWN else key[0], key[1], metered, quantity, amounts[key])
+        for key, (metered, quantity, _) in sorted(changes.items())
+        if metered or quantity or amounts[key]
+    )
+
+
+# ------------------------------------------------------------------------------------------ what is given back
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line that charged for something, and what is left of it that a credit note can take back, above zero."""
+
+    invoice: UUID
+    line: int
+    of: Charged
+    left_minor: int
+
+
+def give_back(change: GivenBack, places: Sequence[Place]) -> tuple[tuple[Place, int], ...]:
+    """How much of which line is taken back: of the lines themselves as far as they go, in order; then of the others,
+    as what the customer is asked for counts and not which line says it. What is left of nothing is not given back:
+    an earlier credit note did that.
+    """
+    taken = dict.fromkeys(places, 0)
+    rest_minor = 0
+    for key, minor in change.lines.items():
+        rest_minor += _take(taken, [place for place in places if place.of == key], minor)
+    _take(taken, places, rest_minor)
+    return tuple((place, minor) for place, minor in taken.items() if minor)
+
+
+def _take(taken: dict[Place, int], places: Iterable[Place], minor: int) -> int:
+    """Take it of these places; what they do not have."""
+    for place in places:
+        part = min(place.left_minor - taken[place], minor)
+        taken[place] += part
+        minor -= part
+    return minor
+
+
+def by_line(given_back: Iterable[tuple[Place, int]]) -> Mapping[Charged, int]:
+    """What was taken back as one of `earlier`."""
+    found: dict[Charged, int] = {}
+    for place, minor in given_back:
+        _add(found, place.of, -minor)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Rerated:
+    """What an issued invoice came to since: lines that charge more, and what of which line is given back.
+
+    `change` is what the lines charge. `sequence` is the number of its next adjustment.
+    """
+
+    invoice: Invoice
+    lines: tuple[DraftLine, ...]
+    change: Mapping[Charged, int]
+    given_back: tuple[tuple[Place, int], ...]
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """One adjustment of an invoice: by which document, and the change of every line, with its sign.
+
+    `stands` is False where the invoice that carried it is void: then nothing is charged by it any more.
+    """
+
+    sequence: int
+    carrier: UUID | None
+    credit_note: UUID | None
+    stands: bool
+    amount_minor: int
+    adjusted_at: datetime
+    document: str
+    lines: Mapping[Charged, int]
 
 
 def _less(by_line: Mapping[Charged, int], total: int) -> dict[Charged, int]:

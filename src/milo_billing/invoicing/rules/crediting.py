@@ -325,6 +325,18 @@ def made_spec(note: CreditNote) -> dict[str, Any]:
     return {"invoiceRef": {"name": note.invoice_name}, "lines": [], "reason": note.reason}
 
 
+def lines_spec(note: CreditNote, lines: Sequence[LineCredit]) -> dict[str, Any]:
+    """The spec of the CreditNote object over amounts of lines that nobody declared."""
+    return {
+        **made_spec(note),
+        "lines": [
+            {"line": one.line, "amount": str(minor_to_decimal(one.amount_minor, note.currency))}
+            for one in lines
+            if one.amount_minor is not None
+        ],
+    }
+
+
 def settled_part(invoice: Invoice, total_minor: int) -> int:
     """How much of a note the invoice still takes."""
     return min(total_minor, invoice.open_minor)

@@ -31,7 +31,7 @@ def draft(composed: Sequence[ComposedPeriod], *, kind: InvoiceKind = "Periodic")
     Lines of Skus come first, by rating period, then what commitments charge. Raises UnableToIssue where usage has no
     price (never silently free), and where the total does not fit in 64 bits or is below zero.
     """
-    _assert_priced(composed)
+    assert_priced(composed)
     found = provisional(composed, kind=kind)
     if not is_int64(found.subtotal_minor) or not is_int64(found.total_minor) or found.total_minor < 0:
         raise UnableToIssue(
@@ -61,7 +61,8 @@ def provisional(composed: Sequence[ComposedPeriod], *, kind: InvoiceKind = "Peri
     )
 
 
-def _assert_priced(rated: Sequence[ComposedPeriod]) -> None:
+def assert_priced(rated: Sequence[ComposedPeriod]) -> None:
+    """Raise UnableToIssue where usage has no price: never silently free."""
     declared = [f"{one.sku} from {one.day} on" for usage in rated for one in usage.unpriced_skus]
     if declared:
         raise UnableToIssue(

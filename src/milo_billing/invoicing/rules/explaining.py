@@ -4,21 +4,20 @@ metered → converted → rounded → included → prices → another currency �
 amounts → the line → discounts on the whole invoice. Each step has its numbers and says them in a sentence.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from milo_billing.catalog.types import Book, Sku
+from milo_billing.catalog.types import Book, Meter, Sku
 from milo_billing.invoicing.rules.conversions import conversion_body
 from milo_billing.invoicing.types import (
     QUANTITY_PLACES_MAX,
-    DimensionsShare,
     Invoice,
     InvoiceLine,
     LineConversion,
     LineDiscount,
-    LineExplanation,
     Part,
 )
 from milo_billing.kernel.money import minor_to_decimal
@@ -30,6 +29,38 @@ SHARES_MAX: Final = 1_000
 
 _BASE: Final = ("Usage", "Package", "Percentage", "FlatFee")
 _BOUNDS: Final = ("Maximum", "Minimum")
+
+
+@dataclass(frozen=True, slots=True)
+class DimensionsShare:
+    """What one project used with one dimension set; `project` is empty for the account's own share.
+
+    `metered` is in the meter's unit, `quantity` in the line's pricing unit.
+    """
+
+    project: str
+    dimensions: Mapping[str, str]
+    metered: Decimal
+    quantity: Decimal
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineExplanation:
+    """An issued line with everything that it came of.
+
+    `shares` are by project and dimension set, at most so many; `metered` is over all. `sku`, `meter` and `book` are
+    None where a commitment charged. `again` is the line as the frozen version of the book charges it now.
+    """
+
+    invoice: Invoice
+    line: InvoiceLine
+    shares: tuple[DimensionsShare, ...]
+    metered: Decimal
+    sku: Sku | None
+    meter: Meter | None
+    book: Book | None
+    again: RatedLine | None
 
 
 def frozen_line(line: InvoiceLine, *, metered: Decimal, currency: str) -> FrozenLine:
@@ -143,7 +174,7 @@ def _steps(found: LineExplanation) -> Iterator[dict[str, Any]]:
         yield {"step": "declared", "text": text, "quantity": _plain(line.quantity)}
     base = [part for part in line.parts if part.kind in _BASE]
     for part in line.parts:
-        if part.kind in (*_BASE, "Committed", "Spent"):
+        if part.kind in (*_BASE, "Committed", "Spent", "Rerated", "Charged"):
             yield _priced(part, found)
     if line.conversion is not None:
         yield _converted(line.conversion, base, invoice)

@@ -40,7 +40,8 @@ def postings(draft: Draft) -> tuple[Posting, ...]:
 
 def account_of(line: DraftLine | InvoiceLine) -> AccountName:
     """Revenue, or what is not earned yet."""
-    match line.kind:
+    kind = line.kind if line.adjusts is None else line.adjusts.kind
+    match kind:
         case "Recurring":
             return deferred("Recurring") if line.in_advance else revenue("Recurring")
         case "Prepayment" | "DrawDown":
@@ -48,14 +49,16 @@ def account_of(line: DraftLine | InvoiceLine) -> AccountName:
         case "Interest":
             return INTEREST
         case "Usage" | "OneTime" | "Shortfall" | "Overage":
-            return revenue(line.kind)
+            return revenue(kind)
+        case "Adjustment":
+            raise ValueError("an adjustment says what kind of line it adjusts")
         case _:
-            assert_never(line.kind)
+            assert_never(kind)
 
 
 def service_of(line: DraftLine | InvoiceLine) -> ServicePeriod:
-    """The days in which the line is earned: `[first, end)`."""
-    if line.kind == "Shortfall":
+    """The days in which the line is earned: `[first, end)`; an adjustment in those of what it adjusts."""
+    if "Shortfall" in (line.kind, line.adjusts and line.adjusts.kind):
         return line.end_day - _DAY, line.end_day
     return line.first_day, line.end_day
 

@@ -98,6 +98,7 @@ def _line(number: int, line: DraftLine, found: Preview) -> InvoiceLine:
         conversion=line.conversion,
         discounts=line.discounts,
         taxes=line.taxes,
+        adjusts=line.adjusts,
     )
 
 

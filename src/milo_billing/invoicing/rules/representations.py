@@ -8,6 +8,7 @@ from milo_billing.invoicing.rules.conversions import conversion_body
 from milo_billing.invoicing.rules.runs import Run, RunStep, RunStepState
 from milo_billing.invoicing.rules.tax_bodies import line_tax_bodies, plain
 from milo_billing.invoicing.types import (
+    Adjusts,
     Finding,
     InvoiceLine,
     LineDiscount,
@@ -84,6 +85,11 @@ def vat_check_body(check: VatCheck, *, account: str) -> dict[str, Any]:
     }
 
 
+def adjusts_body(adjusts: Adjusts | None) -> dict[str, Any] | None:
+    """Which issued invoice an adjustment is of, and what kind of line came to more or less."""
+    return None if adjusts is None else {"invoiceNumber": adjusts.number, "kind": adjusts.kind}
+
+
 def line_body(line: InvoiceLine, *, currency: str, taxes: Sequence[TaxGroup]) -> dict[str, Any]:
     """One line as `…/lines` gives it; `unitPrice` only where the line has a single one.
 
@@ -94,6 +100,7 @@ def line_body(line: InvoiceLine, *, currency: str, taxes: Sequence[TaxGroup]) ->
     return {
         "line": line.line,
         "kind": line.kind,
+        "adjusts": adjusts_body(line.adjusts),
         "sku": line.sku,
         "description": line.description,
         "service": line.service,

@@ -68,9 +68,16 @@ def settle_taxes(lines: Sequence[tuple[int, tuple[TaxTreatment, ...]]]) -> Taxes
 def with_taxes(draft: Draft, decision: TaxDecision) -> Draft:
     """The untaxed draft with the tax of its lines' categories as was decided, in its total too.
 
+    What adjusts an issued line is taxed as that was.
+
     Raises UnableToIssue where the total does not fit in 64 bits.
     """
-    found = settle_taxes([(line.net_minor, decision[line.tax_category]) for line in draft.lines])
+    found = settle_taxes(
+        [
+            (line.net_minor, (line.adjusts and line.adjusts.treatments) or decision[line.tax_category])
+            for line in draft.lines
+        ]
+    )
     total_minor = draft.total_minor + found.tax_minor
     if not is_int64(total_minor):
         raise UnableToIssue(

@@ -1,0 +1,154 @@
+"""Rate issued periods again, as their invoices froze them, and say what they came to since.
+
+Owns: what is looked at, and what is read for it. Not: the difference (rules.adjusting), the documents that charge it
+and give it back (operations.adjusting). Nothing is written here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from milo_billing.accounts.types import Account
+from milo_billing.commitments import operations as commitments
+from milo_billing.commitments import reads as promises
+from milo_billing.commitments.types import AsIssued
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing.reads import adjustments as adjustment_reads
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import notes as note_reads
+from milo_billing.invoicing.rules import adjusting, crediting, drafts
+from milo_billing.invoicing.rules.adjusting import (
+    Additional,
+    Adjustment,
+    Before,
+    Charged,
+    GivenBack,
+    Place,
+    Rerated,
+)
+from milo_billing.invoicing.types import DraftLine, Invoice, UnableToIssue
+from milo_billing.kernel.periods import Period, local_day, local_midnight
+from milo_billing.usage import reads as usage
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """What reached invoiced days of an account and no invoice has taken up, and what it changes.
+
+    `last_id` is the newest change that was looked at; None where only one of the account's invoices was.
+    """
+
+    last_id: int | None
+    invoices: tuple[Rerated, ...]
+
+    @property
+    def lines(self) -> tuple[DraftLine, ...]:
+        """What is charged in addition."""
+        return tuple(line for one in self.invoices for line in one.lines)
+
+    @property
+    def charging(self) -> tuple[Rerated, ...]:
+        """The invoices of which something is charged in addition."""
+        return tuple(one for one in self.invoices if one.lines)
+
+
+def find_late(tx: Tx, *, account: Account, now: datetime) -> Late | None:
+    """What usage changed of the account's issued invoices since they were; None, after one read, where nothing came.
+
+    Raises UnableToIssue where late usage has no price.
+    """
+    found = usage.find_open_changes(tx, account=account.number)
+    if found is None:
+        return None
+    since = local_midnight(found.days[0], zone=account.time_zone)
+    standing = invoice_reads.list_periodic(tx, account=account.number, within=Period(since, max(now, since)))
+    # a shortfall, and money that was prepaid, follow from months before
+    promised = bool(promises.list_commitments(tx, account=account.number))
+    reached = [one for one in standing if promised or any(_holds(one, day, account) for day in found.days)]
+    voids = [
+        invoice_reads.get_invoice_by_uid(tx, uid=uid)
+        for uid in adjustment_reads.list_void_adjusted(tx, account=account.number)
+    ]
+    rerated = [rerate(tx, invoice=one, now=now) for one in (*reached, *voids)]
+    return Late(found.last_id, tuple(one for one in rerated if one.lines or one.given_back))
+
+
+def _holds(invoice: Invoice, day: date, account: Account) -> bool:
+    zone = account.time_zone
+    return local_day(invoice.period.start, zone=zone) <= day < local_day(invoice.period.end, zone=zone)
+
+
+def rerate(tx: Tx, *, invoice: Invoice, now: datetime) -> Rerated:
+    """What one issued invoice came to since. A void one charges for nothing, nor may adjustments of it.
+
+    Raises UnableToIssue where late usage has no price.
+    """
+    made = adjustment_reads.list_adjustments(tx, invoice=invoice.uid)
+    before, places = _charged_before(tx, invoice, made)
+    today = () if invoice.phase == "Void" else _rated_again(tx, invoice, now=now)
+    issued = () if invoice.phase == "Void" else before.issued
+    earlier = [one.lines for one in made if one.stands]
+    lines: tuple[DraftLine, ...] = ()
+    charged: Mapping[Charged, int] = {}
+    given_back: tuple[tuple[Place, int], ...] = ()
+    change = adjusting.change_of(issued=issued, earlier=earlier, now=today)
+    if isinstance(change, GivenBack):
+        given_back = adjusting.give_back(change, places)
+        taken = adjusting.by_line(given_back)
+        if -sum(taken.values()) == change.total_minor:
+            # which lines gave it back may not be those that came to less: prepaid money is moved between them
+            change = adjusting.change_of(issued=issued, earlier=[*earlier, taken], now=today)
+    if isinstance(change, Additional):
+        charged = change.lines
+        lines = adjusting.adjustment_lines(change, invoice=invoice, now=today, before=before)
+    return Rerated(invoice, lines, charged, given_back, len(made) + 1)
+
+
+def _rated_again(tx: Tx, invoice: Invoice, *, now: datetime) -> tuple[DraftLine, ...]:
+    frozen = adjustment_reads.find_frozen(tx, invoice=invoice.uid)
+    if frozen is None:
+        raise UnableToIssue(f"invoice {invoice.number} did not keep how its period was rated")
+    composed = commitments.rate_periods(
+        tx,
+        account=invoice.account,
+        periods=frozen.periods,
+        now=now,
+        as_issued=AsIssued(frozen.issued_at, frozen.invoice_day),
+    )
+    drafts.assert_priced(composed)
+    return drafts.provisional(composed).lines
+
+
+def _charged_before(tx: Tx, invoice: Invoice, made: Sequence[Adjustment]) -> tuple[Before, tuple[Place, ...]]:
+    """The lines that charged for the invoice's period, and those that can be credited: the newest document first."""
+    carriers = [one.carrier for one in reversed(made) if one.carrier is not None and one.stands]
+    carried: list[DraftLine] = []
+    places: list[Place] = []
+    for carrier in carriers:
+        pairs = adjustment_reads.list_charged(tx, invoice=carrier)
+        own = [(line, drafted) for line, drafted in pairs if _adjusts(drafted, invoice)]
+        carried += [drafted for _, drafted in own]
+        left = crediting.left_of(
+            [line for line, _ in own], credited=note_reads.list_credited(tx, invoice=carrier)
+        )
+        places += _places(carrier, [drafted for _, drafted in own], left)
+    pairs = adjustment_reads.list_charged(tx, invoice=invoice.uid)
+    if invoice.phase != "Void":
+        own = [(line, drafted) for line, drafted in pairs if drafted.kind != "Adjustment"]
+        left = crediting.left_of(
+            [line for line, _ in own], credited=note_reads.list_credited(tx, invoice=invoice.uid)
+        )
+        places += _places(invoice.uid, [drafted for _, drafted in own], left)
+    issued = tuple(drafted for _, drafted in pairs if drafted.kind != "Adjustment")
+    return Before(issued, tuple(carried)), tuple(places)
+
+
+def _adjusts(line: DraftLine, invoice: Invoice) -> bool:
+    return line.adjusts is not None and line.adjusts.invoice == invoice.uid
+
+
+def _places(invoice: UUID, drafted: Sequence[DraftLine], left: Mapping[int, int]) -> Iterator[Place]:
+    for line, (number, minor) in zip(drafted, left.items(), strict=True):
+        if minor > 0:
+            yield Place(invoice, number, adjusting.charged(line), minor)
