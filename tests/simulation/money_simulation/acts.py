@@ -438,7 +438,7 @@ ACTS: Final[tuple[tuple[int, Act], ...]] = (
     (2, subscribe),
     (2, change_prices),
     (12, issue),
-    (5, credit),
+    (8, credit),
     (2, void_invoice),
     (2, write_off),
     (8, collect),
