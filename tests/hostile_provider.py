@@ -210,7 +210,8 @@ class HostileProvider:
         with self._lock:
             charge = next(one for one in self.charges if one.reference == reference)
             name = f"dispute_{reference}"
-            amount = money(minor if minor is not None else charge.request.amount.minor)
+            whole = charge.request.amount
+            amount = whole if minor is None else Money(minor, whole.currency)
             self.disputes[name] = Dispute(name, reference, amount, state, "fraudulent")
             self._tell("dispute", name, "")
             return name

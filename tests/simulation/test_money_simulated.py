@@ -32,6 +32,7 @@ ALWAYS = (
 
 EVERYTHING = (
     *ALWAYS,
+    *("asked", "credit notes", "duns", "disputes"),
     *("usage voided", "charges", "subscriptions", "price changes", "months closed", "cards changed"),
     *("unchanged", "skipped", "voids", "write-offs", "no answer", "decided", "webhooks"),
     *(

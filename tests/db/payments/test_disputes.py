@@ -8,10 +8,10 @@ from milo_billing.kernel.errors import Unavailable
 from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
 from milo_billing.payments import reads
 from milo_billing.payments.operations import disputing, refunding
-from milo_billing.payments.types import Dispute, DisputeState, UnableToRefund
+from milo_billing.payments.types import Dispute, DisputeState, Succeeded, UnableToRefund
 from tests.db.invoicing.ground import ACME
-from tests.db.payments.ground import Till
-from tests.hostile_provider import money
+from tests.db.payments.ground import DUE, Till
+from tests.hostile_provider import SLOW, money
 
 CLEARING = clearing("stripe")
 
@@ -115,3 +115,21 @@ def test_a_dispute_told_before_the_answer_waits_for_it(till: Till) -> None:
         till.work(
             lambda work: disputing.apply_dispute(work, till.desk, class_uid=till.class_uid, dispute=told)
         )
+
+
+def test_what_a_disputed_over_payment_has_paid_since_is_owed_again(till: Till) -> None:
+    first = till.owing(25, token=SLOW)
+    till.collect()
+    till.ask_all()
+    till.provider.decide("pay_1", Succeeded("pay_1", money(4000)))
+    till.ask_all()
+    till.ground.spend(till.ground.account(), "2026-11-05", 20)
+    second = till.ground.issued(till.ground.account(), month=11, now=DUE)
+    till.days_later(40)
+    till.collect()
+    assert till.invoice(second).amount_due_minor == 500
+    till.provider.dispute("pay_1", "Open", minor=4000)
+    till.deliver(till.provider.delivered())
+    assert till.balance(UNAPPLIED_CASH) == 0
+    assert [till.invoice(one).amount_due_minor for one in (first, second)] == [2500, 2000]
+    assert (till.balance(CLEARING), till.balance(RECEIVABLE)) == (0, 4500)

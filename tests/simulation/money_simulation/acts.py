@@ -21,7 +21,14 @@ from milo_billing.payments.jobs import dun_all
 from milo_billing.payments.operations.refunding import open_refund
 from milo_billing.payments.rules.bank_requests import Chosen
 from milo_billing.payments.rules.dunning import Schedule
-from milo_billing.payments.types import Declined, Refunded, RefundFailed, RefundProcessing, Succeeded
+from milo_billing.payments.types import (
+    Declined,
+    DisputeState,
+    Refunded,
+    RefundFailed,
+    RefundProcessing,
+    Succeeded,
+)
 from tests.bank_files import Told
 from tests.db.invoicing.ground import ACME
 from tests.hostile_provider import GOOD, HARD, SLOW, SOFT
@@ -266,6 +273,28 @@ def refund(sim: "Simulation") -> None:
     sim.count("refunds")
 
 
+def dispute(sim: "Simulation") -> None:
+    """A customer disputes what was charged, or a case goes on; webhooks tell of it, in any order."""
+    provider = sim.shop.provider
+    cases = sorted(provider.disputes.values(), key=lambda one: one.reference)
+    going = [one for one in cases if one.state in ("Inquiry", "Open")]
+    disputed = {one.payment for one in cases}
+    charged = [
+        one.reference
+        for one in provider.charges
+        if isinstance(one.result, Succeeded) and one.reference not in disputed
+    ]
+    states: tuple[DisputeState, ...] = ("Inquiry", "Open", "Open", "Won", "Lost")
+    if going and sim.chance.random() < 0.6:
+        provider.dispute(going[0].payment, sim.chance.choice(states), minor=going[0].amount.minor)
+    elif charged:
+        provider.dispute(sim.chance.choice(charged), sim.chance.choice(states[:3]))
+    else:
+        return
+    sim.count("disputes")
+    webhooks(sim)
+
+
 def change_card(sim: "Simulation") -> None:
     """A customer enters another card, better or worse."""
     customer = sim.chance.choice([one for one in CUSTOMERS if one.token is not None])
@@ -409,7 +438,7 @@ ACTS: Final[tuple[tuple[int, Act], ...]] = (
     (2, subscribe),
     (2, change_prices),
     (12, issue),
-    (5, credit),
+    (8, credit),
     (2, void_invoice),
     (2, write_off),
     (8, collect),
@@ -418,6 +447,7 @@ ACTS: Final[tuple[tuple[int, Act], ...]] = (
     (4, webhooks),
     (4, decide),
     (5, refund),
+    (3, dispute),
     (2, change_card),
     (8, transfers),
     (2, file_again),

@@ -320,7 +320,7 @@ def send_back(
                     at=_noon(entry),
                 )
         for use in uses:
-            take_back(work, office, use=use, key=key, by=f"bank/{uid}", at=_noon(entry))
+            take_back(work, office.engine, use=use, key=key, by=f"bank/{uid}", at=_noon(entry))
     rows.mark_returned(tx, entry=original.uid, by=uid)
 
 

@@ -1,6 +1,6 @@
 """Money that goes back to whoever sent it, when the account has used it since: what it paid is owed again.
 
-Owns: which uses are taken back, the newest first. Not: what sends the money back (bank_deciding), its entries.
+Owns: which uses are taken back, the newest first. Not: what sends it back (bank_deciding, disputing), its entries.
 """
 
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing.operations import life
-from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import reads as books
@@ -64,14 +64,14 @@ def list_spent(work: Work, *, account: int, entity: str, money: Money) -> tuple[
     return tuple(found)
 
 
-def take_back(work: Work, office: Office, *, use: Use, key: str, by: str, at: datetime) -> None:
+def take_back(work: Work, engine: Engine, *, use: Use, key: str, by: str, at: datetime) -> None:
     """Have the invoice owed again by what this use paid; `key` is the posting that debits the receivable by it.
 
-    `by` says what went back, such as an entry of the bank's.
+    `by` says what went back, such as an entry of the bank's or a dispute.
     """
     life.settle_invoice(
         work,
-        engine=office.engine,
+        engine=engine,
         invoice=use.invoice,
         kind="PaymentReversal",
         reference=f"{by}/{use.reference}",

@@ -13,6 +13,7 @@ from milo_billing.ledger import operations as ledger
 from milo_billing.ledger.types import UNAPPLIED_CASH, clearing
 from milo_billing.payments import reads, store
 from milo_billing.payments.engine import dispute_rows
+from milo_billing.payments.engine.spent import list_spent, take_back
 from milo_billing.payments.operations import publishing, receiving
 from milo_billing.payments.operations.announcing import announce
 from milo_billing.payments.operations.desk import Desk
@@ -23,7 +24,8 @@ from milo_billing.payments.types import Dispute, Payment
 def apply_dispute(work: Work, desk: Desk, *, class_uid: UUID, dispute: Dispute) -> bool:
     """Note how a dispute stands, with all that follows; False where the payment is none of ours, or nothing is new.
 
-    What was taken is owed again for the invoice that it had paid; what was over comes out of unapplied cash.
+    What was taken is owed again for the invoice that it had paid; what was over comes out of unapplied cash, or is owed
+    again for the invoices that this has paid since.
     What is given back again pays the invoice as a payment does. Safe to repeat, and in any order: what counts is how
     much is gone now. Raises Unavailable while nobody knows yet that the payment came in.
     """
@@ -70,13 +72,15 @@ def _take(work: Work, desk: Desk, payment: Payment, row: DisputeRow, *, minor: i
     amount = Money(minor, payment.currency)
     owed = Money(min(minor, invoice.amount_paid_minor), payment.currency)
     key, out_of = _key(payment, row), clearing(payment.provider)
+    uses = list_spent(work, account=invoice.account, entity=invoice.issuer, money=amount - owed)
+    again = owed + Money(sum(use.amount_minor for use in uses), payment.currency)
     receiving.post(
         work,
         invoice,
         key=key,
         entries=(
-            *ledger.taken_back(ledger.payment_received(owed, into=out_of)),
-            *ledger.refunded(amount - owed, out_of=out_of, of=UNAPPLIED_CASH),
+            *ledger.taken_back(ledger.payment_received(again, into=out_of)),
+            *ledger.refunded(amount - again, out_of=out_of, of=UNAPPLIED_CASH),
         ),
         description=f"Payment {payment.name} was disputed: {row.reason}",
     )
@@ -91,6 +95,8 @@ def _take(work: Work, desk: Desk, payment: Payment, row: DisputeRow, *, minor: i
             posted=key,
             at=work.now,
         )
+    for use in uses:
+        take_back(work, desk.engine, use=use, key=key, by=key, at=work.now)
     announce(
         work,
         "payment.failed",
