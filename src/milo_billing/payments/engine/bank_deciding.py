@@ -55,10 +55,10 @@ def look_up(tx: Tx, entry: BankEntry, *, currency: str) -> tuple[Outcome, Mappin
     compact = {references.compacted(word) for word in words} | references.creditor_references(entry)
     found = invoice_reads.list_payable(tx, numbers=compact - {""}, accounts=payers, limit=INVOICES_MAX)
     compared = replace(entry, counterparty_iban="" if payer is None else payer.hex())
+    off = {one.uid: _early_minor(tx, one, entry=entry) for one in found}
+    comparable = _comparable(found, payers=payers, payer=compared.counterparty_iban, off=off)
     return (
-        match(
-            compared, _comparable(found, payers=payers, payer=compared.counterparty_iban), currency=currency
-        ),
+        match(compared, comparable, currency=currency),
         {one.uid: one for one in found},
     )
 
@@ -95,9 +95,9 @@ def _comparable(
     *,
     payers: Collection[int],
     payer: str,
-    debited: tuple[UUID, str] | None = None,
+    off: Mapping[UUID, int] | None = None,
 ) -> tuple[OpenInvoice, ...]:
-    """`debited` is an invoice with the end-to-end id under which it was collected."""
+    """`off` is what each invoice is less by for who pays it on the day of the entry."""
     return tuple(
         OpenInvoice(
             uid=one.uid,
@@ -108,10 +108,15 @@ def _comparable(
             due_on=one.due_on,
             void=one.phase == "Void",
             ibans=frozenset({payer}) if one.account in payers else frozenset(),
-            aliases=frozenset({debited[1]}) if debited is not None and debited[0] == one.uid else frozenset(),
+            early_minor=(off or {}).get(one.uid, 0),
         )
         for one in found
     )
+
+
+def _early_minor(tx: Tx, invoice: Invoice, *, entry: BankEntry) -> int:
+    """What is off for early payment, were the rest of the invoice paid by this entry."""
+    return invoice.amount_due_minor - life.asked_minor(tx, invoice=invoice, now=_noon(entry))
 
 
 def _names(tx: Tx, vault: Vault, *, account: int) -> tuple[str, ...]:
