@@ -65,6 +65,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let no other worker run a test beside one that is marked `alone`."""
+    folder = Path(os.environ[RUN_FOLDER])
+    with (folder / "door.lock").open("w") as door, (folder / "room.lock").open("w") as room:
+        # whoever waits for an empty room keeps the door, or the others would go in and out for ever
+        fcntl.flock(door, fcntl.LOCK_EX)
+        if item.get_closest_marker("alone") is None:
+            fcntl.flock(room, fcntl.LOCK_SH)
+            fcntl.flock(door, fcntl.LOCK_UN)
+        else:
+            fcntl.flock(room, fcntl.LOCK_EX)
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
