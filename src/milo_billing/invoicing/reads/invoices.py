@@ -95,6 +95,26 @@ def lost_early_payment(tx: Tx, *, invoice: Invoice) -> bool:
     return row[0]
 
 
+def list_credits(
+    tx: Tx, *, account: int, issuer: str, currency: str, limit: int
+) -> tuple[tuple[UUID, Settlement], ...]:
+    """What the account's own money with the issuer has paid, the last first: the invoice, and the Credit.
+
+    Its amount is what stands of it: a PaymentReversal whose reference ends with `/` and the Credit's took some back.
+    """
+    rows = tx.execute(
+        "select * from (select s.invoice, s.step, s.kind, s.reference, s.amount_minor + coalesce("
+        "(select sum(r.amount_minor) from invoicing.settlements r where r.invoice = s.invoice "
+        "and r.kind = 'PaymentReversal' and r.reference like '%%/' || s.reference), 0)::bigint as standing, "
+        "s.phase, s.posted, s.at, s.reason from invoicing.settlements s "
+        "join invoicing.invoices i on i.uid = s.invoice "
+        "where i.account = %s and i.issuer = %s and i.currency = %s and s.kind = 'Credit' "
+        "order by s.noted_at desc, s.invoice, s.step desc limit %s) credits where standing > 0",
+        (account, issuer, currency, limit),
+    )
+    return tuple((invoice, Settlement(*settlement)) for invoice, *settlement in rows)
+
+
 def get_issuer_day(tx: Tx, *, invoice: UUID, now: datetime) -> date:
     """Today where the invoice was issued. Raises InvoiceNotFound."""
     row = tx.execute(
