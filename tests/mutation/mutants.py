@@ -24,6 +24,7 @@ SOURCE = ROOT / "src"
 MUTATED = (
     "milo_billing/pricing/rules",
     "milo_billing/commitments/rules",
+    "milo_billing/invoicing/rules/tax_treatments.py",
     "milo_billing/ledger/rules/posting.py",
     "milo_billing/payments/rules/dunning.py",
     "milo_billing/payments/rules/retries.py",

@@ -32,6 +32,8 @@ from tests.mutation.mutants import CONSTANTS, Mutant, mutated_files
 TESTS = (
     "tests/unit/pricing",
     "tests/unit/commitments",
+    "tests/unit/invoicing/test_tax_texts.py",
+    "tests/unit/invoicing/test_tax_treatments.py",
     "tests/unit/ledger/test_posting.py",
     "tests/unit/payments/test_dunning.py",
     "tests/unit/payments/test_golden_payments.py",
