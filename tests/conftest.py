@@ -65,6 +65,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let no other worker run a test beside one that is marked `alone`."""
+    folder = Path(os.environ[RUN_FOLDER])
+    with (folder / "door.lock").open("w") as door, (folder / "room.lock").open("w") as room:
+        # whoever waits for an empty room keeps the door, or the others would go in and out for ever
+        fcntl.flock(door, fcntl.LOCK_EX)
+        if item.get_closest_marker("alone") is None:
+            fcntl.flock(room, fcntl.LOCK_SH)
+            fcntl.flock(door, fcntl.LOCK_UN)
+        else:
+            fcntl.flock(room, fcntl.LOCK_EX)
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -137,22 +152,30 @@ def _alone(folder: Path) -> Generator[None]:
         yield
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class TestServer:
     """The server of the run: the login user that the service would use has `conninfo`."""
 
     __test__ = False
     server: PostgresServer
+    _superuser: Tx | None = None
 
     def conninfo(self, database: str) -> str:
         return self.server.conninfo(database=database)
 
     def execute(self, statement: str) -> None:
         """As the superuser: dropping a database may mean to end an autovacuum worker in it."""
-        with psycopg.connect(
-            self.server.conninfo(user=SUPERUSER, database="postgres"), autocommit=True
-        ) as tx:
-            tx.execute(statement.encode())
+        if (
+            self._superuser is None
+        ):  # and kept: to connect each time was a sixth of what a test's database costs
+            conninfo = self.server.conninfo(user=SUPERUSER, database="postgres")
+            self._superuser = connect(conninfo, role=None, autocommit=True)
+        self._superuser.execute(statement.encode())
+
+    def close(self) -> None:
+        """Let go of the connection; the server stays."""
+        if self._superuser is not None:
+            self._superuser.close()
 
     def create(self, database: str, *, template: str = "template1") -> str:
         """A new database of the login user, in the place of one of that name; how to connect to it."""
@@ -183,14 +206,15 @@ def make_template(server: TestServer) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> TestServer:
+def postgres() -> Iterator[TestServer]:
     """The embedded server of this run, with the template database that `clone` copies."""
     folder = Path(os.environ[RUN_FOLDER])
     with _alone(folder):
         server = TestServer(start(folder, around=surroundings(), fsync=False))
         _started.append(server.server)
         make_template(server)
-    return server
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

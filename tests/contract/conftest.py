@@ -27,7 +27,7 @@ from tests.contract.examples import EXAMPLES, Example, Manifest
 from tests.contract.fuzzing import Arena, standing_arena
 from tests.contract.invoiced import stand_invoice
 from tests.flow.conftest import temporary_server
-from tests.serving import serving
+from tests.serving import client_of, serving
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
@@ -44,7 +44,7 @@ class Cluster:
 
     def client(self, token: str) -> httpx.Client:
         """Another client with another token."""
-        client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        client = client_of(self.url, token=token)
         self.clients.append(client)
         return client
 
@@ -101,13 +101,11 @@ def serving_cluster(runtime: Runtime) -> Generator[Cluster]:
     with runtime.databases.app.transaction(reach=EVERYWHERE) as tx:
         token = ensure_admin_token(tx, now=datetime.now(UTC))
     assert token is not None
-    with serving(wiring.build_api(runtime)) as url:
-        headers = {"Authorization": f"Bearer {token}"}
-        with httpx.Client(base_url=url, headers=headers, timeout=30) as http:
-            cluster = Cluster(url, wiring.build_registry(), http, token)
-            yield cluster
-            for client in cluster.clients:
-                client.close()
+    with serving(wiring.build_api(runtime)) as url, client_of(url, token=token) as http:
+        cluster = Cluster(url, wiring.build_registry(), http, token)
+        yield cluster
+        for client in cluster.clients:
+            client.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -13,7 +12,7 @@ from milo_billing.controlplane import openapi
 from milo_billing.infra.runtime import Runtime
 from milo_billing.usage.routes.gateway import ShortWay
 from tests.contract.fuzzing import Arena
-from tests.serving import serving
+from tests.serving import client_of, serving
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -51,7 +50,7 @@ def test_every_route_of_a_slice_is_in_the_document_and_the_other_way_round(runti
 def test_both_documents_are_served_and_named_by_the_root(arena: Arena) -> None:
     documents = {arena.cluster.url: endpoints.api_document(), arena.gateway: endpoints.gateway_document()}
     for url, document in documents.items():
-        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {arena.admin}"}) as client:
+        with client_of(url, token=arena.admin) as client:
             place = client.get("/openapi/v3").json()["paths"]["v1"]["serverRelativeURL"]
             assert client.get(place).json() == document
 

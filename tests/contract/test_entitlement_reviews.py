@@ -6,6 +6,7 @@ import httpx
 
 from tests.contract.conftest import Cluster
 from tests.contract.examples import BILLING, BINDING_OF_OLD, EXAMPLES, PROJECT
+from tests.serving import client_of
 
 PATH = f"/apis/{BILLING}/entitlementreviews"
 
@@ -50,7 +51,7 @@ def test_a_question_that_asks_nothing_is_refused_as_an_object_would_be(cluster: 
     assert (unknown.status_code, "spec.colour" in unknown.json()["message"]) == (400, True)
     assert cluster.http.post(PATH, json={**body, "kind": "Offer"}).status_code == 422
     assert cluster.http.post(PATH, content=b"{").status_code == 400
-    with httpx.Client(base_url=cluster.url) as nobody:
+    with client_of(cluster.url) as nobody:
         assert ask(nobody).status_code in (401, 403)
 
 

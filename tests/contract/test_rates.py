@@ -3,6 +3,7 @@
 import httpx
 
 from tests.contract.conftest import Cluster
+from tests.serving import client_of
 
 RATES = b"Date,USD,CHF\n2026-04-10,1.1711,0.9241\n"
 
@@ -51,6 +52,6 @@ def test_a_question_without_an_answer_says_why(cluster: Cluster) -> None:
 def test_a_file_that_cannot_be_read_and_a_stranger_are_refused(cluster: Cluster) -> None:
     unreadable = send(cluster.http, b"Date,USD\nnever,1\n")
     assert (unreadable.status_code, "line 2" in unreadable.json()["message"]) == (400, True)
-    with httpx.Client(base_url=cluster.url) as nobody:
+    with client_of(cluster.url) as nobody:
         assert send(nobody, RATES).status_code in (401, 403)
         assert nobody.get("/v1/rates", params={"from": "USD", "to": "CHF"}).status_code in (401, 403)

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 
@@ -25,6 +24,7 @@ from tests.accounts_world import World, make_world
 from tests.conftest import TestServer
 from tests.contract.conftest import Cluster
 from tests.contract.examples import DIRECTORY, ORGANIZATION, PROJECT, Manifest, manifest
+from tests.serving import client_of
 
 TURN_S = 1
 
@@ -54,7 +54,7 @@ def there(cluster: Cluster) -> Cluster:
 
 @pytest.fixture
 def source(there: Cluster) -> Iterator[RemoteDirectory]:
-    with httpx.Client(base_url=there.url, headers=there.http.headers) as client:
+    with client_of(there.url, token=there.token) as client:
         yield RemoteDirectory(client)
 
 
@@ -269,10 +269,10 @@ def test_the_token_is_read_anew_and_a_file_that_is_missing_is_named(tmp_path: Pa
 
 
 def test_a_source_that_does_not_answer_or_refuses_is_unavailable(there: Cluster):
-    with httpx.Client(base_url=there.url) as nobody, pytest.raises(Unavailable, match="answered 40"):
+    with client_of(there.url) as nobody, pytest.raises(Unavailable, match="answered 40"):
         RemoteDirectory(nobody).list_all("projects")
     with (
-        httpx.Client(base_url="http://127.0.0.1:9") as nowhere,
+        client_of("http://127.0.0.1:9") as nowhere,
         pytest.raises(Unavailable, match="does not answer"),
     ):
         RemoteDirectory(nowhere).list_all("projects")

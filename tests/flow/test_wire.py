@@ -168,6 +168,7 @@ def resident_bytes(pid: int) -> int:
 
 
 @pytest.mark.long
+@pytest.mark.alone
 def test_a_flood_on_a_stopped_writer_is_told_to_come_back_and_memory_stays_bounded(
     lonely: Running, open_folder: Path
 ):

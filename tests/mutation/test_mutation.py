@@ -136,6 +136,7 @@ def test_explanations_name_functions_that_are_there() -> None:
 
 @pytest.mark.shared  # examples that others published kill many
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.usefixtures("shared_data")
 def test_changed_rules_leave_no_mutant_alive() -> None:
     """Within eight minutes; a change that needs longer is to be recorded by hand, and the failure says how."""
@@ -144,6 +145,7 @@ def test_changed_rules_leave_no_mutant_alive() -> None:
 
 @pytest.mark.shared
 @pytest.mark.nightly
+@pytest.mark.alone
 @pytest.mark.usefixtures("shared_data")
 def test_rules_leave_no_mutant_alive() -> None:
     _run("--check", "--all")

@@ -32,6 +32,12 @@ from tests.mutation.mutants import CONSTANTS, Mutant, mutated_files
 TESTS = (
     "tests/unit/pricing",
     "tests/unit/commitments",
+    "tests/unit/invoicing/test_tax_texts.py",
+    "tests/unit/invoicing/test_tax_treatments.py",
+    "tests/unit/ledger/test_posting.py",
+    "tests/unit/payments/test_dunning.py",
+    "tests/unit/payments/test_golden_payments.py",
+    "tests/unit/payments/test_retries.py",
     "tests/property/test_commitments.py",
     "tests/property/test_comparisons.py",
     "tests/property/test_known_subscriptions.py",

@@ -9,6 +9,7 @@ EVENTS_A_SECOND = 6_000.0
 
 
 @pytest.mark.long
+@pytest.mark.alone
 def test_memory_is_flat_and_every_event_is_counted_under_constant_load():
     soaked = soak(Order(SECONDS, events=10**9, rate=EVENTS_A_SECOND))
     print(f"last tenth over first: {soaked.ratio:.2f}; growth in MB a minute: {soaked.growth}")

@@ -27,12 +27,16 @@ _JSON_TYPES: dict[Any, str] = {
 _ROOT_FIELDS = frozenset({"apiVersion", "kind", "metadata"})
 
 
-@lru_cache(maxsize=256)
 def structural_schema(kind: AnyKind) -> Json:
     """The OpenAPI v3 structural schema of a kind: spec and status, without metadata.
 
-    Do not change the result: it is shared.
+    Do not change the result: it is shared by all instances of the kind's class.
     """
+    return _schema_of(type(kind))
+
+
+@lru_cache(maxsize=256)
+def _schema_of(kind: type[AnyKind]) -> Json:
     spec = _structural(kind.spec_model.model_json_schema(by_alias=True))
     status = _structural(kind.status_model.model_json_schema(by_alias=True, mode="serialization"))
     return {

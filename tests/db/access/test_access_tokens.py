@@ -12,7 +12,7 @@ from milo_billing.access.operations import EXPIRATION_DEFAULT_S, TokenAuthorizer
 from milo_billing.access.types import BadExpiration, InvalidToken
 from milo_billing.controlplane.edge import build_application
 from tests.db.access.ground import IAM, START, Ground, binding, organization, role, service_account
-from tests.serving import serving
+from tests.serving import client_of, serving
 
 ACME = "organization-acme"
 ROBOT = f"{IAM}/namespaces/{ACME}/serviceaccounts/robot"
@@ -23,7 +23,7 @@ def web(ground: Ground) -> Iterator[httpx.Client]:
     """The doors of access, asked as the administrator unless a request says otherwise."""
     with (
         serving(build_application(routes.routes(ground.door))) as url,
-        httpx.Client(base_url=url, headers=bearer(ground.token)) as client,
+        client_of(url, token=ground.token) as client,
     ):
         yield client
 

@@ -15,7 +15,7 @@ from milo_billing.controlplane.edge import build_application
 from milo_billing.directory.resources import Project
 from milo_billing.infra.database import EVERYWHERE
 from tests.accounts_world import ACME, World
-from tests.serving import serving
+from tests.serving import client_of, serving
 
 
 @pytest.fixture
@@ -25,10 +25,11 @@ def http(world: World) -> Iterator[httpx.Client]:
         yield
 
     door = Door(database=world.databases.app, authorizer=world.grants, clock=world.clock)
-    with serving(build_application(routes(door), lifespan=lifespan)) as url:
-        headers = {"Authorization": "Bearer ann"}
-        with httpx.Client(base_url=url, headers=headers, timeout=10) as client:
-            yield client
+    with (
+        serving(build_application(routes(door), lifespan=lifespan)) as url,
+        client_of(url, token="ann") as client,
+    ):
+        yield client
 
 
 @pytest.fixture

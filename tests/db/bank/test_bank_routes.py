@@ -13,7 +13,7 @@ from milo_billing.payments.routes.bank import routes
 from tests.bank_files import IBAN, Told, camt053
 from tests.db.bank.bank_ground import NOW, BankGround
 from tests.db.invoicing.ground import ACME
-from tests.serving import serving
+from tests.serving import client_of, serving
 
 STATEMENTS = "/v1/payments/statements"
 WORKLIST = "/v1/payments/worklist"
@@ -26,7 +26,7 @@ def http(bank: BankGround) -> Iterator[httpx.Client]:
     application = build_application(routes(door, ground.office, read_statements))
     with (
         serving(application) as url,
-        httpx.Client(base_url=url, headers={"Authorization": "Bearer ann"}, timeout=30) as client,
+        client_of(url, token="ann") as client,
     ):
         yield client
 

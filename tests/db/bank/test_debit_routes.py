@@ -14,7 +14,7 @@ from milo_billing.payments.routes.debits import routes
 from tests.bank_files import PAYER
 from tests.db.bank.bank_ground import BankGround
 from tests.db.invoicing.ground import ACME
-from tests.serving import serving
+from tests.serving import client_of, serving
 
 MANDATES, FILES = "/v1/payments/mandates", "/v1/payments/debit-files"
 MANDATE = {
@@ -40,7 +40,7 @@ def http(bank: BankGround) -> Iterator[httpx.Client]:
     application = build_application(routes(door, bank.ground.office, write_debits, read_refusals))
     with (
         serving(application) as url,
-        httpx.Client(base_url=url, headers={"Authorization": "Bearer ann"}, timeout=30) as client,
+        client_of(url, token="ann") as client,
     ):
         yield client
 

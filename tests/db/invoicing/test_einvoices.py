@@ -18,7 +18,7 @@ from milo_billing.invoicing.operations import papers
 from milo_billing.invoicing.routes import routes, validation_routes
 from milo_billing.invoicing.types import DocumentKind, Invoice, NoEInvoice
 from tests.db.invoicing.ground import ACME, ISSUER, NOVEMBER, Ground
-from tests.serving import serving
+from tests.serving import client_of, serving
 
 INVOICE = f"/apis/billing.miloapis.com/v1alpha1/namespaces/{ACME}/invoices/kc-2026-000001"
 WRITER = TypstDocuments()
@@ -96,10 +96,9 @@ def http(bare_ground: Ground, tmp_path: Path) -> Iterator[httpx.Client]:
             *validation_routes(door, bare_ground.office, WRITER, checker),
         ]
     )
-    headers = {"Authorization": "Bearer ann"}
     with (
         serving(application) as url,
-        httpx.Client(base_url=url, headers=headers, timeout=60) as client,
+        client_of(url, token="ann", timeout_s=60) as client,
     ):
         yield client
     checker.close()

@@ -33,7 +33,7 @@ from milo_billing.usage.engine.replay import Replayer
 from milo_billing.usage.types import QuarantineFilter
 from tests.accounts_world import Grants
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
-from tests.serving import serving
+from tests.serving import client_of, serving
 
 METER = "example.com/llm"
 OCTOBER = datetime(2026, 10, 1, tzinfo=UTC)
@@ -106,7 +106,7 @@ def http(bare_ground: Ground, grants: Grants, tmp_path: Path) -> Iterator[httpx.
                 routes(door, bare_ground.office, TypstDocuments(), FolderBlobs(tmp_path / "archive"))
             )
         ) as url,
-        httpx.Client(base_url=url, headers={"Authorization": "Bearer ann"}, timeout=30) as client,
+        client_of(url, token="ann") as client,
     ):
         yield client
 

@@ -18,7 +18,7 @@ from milo_billing.infra.clock import SimulatedClock
 from milo_billing.invoicing.jobs import run_steps
 from milo_billing.invoicing.routes import routes
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
-from tests.serving import serving
+from tests.serving import client_of, serving
 
 TOKENS = ("2026-10-01", "web", "tokens", 10_000_000)
 NOBODYS = "0b0f6b3e-7c1e-4f55-9a52-0d0c9f1f9d11"
@@ -33,7 +33,7 @@ def http(ground: Ground, tmp_path: Path) -> Iterator[httpx.Client]:
     )
     with (
         serving(application) as url,
-        httpx.Client(base_url=url, headers={"Authorization": "Bearer ann"}, timeout=30) as client,
+        client_of(url, token="ann") as client,
     ):
         yield client
 

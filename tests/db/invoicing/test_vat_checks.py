@@ -19,7 +19,7 @@ from milo_billing.invoicing.routes import routes
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.kernel.taxes import VatAnswer, VatNumber
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
-from tests.serving import serving
+from tests.serving import client_of, serving
 
 FRENCH = "FR40303265045"
 
@@ -51,7 +51,7 @@ def http(ground: Ground, register: Register, tmp_path: Path) -> Iterator[httpx.C
     application = build_application(routes(door, office, TypstDocuments(), FolderBlobs(tmp_path / "archive")))
     with (
         serving(application) as url,
-        httpx.Client(base_url=url, headers={"Authorization": "Bearer ann"}, timeout=30) as client,
+        client_of(url, token="ann") as client,
     ):
         yield client
 

@@ -14,7 +14,7 @@ from milo_billing.infra.database import Databases
 from milo_billing.ledger.routes import routes
 from tests.db.invoicing.ground import ISSUER, Ground, open_ground
 from tests.db.ledger.books import DECEMBER, Books, keep_books
-from tests.serving import serving
+from tests.serving import client_of, serving
 
 
 @pytest.fixture
@@ -39,6 +39,6 @@ def http(ground: Ground) -> Iterator[httpx.Client]:
     application = build_application(routes(door, above_the_books()))
     with (
         serving(application) as url,
-        httpx.Client(base_url=url, headers={"Authorization": "Bearer ann"}, timeout=30) as client,
+        client_of(url, token="ann") as client,
     ):
         yield client

@@ -14,7 +14,7 @@ from milo_billing.infra.database import Reach, Tx
 from milo_billing.ledger.routes import CLOSE, READ, READ_OWED, routes
 from tests.db.invoicing.ground import ACME, Ground
 from tests.db.ledger.books import DECEMBER, Books
-from tests.serving import serving
+from tests.serving import client_of, serving
 
 HELD: dict[str, dict[str, Reach]] = {
     "viewer": {READ_OWED: frozenset({1})},
@@ -40,7 +40,7 @@ def guarded(ground: Ground, books: Books) -> Iterator[httpx.Client]:
     door = Door(ground.databases.app, Holding(), SimulatedClock(DECEMBER))
     with (
         serving(build_application(routes(door, above_the_books()))) as url,
-        httpx.Client(base_url=f"{url}/v1/ledger", timeout=30) as client,
+        client_of(f"{url}/v1/ledger") as client,
     ):
         yield client
 

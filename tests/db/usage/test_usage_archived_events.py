@@ -24,7 +24,7 @@ from milo_billing.usage.routes import events
 from milo_billing.usage.routes.ingest import READ
 from milo_billing.usage.types import EventFilter, EventPage
 from tests.accounts_world import binding_spec
-from tests.serving import serving
+from tests.serving import client_of, serving
 from tests.usage_life import RETENTION, Life
 from tests.usage_world import BYTES, CPU, JSON, UsageWorld
 
@@ -43,7 +43,7 @@ def api(life: Life) -> Iterator[httpx.Client]:
     door = Door(life.usage.databases.app, life.usage.world.grants, life.usage.world.clock)
     with (
         serving(build_application(events.routes(door, FolderBlobs(life.folder)))) as url,
-        httpx.Client(base_url=url, timeout=30) as client,
+        client_of(url) as client,
     ):
         client.headers["Authorization"] = "Bearer ann"
         yield client

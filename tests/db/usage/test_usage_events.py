@@ -23,7 +23,7 @@ from milo_billing.usage.routes import events
 from milo_billing.usage.routes.ingest import READ
 from milo_billing.usage.types import EventFilter
 from tests.accounts_world import binding_spec
-from tests.serving import serving
+from tests.serving import client_of, serving
 from tests.usage_world import BYTES, CPU, HOUR, JSON, UsageWorld
 
 PATH = "/v1/usage/events"
@@ -36,7 +36,7 @@ def api(usage: UsageWorld, tmp_path: Path) -> Iterator[httpx.Client]:
     door = Door(usage.databases.app, usage.world.grants, usage.world.clock)
     with (
         serving(build_application([*events.routes(door, FolderBlobs(tmp_path / "archive"))])) as url,
-        httpx.Client(base_url=url, timeout=30) as client,
+        client_of(url) as client,
     ):
         client.headers["Authorization"] = "Bearer ann"
         yield client

@@ -22,7 +22,7 @@ from milo_billing.usage.routes import quarantine
 from milo_billing.usage.routes.ingest import ACCEPT_LATE
 from milo_billing.usage.routes.quarantine import DISCARD, GET, LIST, REPLAY
 from milo_billing.usage.rules import text_hash
-from tests.serving import serving
+from tests.serving import client_of, serving
 from tests.usage_world import CPU, HOUR, JSON, UsageWorld, meter_spec
 
 LATER = "new.example/meter"
@@ -35,7 +35,7 @@ def api(usage: UsageWorld) -> Iterator[httpx.Client]:
     grant(usage, EVERYWHERE)
     door = Door(usage.databases.app, usage.world.grants, usage.world.clock)
     application = build_application([*quarantine.routes(door)])
-    with serving(application) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with serving(application) as url, client_of(url) as client:
         client.headers["Authorization"] = "Bearer ann"
         yield client
 

@@ -13,7 +13,7 @@ from milo_billing.infra.database import EVERYWHERE
 from milo_billing.usage.routes import retention
 from milo_billing.usage.routes.ingest import READ
 from milo_billing.usage.routes.retention import ARCHIVE, VOID
-from tests.serving import serving
+from tests.serving import client_of, serving
 from tests.usage_life import RETENTION, Life
 from tests.usage_world import CPU, UsageWorld
 
@@ -30,7 +30,7 @@ def api(life: Life) -> Iterator[httpx.Client]:
     grants.granted |= {READ: EVERYWHERE, VOID: EVERYWHERE, ARCHIVE: EVERYWHERE}
     door = Door(life.usage.databases.app, grants, life.usage.world.clock)
     application = build_application(retention.routes(door, life.archive_reader, life.archivist()))
-    with serving(application) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with serving(application) as url, client_of(url) as client:
         client.headers["Authorization"] = "Bearer ann"
         yield client
 

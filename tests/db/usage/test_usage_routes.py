@@ -20,7 +20,7 @@ from milo_billing.usage.routes.gateway import BATCHED, INGEST, STRUCTURED, Short
 from milo_billing.usage.routes.ingest import ACCEPT_LATE, READ
 from milo_billing.usage.rules import text_hash
 from milo_billing.usage.types import BODY_BYTES_MAX, EVENTS_MAX
-from tests.serving import serving
+from tests.serving import client_of, serving
 from tests.usage_world import BYTES, CPU, JSON, UsageWorld
 
 ONE = "/v1/usage/events"
@@ -37,7 +37,7 @@ def api(usage: UsageWorld) -> Iterator[httpx.Client]:
     engine.start()
     found, doors = routes.routes(door, engine)
     application = ShortWay(build_application([*found, *routes.read_routes(door)]), doors)
-    with serving(application) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with serving(application) as url, client_of(url) as client:
         client.headers["Authorization"] = "Bearer ann"
         yield client
     engine.stop()

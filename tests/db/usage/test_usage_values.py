@@ -20,7 +20,7 @@ from milo_billing.kernel.periods import billing_month
 from milo_billing.usage import store
 from milo_billing.usage.routes import ingest as routes
 from milo_billing.usage.routes.ingest import READ
-from tests.serving import serving
+from tests.serving import client_of, serving
 from tests.usage_world import JSON, UsageWorld, meter_spec
 
 PAGE = (Path(__file__).parents[3] / "docs" / "meters.md").read_text()
@@ -63,7 +63,7 @@ def api(usage: UsageWorld) -> Iterator[httpx.Client]:
     door = Door(usage.databases.app, usage.world.grants, usage.world.clock)
     with (
         serving(build_application(routes.read_routes(door))) as url,
-        httpx.Client(base_url=url, timeout=30, headers={"Authorization": "Bearer ann"}) as client,
+        client_of(url, token="ann") as client,
     ):
         yield client
 

@@ -32,6 +32,7 @@ class Ground:
     def crash(self) -> None:
         """Kill PostgreSQL with SIGKILL and start it again."""
         assert self.folder is not None, "this server belongs to other tests too"
+        self.server.close()
         os.kill(self.server.server.pid, signal.SIGKILL)
         self.server.server.wait_gone()
         self.server = TestServer(_start(self.folder))
@@ -48,6 +49,7 @@ def own_ground() -> Generator[Ground]:
         make_template(server)
         yield ground
     finally:
+        ground.server.close()
         ground.server.server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 

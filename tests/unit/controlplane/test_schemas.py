@@ -41,6 +41,10 @@ SCHEMA = structural_schema(Sample())
 SPEC = SCHEMA["properties"]["spec"]
 
 
+def test_it_is_made_once_for_all_instances_of_a_kind() -> None:
+    assert structural_schema(Sample()) is structural_schema(Sample())
+
+
 def test_the_schema_is_structural() -> None:
     text = str(SCHEMA)
     assert not any(word in text for word in ("$ref", "anyOf", "'title'", "'null'", "'const'"))

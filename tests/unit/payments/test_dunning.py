@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milo_billing.payments.rules import dunning
 from milo_billing.payments.rules.dunning import DunningStep, Schedule, next_step
 
 DUE = date(2026, 12, 1)
@@ -44,6 +45,12 @@ def test_each_thing_is_done_once_on_its_day(
     schedule: Schedule, looked_at: range, expected: list[tuple[str, int, int]]
 ) -> None:
     assert days_of(schedule, looked_at=looked_at) == expected
+
+
+def test_the_days_are_those_that_are_documented() -> None:
+    named = (dunning.REMINDER_DAYS, dunning.ANNOUNCED_AFTER_DAYS, dunning.NOTICE_DAYS)
+    assert named == ((7, 14), 21, 7)
+    assert Schedule() == Schedule(*named)
 
 
 @given(

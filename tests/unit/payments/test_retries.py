@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from milo_billing.payments.rules import retries
 from milo_billing.payments.rules.retries import (
     RETRY_DAYS,
     Ask,
@@ -12,6 +13,7 @@ from milo_billing.payments.rules.retries import (
     Standing,
     Stop,
     Wait,
+    attempt_days,
     decide,
     next_attempt_on,
 )
@@ -59,6 +61,7 @@ def attempt(
         ([attempt(1), attempt(2, day=4)], 9, Ask()),
         ([attempt(1, hard=True, method=AMEX)], 0, Ask()),
         ([attempt(1, state="Succeeded")], 0, Ask()),
+        ([attempt(1), attempt(2, method=AMEX), attempt(3, day=4)], 6, Wait(FIRST + timedelta(days=7))),
     ],
 )
 def test_what_is_done_on_a_day(attempts: list[Attempt], day: int, expected: Decision) -> None:
@@ -91,6 +94,11 @@ def test_the_schedule_ends() -> None:
 @pytest.mark.parametrize("last", [attempt(1), attempt(1, hard=True)])
 def test_somebodys_word_goes_past_the_schedule(last: Attempt) -> None:
     assert decide([last], method=VISA, today=FIRST, gaps=RETRY_DAYS, again=True) == Ask()
+
+
+def test_unless_the_settings_say_otherwise_the_gaps_are_those_of_the_domain() -> None:
+    days = attempt_days(FIRST, retries.RETRY_DAYS)
+    assert days == (date(2026, 11, 5), date(2026, 11, 10), date(2026, 11, 17), date(2026, 11, 24))
 
 
 def test_without_gaps_one_attempt_is_all() -> None:
