@@ -6,6 +6,7 @@ from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import AccountNotFound
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine.accruals import MonthEndAccruals
+from milo_billing.invoicing.engine.prepaid import PrepaidCredit
 from milo_billing.invoicing.engine.receivables import InvoiceReceivables
 from milo_billing.ledger.routes import Above
 from milo_billing.payments.engine.clearing import ProviderClearing
@@ -32,5 +33,5 @@ def above_the_books() -> Above:
         accounts=NamedAccounts(),
         receivables=InvoiceReceivables(),
         accruals=MonthEndAccruals(),
-        others=(ProviderClearing(),),
+        others=(ProviderClearing(), PrepaidCredit()),
     )

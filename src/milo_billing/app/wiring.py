@@ -318,6 +318,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             schedule=runtime.settings.usage_archive_schedule,
         ),
         *invoicing_jobs.tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
+        *invoicing_jobs.credit_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
         *invoicing_jobs.vat_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
         *payments_jobs.dunning_tasks(
             office=office,

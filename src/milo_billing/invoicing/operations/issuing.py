@@ -15,7 +15,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import store
-from milo_billing.invoicing.engine import taxing
+from milo_billing.invoicing.engine import granting, taxing
 from milo_billing.invoicing.engine.publishing import publish
 from milo_billing.invoicing.operations.office import UNISSUED, Office, billing_profile
 from milo_billing.invoicing.reads import invoices as invoice_reads
@@ -23,12 +23,14 @@ from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import (
     announcing,
     drafts,
+    grants,
     issuing,
     periods,
     postings,
     tax_bodies,
 )
 from milo_billing.invoicing.rules.conversions import frozen_conversions
+from milo_billing.invoicing.rules.grants import Reaching
 from milo_billing.invoicing.types import (
     BookVersion,
     Draft,
@@ -85,7 +87,16 @@ def preview(
     )
     stretch = periods.uncovered(begun, invoiced=[one.period for one in standing]) or tuple(begun)
     composed = commitments.rate_periods(tx, account=account.number, periods=stretch, now=now)
-    drafted, untaxed = _provisionally_taxed(tx, office, drafts.provisional(composed), account, profile, now)
+    provisional = drafts.provisional(composed)
+    # it could not be issued before its period is over
+    credits = granting.reaching(
+        tx, account=account.number, draft=provisional, at=max(now, provisional.period.end)
+    )
+    drafted, untaxed = _provisionally_taxed(
+        tx, office, grants.with_promotional(provisional, credits), account, profile, now
+    )
+    issuer = issuer_reads.find_default_issuer(tx)
+    plan = grants.settling(drafted, credits, issuer="" if issuer is None else issuer.name)
     used = {share.project for line in drafted.lines for share in line.shares}
     used |= {one.project for period in composed for one in period.unpriced}
     numbers = {project for project in used if project is not None}
@@ -97,6 +108,8 @@ def preview(
         books=_book_versions(tx, drafted, known=office.books),
         projects={one.number: one.name for one in directory.list_projects(tx, numbers=numbers)},
         untaxed=untaxed,
+        goodwill_minor=plan.goodwill_minor,
+        prepaid_minor=plan.prepaid_minor,
     )
 
 
@@ -144,7 +157,7 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     account that was deleted before its usage was invoiced; the message says what to do.
     """
     tx, now = work.tx, work.now
-    store.lock_account(tx, account=account.number)
+    has_credit = store.lock_account(tx, account=account.number)
     profile = billing_profile(tx, office.vault, account)
     frequency, invoice_day = (
         ("Monthly", 1) if profile is None else (profile.invoice_frequency, profile.invoice_day)
@@ -166,6 +179,12 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     # and no usage comes in that the draft might miss without knowing that it came after an invoice
     accounts.hold_billing(tx, account=account.number)
     drafted = draft(tx, account=account, stretch=stretch, now=now)
+    credits = (
+        granting.lock_reaching(work, office.engine, account=account.number, draft=drafted)
+        if has_credit
+        else ()
+    )
+    drafted = grants.with_promotional(drafted, credits)
     # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
     if not postings.postings(drafted) and not (profile is not None and profile.zero_invoices):
         return Skipped("nothing to charge")
@@ -177,7 +196,9 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     issuer = issuer_reads.find_default_issuer(tx)
     if issuer is None:
         raise UnableToIssue(UNISSUED)
-    return Issued(_issue(work, office, drafted, account=account, profile=profile, issuer=issuer))
+    return Issued(
+        _issue(work, office, drafted, account=account, profile=profile, issuer=issuer, credits=credits)
+    )
 
 
 def _issue(
@@ -188,6 +209,7 @@ def _issue(
     account: Account,
     profile: BillingProfile,
     issuer: IssuerVersion,
+    credits: Sequence[Reaching] = (),
 ) -> Invoice:
     tx, now = work.tx, work.now
     today = local_day(now, zone=issuer.body["timeZone"])
@@ -216,6 +238,11 @@ def _issue(
         now=now,
         description=f"Invoice {invoice.number}",
     )
+    if credits:
+        plan = grants.settling(drafted, credits, issuer=invoice.issuer)
+        invoice = granting.use(
+            work, office.engine, invoice=invoice, drafted=drafted, found=credits, plan=plan
+        )
     publish(work, office.engine, invoice, verb="issue", new=True)
     event = announcing.invoice_event(
         announcing.ISSUED,

@@ -8,7 +8,7 @@ from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import crediting as credits
-from milo_billing.invoicing.engine import settling, telling
+from milo_billing.invoicing.engine import returning, settling, telling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.operations.office import Office, billing_profile
 from milo_billing.invoicing.reads import invoices as invoice_reads
@@ -75,7 +75,9 @@ def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Credit
 
     The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
     """
+    returning.before_void(tx, invoice=invoice, now=now)
     note = credits.void(tx, invoice=invoice, reason=reason, now=now)
+    returning.after_void(tx, note, now=now)
     voided = invoice_reads.lock_invoice(tx, uid=invoice)
     telling.tell(tx, "invoice.voided", voided, more={"reason": reason}, now=now)
     return note
@@ -122,6 +124,7 @@ def issue_credit_note(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
     the objects. Raises UnableToCredit, InvoiceNotFound.
     """
     note = credits.issue(tx, wanted, now=now)
+    returning.after_credit_note(tx, note, now=now)
     credited = str(minor_to_decimal(note.total_minor, note.currency))
     telling.tell(
         tx,
