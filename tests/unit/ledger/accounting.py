@@ -62,6 +62,14 @@ FACTS: Final[dict[str, tuple[Entry, ...]]] = {
         ),
         *ledger.goodwill_given([(revenue("Usage"), 1_000, OCTOBER)], currency="EUR"),
     ),
+    "Promotional credit is used": ledger.invoiced(
+        [
+            (revenue("Usage"), 10_000, OCTOBER),
+            (PROMOTIONAL, -3_000, OCTOBER),
+            (tax_payable("DE"), 1_330, None),
+        ],
+        currency="EUR",
+    ),
     "A discount for early payment": ledger.credit_noted(
         [(EARLY_PAYMENT_DISCOUNT, 200, None), (tax_payable("DE"), 38, None)], currency="EUR"
     ),
@@ -79,14 +87,6 @@ FACTS: Final[dict[str, tuple[Entry, ...]]] = {
     "Prepaid credit pays an invoice": ledger.credit_used(eur("119.00")),
     "Prepaid credit expires": ledger.credit_expired(
         eur("42.00"), service=(date(2026, 10, 31), date(2026, 11, 1))
-    ),
-    "Promotional credit is used": ledger.invoiced(
-        [
-            (revenue("Usage"), 10_000, OCTOBER),
-            (PROMOTIONAL, -3_000, OCTOBER),
-            (tax_payable("DE"), 1_330, None),
-        ],
-        currency="EUR",
     ),
     "Money comes in, and nobody knows what for": ledger.received_unapplied(eur("42.00"), into=BANK),
     "Somebody knows": ledger.applied(eur("42.00")),
