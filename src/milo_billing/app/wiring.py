@@ -207,6 +207,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *entitlements_routes.routes(door),
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, office, documents, blobs),
+        *invoicing_routes.credit_routes(door),
         *invoicing_routes.validation_routes(door, office, documents, checker),
         *ledger_routes.routes(door, above_the_books()),
         *payments_routes.routes(door, open_desk(runtime, engine)),

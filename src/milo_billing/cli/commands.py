@@ -20,6 +20,7 @@ from milo_billing.cli import (
     retention,
 )
 from milo_billing.cli.commitments import commitment
+from milo_billing.cli.credits import credits
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.ledger import ledger
 from milo_billing.cli.notices import notices
@@ -45,6 +46,7 @@ invoices.command(preview, help_epilogue=PREVIEW_HELP)
 invoice_life.mount(invoices)
 documents.mount(invoices)
 app.command(invoices)
+app.command(credits)
 app.command(ledger)
 bank.mount(payments)
 debits.mount(payments)

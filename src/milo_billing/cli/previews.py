@@ -81,6 +81,11 @@ def _write(found: JSON) -> None:
     if found["untaxed"] is not None:
         write(f"Tax        cannot be told: {found['untaxed']}")
     write(f"Total      {found['total']} {found['currencyCode']}")
+    for field, shown in (("goodwill", "Goodwill"), ("prepaidCredit", "Prepaid")):
+        if found[field].strip("0."):
+            write(f"{shown:<10} -{found[field]} {found['currencyCode']}")
+    if found["amountDue"] != found["total"]:
+        write(f"Due        {found['amountDue']} {found['currencyCode']}")
     _write_shares(found)
     for rate in cast("list[JSON]", found["rates"]):
         until = ", until a later one is published" if rate["provisional"] else ""

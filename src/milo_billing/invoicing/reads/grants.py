@@ -150,6 +150,19 @@ def list_movements(tx: Tx, *, grant: UUID, after: int, limit: int) -> tuple[Move
     return tuple(Movement(*row) for row in rows)
 
 
+def list_moved(tx: Tx, *, account: int, grant: str | None, limit: int) -> tuple[tuple[str, Movement], ...]:
+    """What became of the account's grants, each with the grant's name, the newest first; of one by name."""
+    rows = tx.execute(
+        "select g.name, m.step, m.kind, m.amount_minor, i.number, m.cause, m.posted, m.reason, m.at "
+        "from invoicing.credit_grants g join invoicing.grant_movements m on m.credit_grant = g.uid "
+        "left join invoicing.invoices i on i.uid = m.invoice "
+        "where g.account = %(account)s and (%(grant)s::text is null or g.name = %(grant)s) "
+        "order by m.at desc, g.uid, m.step desc limit %(limit)s",
+        {"account": account, "grant": grant, "limit": limit},
+    )
+    return tuple((row[0], Movement(*row[1:])) for row in rows)
+
+
 def list_overdue(tx: Tx, *, now: datetime, after: UUID, limit: int) -> tuple[UUID, ...]:
     """Grants behind `after` that have expired and of which something is left, in the order of uids."""
     rows = tx.execute(
