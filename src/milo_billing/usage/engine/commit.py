@@ -19,6 +19,7 @@ from milo_billing.infra.database import EVERYWHERE, Database, Tx
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage import store
 from milo_billing.usage.engine import metrics
+from milo_billing.usage.engine.beside import Beside
 from milo_billing.usage.engine.billed import BilledDays
 from milo_billing.usage.engine.days import DAY_US, to_date
 from milo_billing.usage.engine.groups import Group
@@ -40,24 +41,40 @@ class Committer:
     """One a process. `prepare` and `commit` may run in two threads, each in one."""
 
     def __init__(
-        self, database: Database, *, process: UUID, random_bits: Callable[[int], int], late_days_max: int
+        self,
+        database: Database,
+        *,
+        process: UUID,
+        random_bits: Callable[[int], int],
+        late_days_max: int,
+        beside: Beside | None = None,
     ) -> None:
         self._database = database
         self._process = process
         self._late_days_max = late_days_max
         self._preparer = Preparer(random_bits=random_bits)
         self._preparing = Lock()
+        self._beside = beside
         self._knowledge = nothing()
         self._billed = BilledDays()
         self._first_open_day = 0
         self._days_made_on = -1
 
+    def prepare_ahead(self, group: Group) -> Prepared:
+        """As `prepare`, in the process beside this one where there is one: for the thread that does nothing else."""
+        if self._beside is not None:
+            prepared = self._beside.prepare(group, self._knowledge, self._limits(group))
+            if prepared is not None:
+                return prepared
+        return self.prepare(group)
+
     def prepare(self, group: Group) -> Prepared:
         """Decide what can be decided without the database, with what is known at present."""
-        today = _today(group)
-        limits = Limits(self._late_days_max, max(today - RETENTION_DAYS, self._first_open_day))
         with self._preparing:
-            return self._preparer.prepare(group, self._knowledge, limits)
+            return self._preparer.prepare(group, self._knowledge, self._limits(group))
+
+    def _limits(self, group: Group) -> Limits:
+        return Limits(self._late_days_max, max(_today(group) - RETENTION_DAYS, self._first_open_day))
 
     def commit(self, group: Group, prepared: Prepared | None) -> None:
         """Make the group durable, and note every event's fate in its request.
@@ -156,6 +173,8 @@ class Committer:
         with self._preparing:
             self._preparer.dimensions.mark_stored(prepared.new_dimensions)
             self._preparer.resources.mark_stored(prepared.new_resources)
+        if self._beside is not None:
+            self._beside.mark_stored(dimensions=prepared.new_dimensions, resources=prepared.new_resources)
         metrics.GROUPS.inc()
         metrics.GROUP_EVENTS.observe(prepared.group.size)
         fates: Counter[str] = Counter()

@@ -109,10 +109,15 @@ class Part:
         return self.stop - self.start
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it is the whole request."""
+        return self.size == len(self.request.batch.events)
+
+    @property
     def events(self) -> list[Event]:
         """The events themselves."""
         events = self.request.batch.events
-        return events if self.size == len(events) else events[self.start : self.stop]
+        return events if self.is_whole else events[self.start : self.stop]
 
     def halves(self) -> tuple["Part", "Part"]:
         """The same events in two parts."""

@@ -69,6 +69,9 @@ FENCE_WAIT_SECONDS: Final = histogram(
     "usage_fence_wait_seconds", about="How long ingest waited for a change of payer to end."
 )
 REFUSED: Final = counter("usage_refused_requests", about="Requests answered 429, the queue being full.")
+PREPARED_BESIDE: Final = counter(
+    "usage_groups_prepared_beside", about="Groups that the process beside the gateway's prepared."
+)
 PREPARED_AGAIN: Final = counter(
     "usage_groups_prepared_again", about="Groups whose meters, projects or payers had changed meanwhile."
 )

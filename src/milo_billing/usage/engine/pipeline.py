@@ -19,6 +19,7 @@ from milo_billing.infra.threads import share_interpreter
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.usage.engine import metrics
 from milo_billing.usage.engine.answers import Acknowledged
+from milo_billing.usage.engine.beside import Beside
 from milo_billing.usage.engine.commit import Committer
 from milo_billing.usage.engine.compact import Compactor
 from milo_billing.usage.engine.depths import DepthMeter
@@ -42,8 +43,13 @@ class UsageEngine:
         self, database: Database, *, process: UUID, random_bits: Callable[[int], int], late_days_max: int
     ) -> None:
         self._line = Line()
+        self._beside = Beside()
         self._committer = Committer(
-            database, process=process, random_bits=random_bits, late_days_max=late_days_max
+            database,
+            process=process,
+            random_bits=random_bits,
+            late_days_max=late_days_max,
+            beside=self._beside,
         )
         self.compactor = Compactor(database)
         self._depths = DepthMeter(database)
@@ -84,6 +90,7 @@ class UsageEngine:
         self._line.close()
         for thread in self._threads:
             thread.join(timeout=STOP_S)
+        self._beside.stop()
         self._line.fail_all(
             Unavailable("the gateway stopped before the events were durable; send them again")
         )
@@ -120,7 +127,7 @@ class UsageEngine:
         while (group := self._line.take()) is not None:
             prepared: Prepared | None = None
             try:
-                prepared = self._committer.prepare(group)
+                prepared = self._committer.prepare_ahead(group)
             except Exception:
                 _log.warning("group_could_not_be_prepared", exc_info=True)  # the writer divides it
             self._ready.put((group, prepared))
