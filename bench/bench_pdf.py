@@ -37,7 +37,7 @@ def run() -> Sequence[Figure]:
     """Write many different invoices, one after the other."""
     randomness = random.Random(2026)
     writer = TypstDocuments()
-    documents = [_document(number, randomness) for number in range(1, DOCUMENTS + WARM_UP + 1)]
+    documents = [make_document(number, randomness) for number in range(1, DOCUMENTS + WARM_UP + 1)]
     first_s = _seconds(writer, documents[0])
     for document in documents[1:WARM_UP]:
         writer.write(document)
@@ -58,9 +58,10 @@ def _seconds(writer: TypstDocuments, document: InvoiceDocument) -> float:
     return time.perf_counter() - began
 
 
-def _document(number: int, randomness: random.Random) -> InvoiceDocument:
-    lines = tuple(_line(index, randomness) for index in range(1, LINES + 1))
-    total = sum(line.amount_minor for line in lines)
+def make_document(number: int, randomness: random.Random, *, lines: int = LINES) -> InvoiceDocument:
+    """An invoice of so many lines, a third of them in three tiers."""
+    made = tuple(_line(index, randomness) for index in range(1, lines + 1))
+    total = sum(line.amount_minor for line in made)
     return InvoiceDocument(
         number=f"INV-2026-{number:06d}",
         issued_at=datetime(2026, 11, 2, 9, 30, tzinfo=UTC),
@@ -88,7 +89,7 @@ def _document(number: int, randomness: random.Random) -> InvoiceDocument:
         color="#0f766e",
         bank=BankDetails("Sample Cloud GmbH", "DE89370400440532013000", "", "Sample Bank"),
         legal_text="Sample Cloud GmbH is a sample company.",
-        lines=lines,
+        lines=made,
     )
 
 

@@ -1743,6 +1743,11 @@ create table invoicing.invoices (
     frozen jsonb not null,              -- zone, language, terms, project names; `buyer` as the account's ciphertext
     replaces uuid unique references invoicing.invoices (uid),           -- a void one
     check (amount_paid_minor + credited_minor + written_off_minor <= total_minor),
+    -- off what is paid until the day, itself included; a year on what is overdue
+    early_percent numeric check (early_percent > 0 and early_percent <= 100),
+    early_until date check (early_until between issued_on and due_on),
+    interest_percent numeric check (interest_percent > 0 and interest_percent <= 100),
+    check ((early_percent is null) = (early_until is null)),
     check (case phase
         when 'Issued' then amount_paid_minor + credited_minor + written_off_minor = 0 and total_minor > 0
         when 'PartiallyPaid' then amount_paid_minor + credited_minor + written_off_minor between 1 and total_minor - 1
@@ -1761,6 +1766,7 @@ create table invoicing.invoices (
 create index invoices_falling_due on invoicing.invoices (due_on) where phase in ('Issued', 'PartiallyPaid');
 -- Who collects goes over those of which something is due, in the order of uids.
 create index invoices_open on invoicing.invoices (uid) where phase in ('Issued', 'PartiallyPaid', 'PastDue');
+create index invoices_bearing on invoicing.invoices (due_on) where interest_percent is not null;
 create index invoices_owed on invoicing.invoices (account) where phase in ('Issued', 'PartiallyPaid', 'PastDue');
 -- Whoever issues asks whether a void invoice is to be replaced.
 create index invoices_void on invoicing.invoices (account) where phase = 'Void';
@@ -1795,7 +1801,7 @@ create table invoicing.lines (
     line integer not null check (line > 0),
     owner_org bigint not null,
     kind text not null check (kind in (
-        'Usage', 'Recurring', 'OneTime', 'Shortfall', 'Overage', 'Prepayment', 'DrawDown')),
+        'Usage', 'Recurring', 'OneTime', 'Shortfall', 'Overage', 'Prepayment', 'DrawDown', 'Interest')),
     used_by integer not null,           -- the account that used
     paid_by integer not null,           -- the account that pays
     sku integer,                        -- null, like the book, where a commitment charges
@@ -1819,7 +1825,8 @@ create table invoicing.lines (
     primary key (invoice, line),
     check (case when kind in ('Usage', 'Recurring', 'OneTime')
         then num_nulls(sku, sku_name, book, book_name, book_effective_from) = 0 and commitment is null
-        else num_nonnulls(sku, sku_name, book, book_name, book_effective_from) = 0 and commitment is not null end)
+        else num_nonnulls(sku, sku_name, book, book_name, book_effective_from) = 0
+            and (commitment is null) = (kind = 'Interest') end)
 );
 
 -- Who took what off a line: `Line` is inside its amount, a Discount among its parts; `Invoice` is the line's share of
@@ -1951,7 +1958,7 @@ create index credit_taxes_by_invoice on invoicing.credit_taxes (invoice, tax);
 
 create table invoicing.credit_documents (
     credit_note uuid not null references invoicing.credit_notes (uid),
-    kind text not null check (kind in ('pdf')),
+    kind text not null check (kind in ('pdf', 'ubl', 'cii')),
     owner_org bigint not null,
     media_type text not null,
     template text not null,
@@ -2020,6 +2027,30 @@ end $$;
 create constraint trigger credit_notes_sums after insert on invoicing.credit_notes
     deferrable initially deferred for each row execute function invoicing.assert_credited();
 
+-- Interest on what is paid late: for which days of which overdue invoice a line of a one-time invoice is. No day of an
+-- invoice is charged twice; days are none where earlier ones came to more than was known.
+create table invoicing.interest (
+    charged_on uuid not null,           -- the one-time invoice
+    line integer not null,
+    owner_org bigint not null,
+    invoice uuid not null references invoicing.invoices (uid) check (invoice <> charged_on),
+    days daterange not null check (not lower_inf(days) and not upper_inf(days)),
+    percent numeric not null check (percent > 0),       -- a year
+    amount_minor bigint not null check (amount_minor > 0),
+    primary key (charged_on, line),
+    foreign key (charged_on, line) references invoicing.lines (invoice, line),
+    exclude using gist (invoice with =, days with &&)
+);
+
+-- Interest that was charged and is not owed, because less was overdue: the credit note that gives it back.
+create table invoicing.interest_reversals (
+    credit_note uuid primary key references invoicing.credit_notes (uid),
+    invoice uuid not null references invoicing.invoices (uid),
+    owner_org bigint not null,
+    amount_minor bigint not null check (amount_minor > 0)
+);
+create index interest_reversals_by_invoice on invoicing.interest_reversals (invoice);
+
 -- Documents are rows. They hold personal data for as long as the law wants the document kept, so the body is sealed
 -- under a key of the invoice's own, and outlives the erasure of the customer's.
 create table invoicing.documents (
@@ -2075,6 +2106,10 @@ create trigger credit_lines_written_once before update or delete or truncate on 
 create trigger credit_taxes_written_once before update or delete or truncate on invoicing.credit_taxes
     for each statement execute function invoicing.refuse_change();
 create trigger credit_documents_written_once before update or delete or truncate on invoicing.credit_documents
+    for each statement execute function invoicing.refuse_change();
+create trigger interest_written_once before update or delete or truncate on invoicing.interest
+    for each statement execute function invoicing.refuse_change();
+create trigger interest_reversals_written_once before update or delete or truncate on invoicing.interest_reversals
     for each statement execute function invoicing.refuse_change();
 create trigger documents_written_once before update or delete or truncate on invoicing.documents
     for each statement execute function invoicing.refuse_change();
@@ -2352,7 +2387,7 @@ declare
     owned text;
 begin
     foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_taxes,credit_documents,lines,line_discounts,
-        taxes,line_parts,line_shares,documents,credit_grants,grant_movements}'::text[] loop
+        taxes,line_parts,line_shares,documents,interest,interest_reversals,credit_grants,grant_movements}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
         execute format('create policy reach on invoicing.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
@@ -2384,6 +2419,7 @@ create table payments.payments (
     currency text not null check (currency ~ '^[A-Z]{3}$'),
     amount_minor bigint not null check (amount_minor > 0),
     refunded_minor bigint not null default 0,               -- with refunds under way
+    disputed_minor bigint not null default 0 check (disputed_minor >= 0),       -- taken back by whoever paid
     phase text not null check (phase in ('Pending', 'Succeeded', 'Failed', 'Refunded')),
     reference text not null,            -- the provider's
     failure text not null,              -- why it failed last
@@ -2392,6 +2428,8 @@ create table payments.payments (
     decided_at timestamptz,
     unique (namespace, name),
     check (refunded_minor between 0 and amount_minor),
+    check (refunded_minor + disputed_minor <= amount_minor),
+    check (disputed_minor = 0 or phase in ('Succeeded', 'Refunded')),
     check (refunded_minor = 0 or phase in ('Succeeded', 'Refunded')),
     check ((phase = 'Pending') = (decided_at is null)),
     check (phase = 'Pending' or next_attempt_on is null)
@@ -2466,6 +2504,26 @@ create index refunds_standing on payments.refunds (at) where state in ('Open', '
 create trigger refunds_guard before update on payments.refunds
     for each row when (old.state in ('Succeeded', 'Failed')) execute function payments.guard_attempt();
 
+-- Payments that whoever paid disputes, and debits that came back: as the provider said last, and how much of the payment
+-- is gone by it.
+create table payments.disputes (
+    class uuid not null,
+    reference text not null check (reference <> ''),        -- the provider's
+    payment uuid not null references payments.payments (uid),
+    owner_org bigint not null,
+    amount_minor bigint not null check (amount_minor >= 0),
+    taken_minor bigint not null,
+    state text not null check (state in ('Inquiry', 'Open', 'Won', 'Lost')),
+    reason text not null,
+    changes integer not null check (changes >= 0),          -- how often the money moved
+    opened_at timestamptz not null,
+    changed_at timestamptz not null,
+    primary key (class, reference),
+    check (taken_minor between 0 and amount_minor),
+    check (taken_minor = 0 or state in ('Open', 'Lost'))
+);
+create index disputes_by_payment on payments.disputes (payment);
+
 -- What providers know payment methods by. Numbers of cards and accounts are the provider's alone.
 create table payments.methods (
     uid uuid primary key,               -- of the PaymentMethod
@@ -2486,7 +2544,7 @@ create table payments.webhook_events (
     class uuid not null,
     id text not null,
     type text not null,
-    subject text not null check (subject in ('payment', 'refund', 'method', 'other')),
+    subject text not null check (subject in ('payment', 'refund', 'method', 'dispute', 'other')),
     reference text not null,
     key text not null,
     received_at timestamptz not null,
@@ -2518,7 +2576,7 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{payments,attempts,refunds,methods}'::text[] loop
+    foreach owned in array '{payments,attempts,refunds,methods,disputes}'::text[] loop
         execute format('alter table payments.%I enable row level security', owned);
         execute format('create policy reach on payments.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from demo import agreements, month, provider, settling
-from demo.expected import Line, expected_invoices, expected_spend, quantity_of, total_of
+from demo.expected import Bill, Line, expected_invoices, expected_spend, quantity_of
 from demo.report import InvoiceRow, Shown, UsageReport, print_report
 from demo.server import Running, UnableToStartServer, start_server, stop_leftovers
 from milo_billing.cli.output import format_error
@@ -35,6 +35,7 @@ from milo_billing.client.invoice_life import issue_credit_note
 from milo_billing.client.ledger import verify_books
 from milo_billing.client.objects import Objects
 from milo_billing.client.rates import import_rates
+from milo_billing.client.taxes import check_vat_number
 from milo_billing.client.timestamps import format_instant
 from milo_billing.client.usage import get_statistics, send_events
 
@@ -103,6 +104,9 @@ class Demo:
             if manifest["kind"] == "PaymentMethod":
                 _activate(api, manifest)
             self._bars.show("declarations", done, len(manifests), unit="objects")
+        for account in provider.ACCOUNTS:
+            if account.vat_number:  # in place of the register, which is not asked here
+                check_vat_number(api, account=account.key, valid=True, source="the demo")
         promise = agreements.PROMISE
         accept_commitment(api, namespace=promise.account.namespace, name=promise.name)
 
@@ -117,7 +121,7 @@ class Demo:
                 raise Mismatch(f"{each['interval']} spend {each['spent']}, expected {expected}")
         return self._command("commitment", "show", promise.name, "-n", namespace)
 
-    def _explain(self, invoices: Mapping[str, Mapping[str, Line]]) -> str:
+    def _explain(self, invoices: Mapping[str, Bill]) -> str:
         """How a converted line came about, as the command line shows it; raises Mismatch where it is not the line."""
         account, sku = agreements.CONVERTED, "tokens-sage"
         quantity = quantity_of(self._month.counted, account, sku)
@@ -125,7 +129,7 @@ class Demo:
             *("price", "explain", "--account", account.key, "--sku", sku),
             *("--quantity", str(quantity), "--at", month.LAST_DAY),
         )
-        amount = f"{invoices[account.key][sku].amount} {account.currency}"
+        amount = f"{invoices[account.key].lines[sku].amount} {account.currency}"
         if amount not in told:
             raise Mismatch(f"the price explained is not {amount}:\n{told}")
         return told
@@ -198,16 +202,18 @@ class Demo:
         self._bars.show("PDF documents", len(rows), len(rows), unit="files")
         return rows, self._explain(expected)
 
-    def _save(self, api: ApiClient, issued: RunLine, expected: Mapping[str, Line]) -> InvoiceRow:
+    def _save(self, api: ApiClient, issued: RunLine, expected: Bill) -> InvoiceRow:
         namespace = issued.account.split("/")[0]
         lines = get_invoice_lines(api, namespace=namespace, name=issued.invoice)
         amounts = {
             str(line["sku"] or line["description"]): Line(Decimal(line["amount"]), Decimal(line["net"]))
             for line in lines
         }
-        total = total_of(expected)
-        if amounts != expected or Decimal(issued.total) != total:
-            raise Mismatch(f"{issued.account}: {issued.total} of {amounts}, expected {total} of {expected}")
+        status = get_invoice(api, issued.account, issued.number)["status"]
+        taxes = [(tax["category"], Decimal(tax["amount"])) for tax in status["tax"]]
+        found = (amounts, taxes, Decimal(issued.total))
+        if found != (wanted := (expected.lines, [(expected.category, expected.tax)], expected.total)):
+            raise Mismatch(f"{issued.account}: {found}, expected {wanted}")
         account = next(account for account in provider.ACCOUNTS if account.key == issued.account)
         pdf = DOCUMENTS / f"{issued.number.replace('/', '-')}.pdf"
         pdf.write_bytes(get_invoice_pdf(api, namespace=namespace, name=issued.invoice))
@@ -216,6 +222,8 @@ class Demo:
             number=issued.number,
             customer=account.business_name,
             lines=len(lines),
+            tax=expected.tax,
+            taxed=expected.category,
             total=Decimal(issued.total),
             currency=issued.currency,
             pdf=pdf.relative_to(ROOT),
@@ -235,7 +243,12 @@ class Demo:
         note = issue_credit_note(api, namespace=namespace, spec=spec)
         pdf = api.request("GET", note["status"]["documents"]["pdf"], accept="application/pdf").content
         (DOCUMENTS / f"{note['status']['number']}.pdf").write_bytes(pdf)
-        phases = {row.account: get_invoice(api, row)["status"]["phase"] for row in (paid, half, credited)}
+        if (given_back := Decimal(note["status"]["total"])) != credited.total:
+            raise Mismatch(f"the credit note is over {given_back}, expected {credited.total}")
+        phases = {
+            row.account: get_invoice(api, row.account, row.number)["status"]["phase"]
+            for row in (paid, half, credited)
+        }
         expected = {paid.account: "Paid", half.account: "PastDue", credited.account: "Paid"}
         if phases != expected:
             raise Mismatch(f"the invoices are {phases}, expected {expected}")
@@ -252,10 +265,10 @@ class Demo:
         self._bars.show("audit chains verified", chains, chains, unit="chains")
 
 
-def get_invoice(api: ApiClient, row: InvoiceRow) -> JSON:
+def get_invoice(api: ApiClient, account: str, number: str) -> JSON:
     """The Invoice object as it stands now."""
-    namespace = row.account.split("/")[0]
-    return api.json("GET", f"{BILLING}/namespaces/{namespace}/invoices/{row.number.lower()}")
+    namespace = account.split("/")[0]
+    return api.json("GET", f"{BILLING}/namespaces/{namespace}/invoices/{number.lower()}")
 
 
 def choose_folder() -> Path:

@@ -2,7 +2,8 @@
 
 This is written from the guides in docs/ and the sample's terms, not from the server's code, and shares nothing with
 it: payer by the time of each reading, tiers on the sum of an account's month, each tier converted where it must be and
-rounded half up to a cent, percentages of a commitment inside the line, a shortfall, a discount on the whole invoice.
+rounded half up to a cent, percentages of a commitment inside the line, a shortfall, a discount on the whole invoice,
+tax once on what is left.
 """
 
 from collections import defaultdict
@@ -19,6 +20,8 @@ from demo.provider import (
     PROJECTS,
     REBOUND,
     SKUS,
+    VAT_COUNTRY,
+    VAT_PERCENT,
     Account,
     Sku,
     Tiers,
@@ -38,11 +41,28 @@ class Line:
     net: Decimal
 
 
-def expected_invoices(counted: Iterable[Reading]) -> dict[str, dict[str, Line]]:
-    """Account key → its lines, by Sku or by commitment, in the account's currency. What was not used has no line."""
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What an invoice must say, in the account's currency: its lines by Sku or by commitment, and its one tax group.
+
+    `category` is S where the customer is in the provider's country, AE where a business elsewhere in the Union owes the
+    tax itself, and G abroad.
+    """
+
+    lines: Mapping[str, Line]
+    category: str
+    tax: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        return sum((line.net for line in self.lines.values()), self.tax)
+
+
+def expected_invoices(counted: Iterable[Reading]) -> dict[str, Bill]:
+    """Account key → its invoice. What was not used has no line, and who used nothing no invoice."""
     used = _quantities(counted)
     accounts = {account.key: account for account in ACCOUNTS}
-    invoices: dict[str, dict[str, Line]] = {}
+    invoices: dict[str, Bill] = {}
     for key in sorted({account for account, _ in used}):
         account = accounts[key]
         cents = {
@@ -57,22 +77,30 @@ def expected_invoices(counted: Iterable[Reading]) -> dict[str, dict[str, Line]]:
             if account == WELCOME.account
             else {}
         )
-        invoices[key] = {
-            name: Line(_decimal(minor), _decimal(minor - off.get(name, 0)))
-            for name, minor in {**cents, **charged}.items()
-        }
+        gross = {**cents, **charged}
+        category = _category(account)
+        net = sum(gross.values()) - sum(off.values())
+        invoices[key] = Bill(
+            lines={
+                name: Line(_decimal(minor), _decimal(minor - off.get(name, 0)))
+                for name, minor in gross.items()
+            },
+            category=category,
+            tax=_decimal(_percent_of(net, VAT_PERCENT) if category == "S" else 0),
+        )
     return invoices
+
+
+def _category(account: Account) -> str:
+    if dict(account.address)["country"] == VAT_COUNTRY:
+        return "S"
+    return "AE" if account.vat_number else "G"
 
 
 def expected_spend(counted: Iterable[Reading]) -> Decimal:
     """What the account of the commitment had spent with these readings, before what the commitment charges."""
-    lines = expected_invoices(counted)[PROMISE.account.key]
+    lines = expected_invoices(counted)[PROMISE.account.key].lines
     return sum((line.net for name, line in lines.items() if name != PROMISE.name), Decimal(0))
-
-
-def total_of(lines: Mapping[str, Line]) -> Decimal:
-    """What the invoice comes to."""
-    return sum((line.net for line in lines.values()), Decimal(0))
 
 
 def quantity_of(counted: Iterable[Reading], account: Account, sku: str) -> int:

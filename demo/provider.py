@@ -19,6 +19,9 @@ SERVICE = "kestrel-cloud"
 DEFAULT_CURRENCY = "USD"
 """The list in this currency also prices accounts whose own has no list."""
 
+VAT_COUNTRY, VAT_PERCENT, VAT_SINCE = "IE", 23, "2021-03-01"
+"""Where the sample provider is established and collects tax, and what is taken there."""
+
 Tiers = tuple[tuple[int | None, Decimal], ...]
 """Upper bound (inclusive, None for the last) and unit price of each tier; one tier is a plain price."""
 
@@ -40,6 +43,8 @@ class Account:
     net_days: int
     payment: str
     language: str
+    vat_number: str = ""
+    """Confirmed by the register of the European Union, where there is one."""
 
     @property
     def namespace(self) -> str:
@@ -98,6 +103,7 @@ ORGANIZATIONS = {
     "globex": "Globex",
     "initech": "Initech Software",
     "alpenglow": "Alpenglow Analytik",
+    "hazelwood": "Hazelwood Press",
 }
 
 ACCOUNTS = (
@@ -156,6 +162,7 @@ ACCOUNTS = (
         net_days=14,
         payment="BankTransfer",
         language="de",
+        vat_number="DE123456789",
     ),
     Account(
         organization="initech",
@@ -194,6 +201,24 @@ ACCOUNTS = (
         payment="BankTransfer",
         language="de",
     ),
+    Account(
+        organization="hazelwood",
+        name="main",
+        currency="EUR",
+        zone="Europe/Dublin",
+        business_name="Hazelwood Press Ltd.",
+        contact="Aoife Brennan",
+        email="accounts@hazelwood.example",
+        address=(
+            ("country", "IE"),
+            ("line1", "12 Quay Lane"),
+            ("city", "Cork"),
+            ("postalCode", "T12 X000"),
+        ),
+        net_days=14,
+        payment="BankTransfer",
+        language="en",
+    ),
 )
 
 PROJECTS = (
@@ -210,6 +235,7 @@ PROJECTS = (
     Project("report-search", "Report search", "initech", "main", 8),
     Project("release-notes", "Release notes", "initech", "main", 4),
     Project("snow-forecast", "Snow forecast", "alpenglow", "main", 7),
+    Project("reader-apps", "Reader apps", "hazelwood", "main", 5),
 )
 
 REBOUND = "warehouse-vision"
@@ -277,6 +303,13 @@ def manifests(*, first_day: str, bound_from: dict[str, str]) -> Iterator[Manifes
     yield from (_sku(sku) for sku in SKUS)
     yield from (_list_book(currency, first_day) for currency in ("USD", "EUR"))
     yield _issuer()
+    rate: Manifest = {
+        "country": VAT_COUNTRY,
+        "tax": "VAT",
+        "percent": str(VAT_PERCENT),
+        "startsOn": VAT_SINCE,
+    }
+    yield new_object(BILLING, "TaxRate", "vat-ie", rate)
     yield new_object(BILLING, "PaymentMethodClass", "manual", {"provider": "manual", "isDefault": True})
     for account in ACCOUNTS:
         yield _account(account)
@@ -391,6 +424,7 @@ def _issuer() -> Manifest:
             "postalCode": "D04 EE70",
         },
         "taxIds": [{"type": "eu_vat", "value": "IE3668997OH"}],
+        "taxRegistrations": [{"country": VAT_COUNTRY}],
         "accountingCurrency": "EUR",
         "numberSeries": {"prefix": "KC-"},
         "brand": {"color": "#0f5e8c", "logo": _logo()},
@@ -434,4 +468,6 @@ def _account(account: Account) -> Manifest:
             "address": dict(account.address),
         },
     }
+    if account.vat_number:
+        spec["taxIds"] = [{"type": "eu_vat", "value": account.vat_number}]
     return new_object(BILLING, "BillingAccount", account.name, spec, namespace=account.namespace)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from demo import month, settling
 from demo.agreements import CONVERTED, PROMISE, TAKEN, WELCOME
-from demo.provider import DEFAULT_CURRENCY, Account
+from demo.provider import DEFAULT_CURRENCY, VAT_COUNTRY, VAT_PERCENT, Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class InvoiceRow:
     number: str
     customer: str
     lines: int
+    tax: Decimal
+    taxed: str
     total: Decimal
     currency: str
     pdf: Path
@@ -59,11 +61,12 @@ def print_report(
     table.add_column("Customer")
     table.add_column("Account", no_wrap=True)
     table.add_column("Lines", justify="right")
+    table.add_column("VAT", justify="right", no_wrap=True)
     table.add_column("Total", justify="right", no_wrap=True)
     for row in invoices:
         account = row.account.removeprefix("organization-")
         total = f"{row.total:,.2f} {row.currency}"
-        table.add_row(row.number, row.customer, account, str(row.lines), total)
+        table.add_row(row.number, row.customer, account, str(row.lines), f"{row.tax:,.2f} {row.taxed}", total)
     console.print()
     console.print(table)
     console.print("Each line and total equals what the generator computed on its own.")
@@ -115,6 +118,8 @@ def _agreed() -> list[str]:
         return _short(account.key)
 
     return [
+        f"{VAT_COUNTRY} takes {VAT_PERCENT}% of who is there (S); a business elsewhere in the Union owes the tax "
+        "itself (AE), and what goes abroad is an export (G).",
         f"{named(PROMISE.account)} promised {PROMISE.monthly:,.2f} {PROMISE.account.currency} a month for "
         f"{PROMISE.percent}% off {PROMISE.family}; what October lacked is a line of its own.",
         f"{named(TAKEN.account)} took the offer {TAKEN.title}: an entitlement with prices of its own for tokens.",

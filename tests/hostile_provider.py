@@ -20,6 +20,8 @@ from milo_billing.payments.types import (
     ActionRequired,
     CardDetails,
     Declined,
+    Dispute,
+    DisputeState,
     MethodAwaiting,
     MethodFailed,
     MethodReady,
@@ -82,6 +84,7 @@ class HostileProvider:
     by_key: dict[str, Charge] = field(default_factory=dict[str, Charge])
     webhooks: list[bytes] = field(default_factory=list[bytes])
     setups: dict[str, SetupResult] = field(default_factory=dict[str, SetupResult])
+    disputes: dict[str, Dispute] = field(default_factory=dict[str, Dispute])
     calls: int = 0
 
     def __post_init__(self) -> None:
@@ -122,6 +125,12 @@ class HostileProvider:
                 return Unknown("the connection broke")
             found = next((one for one in self.charges if one.reference == reference), None)
             return Unknown(f"there is no payment {reference}") if found is None else found.result
+
+    def get_dispute(self, reference: str) -> Dispute | Unknown:
+        with self._lock:
+            if self._chance.random() < self.lost_before:
+                return Unknown("the connection broke")
+            return self.disputes.get(reference) or Unknown(f"there is no dispute {reference}")
 
     def create_refund(self, request: RefundRequest) -> RefundResult:
         with self._lock:
@@ -195,6 +204,16 @@ class HostileProvider:
             charge = next(one for one in self.charges if key in one.refunds)
             charge.refunds[key] = (charge.refunds[key][0], result)
             self._tell("refund", "" if isinstance(result, Unknown) else result.reference, key)
+
+    def dispute(self, reference: str, state: DisputeState, *, minor: int | None = None) -> str:
+        """Whoever paid disputes the payment, or the case goes on; what the provider calls it."""
+        with self._lock:
+            charge = next(one for one in self.charges if one.reference == reference)
+            name = f"dispute_{reference}"
+            amount = money(minor if minor is not None else charge.request.amount.minor)
+            self.disputes[name] = Dispute(name, reference, amount, state, "fraudulent")
+            self._tell("dispute", name, "")
+            return name
 
     def confirm(self, key: str, *, customer: str) -> None:
         """The owner of a method enters it at the provider."""

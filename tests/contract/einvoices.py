@@ -211,7 +211,10 @@ def corpus() -> Mapping[str, Case]:
         "a price in another currency": _case(document(_converted(), currency="EUR"), "S", "23"),
         "prepaid": _case(euro, "S", "23", paid_minor=10_000),
         "prepaid in full": replace(_case(euro, "S", "23"), paid_minor=_gross(_case(euro, "S", "23"))),
-        "credit note": _case(euro, "S", "23", kind="CreditNote", preceding=(credited,)),
+        **{
+            f"credit note, {name}": replace(case, kind="CreditNote", preceding=(credited,))
+            for name, case in _credited(euro).items()
+        },
         "tax in the currency of the books": _case(
             replace(
                 document(TOKENS, currency="USD"),
@@ -224,6 +227,36 @@ def corpus() -> Mapping[str, Case]:
         "long texts": _case(_long(), "S", "19"),
         "sixty lines": _case(replace(long_document(60), currency="EUR"), "S", "23"),
     }
+
+
+def _credited(euro: InvoiceDocument) -> Mapping[str, Case]:
+    """What is taken back: lines net of their discounts, by amount or by quantity, some of them below zero."""
+    off = tuple(replace(one, discounts=(), parts=(), quantity=Decimal(0)) for one in euro.lines)
+    part = replace(
+        TOKENS, quantity=Decimal(4), amount_minor=1000, parts=(usage_part("4", "2.50", 1000),), discounts=()
+    )
+    drawn = replace(
+        off[1], amount_minor=-900, kind="DrawDown", sku=None, pricing_unit="", description="yearly"
+    )
+    some = _case(_over(euro, *off[:1]), "S", "23")
+    (group_,) = some.taxes
+    return {
+        "full": _case(euro, "S", "23"),
+        "of amounts": _case(_over(euro, *off), "S", "23"),
+        "of a quantity": _case(_over(euro, part), "S", "23"),
+        "the last one, its tax a cent off": replace(
+            some, taxes=(replace(group_, tax_minor=group_.tax_minor - 1),)
+        ),
+        "with what had been drawn down": _case(_over(euro, off[0], drawn), "S", "23"),
+        "zero": _case(euro, "Z", "0"),
+        "exempt": _case(euro, "E", "0", *EXEMPT),
+        "reverse charge": _case(euro, "AE", "0", *REVERSED),
+        "yen": _case(_yen(), "S", "10"),
+    }
+
+
+def _over(invoice: InvoiceDocument, *lines: InvoiceLine) -> InvoiceDocument:
+    return replace(invoice, lines=lines, subtotal_minor=sum(one.amount_minor for one in lines))
 
 
 def _gross(case: Case) -> int:

@@ -3,6 +3,7 @@
 import importlib
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -14,6 +15,7 @@ import pytest
 from milo_billing.adapters.einvoices.checking import RuleChecker
 from milo_billing.adapters.einvoices.elements import amount
 from milo_billing.adapters.einvoices.units import CODES, COUNTS, unit_code
+from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.invoicing.types import NoEInvoice, UnableToCheck, WrittenDocument
 from tests.contract.einvoices import TOKENS, Case, corpus, taxed, written
 from tests.unit.invoicing.builders import document, line, usage_part
@@ -86,6 +88,26 @@ def test_every_line_adds_up_to_the_cent(case: Case) -> None:
         assert product.quantize(places, "ROUND_HALF_UP") + sums == _number(one, "cbc:LineExtensionAmount")
 
 
+def test_the_corpus_has_every_sort_that_is_asked_for() -> None:
+    """Counted, so that none is lost: each of these is validated above, in both syntaxes."""
+    of_kind: Counter[tuple[str, str]] = Counter()
+    for case in CASES.values():
+        of_kind.update((case.kind, code) for code in {one.code for one in case.taxes})
+    for kind in ("Invoice", "CreditNote"):
+        assert all(of_kind[kind, code] for code in ("S", "Z", "E", "AE")), of_kind
+    assert sum(case.kind == "CreditNote" for case in CASES.values()) >= 9
+    assert sum(case.document.currency == "JPY" for case in CASES.values()) == 2
+    assert sum(case.paid_minor > 0 for case in CASES.values()) == 2
+    discounted = [
+        case for case in CASES.values() if any(one.discounts for one in case.document.lines) and case.taxes
+    ]
+    assert {one.scope for case in discounted for line in case.document.lines for one in line.discounts} == {
+        "Line",
+        "Invoice",
+    }
+    assert 2 * len(CASES) >= 56
+
+
 def test_the_same_invoice_is_the_same_bytes() -> None:
     assert written(CASES["sixty lines"]) == written(corpus()["sixty lines"])
 
@@ -99,6 +121,7 @@ def test_a_third_decimal_is_refused_with_the_reason(currency: str, minor: int) -
     case = Case(invoice, (taxed(invoice, "S", "15"),))
     with pytest.raises(NoEInvoice, match=r"has a third decimal.*use the PDF"):
         case.read()
+    assert TypstDocuments().write(invoice).content.startswith(b"%PDF-")
 
 
 def test_dinars_without_a_third_decimal_are_not_refused(checker: RuleChecker) -> None:

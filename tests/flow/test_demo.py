@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from demo import month
-from demo.expected import expected_invoices, total_of
+from demo.expected import expected_invoices
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,10 +20,14 @@ def test_the_demo_runs_from_nothing_to_invoices_and_its_totals_are_right():
     for reason in ("too_late", "unknown_meter", "attribution_failure", "invalid_dimensions"):
         assert reason in done.stdout
     documents = sorted((ROOT / "demo-output").glob("*.pdf"))
-    assert len(documents) == 6  # a credit note is among them
+    assert len(documents) == 7  # a credit note is among them
     assert all(document.read_bytes().startswith(b"%PDF-") for document in documents)
-    for lines in expected_invoices(month.generate_month().counted).values():
-        assert f"{total_of(lines):,.2f}" in done.stdout
+    bills = expected_invoices(month.generate_month().counted)
+    assert {bill.category for bill in bills.values()} == {"S", "AE", "G"}
+    for bill in bills.values():
+        assert f"{bill.tax:,.2f} {bill.category}" in done.stdout
+        assert f"{bill.total:,.2f}" in done.stdout
+    assert "Liabilities:TaxPayable:IE" in done.stdout
     for shown in (
         "commitment show",
         "yearly",

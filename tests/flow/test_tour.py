@@ -1,52 +1,18 @@
-"""The tour of the README and the tutorial, word for word, with real kubectl."""
+"""The tour of the README and the tutorials that use kubectl, word for word."""
 
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from time import sleep, time
 
 import pytest
 
 from tests.flow.conftest import temporary_server
+from tests.flow.tutorials import ROOT, follow
 from tests.kubectl import EVERY_VERSION, NEWEST, kubectl
-
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A block of commands, and what the README says that they print; empty when it does not say."""
-
-    commands: str
-    prints: str
-
-
-def read_steps(markdown: str) -> list[Step]:
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", markdown, re.MULTILINE | re.DOTALL)
-    steps: list[Step] = []
-    for language, content in blocks:
-        if language == "sh":
-            steps.append(Step(content, ""))
-        elif language == "text":
-            steps[-1] = Step(steps[-1].commands, content)
-    return steps
-
-
-def without_ages(text: str) -> list[list[str]]:
-    """Words of each line; how old something is, and when, differs from run to run."""
-    lines = [re.sub(r"\b\d+(s|m\d+s|m)\b", "AGE", line).split() for line in text.strip().splitlines()]
-    return [line for line in lines if line]
-
-
-def printed_by(step: Step, text: str) -> list[list[str]]:
-    """The lines in order, but for a watch in the background, which prints when it is told."""
-    lines = without_ages(text)
-    return sorted(lines) if " -w &" in step.commands else lines
 
 
 @pytest.fixture
@@ -69,29 +35,6 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict
             "HOME": str(tmp_path),
             "MILO_BILLING_DATA_DIR": str(server.kubeconfig.parent),
         }
-
-
-def follow(document: str, *, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Type every command of a document into one shell; compare what it prints where the document says it."""
-    steps = read_steps((ROOT / document).read_text())
-    assert len(steps) >= 5
-    marker = "----- end of step"
-    script = "set -euo pipefail\n" + "".join(f"{step.commands}\necho '{marker}'\n" for step in steps)
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    printed = done.stdout.split(marker + "\n")
-    for step, output in zip(steps, printed, strict=False):
-        if step.prints:
-            assert printed_by(step, output) == printed_by(step, step.prints), step.commands
-    return done
 
 
 @pytest.mark.parametrize(

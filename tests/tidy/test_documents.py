@@ -64,6 +64,12 @@ def test_every_command_that_a_document_names_exists(document: Path):
     assert unknown == []
 
 
+def test_the_readme_leads_to_every_page():
+    index = (ROOT / "README.md").read_text()
+    pages = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    assert [page for page in pages if f"](docs/{page})" not in index] == []
+
+
 def test_every_decision_is_listed():
     index = (ROOT / "docs/adr/README.md").read_text()
     pages = sorted(path.name for path in (ROOT / "docs/adr").glob("0*.md"))

@@ -224,6 +224,7 @@ def get_billing_profile(tx: Tx, vault: Vault, *, account: int) -> BillingProfile
         tax_exemptions=tuple(
             map(profiles.read_exemption, _opened(tx, vault, uid, spec.get("taxExemptions")) or ())
         ),
+        time_terms=profiles.read_time_terms(terms),
     )
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from milo_billing.kernel.errors import NotFound
 from milo_billing.kernel.taxes import TaxExemption
+from milo_billing.kernel.terms import NO_TERMS, TimeTerms
 
 AccountPhase: TypeAlias = Literal["Provisioning", "Ready", "Suspended", "Archived"]
 InvoiceFrequency: TypeAlias = Literal["Monthly", "Quarterly", "Annual"]
@@ -267,3 +268,4 @@ class BillingProfile:
     contact: Contact | None
     tax_ids: tuple[TaxId, ...]
     tax_exemptions: tuple[TaxExemption, ...] = ()
+    time_terms: TimeTerms = NO_TERMS

@@ -48,6 +48,7 @@ class Strings:
     overage: str
     prepayment: str
     draw_down: str
+    interest: str
     committed: str
     spent: str
     subtotal: str
@@ -70,6 +71,7 @@ class Strings:
     further_projects: str
     payment: str
     pay_please: str
+    pay_early: str
     pay_reference: str
     scan: str
     account_holder: str
@@ -117,6 +119,7 @@ _EN = Strings(
     overage="Usage beyond the commitment",
     prepayment="Prepayment",
     draw_down="Paid from prepayment",
+    interest="Interest on late payment",
     committed="Committed",
     spent="Spent or paid before",
     subtotal="Subtotal",
@@ -139,6 +142,7 @@ _EN = Strings(
     further_projects="{count} further projects",
     payment="Payment",
     pay_please="Please pay {amount} by {date}.",
+    pay_early="If you pay by {date}, {percent} is off: {amount} then settles the invoice.",
     pay_reference="Please state the invoice number {number} as the reference.",
     scan="Scan with your banking app",
     account_holder="Account holder",
@@ -186,6 +190,7 @@ _DE = Strings(
     overage="Nutzung über die Zusage hinaus",
     prepayment="Vorauszahlung",
     draw_down="Aus Vorauszahlung bezahlt",
+    interest="Verzugszinsen",
     committed="Zugesagt",
     spent="Bereits verbraucht oder bezahlt",
     subtotal="Zwischensumme",
@@ -208,6 +213,7 @@ _DE = Strings(
     further_projects="{count} weitere Projekte",
     payment="Zahlung",
     pay_please="Bitte zahlen Sie {amount} bis zum {date}.",
+    pay_early="Bei Zahlung bis zum {date} gewähren wir {percent} Skonto; dann genügen {amount}.",
     pay_reference="Bitte geben Sie die Rechnungsnummer {number} als Verwendungszweck an.",
     scan="Mit der Banking-App scannen",
     account_holder="Kontoinhaber",
@@ -255,6 +261,7 @@ _FR = Strings(
     overage="Utilisation au-delà de l’engagement",
     prepayment="Prépaiement",
     draw_down="Réglé par prépaiement",
+    interest="Intérêts de retard",
     committed="Engagement",
     spent="Déjà dépensé ou réglé",
     subtotal="Sous-total",
@@ -277,6 +284,7 @@ _FR = Strings(
     further_projects="{count} autres projets",
     payment="Paiement",
     pay_please="Merci de régler {amount} au plus tard le {date}.",
+    pay_early="Pour un paiement jusqu’au {date}, escompte de {percent} : {amount} suffisent alors.",
     pay_reference="Merci d’indiquer le numéro de facture {number} comme référence.",
     scan="À scanner avec l’application bancaire",
     account_holder="Titulaire du compte",
@@ -324,6 +332,7 @@ _JA = Strings(
     overage="コミットメント超過分",
     prepayment="前払い",
     draw_down="前払いからの充当",
+    interest="遅延利息",
     committed="コミットメント額",
     spent="利用済みまたは支払済み",
     subtotal="小計",
@@ -346,6 +355,7 @@ _JA = Strings(
     further_projects="その他 {count} 件のプロジェクト",
     payment="お支払い方法",
     pay_please="{date}までに {amount} をお支払いください。",
+    pay_early="{date}までのお支払いは {percent} の割引となり、{amount} で完了します。",
     pay_reference="お振込の際は請求書番号 {number} をご記入ください。",
     scan="銀行アプリで読み取ってください",
     account_holder="口座名義",

@@ -22,6 +22,7 @@ from milo_billing.invoicing.types import (
     InvoiceDocument,
     InvoiceLine,
     LineDiscount,
+    LineKind,
     LineShare,
     Part,
     Party,
@@ -51,6 +52,9 @@ _PLACED_BY_TEMPLATE: Final = (
 )
 _WHOLE: Final = "JPY"
 """A currency without decimals: a rate printed as its price has no more digits than it needs."""
+
+_WHOLE_KINDS: Final[frozenset[LineKind]] = frozenset({"Prepayment", "DrawDown", "Interest"})
+"""Lines of which a single part would repeat the line."""
 
 _LETTER_COUNTRIES: Final = frozenset({"US", "CA", "MX", "PH", "CL", "CO", "VE"})
 
@@ -85,9 +89,14 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         ],
         "due-by": words.due_by.format(date=due_on),
         "amount-head": words.amount.format(currency=document.currency),
-        "lines": [_line(line, document, formats) for line in document.lines if line.kind in SKU_KINDS],
+        "lines": [
+            *(_line(line, document, formats) for line in document.lines if line.kind in SKU_KINDS),
+            *(_promise(line, document, formats) for line in document.lines if line.kind == "Interest"),
+        ],
         "promises": [
-            _promise(line, document, formats) for line in document.lines if line.kind not in SKU_KINDS
+            _promise(line, document, formats)
+            for line in document.lines
+            if line.kind not in SKU_KINDS and line.kind != "Interest"
         ],
         "totals": _totals(document, formats),
         "total-money": due,
@@ -118,9 +127,23 @@ def _pay_please(document: InvoiceDocument, due: str, due_on: str, formats: Forma
     return " ".join(
         (
             words.pay_please.format(amount=due, date=due_on),
+            *pay_early(document, formats),
             words.pay_reference.format(number=document.number),
         )
     )
+
+
+def pay_early(document: InvoiceDocument, formats: Formats) -> tuple[str, ...]:
+    """What is off for paying early, and what is to be paid then; nothing where nothing is off."""
+    if document.early is None or not document.early_minor:
+        return ()
+    asked_minor = document.total_minor - document.prepaid_minor - document.early_minor
+    said = formats.strings.pay_early.format(
+        date=formats.day(document.early.until),
+        percent=formats.percent(document.early.percent / 100),
+        amount=formats.money(asked_minor, document.currency),
+    )
+    return (said,) if asked_minor > 0 else ()
 
 
 def _party(party: Party, formats: Formats, sent_from: str) -> dict[str, Any]:
@@ -229,7 +252,7 @@ def _promise(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> 
         "unit": "",
         "price": "",
         "amount": formats.amount(line.amount_minor, document.currency),
-        "parts": [] if line.kind in ("Prepayment", "DrawDown") else _parts(line, document.currency, formats),
+        "parts": [] if line.kind in _WHOLE_KINDS else _parts(line, document.currency, formats),
     }
 
 
@@ -245,6 +268,8 @@ def promise_name(line: InvoiceLine, formats: Formats) -> str:
             return words.prepayment
         case "DrawDown":
             return words.draw_down
+        case "Interest":
+            return words.interest
         case "Usage" | "Recurring" | "OneTime":
             return line.description
 

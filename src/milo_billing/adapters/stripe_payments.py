@@ -23,6 +23,8 @@ from milo_billing.payments.types import (
     BankAccountDetails,
     CardDetails,
     Declined,
+    Dispute,
+    DisputeState,
     MethodAwaiting,
     MethodFailed,
     MethodReady,
@@ -99,7 +101,19 @@ _SUBJECTS: Final[Mapping[str, Subject]] = {
     "payment_intent": "payment",
     "refund": "refund",
     "setup_intent": "method",
+    "dispute": "dispute",
 }
+_DISPUTES: Final[Mapping[str, DisputeState]] = {
+    "warning_needs_response": "Inquiry",
+    "warning_under_review": "Inquiry",
+    "warning_closed": "Won",
+    "needs_response": "Open",
+    "under_review": "Open",
+    "won": "Won",
+    "prevented": "Won",
+    "lost": "Lost",
+}
+"""docs.stripe.com/api/disputes/object: a warning takes no money, everything else does until it is won."""
 
 Json: TypeAlias = dict[str, Any]
 Transport: TypeAlias = Callable[[str, str, Mapping[str, str], bytes], Posted]
@@ -237,6 +251,25 @@ class StripePayments:
                 return
             after = {"starting_after": str(items[-1]["id"])}
         yield Unknown(f"{path}: more than {PAGES_MAX} pages")
+
+    # -- disputes
+
+    def get_dispute(self, reference: str) -> Dispute | Unknown:
+        """The dispute as it stands, with the payment intent that it is about. A returned debit is one, too."""
+        answer = self._call("get", f"/v1/disputes/{reference}")
+        if isinstance(answer, Unknown | _Refused):
+            return Unknown(f"dispute {reference}: {answer}")
+        state = _DISPUTES.get(str(answer.get("status")))
+        if state is None:
+            return Unknown(f"dispute {reference} is {answer.get('status')}")
+        intent = answer.get("payment_intent")
+        if not intent:
+            charge = self._call("get", f"/v1/charges/{answer.get('charge')}")
+            if isinstance(charge, Unknown | _Refused):
+                return Unknown(f"dispute {reference}: {charge}")
+            intent = charge.get("payment_intent") or ""
+        amount = Money(int(answer["amount"]), str(answer["currency"]).upper())
+        return Dispute(reference, str(intent), amount, state, str(answer.get("reason") or ""))
 
     # -- refunds
 

@@ -314,6 +314,45 @@ _INVOICING: Final = (
         answer={"type": "string", "format": "binary"},
     ),
     Endpoint(
+        id="showCreditNoteUbl",
+        method="get",
+        path=f"{NOTE_PATH}/ubl",
+        about="The credit note after EN 16931, in UBL 2.1. 409 where the standard cannot say it, with the reason.",
+        permission=GET_NOTES,
+        media_type="application/xml",
+        answer={"type": "string", "format": "binary"},
+    ),
+    Endpoint(
+        id="showCreditNoteCii",
+        method="get",
+        path=f"{NOTE_PATH}/cii",
+        about="The credit note after EN 16931, in CII D16B: what Factur-X has inside. 409 as for UBL.",
+        permission=GET_NOTES,
+        media_type="application/xml",
+        answer={"type": "string", "format": "binary"},
+    ),
+    Endpoint(
+        id="validateCreditNote",
+        method="get",
+        path=f"{NOTE_PATH}/validation",
+        about="What the schemas and the rules of EN 16931 say against the credit note in UBL and in CII. "
+        "A warning does not make it wrong.",
+        permission=GET_NOTES,
+        answer=fields(
+            {"valid": {"type": "boolean"}, "documents": fields({"ubl": _FINDINGS, "cii": _FINDINGS})}
+        ),
+    ),
+    Endpoint(
+        id="showInvoiceDetails",
+        method="get",
+        path=f"{INVOICE_PATH}/details",
+        about="The invoice as CSV: its lines by project, dimension set and day, as far as days are known. The rows of "
+        "a line sum to its amount.",
+        permission=READ_INVOICES,
+        media_type="text/csv",
+        answer=TEXT,
+    ),
+    Endpoint(
         id="showInvoicePdf",
         method="get",
         path=f"{INVOICE_PATH}/pdf",

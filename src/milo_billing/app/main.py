@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from milo_billing.cli.commands import app
+from milo_billing.cli.output import format_error
+from milo_billing.client.errors import ClientError
 from milo_billing.kernel.errors import MiloError
 
 Output = Annotated[Literal["table", "json"], Parameter(name=["--output", "-o"])]
@@ -165,10 +167,13 @@ def _settings() -> Any:
         raise MiloError(f"settings: {wrong}") from error
 
 
-def main() -> None:
-    """Run one command. What went wrong outside is said in a line, with exit code 1."""
+def main(words: list[str] | None = None) -> None:
+    """Run one command, that of the process where none is given. What went wrong outside is said, with exit code 1."""
     try:
-        app()
+        app(words)
+    except ClientError as error:  # before a server was asked, such as a file that is not there
+        sys.stderr.write(format_error(error))
+        sys.exit(1)
     except MiloError as error:
         print(f"milo-billing: {error}", file=sys.stderr)
         sys.exit(1)

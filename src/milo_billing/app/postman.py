@@ -5,8 +5,8 @@ from typing import Final
 
 from typing_extensions import override
 
+from milo_billing.adapters.child_documents import ChildDocuments
 from milo_billing.adapters.smtp_mail import SmtpMail
-from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.adapters.webhooks import Webhooks
 from milo_billing.controlplane.engine import Engine
 from milo_billing.infra.clock import Clock
@@ -70,5 +70,5 @@ def build_postman(runtime: Runtime, engine: Engine) -> Postman:
         database=runtime.databases.app,
         clock=runtime.clock,
         senders=build_senders(runtime.settings),
-        attachments=Documents(runtime.vault, TypstDocuments(), runtime.clock),
+        attachments=Documents(runtime.vault, ChildDocuments(children=1), runtime.clock),
     )

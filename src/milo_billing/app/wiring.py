@@ -23,9 +23,9 @@ from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccou
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
 from milo_billing.adapters.bank_files import read_refusals, read_statements, write_debits
+from milo_billing.adapters.child_documents import ChildDocuments
 from milo_billing.adapters.einvoices.checking import RuleChecker
 from milo_billing.adapters.folder_blobs import FolderBlobs
-from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.app import endpoints
 from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.app.postman import build_postman
@@ -182,7 +182,7 @@ def build_api(runtime: Runtime) -> Starlette:
     feed = ChangeFeed(runtime.conninfo, engine.store, declarative.registry)
     runtime.checks["change feed"] = feed.problem
     blobs = open_blobs(runtime)
-    office, documents, checker = open_office(runtime, engine), TypstDocuments(), RuleChecker()
+    office, documents, checker = open_office(runtime, engine), ChildDocuments(), RuleChecker()
     threads = CapacityLimiter(runtime.settings.api_connections_max)
     edge = Edge(
         api=ResourceApi(engine, door),
@@ -227,6 +227,7 @@ def build_api(runtime: Runtime) -> Starlette:
         finally:
             await asyncio.to_thread(feed.stop)
             await asyncio.to_thread(checker.close)
+            await asyncio.to_thread(documents.close)
 
     return build_application(routes, lifespan=lifespan)
 

@@ -76,7 +76,8 @@ def import_(
             write(f"{_name(one)}: {one['gap']}")
     waiting = sum(one["entries"]["Waiting"] for one in done["statements"] if not one["again"])
     if waiting and not dry_run:
-        write(f"{waiting} entries wait for a decision: milo-billing payments worklist")
+        wait = "1 entry waits" if waiting == 1 else f"{waiting} entries wait"
+        write(f"{wait} for a decision: milo-billing payments worklist")
     if dry_run:
         write("This was a dry run: nothing was changed.")
 

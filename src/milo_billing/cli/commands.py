@@ -11,6 +11,7 @@ from milo_billing.cli import (
     bank,
     billing,
     debits,
+    details,
     documents,
     entitlements,
     invoice_life,
@@ -45,6 +46,7 @@ app.command(commitment)
 invoices.command(preview, help_epilogue=PREVIEW_HELP)
 invoice_life.mount(invoices)
 documents.mount(invoices)
+details.mount(invoices)
 app.command(invoices)
 app.command(credits)
 app.command(ledger)

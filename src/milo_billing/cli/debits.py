@@ -40,7 +40,7 @@ def add(
     *,
     account: Annotated[str, Parameter(help="Whose invoices are collected, as namespace/name.")],
     holder: Annotated[str, Parameter(help="Whose bank account it is.")],
-    iban: str,
+    iban: Annotated[str, Parameter(help="The bank account that is debited; with or without spaces.")],
     signed_on: Annotated[str, Parameter(help="YYYY-MM-DD, as it stands on the mandate.")],
     reference: Annotated[
         str, Parameter(help="The mandate's reference; one is made where none is said.")

@@ -1,27 +1,47 @@
-"""Commands on the documents of invoices: save them as files, by name or all of a month, and validate them."""
+"""Commands on the documents of invoices and credit notes: save them as files, by name or all of a month, validate."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from cyclopts import App, ArgumentCollection, Group, Parameter
 
-from milo_billing.cli.invoices import find_invoice, identity_of, number_of
+from milo_billing.cli.invoices import find_invoice, number_of
 from milo_billing.cli.output import write, write_json, write_table
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
-from milo_billing.client.billing import get_invoice_document, validate_invoice
+from milo_billing.client.billing import DocumentPlural, get_invoice_document, validate_invoice
 from milo_billing.client.errors import ClientError
 from milo_billing.client.generated import Invoice
-from milo_billing.client.http import ApiClient
+from milo_billing.client.http import JSON, ApiClient
 from milo_billing.client.objects import Objects
 
 Format = Literal["pdf", "ubl", "cii"]
 AT_ONCE = 4
 """Documents asked for at a time: the server writes on several processors, where it has them."""
 _ENDINGS = {"pdf": ".pdf", "ubl": ".ubl.xml", "cii": ".cii.xml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """An invoice or a credit note: where it is, and the number it is known by."""
+
+    plural: DocumentPlural
+    namespace: str
+    name: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The file of each document by number, how many were there before, and which did not come, with the reason."""
+
+    files: dict[str, Path]
+    unchanged: int
+    failed: tuple[tuple[str, str], ...]
 
 
 def _some(arguments: ArgumentCollection) -> None:
@@ -31,7 +51,11 @@ def _some(arguments: ArgumentCollection) -> None:
 
 _WHICH = Group("Which invoices", validator=_some)
 _Names = Annotated[
-    list[str] | None, Parameter(group=_WHICH, help="Names or numbers of invoices.", negative=())
+    list[str] | None,
+    Parameter(group=_WHICH, help="Names or numbers of invoices and credit notes.", negative=()),
+]
+_CreditNotes = Annotated[
+    bool, Parameter(negative=(), help="With --month: the credit notes over these invoices too.")
 ]
 _Month = Annotated[
     str | None, Parameter(group=_WHICH, help="YYYY-MM, the month in which the billing period starts.")
@@ -44,13 +68,21 @@ def mount(invoices: App) -> None:
         save,
         help_epilogue="Examples:\n\n"
         "  milo-billing invoices save --month 2026-10 --to invoices/\n\n"
-        "  milo-billing invoices save INV-000001 INV-000002 --format ubl",
+        "  milo-billing invoices save --month 2026-10 --credit-notes --to invoices/\n\n"
+        "  milo-billing invoices save INV-000001 CN-2026-000001 --format ubl",
+    )
+    invoices.command(
+        print_,
+        name="print",
+        help_epilogue="Examples:\n\n"
+        "  milo-billing invoices print --month 2026-10 --to invoices/\n\n"
+        "  milo-billing invoices print --all --to invoices/ -n organization-acme",
     )
     invoices.command(
         validate,
         help_epilogue="Examples:\n\n"
         "  milo-billing invoices validate INV-000001\n\n"
-        "  milo-billing invoices validate --month 2026-10 -n organization-acme",
+        "  milo-billing invoices validate --month 2026-10 --credit-notes -n organization-acme",
     )
 
 
@@ -59,6 +91,7 @@ def save(
     /,
     *,
     month: _Month = None,
+    credit_notes: _CreditNotes = False,
     format: Annotated[
         Format,
         Parameter(help="pdf for people; ubl or cii for machines, after EN 16931."),
@@ -70,31 +103,38 @@ def save(
     namespace: Namespace = None,
     target: Target = DEFAULT,
 ) -> int:
-    """Save invoices as files named like their numbers; safe to repeat, what is there already is not fetched again.
+    """Save invoices and credit notes as files named like their numbers; safe to repeat, what is there already is not
+    fetched again.
 
-    An invoice that cannot be said in this format is told with its reason, and the others are saved.
+    One that cannot be said in this format is told with its reason, and the others are saved.
     """
     with target.open() as api:
-        found = _chosen(api, names or (), month=month, namespace=namespace)
-        _make_folder(to)
-        files = {number_of(one): to / _file_name(one, format) for one in found}
-        waiting = [one for one in found if again or not files[number_of(one)].exists()]
-        failed = _save_all(api, waiting, files=files, format=format, silent=target.json)
-    saved = len(waiting) - len(failed)
-    if target.json:
-        write_json(
-            {
-                "saved": saved,
-                "unchanged": len(found) - len(waiting),
-                "failed": [{"invoice": number, "reason": reason} for number, reason in failed],
-                "files": [str(path) for number, path in files.items() if number not in dict(failed)],
-            }
+        found = _chosen(api, names or (), month=month, credit_notes=credit_notes, namespace=namespace)
+        saved = save_papers(api, found, to=to, format=format, again=again, silent=target.json)
+    return write_saved(saved, to=to, json=target.json)
+
+
+def print_(
+    *,
+    month: _Month = None,
+    all: Annotated[
+        bool, Parameter(group=_WHICH, negative=(), help="Of all months; instead of --month.")
+    ] = False,
+    to: Annotated[Path, Parameter(help="Folder to write to; made where it is not there.")],
+    namespace: Namespace = None,
+    target: Target = DEFAULT,
+) -> int:
+    """Have the PDFs of all invoices of a month, or of all there are, and of the credit notes over them, in a folder.
+
+    The server writes each once, in processes that it replaces, so its memory stays what it is. Whatever interrupts this
+    command, the same command goes on where it was: what is in the folder is left alone.
+    """
+    with target.open() as api:
+        found = _chosen(
+            api, (), month=None if all else month, all=all, credit_notes=True, namespace=namespace
         )
-    else:
-        if failed:
-            write_table(["Invoice", "Reason"], [list(one) for one in failed])
-        write(f"{saved:,} saved in {to}, {len(found) - len(waiting):,} were there, {len(failed):,} failed")
-    return EXIT_FAILED if failed else 0
+        saved = save_papers(api, found, to=to, format="pdf", again=False, silent=target.json)
+    return write_saved(saved, to=to, json=target.json)
 
 
 def validate(
@@ -102,20 +142,21 @@ def validate(
     /,
     *,
     month: _Month = None,
+    credit_notes: _CreditNotes = False,
     namespace: Namespace = None,
     target: Target = DEFAULT,
 ) -> int:
-    """Ask the schemas and rules of EN 16931 whether invoices are right, in UBL and in CII.
+    """Ask the schemas and rules of EN 16931 whether invoices and credit notes are right, in UBL and in CII.
 
-    Exits 1 where one of them is not, or cannot be an electronic invoice; a warning does not make one wrong.
+    Exits 1 where one of them is not, or cannot be an electronic one; a warning does not make one wrong.
     """
     rows: list[list[str]] = []
     wrong = 0
     with target.open() as api:
-        chosen = _chosen(api, names or (), month=month, namespace=namespace)
-        with Rate(verb="validated", unit="invoices", silent=target.json) as rate:
-            for done, invoice in enumerate(chosen, start=1):
-                found = list(_findings(api, invoice))
+        chosen = _chosen(api, names or (), month=month, credit_notes=credit_notes, namespace=namespace)
+        with Rate(verb="validated", unit="documents", silent=target.json) as rate:
+            for done, paper in enumerate(chosen, start=1):
+                found = list(_findings(api, paper))
                 wrong += any(severity == "error" for _, _, severity, *_ in found)
                 rows += found
                 rate.show(done, part=done / len(chosen))
@@ -125,40 +166,72 @@ def validate(
         write_json({"invoices": len(chosen), "wrong": wrong, "findings": findings})
     else:
         if rows:
-            write_table(["Invoice", "Document", "Severity", "Rule", "Message"], [row[:5] for row in rows])
+            write_table(["Number", "Document", "Severity", "Rule", "Message"], [row[:5] for row in rows])
         write(f"{len(chosen) - wrong:,} right, {wrong:,} wrong")
     return EXIT_FAILED if wrong else 0
 
 
-def _findings(api: ApiClient, invoice: Invoice) -> Iterator[list[str]]:
-    """What is said against an invoice; that it is none is an error without a rule."""
-    namespace, name = identity_of(invoice)
-    number = number_of(invoice)
+def _findings(api: ApiClient, paper: Paper) -> Iterator[list[str]]:
+    """What is said against an invoice or credit note; that it is none is an error without a rule."""
     try:
-        found = validate_invoice(api, namespace=namespace, name=name)
+        found = validate_invoice(api, namespace=paper.namespace, name=paper.name, plural=paper.plural)
     except ClientError as error:
-        yield [number, "", "error", "", str(error), ""]
+        yield [paper.number, "", "error", "", str(error), ""]
         return
     for syntax, findings in cast("dict[str, list[dict[str, str]]]", found["documents"]).items():
         for one in findings:
-            yield [number, syntax, one["severity"], one["rule"], one["message"], one["location"]]
+            yield [paper.number, syntax, one["severity"], one["rule"], one["message"], one["location"]]
+
+
+# --------------------------------------------------------------------------------------------------- which ones
 
 
 def _chosen(
-    api: ApiClient, names: Sequence[str], *, month: str | None, namespace: str | None
-) -> list[Invoice]:
-    """The invoices of these names, and all of the month, each once, by number."""
-    chosen = {
-        number_of(one): one for name in names for one in (find_invoice(api, name, namespace=namespace)[2],)
-    }
-    if month is not None:
-        wanted = _month(month)
+    api: ApiClient,
+    names: Sequence[str],
+    *,
+    month: str | None,
+    credit_notes: bool,
+    namespace: str | None,
+    all: bool = False,
+) -> list[Paper]:
+    """The invoices and credit notes of these names, and those of the month or of all months, each once, by number."""
+    chosen = {one.number: one for name in names for one in (_named(api, name, namespace=namespace),)}
+    if month is not None or all:
+        wanted = None if month is None else _month(month)
         objects = Objects(api)
         for listed in objects.list(objects.find_kind("invoices"), namespace=namespace):
             invoice = cast("Invoice", listed)
-            if period_month(invoice) == wanted:
-                chosen[number_of(invoice)] = invoice
+            if wanted in (None, period_month(invoice)):
+                chosen[number_of(invoice)] = _paper("invoices", listed)
+        if credit_notes:
+            invoices = {(one.namespace, one.name) for one in chosen.values()}
+            for note in objects.list(objects.find_kind("creditnotes"), namespace=namespace):
+                paper = _paper("creditnotes", note)
+                if (paper.namespace, note["spec"]["invoiceRef"]["name"]) in invoices:
+                    chosen[paper.number] = paper
     return [chosen[number] for number in sorted(chosen)]
+
+
+def _named(api: ApiClient, name: str, *, namespace: str | None) -> Paper:
+    """The invoice, or else the credit note, of this name or number."""
+    try:
+        return _paper("invoices", cast("JSON", find_invoice(api, name, namespace=namespace)[2]))
+    except ClientError as error:
+        objects = Objects(api)
+        notes = objects.list(objects.find_kind("creditnotes"), namespace=namespace)
+        found = [
+            one for one in (_paper("creditnotes", note) for note in notes) if name in (one.name, one.number)
+        ]
+        if len(found) != 1:
+            raise error from None
+        return found[0]
+
+
+def _paper(plural: DocumentPlural, listed: JSON) -> Paper:
+    metadata = listed["metadata"]
+    number = str(listed.get("status", {}).get("number") or metadata["name"])
+    return Paper(plural, metadata["namespace"], metadata["name"], number)
 
 
 def _month(text: str) -> tuple[int, int]:
@@ -178,8 +251,54 @@ def period_month(invoice: Invoice) -> tuple[int, int]:
     return (end.year, end.month - 1) if end.month > 1 else (end.year - 1, 12)
 
 
-def _file_name(invoice: Invoice, format: Format) -> str:
-    return f"{number_of(invoice)}{_ENDINGS[format]}".replace("/", "-")
+# ------------------------------------------------------------------------------------------------------- files
+
+
+def save_papers(
+    api: ApiClient, papers: Sequence[Paper], *, to: Path, format: Format, again: bool, silent: bool
+) -> Saved:
+    """Fetch and write what is not there yet, some at a time."""
+    _make_folder(to)
+    files = {one.number: to / _file_name(one, format) for one in papers}
+    waiting = [one for one in papers if again or not files[one.number].exists()]
+    failed: list[tuple[str, str]] = []
+    with (
+        Rate(verb="saved", unit="documents", silent=silent) as rate,
+        ThreadPoolExecutor(max_workers=AT_ONCE) as pool,
+    ):
+        asked = {pool.submit(_save, api, one, files[one.number], format): one for one in waiting}
+        for done, future in enumerate(as_completed(asked), start=1):
+            try:
+                future.result()
+            except ClientError as error:
+                failed.append((asked[future].number, str(error)))
+            rate.show(done, part=done / len(waiting))
+    return Saved(files, len(papers) - len(waiting), tuple(sorted(failed)))
+
+
+def write_saved(saved: Saved, *, to: Path, json: bool) -> int:
+    """Say what was saved and what was not; the exit code."""
+    count = len(saved.files) - saved.unchanged - len(saved.failed)
+    if json:
+        write_json(
+            {
+                "saved": count,
+                "unchanged": saved.unchanged,
+                "failed": [{"invoice": number, "reason": reason} for number, reason in saved.failed],
+                "files": [
+                    str(path) for number, path in saved.files.items() if number not in dict(saved.failed)
+                ],
+            }
+        )
+    else:
+        if saved.failed:
+            write_table(["Number", "Reason"], [list(one) for one in saved.failed])
+        write(f"{count:,} saved in {to}, {saved.unchanged:,} were there, {len(saved.failed):,} failed")
+    return EXIT_FAILED if saved.failed else 0
+
+
+def _file_name(paper: Paper, format: Format) -> str:
+    return f"{paper.number}{_ENDINGS[format]}".replace("/", "-")
 
 
 def _make_folder(folder: Path) -> None:
@@ -189,29 +308,11 @@ def _make_folder(folder: Path) -> None:
         raise ClientError(f"The folder cannot be made: {error.strerror}.", where=str(folder)) from error
 
 
-def _save_all(
-    api: ApiClient, invoices: Sequence[Invoice], *, files: dict[str, Path], format: Format, silent: bool
-) -> list[tuple[str, str]]:
-    """Fetch and write, some at a time; number and reason of those that did not come."""
-    failed: list[tuple[str, str]] = []
-    with (
-        Rate(verb="saved", unit="documents", silent=silent) as rate,
-        ThreadPoolExecutor(max_workers=AT_ONCE) as pool,
-    ):
-        asked = {pool.submit(_save, api, one, files[number_of(one)], format): one for one in invoices}
-        for done, future in enumerate(as_completed(asked), start=1):
-            try:
-                future.result()
-            except ClientError as error:
-                failed.append((number_of(asked[future]), str(error)))
-            rate.show(done, part=done / len(invoices))
-    return sorted(failed)
-
-
-def _save(api: ApiClient, invoice: Invoice, path: Path, format: Format) -> None:
+def _save(api: ApiClient, paper: Paper, path: Path, format: Format) -> None:
     """Whole or not at all: a file that was broken off would be taken for one that is there."""
-    namespace, name = identity_of(invoice)
-    content = get_invoice_document(api, namespace=namespace, name=name, kind=format)
+    content = get_invoice_document(
+        api, namespace=paper.namespace, name=paper.name, kind=format, plural=paper.plural
+    )
     unfinished = path.with_name(f".{path.name}.part")
     try:
         unfinished.write_bytes(content)

@@ -3,6 +3,7 @@
 import sys
 import time
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -167,8 +168,10 @@ def show(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFAUL
     if target.json:
         write_json({**invoice, "lines": lines})
         return
-    for label, value in _heading(invoice):
-        write(f"{label + ':':<12}{value}")
+    heading = _heading(invoice)
+    width = max(len(label) for label, _ in heading) + 3
+    for label, value in heading:
+        write(f"{label + ':':<{width}}{value}")
     write("")
     write_lines(lines)
 
@@ -323,7 +326,9 @@ def number_of(invoice: Invoice) -> str:
 
 
 def _heading(invoice: Invoice) -> list[tuple[str, str]]:
-    spec, status = invoice["spec"], invoice.get("status", {})
+    spec, status = invoice["spec"], cast("JSON", invoice.get("status", {}))
+    currency = status.get("currencyCode", "")
+    settled = (("Paid", "amountPaid"), ("Credited", "amountCredited"), ("Written off", "amountWrittenOff"))
     return [
         ("Number", number_of(invoice)),
         ("Account", f"{identity_of(invoice)[0]}/{spec['billingAccountRef']['name']}"),
@@ -331,11 +336,14 @@ def _heading(invoice: Invoice) -> list[tuple[str, str]]:
         ("Phase", status.get("phase", "")),
         ("Issued", status.get("issuedOn", "")),
         ("Due", status.get("dueDate", "")),
-        ("Lines", f"{status.get('subtotal', '')} {status.get('currencyCode', '')}"),
-        ("Discounts", f"{status.get('discounts', '')} {status.get('currencyCode', '')}"),
+        ("Lines", f"{status.get('subtotal', '')} {currency}"),
+        ("Discounts", f"{status.get('discounts', '')} {currency}"),
+        *((tax_name(tax), f"{tax['amount']} {currency} on {tax['basis']}") for tax in status.get("tax", ())),
+        ("Total", f"{status.get('total', '')} {currency}"),
         *(
-            (tax_name(tax), f"{tax['amount']} {status.get('currencyCode', '')} on {tax['basis']}")
-            for tax in status.get("tax", ())
+            (label, f"{status[field]} {currency}")
+            for label, field in settled
+            if Decimal(status.get(field) or 0)
         ),
-        ("Total", f"{status.get('total', '')} {status.get('currencyCode', '')}"),
+        ("Still due", f"{status.get('amountDue', '')} {currency}"),
     ]

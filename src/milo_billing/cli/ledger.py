@@ -1,6 +1,7 @@
 """Commands on the books: read them, close a month, export them, verify them."""
 
 import sys
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -25,6 +26,8 @@ _Account = Annotated[str | None, Parameter(help="Of one billing account, as name
 _First = Annotated[str | None, Parameter(name="--from", help="YYYY-MM-DD, the first day.")]
 _Last = Annotated[str | None, Parameter(name="--to", help="YYYY-MM-DD, the last day.")]
 _At = Annotated[str | None, Parameter(help="YYYY-MM-DD, the last day that counts.")]
+
+_NOTHING = "Nothing is posted there: `milo-billing ledger trial-balance` without filters shows what is.\n"
 
 
 @ledger.command(help_epilogue="Example:\n\n  milo-billing ledger chart")
@@ -55,6 +58,9 @@ def trial_balance(*, entity: _Entity = None, at: _At = None, target: Target = DE
         write_json(found)
         return
     items, totals = cast("list[JSON]", found["items"]), cast("list[JSON]", found["totals"])
+    if not items:
+        sys.stderr.write(_NOTHING)
+        return
     keys = ("entity", "account", "currencyCode", "debits", "credits", "balance")
     rows = [[one[key] for key in keys] for one in items]
     rows += [[one["entity"], "Total", *(one[key] for key in keys[2:])] for one in totals]
@@ -85,8 +91,17 @@ def entries(
     if target.json:
         write_json({"items": found})
         return
+    if not found:
+        sys.stderr.write(_NOTHING)
+        return
     columns = ["Day", "Account", "Transaction", "Entry", "Currency", "Debit", "Credit", "Service"]
     write_table(columns, [row for one in found for row in _rows(one)], right=["Debit", "Credit"])
+
+
+def service_days(first: str, after: str) -> str:
+    """Days as accountants say them, the last one included; `after` is the first day that is not among them."""
+    last = str(date.fromisoformat(after) - timedelta(days=1))
+    return first if first == last else f"{first} to {last}"
 
 
 def _rows(transaction: JSON) -> list[list[object]]:
@@ -98,7 +113,7 @@ def _rows(transaction: JSON) -> list[list[object]]:
     ]
     rows: list[list[object]] = []
     for entry in cast("list[JSON]", transaction["entries"]):
-        days = f"{entry['serviceFrom']} to {entry['serviceTo']}" if entry["serviceFrom"] else ""
+        days = service_days(entry["serviceFrom"], entry["serviceTo"]) if entry["serviceFrom"] else ""
         amounts = [entry["currencyCode"], entry["debit"] or "", entry["credit"] or "", days]
         rows.append([*(said if not rows else ["", "", ""]), entry["ledgerAccount"], *amounts])
     return rows
@@ -152,6 +167,9 @@ def aged(*, at: _At = None, target: Target = DEFAULT) -> None:
         found = list(books.list_aged(api, at=at))
     if target.json:
         write_json({"items": found})
+        return
+    if not found:
+        sys.stderr.write("Nobody owes anything.\n")
         return
     keys = ("notDue", "days1To30", "days31To60", "days61To90", "over90", "total")
     rows: list[list[object]] = [

@@ -1,5 +1,6 @@
 """Commands on notices: which events there are, what was sent and how it went, secrets, tests and replays."""
 
+import sys
 from time import sleep
 from typing import Annotated, Any, Literal
 
@@ -67,6 +68,11 @@ def deliveries(
         found = list(client.list_deliveries(api, limit=limit, wanted=wanted))
     if target.json:
         write_json({"items": found})
+        return
+    if not found:
+        sys.stderr.write(
+            "No delivery is like that. Who is told, channels say: milo-billing get notificationchannels\n"
+        )
         return
     write_table(
         ["Occurred", "Event", "Channel", "State", "Attempts", "Next attempt", "Delivery"],

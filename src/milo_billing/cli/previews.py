@@ -74,18 +74,24 @@ def _write(found: JSON) -> None:
     if found["linesLeft"]:
         write(f"… and {found['linesLeft']} more lines")
     write("")
-    write(f"Subtotal   {found['subtotal']} {found['currencyCode']}")
-    write(f"Discounts  {found['discounts']} {found['currencyCode']}")
+    currency = found["currencyCode"]
+    totals = [
+        ("Subtotal", f"{found['subtotal']} {currency}"),
+        ("Discounts", f"{found['discounts']} {currency}"),
+    ]
     for tax in cast("list[JSON]", found["tax"]):
-        write(f"{tax_name(tax):<10} {tax['amount']} {found['currencyCode']} on {tax['basis']}")
+        totals.append((tax_name(tax), f"{tax['amount']} {currency} on {tax['basis']}"))
     if found["untaxed"] is not None:
-        write(f"Tax        cannot be told: {found['untaxed']}")
-    write(f"Total      {found['total']} {found['currencyCode']}")
-    for field, shown in (("goodwill", "Goodwill"), ("prepaidCredit", "Prepaid")):
+        totals.append(("Tax", f"cannot be told: {found['untaxed']}"))
+    totals.append(("Total", f"{found['total']} {currency}"))
+    for field, label in (("goodwill", "Goodwill"), ("prepaidCredit", "Prepaid")):
         if found[field].strip("0."):
-            write(f"{shown:<10} -{found[field]} {found['currencyCode']}")
+            totals.append((label, f"-{found[field]} {currency}"))
     if found["amountDue"] != found["total"]:
-        write(f"Due        {found['amountDue']} {found['currencyCode']}")
+        totals.append(("Due", f"{found['amountDue']} {currency}"))
+    width = max(len(label) for label, _ in totals)
+    for label, value in totals:
+        write(f"{label:<{width}}  {value}")
     _write_shares(found)
     for rate in cast("list[JSON]", found["rates"]):
         until = ", until a later one is published" if rate["provisional"] else ""

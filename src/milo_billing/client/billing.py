@@ -6,7 +6,7 @@ Owns: those calls. Not: declared objects (objects) and usage (usage).
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, TypeAlias, cast
 from urllib.parse import quote
 
 from milo_billing.client.http import JSON, ApiClient, next_page
@@ -15,6 +15,9 @@ BILLING = "/apis/billing.miloapis.com/v1alpha1"
 RUNS = "/v1/invoicing/runs"
 ASK_AGAIN_S = 0.2
 """How often a run is asked how far it is."""
+
+DocumentPlural: TypeAlias = Literal["invoices", "creditnotes"]
+"""What has documents."""
 
 IAM = "/apis/iam.miloapis.com/v1alpha1"
 
@@ -110,26 +113,38 @@ def get_invoice_lines(api: ApiClient, *, namespace: str, name: str) -> list[JSON
         params = {"continue": after}
 
 
+def get_invoice_details(api: ApiClient, *, namespace: str, name: str) -> Iterator[bytes]:
+    """The invoice as CSV, in pieces: its lines by project, dimension set and day."""
+    return api.download(f"{_document_path('invoices', namespace, name)}/details", params={})
+
+
 def get_invoice_pdf(api: ApiClient, *, namespace: str, name: str) -> bytes:
     """The invoice as a PDF."""
     return get_invoice_document(api, namespace=namespace, name=name, kind="pdf")
 
 
 def get_invoice_document(
-    api: ApiClient, *, namespace: str, name: str, kind: Literal["pdf", "ubl", "cii"]
+    api: ApiClient,
+    *,
+    namespace: str,
+    name: str,
+    kind: Literal["pdf", "ubl", "cii"],
+    plural: DocumentPlural = "invoices",
 ) -> bytes:
-    """The invoice as a PDF, or as an electronic invoice after EN 16931 in UBL or CII."""
+    """An invoice or credit note as a PDF, or as an electronic one after EN 16931 in UBL or CII."""
     accept = "application/pdf" if kind == "pdf" else "application/xml"
-    return api.request("GET", f"{_invoice_path(namespace, name)}/{kind}", accept=accept).content
+    return api.request("GET", f"{_document_path(plural, namespace, name)}/{kind}", accept=accept).content
 
 
-def validate_invoice(api: ApiClient, *, namespace: str, name: str) -> JSON:
+def validate_invoice(
+    api: ApiClient, *, namespace: str, name: str, plural: DocumentPlural = "invoices"
+) -> JSON:
     """What the rules of EN 16931 say against it: `{valid, documents: {ubl: […], cii: […]}}`."""
-    return api.json("GET", f"{_invoice_path(namespace, name)}/validation")
+    return api.json("GET", f"{_document_path(plural, namespace, name)}/validation")
 
 
-def _invoice_path(namespace: str, name: str) -> str:
-    return f"{BILLING}/namespaces/{quote(namespace)}/invoices/{quote(name)}"
+def _document_path(plural: DocumentPlural, namespace: str, name: str) -> str:
+    return f"{BILLING}/namespaces/{quote(namespace)}/{plural}/{quote(name)}"
 
 
 def get_payer(api: ApiClient, *, project: str, at: str | None = None) -> JSON:

@@ -224,6 +224,7 @@ class BillingAccountSpecPaymentTerms(TypedDict):
     invoiceFrequency: NotRequired[Literal["Monthly", "Quarterly", "Annual"]]
     invoiceDayOfMonth: NotRequired[int]
     earlyPaymentDiscountPercent: NotRequired[str]
+    earlyPaymentDiscountDays: NotRequired[int]
     latePaymentInterestPercent: NotRequired[str]
 
 
@@ -1163,6 +1164,7 @@ class PaymentStatus(TypedDict):
     phase: NotRequired[Literal["Pending", "Succeeded", "Failed", "Refunded"]]
     amount: NotRequired[str]
     amountRefunded: NotRequired[str]
+    amountDisputed: NotRequired[str]
     provider: NotRequired[str]
     providerReference: NotRequired[str]
     failureReason: NotRequired[str]

@@ -16,10 +16,12 @@ from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
 from milo_billing.invoicing.engine import runs, settling, vat_checks
-from milo_billing.invoicing.operations import granting, issuing, life
+from milo_billing.invoicing.operations import granting, issuing, late_interest, life
+from milo_billing.invoicing.operations.late_interest import InterestOutcome
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.ports import VatRegister
 from milo_billing.invoicing.reads import grants as grant_reads
+from milo_billing.invoicing.reads import interest as interest_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules.runs import Run, RunStepState
 from milo_billing.invoicing.types import Issued, IssueOutcome, Skipped, Unchanged
@@ -42,6 +44,11 @@ _checks = counter(
     "vat_number_checks", about="Accounts looked at for their VAT number, by outcome.", labels=("outcome",)
 )
 
+_interest = counter(
+    "late_interest_invoices",
+    about="Invoices over interest on late payment, those given back, and accounts that failed.",
+    labels=("outcome",),
+)
 _past_due = counter(
     "invoices_fallen_due", about="Invoices whose last day to pay was over, by outcome.", labels=("outcome",)
 )
@@ -69,8 +76,14 @@ def tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Periodic
         del timestamp
         mark_past_due(office, database, clock)
 
+    def charge_late_interest(timestamp: int) -> None:
+        del timestamp
+        charge_interest(office, database, clock)
+
     return (
         Periodic(Task("invoicing.note_past_due", note_past_due), cron="7 * * * *"),
+        # a month is charged once it is over; asked every night, so that a night without a server is made up for
+        Periodic(Task("invoicing.charge_interest", charge_late_interest), cron="37 4 * * *"),
         Task(runs.RUN_MONTH, run_month),
         Periodic(Task("invoicing.resume_runs", resume_runs), cron="* * * * *"),
     )
@@ -111,6 +124,37 @@ def mark_past_due(office: Office, database: Database, clock: Clock) -> None:
         if len(page) < _PAGE:
             return
         after = page[-1]
+
+
+def charge_interest(office: Office, database: Database, clock: Clock) -> None:
+    """Charge the accounts' interest on what was overdue until the month began, and give back what is not owed.
+
+    One account a transaction; one that cannot be invoiced is logged and counted, and does not keep the others waiting.
+    """
+    after = 0
+    while True:
+        with database.transaction(reach=EVERYWHERE) as tx:
+            page = interest_reads.list_accounts(tx, after=after, now=clock.now(), limit=_PAGE)
+        for number in page:
+            try:
+                done = repeated(lambda account=number: _charge_interest(office, database, clock, account))
+                _interest.labels("charged").inc(len(done.charged))
+                _interest.labels("given_back").inc(len(done.given_back))
+            except MiloError as error:
+                _interest.labels("failed").inc()
+                _log.error("interest_not_charged", account=number, reason=str(error))
+        if len(page) < _PAGE:
+            return
+        after = page[-1]
+
+
+def _charge_interest(office: Office, database: Database, clock: Clock, number: int) -> InterestOutcome:
+    with database.transaction(reach=EVERYWHERE) as tx:
+        work = Work(tx=tx, identity=_SYSTEM, reach=EVERYWHERE, audit_id=new_uid(), now=clock.now())
+        account = accounts.get_account(tx, number=number)
+        done = late_interest.charge_interest(work, office=office, account=account)
+        office.engine.commit(work)
+    return done
 
 
 def _mark_past_due(office: Office, database: Database, clock: Clock, *, invoice: UUID) -> bool:

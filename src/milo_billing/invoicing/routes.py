@@ -1,11 +1,11 @@
 """The doors of invoicing: run a month, read an invoice's lines and its documents."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from milo_billing.accounts import reads as accounts
@@ -18,6 +18,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx, forbid_writes
 from milo_billing.invoicing.engine import runs, vat_checks
 from milo_billing.invoicing.engine.invoice_documents import ELECTRONIC
+from milo_billing.invoicing.operations import details as invoice_details
 from milo_billing.invoicing.operations import explaining as invoice_explaining
 from milo_billing.invoicing.operations import issuing, papers
 from milo_billing.invoicing.operations.office import Office
@@ -28,7 +29,7 @@ from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import explaining, grant_bodies, previews, representations, requests
 from milo_billing.invoicing.rules.runs import Run
-from milo_billing.invoicing.types import GROUP, DocumentKind, PrintedDocument
+from milo_billing.invoicing.types import GROUP, DocumentKind, Invoice, PrintedDocument
 from milo_billing.kernel.errors import BadRequest, Forbidden
 from milo_billing.ledger import reads as books
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH
@@ -55,7 +56,8 @@ BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 
 def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore) -> list[Route]:
     """`POST` and `GET /v1/invoicing/runs`, `GET …/runs/{id}`, `…/{id}/accounts`, `GET /v1/invoicing/preview`; of an
-    invoice `…/lines`, `…/lines/{line}/events`, `…/lines/{line}/explanation`, `…/pdf`, `…/ubl`, `…/cii`.
+    invoice `…/details`, `…/lines`, `…/lines/{line}/events`, `…/lines/{line}/explanation`; of an invoice and a
+    credit note `…/pdf`, `…/ubl`, `…/cii`.
 
     `blobs` is where archived usage lies.
     """
@@ -87,14 +89,17 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
             )
         return JSONResponse(found.body())
 
-    def show_note_pdf(request: Request) -> Response:
-        with door.open(request, permission=GET_NOTES) as call:
-            note = note_reads.get_credit_note(call.tx, **_names(request))
-            document = papers.print_credit_note(call.tx, office.vault, writer, note=note, now=call.now)
-        return _shown(document, name=f"{note.number}.pdf")
+    def show_details(request: Request) -> Response:
+        with door.open(request, permission=GET) as call:  # what is wrong is said before the text begins
+            invoice = invoice_reads.get_invoice(call.tx, **_names(request))
+        return StreamingResponse(
+            _details(door, request, invoice),
+            headers={"Content-Disposition": f'attachment; filename="{invoice.number}.csv"'},
+            media_type="text/csv; charset=utf-8",
+        )
 
     return [
-        Route(f"{NOTE_PATH}/pdf", show_note_pdf, methods=["GET"]),
+        Route(f"{INVOICE_PATH}/details", show_details, methods=["GET"]),
         *_run_routes(door),
         Route(f"{INVOICE_PATH}/lines", show_lines, methods=["GET"]),
         Route(f"{INVOICE_PATH}/lines/{{line}}/events", show_line_events, methods=["GET"]),
@@ -102,6 +107,13 @@ def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore)
         *_document_routes(door, office, writer),
         Route(VAT_CHECKS_PATH, _vat_check_route(door, office), methods=["POST"]),
     ]
+
+
+def _details(door: Door, request: Request, invoice: Invoice) -> Iterator[str]:
+    """The details in pieces, from one transaction of the database."""
+    with door.open(request, permission=GET) as call:
+        forbid_writes(call.tx)
+        yield from invoice_details.write_details(call.tx, invoice=invoice)
 
 
 def _run_routes(door: Door) -> list[Route]:
@@ -148,15 +160,30 @@ def _document_routes(door: Door, office: Office, writer: DocumentWriter) -> list
                 document = papers.print_invoice(
                     call.tx, office.vault, writer, invoice=invoice, now=call.now, kind=kind
                 )
-            return _shown(document, name=f"{invoice.number}.{'pdf' if kind == 'pdf' else f'{kind}.xml'}")
+            return _shown(document, number=invoice.number, kind=kind)
+
+        return show_document
+
+    def show_note(kind: DocumentKind) -> Callable[[Request], Response]:
+        def show_document(request: Request) -> Response:
+            with door.open(request, permission=GET_NOTES) as call:
+                note = note_reads.get_credit_note(call.tx, **_names(request))
+                document = papers.print_credit_note(
+                    call.tx, office.vault, writer, note=note, now=call.now, kind=kind
+                )
+            return _shown(document, number=note.number, kind=kind)
 
         return show_document
 
     kinds: tuple[DocumentKind, ...] = ("pdf", *ELECTRONIC)
-    return [Route(f"{INVOICE_PATH}/{kind}", show(kind), methods=["GET"]) for kind in kinds]
+    return [
+        *(Route(f"{INVOICE_PATH}/{kind}", show(kind), methods=["GET"]) for kind in kinds),
+        *(Route(f"{NOTE_PATH}/{kind}", show_note(kind), methods=["GET"]) for kind in kinds),
+    ]
 
 
-def _shown(document: PrintedDocument, *, name: str) -> Response:
+def _shown(document: PrintedDocument, *, number: str, kind: DocumentKind) -> Response:
+    name = f"{number}.{'pdf' if kind == 'pdf' else f'{kind}.xml'}"
     headers = {
         "Content-Disposition": f'inline; filename="{name}"',
         "ETag": f'"{document.sha256.hex()}"',
@@ -168,7 +195,7 @@ def _shown(document: PrintedDocument, *, name: str) -> Response:
 def validation_routes(
     door: Door, office: Office, writer: DocumentWriter, checker: EInvoiceChecker
 ) -> list[Route]:
-    """Of an invoice `GET …/validation`: what the rules of EN 16931 say against it."""
+    """Of an invoice and a credit note `GET …/validation`: what the rules of EN 16931 say against it."""
 
     def validate(request: Request) -> Response:
         with door.open(request, permission=GET) as call:
@@ -178,7 +205,16 @@ def validation_routes(
             )
         return JSONResponse(representations.validation_body(found))
 
-    return [Route(f"{INVOICE_PATH}/validation", validate, methods=["GET"])]
+    def validate_note(request: Request) -> Response:
+        with door.open(request, permission=GET_NOTES) as call:
+            note = note_reads.get_credit_note(call.tx, **_names(request))
+            found = papers.check_credit_note(call.tx, office.vault, writer, checker, note=note, now=call.now)
+        return JSONResponse(representations.validation_body(found))
+
+    return [
+        Route(f"{INVOICE_PATH}/validation", validate, methods=["GET"]),
+        Route(f"{NOTE_PATH}/validation", validate_note, methods=["GET"]),
+    ]
 
 
 def _computed_routes(door: Door, office: Office) -> list[Route]:

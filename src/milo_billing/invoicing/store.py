@@ -13,6 +13,7 @@ from psycopg.types.range import TimestamptzRange
 from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote
+from milo_billing.invoicing.rules.late_interest import Owed
 from milo_billing.invoicing.rules.taxes import Credited
 from milo_billing.invoicing.types import (
     BookVersion,
@@ -91,8 +92,10 @@ def insert_invoice(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: M
     tx.execute(
         "insert into invoicing.invoices (uid, owner_org, namespace, name, account, account_name, kind, period, phase, "
         "issuer, issuer_version, series, sequence, number, currency, subtotal_minor, discounts_minor, tax_minor, "
-        "total_minor, amount_paid_minor, issued_at, issued_on, due_on, frozen, replaces) "
-        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "total_minor, amount_paid_minor, issued_at, issued_on, due_on, frozen, replaces, "
+        "early_percent, early_until, interest_percent) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, "
+        "%s, %s, %s)",
         (
             invoice.uid,
             invoice.owner_org,
@@ -119,6 +122,9 @@ def insert_invoice(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: M
             invoice.due_on,
             Jsonb(frozen),
             invoice.replaces,
+            None if invoice.early is None else invoice.early.percent,
+            None if invoice.early is None else invoice.early.until,
+            invoice.interest_percent,
         ),
     )
 
@@ -242,6 +248,34 @@ def insert_note_document(
         (note, kind, owner_org, document.media_type, document.template, sha256, sealed, now),
     )
     return inserted.rowcount == 1
+
+
+def insert_interest(tx: Tx, owed: Sequence[Owed], *, charged_on: Invoice) -> None:
+    """Note for which days of which overdue invoice each line of the new one is, in their order."""
+    for line, one in enumerate(owed, start=1):
+        tx.execute(
+            "insert into invoicing.interest (charged_on, line, owner_org, invoice, days, percent, amount_minor) "
+            "values (%s, %s, %s, %s, daterange(%s, %s), %s, %s)",
+            (
+                charged_on.uid,
+                line,
+                charged_on.owner_org,
+                one.invoice,
+                one.first,
+                one.end,
+                one.percent,
+                one.amount_minor,
+            ),
+        )
+
+
+def insert_reversal(tx: Tx, *, invoice: Invoice, credit_note: UUID, amount_minor: int) -> None:
+    """Note that a credit note gives back interest that was charged on the invoice and is not owed."""
+    tx.execute(
+        "insert into invoicing.interest_reversals (credit_note, invoice, owner_org, amount_minor) "
+        "values (%s, %s, %s, %s)",
+        (credit_note, invoice.uid, invoice.owner_org, amount_minor),
+    )
 
 
 def set_phase(tx: Tx, *, invoice: Invoice) -> None:

@@ -17,6 +17,7 @@ from milo_billing.kernel.errors import Conflict, NotFound, Unavailable
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period
 from milo_billing.kernel.taxes import AccountingTax, TaxGroup
+from milo_billing.kernel.terms import EarlyPayment
 from milo_billing.pricing.types import Dimensions, RatedLine
 from milo_billing.pricing.types import PartKind as PricedKind
 
@@ -27,9 +28,9 @@ MoneyKind: TypeAlias = Literal["Payment", "PaymentReversal", "Credit", "EarlyPay
 SettlementKind: TypeAlias = MoneyKind | Literal["Void", "WriteOff", "Recovery"]
 """And what becomes of it here: a Recovery takes back what was written off, because money or a credit note came."""
 LineKind: TypeAlias = Literal[
-    "Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown"
+    "Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown", "Interest"
 ]
-"""What a line charges for: a Sku by its charge type, or what a commitment adds."""
+"""What a line charges for: a Sku by its charge type, or what a commitment adds, or the time that a payment was late."""
 PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent"]
 """Pricing's, and the two amounts whose difference is a shortfall."""
 
@@ -259,7 +260,7 @@ class Invoice:
     this one stands.
 
     `issued_on` and `due_on` are dates in the issuer's zone; `sequence` counts without a gap within (issuer, series).
-    `total_minor` is with tax.
+    `total_minor` is with tax. `interest_percent` is a year on what is overdue.
     """
 
     uid: UUID
@@ -289,6 +290,8 @@ class Invoice:
     replaces: UUID | None = None
     replaces_name: str = ""
     e_invoicing: EInvoicing = "None"
+    early: EarlyPayment | None = None
+    interest_percent: Decimal | None = None
     taxes: tuple[TaxGroup, ...] = ()
 
     @property
@@ -514,7 +517,8 @@ class InvoiceDocument:
     The period is `[first_day, end_day)`, days in the account's zone. `buyer` is None once the
     customer's personal data have been erased. `color` is `#rrggbb`. `e_invoicing` is what the issuer sends.
     Every line belongs to a group of `taxes`. With `credits` it is a credit note over that invoice, whose due date says
-    nothing. `prepaid_minor` of the total was settled before it was issued.
+    nothing. `prepaid_minor` of the total was settled before it was issued. `early_minor` is what the discount for early
+    payment takes off the rest.
     """
 
     number: str
@@ -543,6 +547,8 @@ class InvoiceDocument:
     tax_minor: int = 0
     taxes: tuple[TaxGroup, ...] = ()
     accounting_tax: AccountingTax | None = None
+    early: EarlyPayment | None = None
+    early_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,16 @@ def is_posted(tx: Tx, *, key: str) -> bool:
     return tx.execute("select from ledger.transactions where key = %s", (key,)).fetchone() is not None
 
 
+def list_debited(tx: Tx, *, keys: Collection[str], account: AccountName) -> frozenset[str]:
+    """Which of these transactions debit the account."""
+    rows = tx.execute(
+        "select distinct t.key from ledger.transactions t join ledger.entries e on e.transaction = t.id "
+        "where t.key = any(%s) and e.account = %s and e.amount_minor > 0",
+        (list(keys), account),
+    )
+    return frozenset(key for (key,) in rows)
+
+
 def trial_balance(
     tx: Tx, *, entity: str | None = None, until: date | None = None
 ) -> tuple[TrialBalanceRow, ...]:

@@ -25,10 +25,18 @@ from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.kernel.errors import MiloError, Unavailable
 from milo_billing.payments import reads, store
-from milo_billing.payments.operations import collecting, dunning, methods, refunding, telling
+from milo_billing.payments.operations import collecting, disputing, dunning, methods, refunding, telling
 from milo_billing.payments.operations.desk import Desk, open_provider, read_config
 from milo_billing.payments.rules.dunning import DunningStep, Schedule
-from milo_billing.payments.types import Attempt, Collected, PaymentResult, Refund, RefundResult, Unknown
+from milo_billing.payments.types import (
+    Attempt,
+    Collected,
+    PaymentResult,
+    ProviderConfig,
+    Refund,
+    RefundResult,
+    Unknown,
+)
 
 PAGE: Final = 200
 """Invoices that one step of a collection looks at."""
@@ -51,6 +59,9 @@ _dunned = counter(
     "dunning_steps",
     about="Steps of dunning that were taken, by kind, and those that failed.",
     labels=("kind",),
+)
+_disputes = counter(
+    "payment_disputes", about="What providers told of disputed payments, by state.", labels=("state",)
 )
 _refunds = counter("payment_refunds", about="Requests to providers to give money back.", labels=("outcome",))
 
@@ -152,6 +163,8 @@ class Cashier:
             elif event.subject == "method":
                 method = reads.find_method_by_reference(tx, class_uid=class_uid, reference=event.reference)
             config = read_config(tx, self._desk, class_uid=class_uid)
+        if event.subject == "dispute":
+            self._note_dispute(class_uid, event.reference, config)
         if attempt is not None and attempt.answered_at is None:
             result = open_provider(self._desk, config).get_payment(event.reference)
             if isinstance(result, Unknown):
@@ -163,6 +176,16 @@ class Cashier:
             self.set_up_method(method=method)
         with self._database.transaction(reach=EVERYWHERE) as tx:
             store.note_applied(tx, class_uid=class_uid, id=id, at=self._clock.now())
+
+    def _note_dispute(self, class_uid: UUID, reference: str, config: ProviderConfig) -> None:
+        """Ask how a dispute stands, and let the books and the invoice say so. Raises Unavailable as `ask`."""
+        result = open_provider(self._desk, config).get_dispute(reference)
+        if isinstance(result, Unknown):
+            raise Unavailable(f"dispute {reference}: {result.reason}")
+        noted = self._write(
+            lambda work: disputing.apply_dispute(work, self._desk, class_uid=class_uid, dispute=result)
+        )
+        _disputes.labels(result.state if noted else "unchanged").inc()
 
     def collect_due(self) -> list[Collected]:
         """Ask for the money of every invoice that is due, of accounts that are collected from."""

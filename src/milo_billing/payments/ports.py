@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from milo_billing.payments.types import (
+    Dispute,
     PaymentRequest,
     PaymentResult,
     ProviderConfig,
@@ -18,6 +19,7 @@ from milo_billing.payments.types import (
     RefundResult,
     SetupRequest,
     SetupResult,
+    Unknown,
 )
 
 
@@ -37,6 +39,10 @@ class PaymentProvider(Protocol):
 
     def get_payment(self, reference: str) -> PaymentResult:
         """What became of the payment that the provider calls so."""
+        ...
+
+    def get_dispute(self, reference: str) -> Dispute | Unknown:
+        """How a dispute of one of its payments stands, by the provider's name of the dispute."""
         ...
 
     def create_refund(self, request: RefundRequest) -> RefundResult:

@@ -13,7 +13,7 @@ _PAYMENT: LiteralString = (
     "select p.uid, p.owner_org, p.namespace, p.name, p.account, p.account_name, p.entity, p.invoice, p.invoice_name, "
     "p.method_name, p.provider, p.currency, p.amount_minor, p.refunded_minor, p.phase, p.reference, p.failure, "
     "(select count(*)::int from payments.attempts a where a.payment = p.uid), "
-    "p.next_attempt_on, p.created_at, p.decided_at from payments.payments p"
+    "p.next_attempt_on, p.created_at, p.decided_at, p.disputed_minor from payments.payments p"
 )
 _ATTEMPT: LiteralString = (
     "select invoice, number, payment, owner_org, key, class, method, amount_minor, currency, state, calls, reference, "
@@ -191,7 +191,8 @@ def list_with_secrets(tx: Tx, *, classes: Collection[UUID]) -> frozenset[UUID]:
 _PAYMENTS: LiteralString = """
 select 'controlplane.objects', uid::text, 'payment ' || namespace || '/' || name, jsonb_build_object(
     'namespace', namespace, 'name', name, 'owner_org', owner_org, 'account', account_name, 'phase', phase,
-    'currency', currency, 'amount', amount_minor, 'refunded', refunded_minor, 'reference', reference,
+    'currency', currency, 'amount', amount_minor, 'refunded', refunded_minor, 'disputed', disputed_minor,
+    'reference', reference,
     'failure', failure, 'next', next_attempt_on,
     'attempts', (select count(*) from payments.attempts a where a.payment = p.uid),
     'refunds', (select count(*) from payments.refunds r where r.payment = p.uid))
@@ -203,6 +204,7 @@ select 'controlplane.objects', uid::text, 'payment ' || namespace || '/' || name
     'phase', status ->> 'phase', 'currency', spec ->> 'currencyCode',
     'amount', replace(status ->> 'amount', '.', '')::bigint,
     'refunded', replace(status ->> 'amountRefunded', '.', '')::bigint,
+    'disputed', replace(status ->> 'amountDisputed', '.', '')::bigint,
     'reference', status ->> 'providerReference', 'failure', status ->> 'failureReason',
     'next', (status ->> 'nextAttemptOn')::date,
     'attempts', jsonb_array_length(coalesce(status -> 'attempts', '[]')),

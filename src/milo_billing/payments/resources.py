@@ -70,6 +70,9 @@ class PaymentStatus(Fields):
     phase: PaymentPhase = "Pending"
     amount: str = Field(default="", description="What was asked for last; once it has succeeded, what came.")
     amount_refunded: str = Field(default="", description="With refunds under way.")
+    amount_disputed: str = Field(
+        default="", description="Taken back by whoever paid: by a dispute, or by returning a debit."
+    )
     provider: str = ""
     provider_reference: str = ""
     failure_reason: str = ""

@@ -167,6 +167,25 @@ class RefundFailed:
 RefundResult: TypeAlias = Refunded | RefundProcessing | RefundFailed | Unknown
 
 
+DisputeState: TypeAlias = Literal["Inquiry", "Open", "Won", "Lost"]
+"""Inquiry: the bank asks, the money stays. Open: the money was taken back and the case runs. Won and Lost are for good,
+but a provider that says otherwise later is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """How a provider says that a dispute, or the return of a debit, stands. `payment` is its name of the payment.
+
+    `amount` is what is disputed, in the payment's currency; what the provider charges for it is a fee, and not in it.
+    """
+
+    reference: str
+    payment: str
+    amount: Money
+    state: DisputeState
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class CardDetails:
     """All that may be known of a card; `expiry` is YYYY-MM."""
@@ -214,7 +233,7 @@ class MethodFailed:
 
 SetupResult: TypeAlias = MethodReady | MethodAwaiting | MethodFailed | Unknown
 
-Subject: TypeAlias = Literal["payment", "refund", "method", "other"]
+Subject: TypeAlias = Literal["payment", "refund", "method", "dispute", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +304,7 @@ class Payment:
     """Money that an account pays: collected for an invoice by attempts, or come in by itself (`invoice` None).
 
     `amount_minor` is what was asked for last, and once it has succeeded what came. `refunded_minor` includes refunds
-    under way.
+    under way; `disputed_minor` was taken back by whoever paid.
     """
 
     uid: UUID
@@ -309,6 +328,7 @@ class Payment:
     next_attempt_on: date | None
     created_at: datetime
     decided_at: datetime | None
+    disputed_minor: int = 0
 
     @property
     def amount(self) -> Money:

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from milo_billing.accounts.types import Account
 from milo_billing.adapters.bank_files import read_statements
@@ -24,9 +25,9 @@ class BankGround:
 
     ground: Ground
 
-    def customer(self, name: str, *euros: int) -> tuple[Account, tuple[Invoice, ...]]:
+    def customer(self, name: str, *euros: int, **spec: Any) -> tuple[Account, tuple[Invoice, ...]]:
         """An account that owes these sums, for the months from October 2026 back."""
-        account = self.ground.declare_account(name, currencyCode="EUR")
+        account = self.ground.declare_account(name, currencyCode="EUR", **spec)
         found: list[Invoice] = []
         for back, sum_ in enumerate(euros):
             month = 10 - back
@@ -46,6 +47,10 @@ class BankGround:
             )
             for ordinal, one in enumerate(read_statements(content), start=1)
         ]
+
+    def read_rules(self) -> list[str]:
+        """By which rule each part of an entry was applied."""
+        return [rule for (rule,) in self.ground.read("select rule from payments.matches order by uid")]
 
     def worklist(self) -> tuple[Listed, ...]:
         return self.ground.reading(lambda tx: list_worklist(tx, self.ground.office.vault, limit=100))

@@ -58,6 +58,17 @@ def test_partial_several_and_too_much_in_one_statement(bank: BankGround) -> None
     assert bank.balance(UNAPPLIED_CASH).minor == -250
 
 
+def test_a_transfer_that_takes_the_discounts_of_two_invoices_closes_both(bank: BankGround) -> None:
+    """2 % until the 10th day: 29.40 and 19.60 of the 30 and 20 euro that were issued on 2 November."""
+    terms = {"earlyPaymentDiscountPercent": "2", "earlyPaymentDiscountDays": 20}
+    _, (first, second) = bank.customer("main", 30, 20, paymentTerms=terms)
+    done = bank.receive(camt053(Told(4900, text=f"{second.number} + {first.number}", bank_reference="B1")))
+    assert counts(done) == {"Applied": 1}
+    assert [bank.stands(one) for one in (first, second)] == [("Paid", 0)] * 2
+    assert bank.read_rules() == ["EarlyPayment", "EarlyPayment"]
+    assert bank.balance(RECEIVABLE).minor == 0
+
+
 def test_the_same_file_again_changes_nothing_and_another_file_with_the_same_entries_neither(
     bank: BankGround,
 ) -> None:

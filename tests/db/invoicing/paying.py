@@ -23,6 +23,7 @@ def pay(
     *,
     kind: MoneyKind = "Payment",
     now: datetime = NOVEMBER,
+    at: datetime | None = None,
 ) -> Settled:
     """Have the money, and the invoice settled with it, in one transaction."""
     signed = Money(-minor if kind == "PaymentReversal" else minor, invoice.currency)
@@ -51,7 +52,7 @@ def pay(
             reference=reference,
             amount_minor=minor,
             posted=key,
-            at=now,
+            at=at or now,
         )
 
     return ground.write(settle, now=now, reach=frozenset({invoice.owner_org}))

@@ -1,12 +1,14 @@
 """The decisions about who pays, without a database."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
 
 from milo_billing.accounts.rules import contact, standing, terms, timeline
 from milo_billing.accounts.types import AccountPhase, PayerInterval
+from milo_billing.kernel.terms import TimeTerms
 
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -102,6 +104,15 @@ def test_instants_are_shown_to_the_microsecond():
     assert timeline.format_instant(NOON + MICROSECOND) == "2026-10-01T12:00:00.000001Z"
 
 
+DISCOUNT = "spec.paymentTerms.earlyPaymentDiscountPercent"
+INTEREST = "spec.paymentTerms.latePaymentInterestPercent"
+
+
+def timed(*, early: str | None = None, days: int = 10, interest: str | None = None) -> terms.Terms:
+    found = TimeTerms(Decimal(early) if early else None, days, Decimal(interest) if interest else None)
+    return terms.Terms(30, on_invoice=False, time=found)
+
+
 @pytest.mark.parametrize(
     ("wanted", "before", "asked"),
     [
@@ -112,6 +123,14 @@ def test_instants_are_shown_to_the_microsecond():
         (terms.Terms(45, on_invoice=False), terms.Terms(60, on_invoice=True), []),
         (terms.Terms(61, on_invoice=False), terms.Terms(60, on_invoice=False), ["spec.paymentTerms.netDays"]),
         (terms.Terms(31, on_invoice=False), terms.Terms(10, on_invoice=False), ["spec.paymentTerms.netDays"]),
+        (timed(early="2"), None, [DISCOUNT]),
+        (timed(early="2"), timed(early="2"), []),
+        (timed(early="2", days=14), timed(early="2"), [DISCOUNT]),
+        (timed(early="1"), timed(early="2"), []),
+        (timed(days=14), timed(), []),
+        (timed(interest="8"), None, []),
+        (timed(interest="4"), timed(interest="8"), [INTEREST]),
+        (timed(), timed(interest="8"), [INTEREST]),
     ],
 )
 def test_credit_is_what_these_terms_take_and_earlier_ones_did_not(

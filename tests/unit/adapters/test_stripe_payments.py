@@ -17,6 +17,8 @@ from milo_billing.kernel.money import Money
 from milo_billing.payments.types import (
     ActionRequired,
     Declined,
+    Dispute,
+    DisputeState,
     PaymentRequest,
     PaymentResult,
     Processing,
@@ -188,6 +190,28 @@ def test_an_address_inside_is_never_called() -> None:
 # ------------------------------------------------------------------------------------------------------- webhooks
 
 
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("warning_needs_response", "Inquiry"),
+        ("warning_closed", "Won"),
+        ("needs_response", "Open"),
+        ("under_review", "Open"),
+        ("won", "Won"),
+        ("lost", "Lost"),
+    ],
+)
+def test_a_dispute(resources: dict[str, dict[str, Any]], status: str, state: DisputeState) -> None:
+    body = {**resources["dispute"], "status": status, "payment_intent": "pi_1"}
+    found = answering(200, body).get_dispute("dp_1")
+    assert found == Dispute("dp_1", "pi_1", Money(1000, "USD"), state, "general")
+
+
+def test_a_dispute_that_stripe_calls_otherwise_is_unknown(resources: dict[str, dict[str, Any]]) -> None:
+    found = answering(200, {**resources["dispute"], "status": "new"}).get_dispute("dp_1")
+    assert isinstance(found, Unknown)
+
+
 def signed(body: bytes, *, at: datetime = NOW, secret: str = SECRET) -> dict[str, str]:
     stamp = int(at.timestamp())
     mac = hmac.new(secret.encode(), f"{stamp}.".encode() + body, sha256).hexdigest()
@@ -205,6 +229,7 @@ def event(resources: dict[str, dict[str, Any]], object: str, type: str) -> bytes
         ("payment_intent", "payment_intent.succeeded", "payment"),
         ("refund", "refund.updated", "refund"),
         ("setup_intent", "setup_intent.succeeded", "method"),
+        ("dispute", "charge.dispute.created", "dispute"),
         ("customer", "customer.updated", "other"),
     ],
 )

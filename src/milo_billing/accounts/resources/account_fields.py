@@ -41,12 +41,18 @@ class PaymentTerms(Fields):
     early_payment_discount_percent: str | None = Field(
         default=None,
         pattern=PERCENT_PATTERN,
-        description="Percent off for paying early, as a decimal string.",
+        description="Percent off for paying early, as a decimal string. The provider must grant it.",
+    )
+    early_payment_discount_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=365,
+        description="Days from issue within which the discount is given; 10 where it is not said.",
     )
     late_payment_interest_percent: str | None = Field(
         default=None,
         pattern=PERCENT_PATTERN,
-        description="Yearly interest on late payment, as a decimal string.",
+        description="Yearly interest on late payment, as a decimal string. Only the provider lowers it.",
     )
 
 

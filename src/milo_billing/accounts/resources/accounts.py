@@ -14,7 +14,7 @@ from milo_billing.accounts.resources.account_fields import (
     BillingAccountSpec,
     BillingAccountStatus,
 )
-from milo_billing.accounts.rules import contact, standing, terms, tree, wording
+from milo_billing.accounts.rules import contact, profiles, standing, terms, tree, wording
 from milo_billing.controlplane.kinds import (
     PROVIDER_ORG,
     Admission,
@@ -297,7 +297,10 @@ def _terms_errors(admission: AccountAdmission) -> Iterator[FieldError]:
 
 def _terms_of(spec: BillingAccountSpec) -> terms.Terms:
     on_invoice = spec.payment_profile is not None and spec.payment_profile.type == "Invoice"
-    return terms.Terms(net_days=spec.payment_terms.net_days, on_invoice=on_invoice)
+    said = spec.payment_terms.model_dump(by_alias=True)
+    return terms.Terms(
+        net_days=spec.payment_terms.net_days, on_invoice=on_invoice, time=profiles.read_time_terms(said)
+    )
 
 
 def _is_granted_by_provider(admission: AccountAdmission) -> bool:

@@ -1,10 +1,13 @@
 """The fields of an account's object that a billing profile is made of, as they are stored, in clear."""
 
+from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from milo_billing.accounts.types import Address, Contact
 from milo_billing.kernel.taxes import TaxExemption, TaxPlace
+from milo_billing.kernel.terms import EARLY_DAYS, TimeTerms
 
 
 def read_exemption(body: dict[str, str]) -> TaxExemption:
@@ -17,6 +20,19 @@ def read_exemption(body: dict[str, str]) -> TaxExemption:
         since=date.fromisoformat(body["since"]),
         until=date.fromisoformat(body["until"]) if "until" in body else None,
     )
+
+
+def read_time_terms(terms: Mapping[str, Any]) -> TimeTerms:
+    """What the account's payment terms say of paying early and late. Zero percent is nothing."""
+    return TimeTerms(
+        early_percent=_percent(terms.get("earlyPaymentDiscountPercent")),
+        early_days=terms.get("earlyPaymentDiscountDays") or EARLY_DAYS,
+        interest_percent=_percent(terms.get("latePaymentInterestPercent")),
+    )
+
+
+def _percent(text: str | None) -> Decimal | None:
+    return (Decimal(text) or None) if text else None
 
 
 def read_contact(info: Any) -> Contact | None:

@@ -25,7 +25,13 @@ from milo_billing.adapters.einvoices.model import (
     TaxGroup,
 )
 from milo_billing.adapters.einvoices.units import ONE, is_coded, unit_code
-from milo_billing.adapters.invoice_page import conversion_text, discount_name, part_name, promise_name
+from milo_billing.adapters.invoice_page import (
+    conversion_text,
+    discount_name,
+    part_name,
+    pay_early,
+    promise_name,
+)
 from milo_billing.invoicing.types import (
     SKU_KINDS,
     BankDetails,
@@ -76,7 +82,7 @@ def electronic_invoice(
         credit_note=kind == "CreditNote",
         currency=document.currency,
         reference=document.account,
-        notes=tuple(line.strip() for line in document.legal_text.splitlines() if line.strip()),
+        notes=tuple(_notes(document)),
         terms=_terms(document, preceding=preceding, formats=formats),
         preceding=tuple(preceding),
         seller=_party(document.seller, selling=True, untaxed=untaxed),
@@ -96,11 +102,19 @@ def electronic_invoice(
     return made
 
 
+def _notes(document: InvoiceDocument) -> Iterator[str]:
+    """Why something is credited, and what the issuer says on every invoice."""
+    if document.credits is not None and document.credits.reason.strip():
+        yield " ".join(document.credits.reason.split())
+    yield from (line.strip() for line in document.legal_text.splitlines() if line.strip())
+
+
 def _terms(document: InvoiceDocument, *, preceding: Sequence[Preceding], formats: Formats) -> str:
     """By when it is to be paid; of a credit note, what it takes something back of."""
     words = formats.strings
     if not preceding:
-        return words.due_by.format(date=formats.day(document.due_on))
+        due = words.due_by.format(date=formats.day(document.due_on))
+        return ". ".join((due, *pay_early(document, formats)))
     return "; ".join(
         words.credits_invoice.format(number=one.number, date=formats.day(one.issued_on)) for one in preceding
     )

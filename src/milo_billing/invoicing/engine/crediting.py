@@ -5,7 +5,7 @@ Owns: the order of locks and writes. Not: which part of which line (rules.credit
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,15 +16,21 @@ from milo_billing.invoicing.engine import settling
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.reads import notes as note_reads
-from milo_billing.invoicing.rules import crediting, issuing, life
+from milo_billing.invoicing.rules import crediting, early_payment, issuing, life
 from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, LineCredit, UnableToCredit
-from milo_billing.invoicing.rules.taxes import Credited, credit_taxes
-from milo_billing.invoicing.rules.taxes import UnableToCredit as UntaxableCredit
-from milo_billing.invoicing.types import Invoice, InvoiceLine, UnableToSettle
+from milo_billing.invoicing.rules.taxes import Credited
+from milo_billing.invoicing.types import Invoice, InvoiceLine, IssuerVersion, MoneyKind, UnableToSettle
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import local_day
 from milo_billing.ledger import operations as ledger
-from milo_billing.ledger.types import MONEY_ON_ACCOUNT, RECEIVABLE, Entry, Fact, Posting
+from milo_billing.ledger.types import (
+    EARLY_PAYMENT_DISCOUNT,
+    MONEY_ON_ACCOUNT,
+    RECEIVABLE,
+    Entry,
+    Fact,
+    Posting,
+)
 
 LINES_MAX: Final = 100_000
 SERIES: Final[Mapping[str, Any]] = {"prefix": "CN-", "start": 1, "digits": 6, "perYear": True}
@@ -35,7 +41,8 @@ SERIES: Final[Mapping[str, Any]] = {"prefix": "CN-", "start": 1, "digits": 6, "p
 class Wanted:
     """What a credit note is to take back: of lines, or an amount over all of them, or all that is left.
 
-    `amount_minor` is net of discounts and before tax. `uid`, `namespace` and `name` are the object's.
+    `amount_minor` is net of discounts and before tax. `uid`, `namespace` and `name` are the object's. `early`: it is
+    the invoice's discount for early payment.
     """
 
     uid: UUID
@@ -45,19 +52,38 @@ class Wanted:
     lines: tuple[LineCredit, ...]
     amount_minor: int | None
     reason: str
+    early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What a note takes back: the invoice's lines, the parts of them, and the tax that comes back with these."""
+
+    lines: Mapping[int, InvoiceLine]
+    credited: tuple[CreditLine, ...]
+    taxes: Mapping[int, Credited]
+
+    @property
+    def net_minor(self) -> int:
+        return sum(one.net_minor for one in self.credited)
+
+    @property
+    def total_minor(self) -> int:
+        return crediting.total_of(self.credited, self.taxes)
 
 
 def choose(tx: Tx, wanted: Wanted) -> tuple[CreditLine, ...]:
     """The lines that the note would have, as things stand. Raises UnableToCredit, InvoiceNotFound."""
-    invoice = invoice_reads.get_invoice_by_uid(tx, uid=wanted.invoice)
-    if invoice.phase == "Void":
-        raise UnableToCredit(
-            f"invoice {invoice.number} is void: nothing is left of it", field="spec.invoiceRef.name"
-        )
+    return _choose(tx, wanted, invoice_reads.get_invoice_by_uid(tx, uid=wanted.invoice)).credited
+
+
+def early_minor(tx: Tx, invoice: Invoice) -> int:
+    """What its discount for early payment comes to, tax included, of what earlier notes left; 0 without one."""
+    if invoice.early is None:
+        return 0
     lines = _lines(tx, invoice)
-    credited = _chosen(tx, wanted, invoice, lines)
-    _taxed(tx, invoice, credited, lines=lines)
-    return credited
+    credited = early_payment.discount_lines(invoice.early, lines=lines, left=_left(tx, invoice, lines))
+    return crediting.total_of(credited, _taxed(tx, invoice, credited, lines=lines))
 
 
 def issue(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
@@ -66,31 +92,22 @@ def issue(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
     The invoice's object is locked by the caller. Raises UnableToCredit and InvoiceNotFound.
     """
     invoice = invoice_reads.lock_invoice(tx, uid=wanted.invoice)
-    if invoice.phase == "Void":
-        raise UnableToCredit(
-            f"invoice {invoice.number} is void: nothing is left of it", field="spec.invoiceRef.name"
-        )
-    lines = _lines(tx, invoice)
-    credited = _chosen(tx, wanted, invoice, lines)
+    chosen = _choose(tx, wanted, invoice)
     today = invoice_reads.get_issuer_day(tx, invoice=invoice.uid, now=now)
-    net_minor = sum(one.net_minor for one in credited)
-    if net_minor <= 0:
+    if chosen.net_minor <= 0:
         raise UnableToCredit("a credit note comes to more than zero: credit lines that were charged too")
-    taxes = _taxed(tx, invoice, credited, lines=lines)
-    total_minor = net_minor + sum(one.tax_minor for one in taxes.values())
-    settled_minor = crediting.settled_part(invoice, total_minor)
-    note = _numbered(tx, wanted, invoice, credited, taxes, settled_minor=settled_minor, voids=False, now=now)
-    _write(tx, note, invoice, credited, taxes, lines=lines, now=now)
+    settled_minor = crediting.settled_part(invoice, chosen.total_minor)
+    note, _ = _write(tx, wanted, invoice, chosen, settled_minor=settled_minor, voids=False, now=now)
     if settled_minor:
-        steps = life.settle(invoice, kind="CreditNote", amount_minor=settled_minor, today=today)
-        for step in steps:
+        kind: MoneyKind = "EarlyPaymentDiscount" if wanted.early else "CreditNote"
+        for step in life.settle(invoice, kind=kind, amount_minor=settled_minor, today=today):
             key = _key(note)
             if step.kind == "Recovery":
                 key = f"{key}/recovery"
                 settling.post_recovery(
                     tx,
                     invoice,
-                    kind="CreditNote",
+                    kind=kind,
                     key=key,
                     minor=-step.amount_minor,
                     posted_on=note.issued_on,
@@ -109,16 +126,15 @@ def void(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
     step = life.void(locked)
     lines = _lines(tx, locked)
     credited = crediting.everything(_left(tx, locked, lines))
-    taxes = _taxed(tx, locked, credited, lines=lines)
-    total_minor = sum(one.net_minor for one in credited) + sum(one.tax_minor for one in taxes.values())
+    chosen = _Chosen(lines, credited, _taxed(tx, locked, credited, lines=lines))
+    total_minor = chosen.total_minor
     if total_minor != step.amount_minor:
         raise UnableToSettle(
             f"invoice {locked.number} was credited or discounted when it had been paid: credit what is left of it, "
             "instead of making it void"
         )
     wanted = Wanted(new_uid(), locked.namespace, "", invoice, (), None, reason)
-    note = _numbered(tx, wanted, locked, credited, taxes, settled_minor=total_minor, voids=True, now=now)
-    posted = _write(tx, note, locked, credited, taxes, lines=lines, now=now)
+    note, posted = _write(tx, wanted, locked, chosen, settled_minor=total_minor, voids=True, now=now)
     settling.note(tx, step, reference=str(note.uid), posted=posted, at=now, now=now, reason=reason)
     return note
 
@@ -131,44 +147,43 @@ def _left(tx: Tx, invoice: Invoice, lines: Mapping[int, InvoiceLine]) -> dict[in
     return crediting.left_of(lines.values(), credited=note_reads.list_credited(tx, invoice=invoice.uid))
 
 
-def _chosen(
-    tx: Tx, wanted: Wanted, invoice: Invoice, lines: Mapping[int, InvoiceLine]
-) -> tuple[CreditLine, ...]:
+def _choose(tx: Tx, wanted: Wanted, invoice: Invoice) -> _Chosen:
+    if invoice.phase == "Void":
+        raise UnableToCredit(
+            f"invoice {invoice.number} is void: nothing is left of it", field="spec.invoiceRef.name"
+        )
+    lines = _lines(tx, invoice)
     left = _left(tx, invoice, lines)
-    return crediting.credit_lines(wanted.lines, amount_minor=wanted.amount_minor, lines=lines, left=left)
+    if wanted.early and invoice.early is not None:
+        credited = early_payment.discount_lines(invoice.early, lines=lines, left=left)
+    else:
+        credited = crediting.credit_lines(
+            wanted.lines, amount_minor=wanted.amount_minor, lines=lines, left=left
+        )
+    return _Chosen(lines, credited, _taxed(tx, invoice, credited, lines=lines))
 
 
 def _taxed(
     tx: Tx, invoice: Invoice, credited: Sequence[CreditLine], *, lines: Mapping[int, InvoiceLine]
 ) -> Mapping[int, Credited]:
     """The tax that comes back with these lines, by the invoice's tax groups. Raises UnableToCredit."""
-    bases: dict[int, int] = {}
-    for one in credited:
-        for number in lines[one.line].taxes:
-            bases[number] = bases.get(number, 0) + one.net_minor
-    try:
-        return credit_taxes(
-            invoice.taxes, earlier=[note_reads.list_credited_taxes(tx, invoice=invoice.uid)], bases=bases
-        )
-    except UntaxableCredit as error:
-        raise UnableToCredit(f"its tax: {error}") from error
+    earlier = note_reads.list_credited_taxes(tx, invoice=invoice.uid)
+    return crediting.credited_taxes(credited, lines=lines, groups=invoice.taxes, earlier=earlier)
 
 
 def _numbered(
     tx: Tx,
     wanted: Wanted,
     invoice: Invoice,
-    credited: Sequence[CreditLine],
-    taxes: Mapping[int, Credited],
+    chosen: _Chosen,
     *,
+    issuer: IssuerVersion,
+    invoiced_on: date,
     settled_minor: int,
     voids: bool,
     now: datetime,
 ) -> CreditNote:
     """The note with the next number of its series, dated in the issuer's zone, never before its invoice."""
-    net_minor = sum(one.net_minor for one in credited)
-    tax_minor = sum(one.tax_minor for one in taxes.values())
-    issuer, invoiced_on = note_reads.find_issuer_of(tx, invoice=invoice.uid)
     spec: Mapping[str, Any] = issuer.body.get("creditNoteSeries", SERIES)
     today = max(local_day(now, zone=issuer.body["timeZone"]), invoiced_on)
     series = issuing.series_of(prefix=spec["prefix"], per_year=spec["perYear"], day=today)
@@ -197,13 +212,14 @@ def _numbered(
         sequence=sequence,
         number=number,
         currency=invoice.currency,
-        net_minor=net_minor,
-        tax_minor=tax_minor,
-        total_minor=net_minor + tax_minor,
+        net_minor=chosen.net_minor,
+        tax_minor=chosen.total_minor - chosen.net_minor,
+        total_minor=chosen.total_minor,
         settled_minor=settled_minor,
         reason=wanted.reason,
         issued_at=now,
         issued_on=issued_on,
+        e_invoicing=invoice.e_invoicing,
     )
 
 
@@ -213,17 +229,30 @@ def _key(note: CreditNote) -> str:
 
 def _write(
     tx: Tx,
-    note: CreditNote,
+    wanted: Wanted,
     invoice: Invoice,
-    credited: Sequence[CreditLine],
-    taxes: Mapping[int, Credited],
+    chosen: _Chosen,
     *,
-    lines: Mapping[int, InvoiceLine],
+    settled_minor: int,
+    voids: bool,
     now: datetime,
-) -> str | None:
-    """The note's rows and its entries; the key of these, None where nothing moved."""
-    issuer, _ = note_reads.find_issuer_of(tx, invoice=invoice.uid)
-    store.insert_credit_note(tx, note, lines=credited, taxes=taxes, issuer_version=issuer.digest)
+) -> tuple[CreditNote, str | None]:
+    """The note, numbered, with its rows and its entries; the key of these, None where nothing moved."""
+    issuer, invoiced_on = note_reads.find_issuer_of(tx, invoice=invoice.uid)
+    note = _numbered(
+        tx,
+        wanted,
+        invoice,
+        chosen,
+        issuer=issuer,
+        invoiced_on=invoiced_on,
+        settled_minor=settled_minor,
+        voids=voids,
+        now=now,
+    )
+    store.insert_credit_note(
+        tx, note, lines=chosen.credited, taxes=chosen.taxes, issuer_version=issuer.digest
+    )
     fact = Fact(
         id=new_uid(),
         key=_key(note),
@@ -233,9 +262,16 @@ def _write(
         owner_org=note.owner_org,
         description=f"Credit note {note.number} of invoice {invoice.number}",
     )
-    given_back = crediting.credit_postings(credited, lines=lines, taxes=taxes, groups=invoice.taxes)
+    given_back = crediting.credit_postings(
+        chosen.credited,
+        lines=chosen.lines,
+        taxes=chosen.taxes,
+        groups=invoice.taxes,
+        given_up=EARLY_PAYMENT_DISCOUNT if wanted.early else None,
+    )
     entries = _entries(given_back, settled_minor=note.settled_minor, currency=note.currency)
-    return None if ledger.post_fact(tx, fact=fact, entries=entries, now=now) is None else fact.key
+    moved = ledger.post_fact(tx, fact=fact, entries=entries, now=now)
+    return note, None if moved is None else fact.key
 
 
 def _entries(given_back: Sequence[Posting], *, settled_minor: int, currency: str) -> tuple[Entry, ...]:

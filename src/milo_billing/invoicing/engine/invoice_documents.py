@@ -3,18 +3,17 @@
 Owns: what is kept, under which key, and which electronic invoice stands in the PDF. Not: how they look (adapters).
 """
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, cast
-from uuid import UUID
+from typing import Final
 
 import structlog
 
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import store
+from milo_billing.invoicing.engine import sealed_documents
 from milo_billing.invoicing.engine.publishing import PDF
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.reads import documents as document_reads
@@ -54,12 +53,7 @@ def print_invoice(
         _write(tx, vault, writer, invoice=invoice, kind=kind, now=now)
         found = document_reads.find_document(tx, invoice=invoice.uid, kind=kind)
         assert found is not None, "it was just written, here or by somebody else"
-    media_type, sha256, sealed = found
-    body = vault.open(tx, subject=invoice.uid, ciphertext=sealed)
-    content = base64.b64decode(cast("str", body))
-    if hashlib.sha256(content).digest() != sha256:
-        raise AssertionError(f"the document of invoice {invoice.number} is not the one that was written")
-    return PrintedDocument(media_type=media_type, sha256=sha256, content=content)
+    return sealed_documents.opened(tx, vault, found, subject=invoice.uid, of=f"invoice {invoice.number}")
 
 
 def check(
@@ -98,7 +92,7 @@ def _write(
         kind=kind,
         document=document,
         sha256=hashlib.sha256(document.content).digest(),
-        sealed=_sealed(tx, vault, subject=invoice.uid, content=document.content, now=now),
+        sealed=sealed_documents.sealed(tx, vault, subject=invoice.uid, content=document.content, now=now),
         now=now,
     )
 
@@ -121,7 +115,3 @@ def _attachment(
         _log.info("pdf_without_einvoice", invoice=invoice.number, reason=str(error))
         return None
     return WrittenDocument(kept.media_type, "cii", kept.content)
-
-
-def _sealed(tx: Tx, vault: Vault, *, subject: UUID, content: bytes, now: datetime) -> str:
-    return vault.seal(tx, subject=subject, value=base64.b64encode(content).decode(), at=now)

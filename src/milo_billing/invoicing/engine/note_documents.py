@@ -1,62 +1,117 @@
-"""The document of a credit note: written when it is first asked for, sealed, the same bytes ever after."""
+"""The documents of a credit note: written when they are first asked for, sealed, the same bytes ever after.
 
-import base64
+Owns: what stands on a note, and which electronic credit note stands in its PDF. Not: how they look (adapters).
+"""
+
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
-from typing import Final, cast
+from typing import Final
+
+import structlog
 
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import store
+from milo_billing.invoicing.engine import sealed_documents
+from milo_billing.invoicing.engine.invoice_documents import ELECTRONIC
 from milo_billing.invoicing.engine.publishing import PDF
-from milo_billing.invoicing.ports import DocumentWriter
+from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.reads import documents as document_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.reads import notes as note_reads
-from milo_billing.invoicing.rules.crediting import CreditNote
-from milo_billing.invoicing.types import CreditedInvoice, InvoiceDocument, InvoiceLine, PrintedDocument
+from milo_billing.invoicing.rules.crediting import CreditNote, credited_line
+from milo_billing.invoicing.types import (
+    CreditedInvoice,
+    DocumentKind,
+    Finding,
+    InvoiceDocument,
+    NoEInvoice,
+    PrintedDocument,
+    Syntax,
+    WrittenDocument,
+)
 from milo_billing.kernel.taxes import TaxGroup
+
+_log = structlog.get_logger(__name__)
 
 LINES_MAX: Final = 100_000
 
 
 def print_note(
-    tx: Tx, vault: Vault, writer: DocumentWriter, *, note: CreditNote, now: datetime
+    tx: Tx,
+    vault: Vault,
+    writer: DocumentWriter,
+    *,
+    note: CreditNote,
+    kind: DocumentKind,
+    now: datetime,
 ) -> PrintedDocument:
     """See `operations.print_credit_note`."""
-    found = note_reads.find_note_document(tx, note=note.uid, kind=PDF)
+    found = note_reads.find_note_document(tx, note=note.uid, kind=kind)
     if found is None:
-        written = writer.write(load(tx, vault, note=note))
-        body = base64.b64encode(written.content).decode()
+        written = _written(tx, vault, writer, note=note, kind=kind, now=now)
         store.insert_note_document(
             tx,
             note=note.uid,
             owner_org=note.owner_org,
-            kind=PDF,
+            kind=kind,
             document=written,
             sha256=hashlib.sha256(written.content).digest(),
-            sealed=vault.seal(tx, subject=note.uid, value=body, at=now),
+            sealed=sealed_documents.sealed(tx, vault, subject=note.uid, content=written.content, now=now),
             now=now,
         )
-        found = note_reads.find_note_document(tx, note=note.uid, kind=PDF)
+        found = note_reads.find_note_document(tx, note=note.uid, kind=kind)
         assert found is not None, "it was just written, here or by somebody else"
-    media_type, sha256, sealed = found
-    content = base64.b64decode(cast("str", vault.open(tx, subject=note.uid, ciphertext=sealed)))
-    if hashlib.sha256(content).digest() != sha256:
-        raise AssertionError(f"the document of credit note {note.number} is not the one that was written")
-    return PrintedDocument(media_type=media_type, sha256=sha256, content=content)
+    return sealed_documents.opened(tx, vault, found, subject=note.uid, of=f"credit note {note.number}")
+
+
+def check(
+    tx: Tx,
+    vault: Vault,
+    writer: DocumentWriter,
+    checker: EInvoiceChecker,
+    *,
+    note: CreditNote,
+    now: datetime,
+) -> Mapping[Syntax, tuple[Finding, ...]]:
+    """See `operations.check_credit_note`."""
+    found: dict[Syntax, tuple[Finding, ...]] = {}
+    for syntax in ELECTRONIC:
+        kept = print_note(tx, vault, writer, note=note, kind=syntax, now=now)
+        found[syntax] = checker.check(WrittenDocument(kept.media_type, syntax, kept.content))
+    return found
+
+
+def _written(
+    tx: Tx, vault: Vault, writer: DocumentWriter, *, note: CreditNote, kind: DocumentKind, now: datetime
+) -> WrittenDocument:
+    loaded = load(tx, vault, note=note)
+    if kind != PDF:
+        return writer.write_electronic(loaded, syntax=kind)
+    inside = None
+    if loaded.e_invoicing == "FacturX":
+        try:
+            kept = print_note(tx, vault, writer, note=note, kind="cii", now=now)
+            inside = WrittenDocument(kept.media_type, "cii", kept.content)
+        except NoEInvoice as error:
+            _log.info("pdf_without_einvoice", credit_note=note.number, reason=str(error))
+    return writer.write(loaded, attached=inside)
 
 
 def load(tx: Tx, vault: Vault, *, note: CreditNote) -> InvoiceDocument:
     """What is printed on the credit note: the invoice's parties and lines as they were frozen, what was credited."""
     invoice = invoice_reads.get_invoice_by_uid(tx, uid=note.invoice)
     lines = {line.line: line for line in line_reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX)}
-    credited = note_reads.list_credit_lines(tx, note=note.uid)
-    shown = tuple(_line(lines[one.line], net_minor=one.net_minor, quantity=one.quantity) for one in credited)
-    taxes = note_reads.list_note_taxes(tx, note=note.uid)
+    taxes = sorted(note_reads.list_note_taxes(tx, note=note.uid).items())
+    # the note has groups of its own, counted from 1: those of the invoice that it takes nothing of are not on it
+    numbers = {number: own for own, (number, _) in enumerate(taxes, start=1)}
+    shown = tuple(
+        credited_line(lines[one.line], one, currency=note.currency, groups=numbers)
+        for one in note_reads.list_credit_lines(tx, note=note.uid)
+    )
     loaded = document_reads.load_document(tx, vault, invoice=invoice, lines=shown)
     return replace(
         loaded,
@@ -70,7 +125,7 @@ def load(tx: Tx, vault: Vault, *, note: CreditNote) -> InvoiceDocument:
         tax_minor=note.tax_minor,
         taxes=tuple(
             TaxGroup(invoice.taxes[number - 1].treatment, one.basis_minor, one.tax_minor)
-            for number, one in sorted(taxes.items())
+            for number, one in taxes
         ),
         total_minor=note.total_minor,
         bank=None,
@@ -81,18 +136,4 @@ def load(tx: Tx, vault: Vault, *, note: CreditNote) -> InvoiceDocument:
             reason=note.reason,
             settled_minor=note.settled_minor,
         ),
-    )
-
-
-def _line(line: InvoiceLine, *, net_minor: int, quantity: Decimal | None) -> InvoiceLine:
-    """The line with what was credited of it, net of discounts, and no more."""
-    return replace(
-        line,
-        quantity=quantity or Decimal(0),
-        included=Decimal(0),
-        amount_minor=net_minor,
-        parts=(),
-        projects=(),
-        discounts=(),
-        conversion=None,
     )

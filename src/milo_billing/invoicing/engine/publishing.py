@@ -39,6 +39,22 @@ def publish(work: Work, engine: Engine, invoice: Invoice, *, verb: str, new: boo
     )
 
 
+def publish_note(work: Work, engine: Engine, note: CreditNote, *, verb: str) -> None:
+    """Write the CreditNote object of a note that nobody declared."""
+    kind = engine.registry.find(GROUP, "v1alpha1", "creditnotes")
+    assert kind is not None, "the kind of this slice is registered"
+    engine.write_system(
+        work,
+        type(kind),
+        namespace=note.namespace,
+        name=note.name,
+        spec=crediting.made_spec(note),
+        status=note_body(note, (), now=work.now),
+        verb=verb,
+        uid=note.uid,
+    )
+
+
 def invoice_body(invoice: Invoice, conditions: Iterable[Condition], *, now: datetime) -> dict[str, Any]:
     """The whole status of the Invoice object; `conditions` are those that stand."""
     standing = list(conditions)
@@ -74,7 +90,7 @@ def note_body(note: CreditNote, conditions: Iterable[Condition], *, now: datetim
     )
     return {
         **crediting.note_status(note),
-        "documents": {"pdf": crediting.note_path(note, kind=PDF)},
+        "documents": crediting.note_paths(note),
         "conditions": _bodies(standing),
     }
 

@@ -197,11 +197,11 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     if issuer is None:
         raise UnableToIssue(UNISSUED)
     return Issued(
-        _issue(work, office, drafted, account=account, profile=profile, issuer=issuer, credits=credits)
+        issue_draft(work, office, drafted, account=account, profile=profile, issuer=issuer, credits=credits)
     )
 
 
-def _issue(
+def issue_draft(
     work: Work,
     office: Office,
     drafted: Draft,
@@ -211,9 +211,14 @@ def _issue(
     issuer: IssuerVersion,
     credits: Sequence[Reaching] = (),
 ) -> Invoice:
+    """Issue the draft and post its receivable, in the caller's transaction; taxed here, where it has no taxes yet.
+
+    Raises UnableToIssue where nobody can say how a line is taxed.
+    """
     tx, now = work.tx, work.now
     today = local_day(now, zone=issuer.body["timeZone"])
-    drafted = _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=today)
+    if not drafted.taxes:
+        drafted = _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=today)
     frozen = _freeze(work, office.vault, drafted, account=account, profile=profile)
     frozen["accountingTax"] = tax_bodies.accounting_tax_body(
         taxing.accounting_tax(tx, drafted, issuer=issuer, day=today)
@@ -221,7 +226,8 @@ def _issue(
     books = _book_versions(tx, drafted, known=office.books)
     owned = store.Owned(new_uid(), account=account.number, owner_org=account.owner_org)
     store.insert_contents(tx, owned, lines=drafted.lines, taxes=drafted.taxes, books=books)
-    accounts.mark_billed(tx, account=account.number, until=drafted.period.end)
+    if drafted.kind != "OneTime":
+        accounts.mark_billed(tx, account=account.number, until=drafted.period.end)
     # the number comes as late as it can: the series stays locked from here until commit
     invoice = _numbered(tx, drafted, uid=owned.uid, account=account, profile=profile, issuer=issuer, now=now)
     store.insert_invoice(tx, invoice, issuer_version=issuer.digest, frozen=frozen)
@@ -276,6 +282,8 @@ def _numbered(
         if drafted.kind != "Periodic"
         else invoice_reads.find_void_unreplaced(tx, account=account.number, period=drafted.period)
     )
+    # interest is simple: what charges it bears none, and nothing is off for paying it early
+    one_time = drafted.kind == "OneTime"
     sequence, issued_on = store.draw_number(
         tx, issuer=issuer.name, series=series, start=series_spec["start"], day=today
     )
@@ -309,6 +317,10 @@ def _numbered(
         replaces=None if void is None else void[0],
         replaces_name="" if void is None else void[1],
         e_invoicing=issuer.body.get("eInvoice", "None"),
+        early=None
+        if one_time
+        else issuing.early_payment(profile.time_terms, issued_on=issued_on, net_days=profile.net_days),
+        interest_percent=None if one_time else profile.time_terms.interest_percent,
         taxes=drafted.taxes,
     )
 

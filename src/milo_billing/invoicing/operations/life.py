@@ -1,5 +1,6 @@
 """What becomes of an issued invoice: settled, credited, void, written off, past due."""
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import crediting as credits
-from milo_billing.invoicing.engine import returning, settling, telling
+from milo_billing.invoicing.engine import early_payments, returning, settling, telling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.operations.office import Office, billing_profile
 from milo_billing.invoicing.reads import invoices as invoice_reads
@@ -51,6 +52,9 @@ def settle_invoice(
     (debiting it for a PaymentReversal); the database refuses the commit without it. What was written off and is
     settled after all is posted here. `at` is when the money counts from; the phase is of `work.now`.
 
+    A payment in full less the discount for early payment, in time, closes the invoice: the rest is a credit note,
+    whatever the way of the payment.
+
     Row, settlement and Invoice object are written in the caller's transaction, which `engine.commit` ends; the invoice
     is locked until then. Raises InvoiceNotFound, and UnableToSettle for more than `Invoice.open_minor`: ask
     `lock_invoice` first and keep the rest as money on account.
@@ -65,9 +69,20 @@ def settle_invoice(
         posted=posted,
         at=at,
     )
+    if kind in ("Payment", "Credit") and not settled.repeated:
+        paid = early_payments.grant(work, engine, settled.invoice)
+        settled = replace(settled, invoice=paid)
     if settled.invoice.phase == "Paid" and not settled.repeated:
         telling.tell(work.tx, "invoice.paid", settled.invoice, once=f"{kind}/{reference}", now=work.now)
     return settled
+
+
+def asked_minor(tx: Tx, *, invoice: Invoice, now: datetime) -> int:
+    """What settles the invoice if it is paid now: what is due, less the discount for early payment."""
+    if invoice.early is None:
+        return invoice.amount_due_minor
+    today = invoice_reads.get_issuer_day(tx, invoice=invoice.uid, now=now)
+    return invoice.amount_due_minor - early_payments.offered_minor(tx, invoice, day=today)
 
 
 def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:

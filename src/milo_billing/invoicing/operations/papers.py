@@ -52,10 +52,29 @@ def check_documents(
 
 
 def print_credit_note(
-    tx: Tx, vault: Vault, writer: DocumentWriter, *, note: CreditNote, now: datetime
+    tx: Tx,
+    vault: Vault,
+    writer: DocumentWriter,
+    *,
+    note: CreditNote,
+    now: datetime,
+    kind: DocumentKind = PDF,
 ) -> PrintedDocument:
-    """The credit note's PDF: written when it is first asked for, the same bytes ever after; sealed as an invoice's.
+    """The credit note's PDF, or its electronic credit note: written once and sealed, as an invoice's.
 
-    Raises UnableToRender, and UnableToOpen where the installation's key is lost.
+    Raises UnableToRender, NoEInvoice, and UnableToOpen where the installation's key is lost.
     """
-    return note_documents.print_note(tx, vault, writer, note=note, now=now)
+    return note_documents.print_note(tx, vault, writer, note=note, kind=kind, now=now)
+
+
+def check_credit_note(
+    tx: Tx,
+    vault: Vault,
+    writer: DocumentWriter,
+    checker: EInvoiceChecker,
+    *,
+    note: CreditNote,
+    now: datetime,
+) -> Mapping[Syntax, tuple[Finding, ...]]:
+    """What the rules of EN 16931 say against the electronic credit notes, as `check_documents`."""
+    return note_documents.check(tx, vault, writer, checker, note=note, now=now)

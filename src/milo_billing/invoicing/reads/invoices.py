@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 from psycopg.types.range import TimestamptzRange
@@ -17,6 +17,7 @@ from milo_billing.invoicing.types import (
 )
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.kernel.taxes import TaxCode, TaxGroup, TaxTreatment
+from milo_billing.kernel.terms import EarlyPayment
 
 _INVOICE: LiteralString = (
     "select uid, name, namespace, owner_org, account, account_name, kind, lower(period), upper(period), phase, issuer, "
@@ -24,10 +25,13 @@ _INVOICE: LiteralString = (
     "issued_at, issued_on, due_on, credited_minor, written_off_minor, replaces, "
     "coalesce((select void.name from invoicing.invoices void where void.uid = invoices.replaces), ''), "
     "coalesce((select v.body ->> 'eInvoice' from invoicing.issuer_versions v where v.digest = issuer_version), "
-    "'None'), "
+    "'None'), early_percent::text, early_until, interest_percent, "
     "(select json_agg(json_build_array(t.code, t.percent::text, t.name, t.place, t.reason, t.reason_code, "
     "t.basis_minor, t.tax_minor) order by t.tax) from invoicing.taxes t where t.invoice = uid) from invoicing.invoices"
 )
+
+EARLY_ASKED_DAYS: Final = 1
+"""So many days before the last one of a discount for early payment the money is asked for by itself: one may fail."""
 
 
 def get_invoice(tx: Tx, *, namespace: str, name: str) -> Invoice:
@@ -77,6 +81,40 @@ def find_settlement(tx: Tx, *, invoice: UUID, kind: SettlementKind, reference: s
     return None if row is None else Settlement(*row)
 
 
+def lost_early_payment(tx: Tx, *, invoice: Invoice) -> bool:
+    """Whether no discount for early payment is given any more: it was, or something was paid after its last day."""
+    until = None if invoice.early is None else invoice.early.until
+    row = tx.execute(
+        "select exists (select from invoicing.settlements s where s.invoice = i.uid and ("
+        "s.kind = 'EarlyPaymentDiscount' or (s.kind in ('Payment', 'Credit') "
+        "and (s.at at time zone (v.body ->> 'timeZone'))::date > %s::date))) "
+        "from invoicing.invoices i join invoicing.issuer_versions v on v.digest = i.issuer_version where i.uid = %s",
+        (until, invoice.uid),
+    ).fetchone()
+    assert until is not None and row is not None, "an invoice that offers one is asked about, and stands"
+    return row[0]
+
+
+def list_credits(
+    tx: Tx, *, account: int, issuer: str, currency: str, limit: int
+) -> tuple[tuple[UUID, Settlement], ...]:
+    """What the account's own money with the issuer has paid, the last first: the invoice, and the Credit.
+
+    Its amount is what stands of it: a PaymentReversal whose reference ends with `/` and the Credit's took some back.
+    """
+    rows = tx.execute(
+        "select * from (select s.invoice, s.step, s.kind, s.reference, s.amount_minor + coalesce("
+        "(select sum(r.amount_minor) from invoicing.settlements r where r.invoice = s.invoice "
+        "and r.kind = 'PaymentReversal' and r.reference like '%%/' || s.reference), 0)::bigint as standing, "
+        "s.phase, s.posted, s.at, s.reason from invoicing.settlements s "
+        "join invoicing.invoices i on i.uid = s.invoice "
+        "where i.account = %s and i.issuer = %s and i.currency = %s and s.kind = 'Credit' "
+        "order by s.noted_at desc, s.invoice, s.step desc limit %s) credits where standing > 0",
+        (account, issuer, currency, limit),
+    )
+    return tuple((invoice, Settlement(*settlement)) for invoice, *settlement in rows)
+
+
 def get_issuer_day(tx: Tx, *, invoice: UUID, now: datetime) -> date:
     """Today where the invoice was issued. Raises InvoiceNotFound."""
     row = tx.execute(
@@ -122,18 +160,22 @@ def list_due(
     tx: Tx, *, now: datetime, accounts: Collection[int] | None, after: UUID, limit: int
 ) -> tuple[tuple[UUID, int], ...]:
     """(invoice, account) behind `after` of which something is due, on the last day to pay where it was issued or
-    later, in the order of uids. `accounts` None asks for those of all accounts.
+    later, or on the last days of a discount for early payment, in the order of uids. `accounts` None asks for those of
+    all accounts.
     """
     rows = tx.execute(
         "select i.uid, i.account from invoicing.invoices i "
         "join invoicing.issuer_versions v on v.digest = i.issuer_version "
         "where i.phase in ('Issued', 'PartiallyPaid', 'PastDue') "
-        "and i.due_on <= (%(now)s at time zone (v.body ->> 'timeZone'))::date and i.uid > %(after)s "
+        "and (i.due_on <= (%(now)s at time zone (v.body ->> 'timeZone'))::date "
+        "or i.early_until - (%(now)s at time zone (v.body ->> 'timeZone'))::date between 0 and %(early)s) "
+        "and i.uid > %(after)s "
         "and (%(accounts)s::int[] is null or i.account = any(%(accounts)s)) order by i.uid limit %(limit)s",
         {
             "now": now,
             "accounts": None if accounts is None else list(accounts),
             "after": after,
+            "early": EARLY_ASKED_DAYS,
             "limit": limit,
         },
     )
@@ -220,6 +262,8 @@ def find_void_unreplaced(tx: Tx, *, account: int, period: Period) -> tuple[UUID,
 def _invoice(row: tuple[Any, ...]) -> Invoice:
     values: list[Any] = list(row)
     values[7:9] = [Period(row[7], row[8])]
+    # of the three terms before the taxes the first two are one
+    values[-4:-2] = [None if row[-4] is None else EarlyPayment(Decimal(row[-4]), row[-3])]
     return Invoice(*values[:-1], taxes=tuple(_tax_group(*one) for one in row[-1] or ()))
 
 

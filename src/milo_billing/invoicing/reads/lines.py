@@ -6,6 +6,7 @@ from uuid import UUID
 
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules.conversions import read_conversion
+from milo_billing.invoicing.rules.details import Share
 from milo_billing.invoicing.types import (
     DimensionsShare,
     Invoice,
@@ -76,6 +77,17 @@ def list_line_shares(
         (invoice, line, limit),
     ).fetchall()
     return tuple(DimensionsShare(*row[:5]) for row in rows), rows[0][5] if rows else Decimal(0)
+
+
+def list_shares(tx: Tx, *, invoice: UUID, line: int, after: int = 0, limit: int) -> tuple[Share, ...]:
+    """The shares of the line behind share `after`, as they were frozen, in order."""
+    rows = tx.execute(
+        "select s.share, s.project, coalesce(i.frozen -> 'projects' ->> s.project::text, ''), s.dimensions, s.metered, "
+        "s.quantity, s.amount_minor from invoicing.line_shares s join invoicing.invoices i on i.uid = s.invoice "
+        "where s.invoice = %s and s.line = %s and s.share > %s order by s.share limit %s",
+        (invoice, line, after, limit),
+    )
+    return tuple(Share(*row) for row in rows)
 
 
 def _conversions(tx: Tx, *, invoice: UUID) -> dict[int, LineConversion]:

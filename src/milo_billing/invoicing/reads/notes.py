@@ -15,7 +15,9 @@ from milo_billing.invoicing.types import (
 _NOTE: LiteralString = (
     "select c.uid, c.name, c.namespace, c.owner_org, c.invoice, i.name, i.number, c.account, i.account_name, c.voids, "
     "c.issuer, c.series, c.sequence, c.number, c.currency, c.net_minor, c.tax_minor, c.total_minor, c.settled_minor, "
-    "c.reason, c.issued_at, c.issued_on from invoicing.credit_notes c join invoicing.invoices i on i.uid = c.invoice"
+    "c.reason, c.issued_at, c.issued_on, coalesce((select v.body ->> 'eInvoice' from invoicing.issuer_versions v "
+    "where v.digest = i.issuer_version), 'None') "
+    "from invoicing.credit_notes c join invoicing.invoices i on i.uid = c.invoice"
 )
 
 

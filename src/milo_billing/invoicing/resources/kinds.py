@@ -183,7 +183,7 @@ class Invoice(Kind[InvoiceSpec, InvoiceStatus]):
             namespace=note.namespace,
             name=note.name,
             uid=note.uid,
-            spec=CreditNoteSpec.model_validate(crediting.void_spec(note)).model_dump(
+            spec=CreditNoteSpec.model_validate(crediting.made_spec(note)).model_dump(
                 mode="json", by_alias=True, exclude_none=True
             ),
             status=note_body(note, (), now=now),

@@ -5,7 +5,7 @@ phase (rules.life).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -13,12 +13,21 @@ from typing import Any
 from uuid import UUID
 
 from milo_billing.invoicing.rules import postings
-from milo_billing.invoicing.rules.taxes import Credited
-from milo_billing.invoicing.types import GROUP, Invoice, InvoiceLine, UnableToSettle
+from milo_billing.invoicing.rules.taxes import Credited, credit_taxes
+from milo_billing.invoicing.rules.taxes import UnableToCredit as UntaxableCredit
+from milo_billing.invoicing.types import (
+    GROUP,
+    DocumentKind,
+    EInvoicing,
+    Invoice,
+    InvoiceLine,
+    Part,
+    UnableToSettle,
+)
 from milo_billing.kernel.errors import NotFound
 from milo_billing.kernel.money import allocate, half_up, minor_to_decimal, settle
 from milo_billing.kernel.taxes import TaxGroup
-from milo_billing.ledger.types import Posting, tax_payable
+from milo_billing.ledger.types import AccountName, Posting, tax_payable
 
 
 class UnableToCredit(UnableToSettle):
@@ -56,7 +65,8 @@ class CreditNote:
     """One issued credit note, which never changes.
 
     Of `total_minor`, `settled_minor` was still open of the invoice and is not owed any more; the rest is money on
-    account of the customer. `voids` says that the invoice was taken back as a whole.
+    account of the customer. `voids` says that the invoice was taken back as a whole. `e_invoicing` is how the
+    issuer sent the invoice, and so its credit notes.
     """
 
     uid: UUID
@@ -81,6 +91,7 @@ class CreditNote:
     reason: str
     issued_at: datetime
     issued_on: date
+    e_invoicing: EInvoicing = "None"
 
     @property
     def on_account_minor(self) -> int:
@@ -188,6 +199,60 @@ def _part(quantity: Decimal, *, line: InvoiceLine, rest: int, field: str) -> int
     return rest if abs(minor) > abs(rest) else minor
 
 
+def credited_taxes(
+    credited: Iterable[CreditLine],
+    *,
+    lines: Mapping[int, InvoiceLine],
+    groups: Sequence[TaxGroup],
+    earlier: Mapping[int, Credited],
+) -> dict[int, Credited]:
+    """The tax that comes back with these lines, by the invoice's tax groups; `earlier` is what notes before took.
+
+    Raises UnableToCredit.
+    """
+    bases: dict[int, int] = {}
+    for one in credited:
+        for number in lines[one.line].taxes:
+            bases[number] = bases.get(number, 0) + one.net_minor
+    try:
+        return credit_taxes(groups, earlier=[earlier], bases=bases)
+    except UntaxableCredit as error:
+        raise UnableToCredit(f"its tax: {error}") from error
+
+
+def total_of(credited: Iterable[CreditLine], taxes: Mapping[int, Credited]) -> int:
+    """What a credit note over these comes to, tax included."""
+    return sum(one.net_minor for one in credited) + sum(one.tax_minor for one in taxes.values())
+
+
+def credited_line(
+    line: InvoiceLine, credit: CreditLine, *, currency: str, groups: Mapping[int, int]
+) -> InvoiceLine:
+    """The line as the note's documents show it: what was credited of it, net of discounts, and no more.
+
+    `groups` is by the invoice's number of a tax group the note's own. Quantity and price stand where they come to the
+    amount: a quantity was credited, at the one price of the line.
+    """
+    parts: tuple[Part, ...] = ()
+    if credit.quantity is not None and line.conversion is None and not line.included and len(line.parts) == 1:
+        (part,) = line.parts
+        if part.kind == "Usage" and part.unit_price is not None:
+            amount = settle(credit.quantity * part.unit_price, currency)
+            if amount.minor == credit.net_minor:
+                parts = (replace(part, quantity=credit.quantity, amount_minor=credit.net_minor),)
+    return replace(
+        line,
+        quantity=credit.quantity or Decimal(0),
+        included=Decimal(0),
+        amount_minor=credit.net_minor,
+        parts=parts,
+        projects=(),
+        discounts=(),
+        conversion=None,
+        taxes=tuple(groups[number] for number in line.taxes if number in groups),
+    )
+
+
 # ---------------------------------------------------------------------------------------------------- the books
 
 
@@ -197,12 +262,20 @@ def credit_postings(
     lines: Mapping[int, InvoiceLine],
     taxes: Mapping[int, Credited],
     groups: Sequence[TaxGroup],
+    given_up: AccountName | None = None,
 ) -> tuple[Posting, ...]:
-    """What is given back, positive: by the accounts and days of the credited lines, and the tax by its place."""
-    charged: list[Posting] = [
-        (postings.account_of(lines[one.line]), one.net_minor, postings.service_of(lines[one.line]))
-        for one in credited
-    ]
+    """What is given back, positive: by the accounts and days of the credited lines, and the tax by its place.
+
+    With `given_up` revenue stays as it was earned, and what is given up of it stands there.
+    """
+    charged: list[Posting] = (
+        [(given_up, sum(one.net_minor for one in credited), None)]
+        if given_up is not None
+        else [
+            (postings.account_of(lines[one.line]), one.net_minor, postings.service_of(lines[one.line]))
+            for one in credited
+        ]
+    )
     charged += [
         (tax_payable(groups[number - 1].treatment.place), one.tax_minor, None)
         for number, one in taxes.items()
@@ -212,6 +285,12 @@ def credit_postings(
 
 
 # --------------------------------------------------------------------------------------------------- the object
+
+
+def note_paths(note: CreditNote) -> dict[DocumentKind, str]:
+    """Where the documents that the issuer sends are read, on this server: those of an invoice."""
+    sent: tuple[DocumentKind, ...] = ("pdf", "ubl") if note.e_invoicing == "UBL" else ("pdf",)
+    return {kind: note_path(note, kind=kind) for kind in sent}
 
 
 def note_path(note: CreditNote, *, kind: str) -> str:
@@ -241,9 +320,9 @@ def note_status(note: CreditNote) -> dict[str, Any]:
     }
 
 
-def void_spec(note: CreditNote) -> dict[str, Any]:
-    """The spec of the CreditNote object that a void made: nobody declared it."""
-    return {"invoiceRef": {"name": note.invoice_name}, "reason": note.reason}
+def made_spec(note: CreditNote) -> dict[str, Any]:
+    """The spec of the CreditNote object that a void or a discount made: nobody declared it."""
+    return {"invoiceRef": {"name": note.invoice_name}, "lines": [], "reason": note.reason}
 
 
 def settled_part(invoice: Invoice, total_minor: int) -> int:

@@ -21,6 +21,7 @@ from milo_billing.invoicing.types import (
 )
 from milo_billing.kernel.money import Money, minor_to_decimal
 from milo_billing.kernel.periods import Period
+from milo_billing.kernel.terms import EarlyPayment, TimeTerms
 
 
 def assert_closed(period: Period, *, now: datetime) -> None:
@@ -34,6 +35,14 @@ def assert_closed(period: Period, *, now: datetime) -> None:
 def due_on(issued_on: date, *, net_days: int) -> date:
     """The last day on which payment is in time: calendar days after the issue date [PR-070..072]."""
     return issued_on + timedelta(days=net_days)
+
+
+def early_payment(terms: TimeTerms, *, issued_on: date, net_days: int) -> EarlyPayment | None:
+    """The discount for early payment that the invoice offers, never beyond its last day to pay."""
+    if terms.early_percent is None:
+        return None
+    until = issued_on + timedelta(days=min(terms.early_days, net_days))
+    return EarlyPayment(terms.early_percent, until)
 
 
 def series_of(*, prefix: str, per_year: bool, day: date) -> str:

@@ -8,6 +8,7 @@ from milo_billing.invoicing.types import Draft, DraftLine, InvoiceLine, MoneyKin
 from milo_billing.ledger.types import (
     BAD_DEBT,
     BAD_DEBT_RECOVERY,
+    INTEREST,
     PROMOTIONAL,
     RECEIVABLE,
     AccountName,
@@ -48,6 +49,8 @@ def account_of(line: DraftLine | InvoiceLine) -> AccountName:
             return deferred("Recurring") if line.in_advance else revenue("Recurring")
         case "Prepayment" | "DrawDown":
             return deferred("Prepayment")
+        case "Interest":
+            return INTEREST
         case "Usage" | "OneTime" | "Shortfall" | "Overage":
             return revenue(line.kind)
         case _:

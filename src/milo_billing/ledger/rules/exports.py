@@ -4,13 +4,11 @@ Text comes in pieces, one a transaction, so that books of any size are written w
 made harmless for each format.
 """
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Final, Literal, TypeAlias
 
+from milo_billing.kernel.csv_text import csv_rows
 from milo_billing.ledger.types import AccountName, Entry, PostedTransaction, ServicePeriod, TrialBalanceRow
 
 ExportFormat: TypeAlias = Literal["ledger", "beancount", "csv"]
@@ -90,12 +88,12 @@ def _beancount(found: PostedTransaction, names: Mapping[int, str]) -> str:
 
 
 def _csv_head(_: Sequence[TrialBalanceRow]) -> str:
-    return _rows([COLUMNS])
+    return csv_rows([COLUMNS])
 
 
 def _csv(found: PostedTransaction, names: Mapping[int, str]) -> str:
     whose = (found.key, found.entity, found.posted_on, _whose(found, names), found.description)
-    return _rows(
+    return csv_rows(
         (
             found.number,
             found.id,
@@ -143,19 +141,3 @@ def _plain(text: str) -> str:
 def _quoted(text: str) -> str:
     one_line = " ".join(text.split())
     return '"' + one_line.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _rows(rows: Iterable[Iterable[object]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
-    return out.getvalue()
-
-
-def _cell(value: object) -> str:
-    """Text that a spreadsheet takes as text: one that begins like a formula gets an apostrophe in front."""
-    if isinstance(value, date):
-        return value.isoformat()
-    text = str(value)
-    if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{text}"
-    return text

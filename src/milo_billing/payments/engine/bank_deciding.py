@@ -23,8 +23,10 @@ from milo_billing.kernel.errors import Conflict
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, Entry, Fact, cash, payment_fees
+from milo_billing.payments import store
 from milo_billing.payments.engine import bank_rows as rows
 from milo_billing.payments.engine.bank_rows import EntryRow, MatchRow
+from milo_billing.payments.engine.spent import list_spent, take_back
 from milo_billing.payments.engine.standing import reactivate_if_paid
 from milo_billing.payments.rules import references
 from milo_billing.payments.rules.matching import Candidate, Matched, OpenInvoice, Outcome, match, rank
@@ -55,12 +57,33 @@ def look_up(tx: Tx, entry: BankEntry, *, currency: str) -> tuple[Outcome, Mappin
     compact = {references.compacted(word) for word in words} | references.creditor_references(entry)
     found = invoice_reads.list_payable(tx, numbers=compact - {""}, accounts=payers, limit=INVOICES_MAX)
     compared = replace(entry, counterparty_iban="" if payer is None else payer.hex())
+    off = {one.uid: _early_minor(tx, one, entry=entry) for one in found}
+    comparable = _comparable(found, payers=payers, payer=compared.counterparty_iban, off=off)
     return (
-        match(
-            compared, _comparable(found, payers=payers, payer=compared.counterparty_iban), currency=currency
-        ),
+        match(compared, comparable, currency=currency),
         {one.uid: one for one in found},
     )
+
+
+def look_up_locked(
+    work: Work, office: Office, entry: BankEntry, *, currency: str
+) -> tuple[Outcome, Mapping[UUID, Invoice]]:
+    """The same, decided under the locks of the account and of all invoices that are to be paid.
+
+    Who pays or credits them at the same moment comes first or after, and what an invoice can take is what it is given.
+    """
+    held: set[UUID] = set()
+    while True:
+        outcome, compared = look_up(work.tx, entry, currency=currency)
+        if not isinstance(outcome, Matched):
+            return outcome, compared
+        wanted = {one.invoice for one in outcome.allocations}
+        if wanted <= held:
+            return outcome, compared
+        store.lock_account(work.tx, account=outcome.account)
+        for invoice in sorted(wanted - held):
+            life.lock_invoice(work, engine=office.engine, invoice=invoice)
+        held |= wanted
 
 
 def guess(tx: Tx, vault: Vault, row: EntryRow) -> tuple[Candidate, ...]:
@@ -95,9 +118,9 @@ def _comparable(
     *,
     payers: Collection[int],
     payer: str,
-    debited: tuple[UUID, str] | None = None,
+    off: Mapping[UUID, int] | None = None,
 ) -> tuple[OpenInvoice, ...]:
-    """`debited` is an invoice with the end-to-end id under which it was collected."""
+    """`off` is what each invoice is less by for who pays it on the day of the entry."""
     return tuple(
         OpenInvoice(
             uid=one.uid,
@@ -108,10 +131,15 @@ def _comparable(
             due_on=one.due_on,
             void=one.phase == "Void",
             ibans=frozenset({payer}) if one.account in payers else frozenset(),
-            aliases=frozenset({debited[1]}) if debited is not None and debited[0] == one.uid else frozenset(),
+            early_minor=(off or {}).get(one.uid, 0),
         )
         for one in found
     )
+
+
+def _early_minor(tx: Tx, invoice: Invoice, *, entry: BankEntry) -> int:
+    """What is off for early payment, were the rest of the invoice paid by this entry."""
+    return invoice.amount_due_minor - life.asked_minor(tx, invoice=invoice, now=_noon(entry))
 
 
 def _names(tx: Tx, vault: Vault, *, account: int) -> tuple[str, ...]:
@@ -211,7 +239,8 @@ def apply(
 def send_back(
     work: Work, office: Office, *, uid: UUID, entry: BankEntry, original: EntryRow, place: Place
 ) -> None:
-    """What an earlier entry paid is owed again; what the bank took over and above it is a fee.
+    """What an earlier entry paid is owed again, also by way of unapplied cash that was used since; what the bank took
+    over and above it is a fee.
 
     The books are turned round transaction by transaction, on the day of the return.
     """
@@ -219,6 +248,7 @@ def send_back(
     fee = entry.amount_minor - original.entry.amount_minor
     posted: dict[str, list[MatchRow]] = {}
     for one in rows.list_matches(tx, entries=[original.uid]):
+        store.lock_account(tx, account=one.account)
         posted.setdefault(one.posted, []).append(one)
     out_of = cash(cash_name(place.bank_account))
     for standing, matches in posted.items():
@@ -226,11 +256,13 @@ def send_back(
         key = f"bank/{uid}/{entity}"
         owed = sum(one.amount_minor for one in matches if one.invoice is not None)
         kept = sum(one.amount_minor for one in matches if one.invoice is None)
+        uses = list_spent(work, account=matches[0].account, entity=entity, money=Money(kept, place.currency))
+        spent = sum(use.amount_minor for use in uses)
         entries = [Entry(out_of, Money(-(owed + kept + fee), place.currency))]
-        if owed:
-            entries.append(Entry(RECEIVABLE, Money(owed, place.currency)))
-        if kept:
-            entries.append(Entry(UNAPPLIED_CASH, Money(kept, place.currency)))
+        if owed + spent:
+            entries.append(Entry(RECEIVABLE, Money(owed + spent, place.currency)))
+        if kept - spent:
+            entries.append(Entry(UNAPPLIED_CASH, Money(kept - spent, place.currency)))
         if fee:
             entries.append(Entry(payment_fees("bank"), Money(fee, place.currency)))
             fee = 0
@@ -256,6 +288,8 @@ def send_back(
                     posted=key,
                     at=_noon(entry),
                 )
+        for use in uses:
+            take_back(work, office, use=use, key=key, by=f"bank/{uid}", at=_noon(entry))
     rows.mark_returned(tx, entry=original.uid, by=uid)
 
 

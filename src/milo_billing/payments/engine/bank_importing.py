@@ -11,7 +11,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.kernel.money import Money
 from milo_billing.payments.engine import bank_rows as rows
-from milo_billing.payments.engine.bank_deciding import Place, apply, look_up, send_back
+from milo_billing.payments.engine.bank_deciding import Place, apply, look_up_locked, send_back
 from milo_billing.payments.engine.bank_rows import EntryState, StatementRow
 from milo_billing.payments.engine.debiting import note_returned, note_settled
 from milo_billing.payments.rules.matching import Matched, Reason
@@ -100,7 +100,7 @@ def _import_entry(
 def _import_credit(
     work: Work, office: Office, entry: BankEntry, *, statement: UUID, key: EntryKey, place: Place
 ) -> None:
-    outcome, compared = look_up(work.tx, entry, currency=place.currency)
+    outcome, compared = look_up_locked(work, office, entry, currency=place.currency)
     if isinstance(outcome, Matched):
         decision = _Decision("Applied", outcome.rule)
         uid = _keep(work, office, entry, statement=statement, key=key, decision=decision)

@@ -8,7 +8,7 @@ from milo_billing.ledger.types import CLEARING, AccountName, SubledgerBalance
 
 
 class ProviderClearing:
-    """`ledger.ports.Subledger`: what came through providers, less what was given back, refunds under way included."""
+    """`ledger.ports.Subledger`: what came through providers, less what went back: refunds, under way too, disputes."""
 
     @property
     def account(self) -> AccountName:
@@ -18,9 +18,10 @@ class ProviderClearing:
     def list_balances(self, tx: Tx) -> Sequence[SubledgerBalance]:
         """By issuer, account and currency; without those of which nothing is left."""
         rows = tx.execute(
-            "select entity, account, currency, sum(amount_minor - refunded_minor)::bigint from payments.payments "
+            "select entity, account, currency, sum(amount_minor - refunded_minor - disputed_minor)::bigint "
+            "from payments.payments "
             "where phase in ('Succeeded', 'Refunded') group by entity, account, currency "
-            "having sum(amount_minor - refunded_minor) <> 0 order by entity, account, currency"
+            "having sum(amount_minor - refunded_minor - disputed_minor) <> 0 order by entity, account, currency"
         )
         return tuple(
             SubledgerBalance(entity, account, Money(minor, currency))

@@ -26,11 +26,12 @@ from milo_billing.kernel.money import Money
 from milo_billing.ledger import reads as books
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH, clearing
 from milo_billing.payments import reads, store
-from milo_billing.payments.engine import debit_rows
+from milo_billing.payments.engine import debit_rows, dispute_rows
 from milo_billing.payments.operations import publishing, receiving
 from milo_billing.payments.operations.announcing import announce
 from milo_billing.payments.operations.desk import Desk, read_config
 from milo_billing.payments.rules import retries
+from milo_billing.payments.rules.disputes import holds_back
 from milo_billing.payments.types import (
     STANDING_STATES,
     ActionRequired,
@@ -76,6 +77,11 @@ def collect_invoice(
     if (debit := debit_rows.find_standing(tx, invoice=invoice)) is not None:
         due = Money(found.amount_due_minor, found.currency)
         return _said(found, "standing", due, reason=f"direct debit {debit} is on its way")
+    for reference, state, disputed in dispute_rows.list_of_invoice(tx, invoice=invoice):
+        if why := holds_back(state, same_method=disputed == method.uid, again=again):
+            due = Money(found.amount_due_minor, found.currency)
+            said: CollectState = "standing" if state == "Open" else "stopped"
+            return _said(found, said, due, reason=f"dispute {reference} {why}")
     decision = retries.decide(attempts, method=method.uid, today=work.now.date(), gaps=desk.gaps, again=again)
     if isinstance(decision, retries.Standing):
         name = "" if pending is None else pending.name
@@ -83,7 +89,8 @@ def collect_invoice(
         return _said(found, "standing", decision.attempt.amount, payment=name, reason=reason)
     if found.phase != "Void" and found.amount_due_minor:
         found = receiving.use_balance(work, desk.engine, invoice=found)
-    due = Money(0 if found.phase == "Void" else found.amount_due_minor, found.currency)
+    asked_minor = life.asked_minor(tx, invoice=found, now=work.now)
+    due = Money(0 if found.phase == "Void" else asked_minor, found.currency)
     if not due:
         if pending is not None:
             _give_up(work, desk, pending, failure="nothing is due any more")
@@ -327,6 +334,8 @@ def _succeed(
         into=clearing(payment.provider),
         key=f"payment/{payment.uid}/received",
         reference=str(payment.uid),
+        # a debit takes days: it is in time if it was asked for in time
+        at=attempt.at,
     )
     announce(
         work,

@@ -17,7 +17,7 @@ from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.notices import operations as notices
 from milo_billing.notices.types import Event
 from milo_billing.payments import reads, store
-from milo_billing.payments.engine import debit_rows, dunning_rows
+from milo_billing.payments.engine import debit_rows, dispute_rows, dunning_rows
 from milo_billing.payments.operations.collecting import ATTEMPTS_MAX
 from milo_billing.payments.rules.dunning import DunningStep, Schedule, next_step, suspends_on
 from milo_billing.payments.types import GROUP
@@ -56,9 +56,11 @@ def dun(work: Work, office: Office, *, invoice: UUID, schedule: Schedule) -> Dun
 
 
 def _is_being_paid(work: Work, invoice: UUID) -> bool:
-    """Whether somebody is being asked for the money; who has to confirm and does not is reminded."""
+    """Whether somebody is being asked for the money, or a dispute decides; who does not confirm is reminded."""
     attempts = reads.list_attempts(work.tx, invoice=invoice, limit=ATTEMPTS_MAX)
     if any(attempt.state in ("Open", "Processing") for attempt in attempts):
+        return True
+    if any(state == "Open" for _, state, _ in dispute_rows.list_of_invoice(work.tx, invoice=invoice)):
         return True
     return debit_rows.find_standing(work.tx, invoice=invoice) is not None
 

@@ -63,6 +63,7 @@ def _status(payment: Payment) -> dict[str, Any]:
         "phase": payment.phase,
         "amount": payment.decimal(payment.amount_minor),
         "amountRefunded": payment.decimal(payment.refunded_minor),
+        "amountDisputed": payment.decimal(payment.disputed_minor),
         "provider": payment.provider,
         "providerReference": payment.reference,
         "failureReason": payment.failure,

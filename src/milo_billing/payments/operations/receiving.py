@@ -1,6 +1,7 @@
 """Money that has come in for an invoice: the books, the invoice, and what is more than it could take."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from milo_billing.controlplane.engine import Engine
@@ -25,12 +26,20 @@ class Received:
 
 
 def receive(
-    work: Work, engine: Engine, *, invoice: UUID, amount: Money, into: AccountName, key: str, reference: str
+    work: Work,
+    engine: Engine,
+    *,
+    invoice: UUID,
+    amount: Money,
+    into: AccountName,
+    key: str,
+    reference: str,
+    at: datetime | None = None,
 ) -> Received:
     """Post a payment and settle the invoice with as much of it as is open; the rest is unapplied cash.
 
-    `key` names the fact in the books, `reference` the settlement; repeating both changes nothing. The caller holds the
-    account's collection lock.
+    `key` names the fact in the books, `reference` the settlement; repeating both changes nothing. `at` is when the
+    money counts from, now where it is not said. The caller holds the account's collection lock.
     """
     found = life.lock_invoice(work, engine=engine, invoice=invoice)
     open_minor = 0 if found.phase == "Void" or found.currency != amount.currency else found.open_minor
@@ -55,7 +64,7 @@ def receive(
             reference=reference,
             amount_minor=settled.minor,
             posted=key,
-            at=work.now,
+            at=at or work.now,
         )
         standing.reactivate_if_paid(work, engine, account=found.account)
     return Received(settled, unapplied)
@@ -83,7 +92,8 @@ def _use(work: Work, engine: Engine, invoice: Invoice, *, source: AccountName) -
         entity=invoice.issuer,
         billing_account=invoice.account,
     )
-    used = Money(min(-balance.minor, invoice.amount_due_minor), invoice.currency)
+    asked_minor = life.asked_minor(work.tx, invoice=invoice, now=work.now)
+    used = Money(min(-balance.minor, asked_minor), invoice.currency)
     if used.minor <= 0:
         return invoice
     reference = str(new_uid())

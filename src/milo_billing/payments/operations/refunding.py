@@ -89,7 +89,7 @@ def open_refund(
 
 
 def _amount_of(payment: Payment, refunds: tuple[Refund, ...], *, minor: int | None) -> Money:
-    left = Money(payment.amount_minor - payment.refunded_minor, payment.currency)
+    left = Money(payment.amount_minor - payment.refunded_minor - payment.disputed_minor, payment.currency)
     if payment.phase != "Succeeded" or not left:
         raise UnableToRefund(
             f'payment "{payment.name}" is {payment.phase}: there is nothing of it that could be given back'

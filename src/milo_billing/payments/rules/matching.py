@@ -6,7 +6,7 @@ with ranked candidates and why each is one. Never is more allocated than the ent
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final, Literal, TypeAlias, assert_never
 from uuid import UUID
@@ -25,7 +25,13 @@ NUMBER_MIN: Final = 5
 """A shorter number in a free text may be anything."""
 
 Rule: TypeAlias = Literal[
-    "FullAmount", "PartialAmount", "SeveralInvoices", "OverPaid", "OldestOfKnownPayer", "Assigned"
+    "FullAmount",
+    "EarlyPayment",
+    "PartialAmount",
+    "SeveralInvoices",
+    "OverPaid",
+    "OldestOfKnownPayer",
+    "Assigned",
 ]
 """How an entry found its invoices."""
 
@@ -38,8 +44,6 @@ Reason: TypeAlias = Literal[
     "VoidInvoice",
     "PossibleDuplicate",
     "UnknownReturn",
-    "ReturnTooLarge",
-    "UnknownAccount",
 ]
 """Why an entry waits for a person."""
 
@@ -62,6 +66,8 @@ class OpenInvoice:
     names: tuple[str, ...] = ()
     ibans: frozenset[str] = field(default_factory=frozenset[str])
     aliases: frozenset[str] = field(default_factory=frozenset[str])
+    early_minor: int = 0
+    """What is off for whoever pays the rest on the day of the entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +168,16 @@ def allocate_in_full(invoices: Sequence[OpenInvoice], *, amount_minor: int, rule
     return Matched(invoices[0].account, tuple(allocations), left, rule)
 
 
+def _less_early(invoices: Sequence[OpenInvoice]) -> list[OpenInvoice]:
+    """The invoices as whoever takes their discounts for early payment pays them."""
+    return [replace(one, open_minor=one.open_minor - one.early_minor, early_minor=0) for one in invoices]
+
+
 def _by_number(entry: BankEntry, named: Sequence[OpenInvoice], *, currency: str) -> Outcome:
     total = sum(one.open_minor for one in named)
+    asked = _less_early(named)
+    if entry.amount_minor == sum(one.open_minor for one in asked) < total:
+        return allocate_in_full(asked, amount_minor=entry.amount_minor, rule="EarlyPayment")
     if entry.amount_minor > total:
         return allocate_in_full(named, amount_minor=entry.amount_minor, rule="OverPaid")
     if entry.amount_minor == total:
@@ -187,11 +201,13 @@ def _by_payer(entry: BankEntry, known: Sequence[OpenInvoice], *, currency: str) 
         for one in known
         if one.account in payers and one.currency == currency and one.open_minor > 0 and not one.void
     ]
-    total = 0
-    for count, one in enumerate(open_, start=1):
-        total += one.open_minor
-        if total == entry.amount_minor:
-            return allocate_in_full(open_[:count], amount_minor=total, rule="OldestOfKnownPayer")
+    # in full before with their discounts taken: who pays all asks for none
+    for owed in (open_, _less_early(open_)):
+        total = 0
+        for count, one in enumerate(owed, start=1):
+            total += one.open_minor
+            if total == entry.amount_minor:
+                return allocate_in_full(owed[:count], amount_minor=total, rule="OldestOfKnownPayer")
     return None
 
 

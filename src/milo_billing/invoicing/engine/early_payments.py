@@ -1,0 +1,68 @@
+"""The discount for early payment: what it is today, and the credit note that gives it once it is earned.
+
+Owns: the order of reads and writes. Not: how much it is (rules.early_payment), the note itself (crediting).
+"""
+
+from datetime import date
+
+from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.work import Work
+from milo_billing.infra.clock import new_uid
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing.engine import crediting, publishing, telling
+from milo_billing.invoicing.engine.crediting import Wanted
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.rules import early_payment
+from milo_billing.invoicing.types import Invoice
+from milo_billing.kernel.money import minor_to_decimal
+
+
+def offered_minor(tx: Tx, invoice: Invoice, *, day: date) -> int:
+    """What is off what is due where the rest is paid on this day; 0 where nothing is, or nothing any more."""
+    if not early_payment.is_offered(invoice, day=day):
+        return 0
+    if invoice_reads.lost_early_payment(tx, invoice=invoice):
+        return 0
+    discount_minor = crediting.early_minor(tx, invoice)
+    return discount_minor if discount_minor < invoice.amount_due_minor else 0
+
+
+def grant(work: Work, engine: Engine, invoice: Invoice) -> Invoice:
+    """Give the discount where what was just paid earns it; the invoice then.
+
+    Everything that was paid counts from a day in time, and the discount is all that is left. Given once: what a payment
+    that goes back leaves open is owed. The invoice is locked by the caller.
+    """
+    tx = work.tx
+    if invoice.early is None or not invoice.open_minor or invoice.written_off_minor:
+        return invoice
+    if invoice_reads.lost_early_payment(tx, invoice=invoice):
+        return invoice
+    if not early_payment.is_earned(
+        open_minor=invoice.open_minor, discount_minor=crediting.early_minor(tx, invoice)
+    ):
+        return invoice
+    language, _ = invoice_reads.get_manner(tx, invoice=invoice.uid)
+    wanted = Wanted(
+        new_uid(),
+        invoice.namespace,
+        "",
+        invoice.uid,
+        (),
+        None,
+        early_payment.reason(invoice.early, language=language),
+        early=True,
+    )
+    note = crediting.issue(tx, wanted, now=work.now)
+    publishing.publish_note(work, engine, note, verb="issue")
+    credited = invoice_reads.lock_invoice(tx, uid=invoice.uid)
+    publishing.publish(work, engine, credited, verb="settle")
+    telling.tell(
+        tx,
+        "creditnote.issued",
+        credited,
+        more={"creditNote": note.number, "credited": str(minor_to_decimal(note.total_minor, note.currency))},
+        once=str(note.uid),
+        now=work.now,
+    )
+    return credited

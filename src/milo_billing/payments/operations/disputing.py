@@ -1,0 +1,122 @@
+"""A payment that its customer disputes, or a debit that comes back: the money is gone, and the invoice owed again.
+
+Owns: the order of locks, rows and books. Not: what a state means (rules.disputes), how a provider says it (adapters).
+"""
+
+from uuid import UUID
+
+from milo_billing.controlplane.work import Work
+from milo_billing.invoicing.operations import life
+from milo_billing.kernel.errors import Unavailable
+from milo_billing.kernel.money import Money
+from milo_billing.ledger import operations as ledger
+from milo_billing.ledger.types import UNAPPLIED_CASH, clearing
+from milo_billing.payments import reads, store
+from milo_billing.payments.engine import dispute_rows
+from milo_billing.payments.operations import publishing, receiving
+from milo_billing.payments.operations.announcing import announce
+from milo_billing.payments.operations.desk import Desk
+from milo_billing.payments.rules.disputes import DisputeRow, taken_minor
+from milo_billing.payments.types import Dispute, Payment
+
+
+def apply_dispute(work: Work, desk: Desk, *, class_uid: UUID, dispute: Dispute) -> bool:
+    """Note how a dispute stands, with all that follows; False where the payment is none of ours, or nothing is new.
+
+    What was taken is owed again for the invoice that it had paid; what was over comes out of unapplied cash.
+    What is given back again pays the invoice as a payment does. Safe to repeat, and in any order: what counts is how
+    much is gone now. Raises Unavailable while nobody knows yet that the payment came in.
+    """
+    tx = work.tx
+    attempt = reads.find_attempt(tx, class_uid=class_uid, reference=dispute.payment, key="")
+    if attempt is None:
+        return False
+    payment = reads.get_payment_by_uid(tx, uid=attempt.payment)
+    store.lock_account(tx, account=payment.account)
+    payment = reads.get_payment_by_uid(tx, uid=attempt.payment)
+    if payment.phase not in ("Succeeded", "Refunded"):
+        raise Unavailable(
+            f"payment {payment.name} is disputed, and has not come in yet: its answer is asked for"
+        )
+    standing = dispute_rows.find_dispute(tx, class_uid=class_uid, reference=dispute.reference)
+    before_minor = 0 if standing is None else standing.taken_minor
+    left_minor = payment.amount_minor - payment.refunded_minor - payment.disputed_minor + before_minor
+    now_minor = taken_minor(dispute, left_minor=left_minor)
+    row = DisputeRow(
+        class_uid,
+        dispute.reference,
+        payment.uid,
+        payment.owner_org,
+        dispute.amount.minor,
+        now_minor,
+        dispute.state,
+        dispute.reason,
+        (0 if standing is None else standing.changes) + (now_minor != before_minor),
+    )
+    if row == standing:
+        return False
+    dispute_rows.put_dispute(tx, row, now=work.now)
+    if now_minor > before_minor:
+        _take(work, desk, payment, row, minor=now_minor - before_minor)
+    elif now_minor < before_minor:
+        _reinstate(work, desk, payment, row, minor=before_minor - now_minor)
+    publishing.publish(work, desk.engine, reads.get_payment_by_uid(tx, uid=payment.uid), verb="note-dispute")
+    return True
+
+
+def _take(work: Work, desk: Desk, payment: Payment, row: DisputeRow, *, minor: int) -> None:
+    assert payment.invoice is not None, "a payment that a provider collected is for an invoice"
+    invoice = life.lock_invoice(work, engine=desk.engine, invoice=payment.invoice)
+    amount = Money(minor, payment.currency)
+    owed = Money(min(minor, invoice.amount_paid_minor), payment.currency)
+    key, out_of = _key(payment, row), clearing(payment.provider)
+    receiving.post(
+        work,
+        invoice,
+        key=key,
+        entries=(
+            *ledger.taken_back(ledger.payment_received(owed, into=out_of)),
+            *ledger.refunded(amount - owed, out_of=out_of, of=UNAPPLIED_CASH),
+        ),
+        description=f"Payment {payment.name} was disputed: {row.reason}",
+    )
+    if owed:
+        life.settle_invoice(
+            work,
+            engine=desk.engine,
+            invoice=invoice.uid,
+            kind="PaymentReversal",
+            reference=key,
+            amount_minor=owed.minor,
+            posted=key,
+            at=work.now,
+        )
+    announce(
+        work,
+        "payment.failed",
+        payment,
+        invoice=invoice.uid,
+        amount=amount,
+        once=key,
+        reason=f"disputed: {row.reason}",
+    )
+
+
+def _reinstate(work: Work, desk: Desk, payment: Payment, row: DisputeRow, *, minor: int) -> None:
+    assert payment.invoice is not None, "a payment that a provider collected is for an invoice"
+    key, amount = _key(payment, row), Money(minor, payment.currency)
+    receiving.receive(
+        work,
+        desk.engine,
+        invoice=payment.invoice,
+        amount=amount,
+        into=clearing(payment.provider),
+        key=key,
+        reference=key,
+    )
+    announce(work, "payment.succeeded", payment, invoice=payment.invoice, amount=amount, once=key)
+
+
+def _key(payment: Payment, row: DisputeRow) -> str:
+    """One for each time that the money moved."""
+    return f"payment/{payment.uid}/dispute/{row.reference}/{row.changes}"

@@ -1,0 +1,106 @@
+"""A transfer comes back of which a part was unapplied cash and is used since; and one that is decided in a race."""
+
+import threading
+import time
+from datetime import timedelta
+
+from milo_billing.controlplane.work import Work
+from milo_billing.invoicing.operations import life
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.types import Invoice
+from milo_billing.kernel.money import Money
+from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, cash, clearing
+from milo_billing.payments.engine.bank_importing import Imported
+from milo_billing.payments.operations import receiving
+from tests.bank_files import Told, camt053
+from tests.db.bank.bank_ground import NOW, BankGround
+from tests.db.invoicing.paying import pay
+
+BANK = cash("6199")
+WAIT_S_MAX = 20.0
+WAITING = (
+    "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+)
+
+
+def use_unapplied(bank: BankGround, invoice: Invoice, *, hours: int = 0) -> None:
+    """Pay the invoice with what waits on the account, as collectors do."""
+
+    def use(work: Work) -> None:
+        found = life.lock_invoice(work, engine=bank.ground.engine, invoice=invoice.uid)
+        receiving.use_balance(work, bank.ground.engine, invoice=found)
+
+    bank.ground.write(use, now=NOW + timedelta(hours=hours))
+
+
+def settlements(bank: BankGround, invoice: Invoice) -> list[tuple[str, int]]:
+    found = bank.ground.reading(lambda tx: invoice_reads.list_settlements(tx, invoice=invoice.uid, limit=100))
+    return [(one.kind, one.amount_minor) for one in found]
+
+
+def test_what_a_returned_over_payment_has_paid_since_is_owed_again(bank: BankGround) -> None:
+    _, (first, older) = bank.customer("main", 15, 25)
+    told = Told(3700, text=first.number, end_to_end="E1", bank_reference="B1")
+    bank.receive(camt053(told))
+    use_unapplied(bank, older)
+    assert (bank.stands(older), bank.balance(UNAPPLIED_CASH).minor) == (("PartiallyPaid", 300), 0)
+    returned = Told(-3700, end_to_end="E1", reason="AC04", bank_reference="R1")
+    (one,) = bank.receive(camt053(returned, opening=3700, statement="S-2"))
+    assert one.counts == {"Returned": 1}
+    assert (bank.stands(first), bank.stands(older)) == (("Issued", 2500), ("Issued", 1500))
+    assert settlements(bank, older) == [("Credit", 1200), ("PaymentReversal", -1200)]
+    assert (bank.balance(BANK).minor, bank.balance(UNAPPLIED_CASH).minor) == (0, 0)
+    assert bank.balance(RECEIVABLE).minor == 4000
+
+
+def test_what_is_still_unapplied_goes_back_first_and_the_newest_use_after_it(bank: BankGround) -> None:
+    _, (first, middle, newest) = bank.customer("main", 10, 20, 25)
+    for number in (1, 2):
+        text = first.number if number == 1 else f"{first.number} again"
+        told = Told(
+            2500 if number == 1 else 2400, text=text, end_to_end=f"E{number}", bank_reference=f"B{number}"
+        )
+        bank.receive(camt053(told, opening=0 if number == 1 else 2500, statement=f"S-{number}"))
+    use_unapplied(bank, middle)
+    use_unapplied(bank, newest, hours=1)
+    pay(bank.ground, newest, 600, "by other means", now=NOW)
+    assert [bank.stands(one) for one in (middle, newest)] == [("Paid", 0)] * 2
+    extra = Told(100, text=first.number, end_to_end="E3", bank_reference="B3")
+    bank.receive(camt053(extra, opening=4900, statement="S-3"))
+    returned = Told(-2400, end_to_end="E2", reason="AC04", bank_reference="R1")
+    bank.receive(camt053(returned, opening=5000, statement="S-4"))
+    assert bank.balance(UNAPPLIED_CASH).minor == 0
+    assert settlements(bank, newest)[-1] == ("PaymentReversal", -400)
+    assert settlements(bank, middle)[-1] == ("PaymentReversal", -1900)
+    assert bank.balance(RECEIVABLE).minor == 2300
+
+
+def test_a_transfer_is_decided_by_what_its_invoice_can_take_when_it_is_booked(bank: BankGround) -> None:
+    """Somebody else pays while the statement is brought in: what is over is unapplied, and nothing is refused."""
+    _, (invoice,) = bank.customer("main", 25)
+    done: list[list[Imported]] = []
+    told = Told(2500, text=invoice.number, bank_reference="B1")
+    importer = threading.Thread(target=lambda: done.append(bank.receive(camt053(told))))
+
+    def paid_meanwhile(work: Work) -> None:
+        life.lock_invoice(work, engine=bank.ground.engine, invoice=invoice.uid)
+        importer.start()
+        until = time.monotonic() + WAIT_S_MAX
+        while bank.ground.read(WAITING) == [(0,)] and time.monotonic() < until:
+            time.sleep(0.01)
+        receiving.receive(
+            work,
+            bank.ground.engine,
+            invoice=invoice.uid,
+            amount=Money(1000, "EUR"),
+            into=clearing("stripe"),
+            key="card",
+            reference="card",
+        )
+
+    bank.ground.write(paid_meanwhile, now=NOW)
+    importer.join(timeout=WAIT_S_MAX)
+    ((one,),) = done
+    assert one.counts == {"Applied": 1}
+    assert bank.stands(invoice) == ("Paid", 0)
+    assert bank.balance(UNAPPLIED_CASH).minor == -1000

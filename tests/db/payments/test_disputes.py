@@ -1,0 +1,117 @@
+"""A payment that is disputed: its invoice is owed again, and paid again where the case is won."""
+
+import pytest
+
+from milo_billing.infra.database import EVERYWHERE
+from milo_billing.invoicing.types import Invoice
+from milo_billing.kernel.errors import Unavailable
+from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
+from milo_billing.payments import reads
+from milo_billing.payments.operations import disputing, refunding
+from milo_billing.payments.types import Dispute, DisputeState, UnableToRefund
+from tests.db.invoicing.ground import ACME
+from tests.db.payments.ground import Till
+from tests.hostile_provider import money
+
+CLEARING = clearing("stripe")
+
+
+def paid(till: Till, dollars: int = 25) -> Invoice:
+    invoice = till.owing(dollars)
+    till.collect()
+    till.ask_all()
+    assert till.invoice(invoice).phase == "Paid"
+    return invoice
+
+
+def happens(till: Till, *states: DisputeState, minor: int | None = None) -> None:
+    """The first payment's dispute comes to these states, and every webhook arrives, some of them twice."""
+    for state in states:
+        till.provider.dispute("pay_1", state, minor=minor)
+    till.deliver(till.provider.delivered())
+
+
+def test_a_dispute_takes_the_money_and_the_invoice_is_owed_again(till: Till) -> None:
+    invoice = paid(till)
+    happens(till, "Open")
+    assert (till.invoice(invoice).phase, till.invoice(invoice).amount_due_minor) == ("Issued", 2500)
+    assert (till.balance(CLEARING), till.balance(RECEIVABLE)) == (0, 2500)
+    (payment,) = till.payments()
+    assert (payment.phase, payment.disputed_minor) == ("Succeeded", 2500)
+    assert till.status("payments", payment.name)["amountDisputed"] == "25.00"
+    assert till.ground.reading(reads.compare_projections) == ()
+    # while the case runs, nobody asks the card again
+    assert [(one.state, one.reason) for one in till.collect()] == [
+        ("standing", "dispute dispute_pay_1 is open: its outcome decides")
+    ]
+
+
+def test_a_dispute_that_is_won_pays_the_invoice_again(till: Till) -> None:
+    invoice = paid(till)
+    happens(till, "Open")
+    happens(till, "Won")
+    assert till.invoice(invoice).phase == "Paid"
+    assert (till.balance(CLEARING), till.balance(RECEIVABLE)) == (2500, 0)
+
+
+def test_a_dispute_that_is_lost_is_not_charged_to_the_same_card_again(till: Till) -> None:
+    invoice = paid(till)
+    happens(till, "Open", "Lost")
+    assert [one.state for one in till.collect()] == ["stopped"]
+    assert till.provider.charged_minor() == 2500
+    till.card("other")
+    till.pays_with("other")
+    assert [one.state for one in till.collect()] == ["opened"]
+    till.ask_all()
+    assert till.invoice(invoice).phase == "Paid"
+
+
+@pytest.mark.parametrize("states", [("Inquiry",), ("Inquiry", "Won")])
+def test_an_inquiry_takes_nothing(till: Till, states: tuple[DisputeState, ...]) -> None:
+    invoice = paid(till)
+    happens(till, *states)
+    assert till.invoice(invoice).phase == "Paid"
+    assert till.balance(CLEARING) == 2500
+
+
+def test_a_part_may_be_disputed_and_only_the_rest_refunded(till: Till) -> None:
+    invoice = paid(till)
+    happens(till, "Open", minor=1000)
+    assert till.invoice(invoice).amount_due_minor == 1000
+    (payment,) = till.payments()
+    with pytest.raises(UnableToRefund, match=r"has USD 15.00 left|has 15.00 USD left"):
+        till.work(
+            lambda work: refunding.open_refund(
+                work, till.desk, namespace=ACME, name=payment.name, minor=2000, reason="", reopen=True
+            )
+        )
+
+
+def test_webhooks_in_any_order_and_many_times_say_what_stands(till: Till) -> None:
+    invoice = paid(till)
+    told: list[list[DisputeState]] = [["Open", "Won"], ["Open"], ["Lost"], ["Won"]]
+    for states in told:
+        happens(till, *states)
+    assert till.invoice(invoice).phase == "Paid"
+    assert (till.balance(CLEARING), till.balance(RECEIVABLE), till.balance(UNAPPLIED_CASH)) == (2500, 0, 0)
+
+
+def test_a_dispute_of_somebody_elses_payment_changes_nothing(till: Till) -> None:
+    invoice = paid(till)
+    till.provider.charges[0].reference = "pay_other"
+    till.provider.dispute("pay_other", "Open")
+    till.deliver(till.provider.delivered())
+    assert till.invoice(invoice).phase == "Paid"
+    assert till.ground.read("select count(*) from payments.disputes") == [(0,)]
+
+
+def test_a_dispute_told_before_the_answer_waits_for_it(till: Till) -> None:
+    till.owing(25)
+    till.collect()
+    with till.ground.databases.app.transaction(reach=EVERYWHERE) as tx:
+        tx.execute("update payments.attempts set reference = 'pay_1', state = 'Processing'")
+    told = Dispute("d1", "pay_1", money(2500), "Open", "fraudulent")
+    with pytest.raises(Unavailable, match="has not come in yet"):
+        till.work(
+            lambda work: disputing.apply_dispute(work, till.desk, class_uid=till.class_uid, dispute=told)
+        )

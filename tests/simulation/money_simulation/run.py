@@ -1,0 +1,244 @@
+"""Run one seed: turns of acts, time between them, the auditor after each; then everything is brought to its end."""
+
+import random
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from milo_billing.controlplane.doors import repeated
+from milo_billing.infra.database import Tx
+from milo_billing.kernel.errors import MiloError, Unavailable
+from milo_billing.kernel.periods import next_month
+from tests.bank_files import Told
+from tests.simulation.money_simulation import acts
+from tests.simulation.money_simulation.auditing import Auditor
+from tests.simulation.money_simulation.fuse import Killed
+from tests.simulation.money_simulation.shop import CUSTOMERS, Customer, open_shop
+from tests.simulation.usage_simulation.ground import Ground
+
+T = TypeVar("T")
+
+TURNS: Final = 120
+KILLED: Final = 0.25
+"""How often whoever acts dies in the middle of it."""
+
+STATEMENTS_MAX: Final = 120
+DRAINS_MAX: Final = 40
+BEGUN: Final = date(2026, 10, 1)
+
+
+@dataclass
+class Outcome:
+    """What a seed came to. `wrong` is empty where everything is as it must be."""
+
+    seed: int
+    wrong: list[str] = field(default_factory=list[str])
+    happened: Counter[str] = field(default_factory=Counter[str])
+    story: list[str] = field(default_factory=list[str])
+
+
+class Simulation:
+    """One seed on one database."""
+
+    def __init__(self, seed: int, *, conninfo: str, folder: Path) -> None:
+        self.outcome = Outcome(seed)
+        self.chance = random.Random(f"money {seed}")
+        self.shop = open_shop(conninfo, folder, seed=seed)
+        self.auditor = Auditor(self.shop)
+        self.issued_until = {one.name: BEGUN for one in CUSTOMERS}
+        self.void_months: set[tuple[str, date]] = set()
+        self.books_closed_until = BEGUN
+        self.subscribed: set[str] = set()
+        self.files: list[bytes] = []
+        self.sent: list[tuple[Told, str]] = []
+        self._names: Counter[str] = Counter()
+
+    def run(self, turns: int) -> Outcome:
+        """All turns, or as far as the first thing that is wrong."""
+        try:
+            self.shop.provider.lost_before, self.shop.provider.lost_after = 0.1, 0.2
+            self.shop.provider.slow_refunds = self.chance.random() < 0.5
+            weights = [weight for weight, _ in acts.ACTS]
+            for turn in range(turns):
+                self.shop.pass_time(hours=self.chance.choice((0.5, 3, 12, 24, 60, 120)))
+                (_, act) = self.chance.choices(acts.ACTS, weights)[0]
+                self._do(f"{turn} {self.today} {act.__name__}", act)
+                if self.outcome.wrong:
+                    break
+            else:
+                self._drain()
+        finally:
+            self.shop.till.ground.databases.close()
+        return self.outcome
+
+    def _do(self, title: str, act: acts.Act, *, thorough: bool = False) -> None:
+        before = self.outcome.happened.copy()
+        try:
+            act(self)
+            found = self.auditor.audit(thorough=thorough)
+        except Exception:
+            found = [traceback.format_exc()]
+        news = self.outcome.happened - before
+        self.outcome.story.append(f"{title}: {', '.join(f'{n} {what}' for what, n in news.items())}")
+        self.outcome.wrong += [f"after {title}: {text}" for text in found]
+
+    def _drain(self) -> None:
+        """Nobody dies any more, no answer is lost: jobs go on until nothing is under way."""
+        self.shop.provider.lost_before = self.shop.provider.lost_after = 0.0
+        for round_ in range(DRAINS_MAX):
+            self.shop.pass_time(hours=12)
+            for act in (acts.decide, acts.ask, acts.give_back):
+                self._do(f"end {round_} {act.__name__}", act)
+            if self.outcome.wrong or not self._under_way():
+                break
+        if not self.outcome.wrong and (left := self._under_way()):
+            self.wrong(f"{left} attempts and refunds never come to an end")
+        if not self.outcome.wrong:
+            self._do("the end", lambda sim: None, thorough=True)
+
+    def _under_way(self) -> int:
+        """Attempts and refunds that nobody has decided."""
+        ((attempts, refunds),) = self.rows(
+            "select (select count(*) from payments.attempts where answered_at is null), "
+            "(select count(*) from payments.refunds where answered_at is null)"
+        )
+        return attempts + refunds
+
+    # -- how acts go about it
+
+    def count(self, what: str, times: int = 1) -> None:
+        """Note that something happened."""
+        self.outcome.happened[what] += times
+
+    def wrong(self, text: str) -> None:
+        """Note what must not be."""
+        self.outcome.wrong.append(text)
+
+    def once(self, do: Callable[[], T]) -> T | None:
+        """Do it; whoever does it may die on the way, and nobody takes it up again. None where it was refused."""
+        if self.chance.random() < KILLED:
+            self.shop.fuse.light(self.chance.randrange(1, STATEMENTS_MAX))
+        try:
+            return self._allowed(do)
+        except Killed:
+            self.count("killed")
+            return None
+        finally:
+            self.shop.fuse.put_out()
+
+    def persist(self, do: Callable[[], T]) -> T | None:
+        """Do it; who dies on the way comes back and does it again. None where it was refused."""
+        if self.chance.random() < KILLED:
+            self.shop.fuse.light(self.chance.randrange(1, STATEMENTS_MAX))
+            try:
+                return self._allowed(do)
+            except Killed:
+                self.count("killed")
+            finally:
+                self.shop.fuse.put_out()
+        return self._allowed(do)
+
+    def until_done(self, do: Callable[[], T]) -> None:
+        """As `persist`, for what must not be refused."""
+        if self.persist(lambda: (do(), True)) is None:
+            self.wrong("it was refused, and must not be")
+
+    def race(self, *together: Callable[[], Any]) -> list[Any]:
+        """Do these at once, nobody dies; what each came to, None where it was refused."""
+        self.count("races")
+        with ThreadPoolExecutor(len(together)) as pool:
+            done = [pool.submit(self._allowed, do) for do in together]
+        return [one.result() for one in done]
+
+    def repeated(self, do: Callable[[], T]) -> T:
+        """A transaction, again where it lost a deadlock."""
+        return repeated(do)
+
+    def _allowed(self, do: Callable[[], T]) -> T | None:
+        try:
+            return do()
+        except Unavailable:
+            self.count("no answer")
+        except MiloError as refused:
+            self.count(f"refused {type(refused).__name__}")
+            self.outcome.story.append(f"   {type(refused).__name__}: {refused}"[:300])
+        return None
+
+    # -- what acts ask
+
+    @property
+    def today(self) -> date:
+        """The day of the clock."""
+        return self.shop.now.date()
+
+    def name(self, what: str) -> str:
+        """A name that nothing has yet."""
+        self._names[what] += 1
+        return f"{what}-{self._names[what]}"
+
+    def some_customers(self) -> list[Customer]:
+        """One, two or three of them."""
+        return self.chance.sample(CUSTOMERS, self.chance.randrange(1, 4))
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What the database says, in an order that does not depend on chance."""
+        return self.shop.till.ground.read(query, *values)
+
+    def reading(self, do: Callable[[Tx], T]) -> T:
+        """Read."""
+        return self.shop.till.ground.reading(do)
+
+    def months_over(self) -> list[tuple[str, date]]:
+        """Customers with a month that nobody has issued, and months whose invoice became void."""
+        over = [(name, month) for name, month in self.issued_until.items() if next_month(month) <= self.today]
+        return [*over, *sorted(self.void_months)]
+
+    def an_invoice(self, *, unpaid: bool = False) -> tuple[UUID, str, int, str] | None:
+        """Any invoice: uid, name, total, currency."""
+        found = self.rows(
+            "select uid, name, total_minor, currency from invoicing.invoices where not %s or "
+            "(amount_paid_minor = 0 and phase <> 'Void') order by sequence",
+            unpaid,
+        )
+        uid, name, total, currency = self.chance.choice(found) if found else (None, "", 0, "")
+        return None if uid is None else (uid, name, total, currency)
+
+    def owing(self) -> list[tuple[str, int, str]]:
+        """Number, what is due and customer of invoices that are not paid."""
+        found = self.rows(
+            "select number, total_minor - amount_paid_minor - credited_minor - written_off_minor as due, account_name "
+            "from invoicing.invoices where phase <> 'Void' order by sequence"
+        )
+        return [(number, due, name) for number, due, name in found if due]
+
+    def phase(self, invoice: UUID) -> str:
+        """The phase of an invoice."""
+        return self.rows("select phase from invoicing.invoices where uid = %s", invoice)[0][0]
+
+    def note_number(self, name: str) -> str:
+        """The number of a credit note; empty where there is none."""
+        found = self.rows("select number from invoicing.credit_notes where name = %s", name)
+        return found[0][0] if found else ""
+
+
+def again(seed: int, *, turns: int = TURNS) -> str:
+    """The command that repeats a seed, to show to whoever looks into it."""
+    more = "" if turns == TURNS else f" --turns {turns}"
+    return f"python -m tests.simulation.money_simulation --seed {seed}{more} --story"
+
+
+def simulate(seed: int, *, ground: Ground, database: str, turns: int = TURNS) -> Outcome:
+    """Run one seed on a new database of that name, which is dropped afterwards."""
+    conninfo = ground.server.clone(database)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return Simulation(seed, conninfo=conninfo, folder=Path(folder)).run(turns)
+    finally:
+        ground.server.drop(database)

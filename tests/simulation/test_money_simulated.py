@@ -1,0 +1,102 @@
+"""Seeds of months of money: whatever happens, dies or runs twice, the books are right after every step."""
+
+import subprocess
+from collections import Counter
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tests.conftest import TestServer
+from tests.simulation.money_simulation.run import Outcome, again, simulate
+from tests.simulation.usage_simulation.ground import Ground, own_ground
+
+SEEDS = (1, 2, 3)
+TURNS = 60
+LONG_S = 180.0
+NIGHTLY_SEEDS = 500
+STORY = 40
+
+ALWAYS = (
+    "issued",
+    "late usage",
+    "asked",
+    "statements",
+    "credit notes",
+    "killed",
+    "races",
+    "collections",
+    "duns",
+)
+"""What happens even in a few short seeds; a simulation in which it does not proves nothing."""
+
+EVERYTHING = (
+    *ALWAYS,
+    *("usage voided", "charges", "subscriptions", "price changes", "months closed", "cards changed"),
+    *("unchanged", "skipped", "voids", "write-offs", "no answer", "decided", "webhooks"),
+    *(
+        "refunds",
+        "asked for refunds",
+        "refunds decided",
+        "sent back",
+        "assigned",
+        "ignored",
+        "statements again",
+    ),
+    *("refused Invalid", "refused UnableToRefund", "refused UnableToSettle"),
+)
+
+
+def failure(outcome: Outcome) -> str:
+    """What is said of a seed that fails, with its story: two threads never meet the same way twice."""
+    return "\n".join(
+        [
+            f"seed {outcome.seed} fails; again: {again(outcome.seed)}",
+            *outcome.wrong[:10],
+            "what happened before, the last of it at the end:",
+            *outcome.story[-STORY:],
+        ]
+    )
+
+
+def first_seed() -> int:
+    """A number from the commit, so that every commit takes seeds of its own and a failure can be repeated."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return int(commit[:8] or "0", 16)
+
+
+def simulate_all(ground: Ground, *, first: int, count: int, until_s: float) -> Counter[str]:
+    """Run seeds one after the other, as many as fit; what happened in them. Fails with the first seed that does."""
+    happened: Counter[str] = Counter()
+    began, ran = monotonic(), 0
+    while ran < count and monotonic() - began < until_s:
+        outcome = simulate(first + ran, ground=ground, database="money")
+        assert not outcome.wrong, failure(outcome)
+        happened += outcome.happened
+        ran += 1
+    print(f"{ran} seeds from {first} on, {happened['issued']} invoices, {monotonic() - began:.0f} s")
+    return happened
+
+
+def test_the_books_are_right_after_every_step_of_some_months(postgres: TestServer, worker_id: str) -> None:
+    happened: Counter[str] = Counter()
+    for seed in SEEDS:
+        outcome = simulate(seed, ground=Ground(postgres), database=f"money_{worker_id}", turns=TURNS)
+        assert not outcome.wrong, failure(outcome)
+        happened += outcome.happened
+    assert {what for what in ALWAYS if not happened[what]} == set()
+
+
+@pytest.mark.long
+def test_seeds_of_this_commit() -> None:
+    with own_ground() as ground:
+        happened = simulate_all(ground, first=first_seed(), count=10_000, until_s=LONG_S)
+    assert {what for what in EVERYTHING if not happened[what]} == set()
+
+
+@pytest.mark.nightly
+def test_five_hundred_seeds_of_money() -> None:
+    with own_ground() as ground:
+        simulate_all(ground, first=1, count=NIGHTLY_SEEDS, until_s=float("inf"))
