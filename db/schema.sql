@@ -1859,7 +1859,7 @@ create table invoicing.line_discounts (
     discount integer not null check (discount > 0),     -- in the order in which they acted
     owner_org bigint not null,
     scope text not null check (scope in ('Line', 'Invoice')),
-    given_by text not null check (given_by in ('Commitment', 'Discount')),
+    given_by text not null check (given_by in ('Commitment', 'Discount', 'CreditGrant')),
     source uuid not null,               -- the object's uid
     name text not null,
     title text not null,                -- what the invoice calls it
@@ -2388,12 +2388,94 @@ grant select, insert on invoicing.runs, invoicing.run_steps to milo_app, milo_jo
 grant update (finished_at) on invoicing.runs to milo_app, milo_job;
 grant update (state, invoice, reason, done_at) on invoicing.run_steps to milo_app, milo_job;
 
+-- Credit that was granted. The row is what was granted; what became of it are movements, and `remaining_minor` their sum:
+-- the trigger carries each of them into it, and the check holds that nobody uses more than there is.
+create table invoicing.credit_grants (
+    uid uuid primary key,
+    owner_org bigint not null,
+    namespace text not null,
+    name text not null,
+    account integer not null references accounts.accounts (number),
+    account_name text not null,
+    kind text not null check (kind in ('Prepaid', 'Promotional', 'Goodwill')),
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    amount_minor bigint not null check (amount_minor > 0),
+    remaining_minor bigint not null default 0 check (remaining_minor between 0 and amount_minor),
+    priority integer not null check (priority between 0 and 1000),
+    effective_from timestamptz not null,
+    expires_at timestamptz check (expires_at > effective_from),
+    issuer text not null,               -- in whose books the money of prepaid credit lies; else empty
+    title text not null check (title <> ''),            -- what invoices call it
+    reason text not null check (reason <> ''),
+    selectors jsonb not null,           -- which Skus it pays for, as declared; all where the list is empty
+    granted_at timestamptz not null,
+    unique (namespace, name),
+    check ((kind = 'Prepaid') = (issuer <> ''))
+);
+create index credit_grants_open on invoicing.credit_grants (account) where remaining_minor > 0;
+create index credit_grants_by_account on invoicing.credit_grants (account, granted_at, uid);
+create index credit_grants_expiring on invoicing.credit_grants (expires_at) where remaining_minor > 0;
+
+create table invoicing.grant_movements (
+    credit_grant uuid not null references invoicing.credit_grants (uid),
+    step integer not null check (step > 0),
+    owner_org bigint not null,
+    kind text not null check (kind in ('Granted', 'Used', 'GivenBack', 'Expired', 'Revoked')),
+    amount_minor bigint not null,       -- by which what is left rises; falls below zero
+    invoice uuid references invoicing.invoices (uid),       -- which used it, or had it given back
+    cause text not null check (cause <> ''),            -- what did it: the issue, a credit note, a request
+    posted text references ledger.transactions (key) deferrable initially deferred,
+    reason text check (reason <> ''),
+    at timestamptz not null,
+    primary key (credit_grant, step),
+    unique nulls not distinct (credit_grant, invoice, cause),
+    check ((invoice is not null) = (kind in ('Used', 'GivenBack'))),
+    check ((kind = 'Revoked') = (reason is not null)),
+    check (case when kind in ('Granted', 'GivenBack') then amount_minor > 0 else amount_minor < 0 end)
+);
+create index grant_movements_by_invoice on invoicing.grant_movements (invoice) where invoice is not null;
+
+create function invoicing.apply_movement() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    update invoicing.credit_grants set remaining_minor = remaining_minor + new.amount_minor
+    where uid = new.credit_grant and owner_org = new.owner_org;
+    if not found then
+        raise exception 'a movement belongs to the owner of its credit grant' using errcode = 'check_violation';
+    end if;
+    if new.kind = 'GivenBack' and (select sum(amount_minor) from invoicing.grant_movements
+                                   where credit_grant = new.credit_grant and invoice = new.invoice) > 0 then
+        raise exception 'an invoice gives back no more of a credit grant than it used'
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create trigger grant_movements_applied after insert on invoicing.grant_movements
+    for each row execute function invoicing.apply_movement();
+create function invoicing.guard_grant() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if tg_op = 'UPDATE' then
+        if to_jsonb(new) - 'remaining_minor' = to_jsonb(old) - 'remaining_minor' then
+            return new;
+        end if;
+    end if;
+    raise exception 'credit grant % was granted and never changes: revoke what is left of it', old.name
+        using errcode = 'restrict_violation';
+end $$;
+create trigger credit_grants_guard before update or delete on invoicing.credit_grants
+    for each row execute function invoicing.guard_grant();
+create trigger credit_grants_kept before truncate on invoicing.credit_grants
+    for each statement execute function invoicing.refuse_change();
+create trigger grant_movements_written_once before update or delete or truncate on invoicing.grant_movements
+    for each statement execute function invoicing.refuse_change();
+
 do $$
 declare
     owned text;
 begin
     foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_taxes,credit_documents,lines,line_discounts,
-        taxes,line_parts,line_shares,documents,interest,interest_reversals,adjustments,adjusted_lines}'::text[] loop
+        taxes,line_parts,line_shares,documents,interest,interest_reversals,adjustments,adjusted_lines,
+        credit_grants,grant_movements}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
         execute format('create policy reach on invoicing.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',

@@ -414,6 +414,27 @@ EXAMPLES: dict[str, Example] = {
         broken={"spec": {"legalName": None}},
         broken_field="spec.legalName",
     ),
+    "creditgrants": Example(
+        manifest=manifest(
+            BILLING,
+            "CreditGrant",
+            "welcome",
+            {
+                "billingAccountRef": {"name": "main"},
+                "kind": "Promotional",
+                "amount": "50.00",
+                "currencyCode": "USD",
+                "expiresAt": "2027-12-31T00:00:00Z",
+                "reason": "Welcome",
+            },
+            namespace=ACME,
+        ),
+        needs=(ORGANIZATION, ACCOUNT),
+        change=None,
+        broken={"spec": {"amount": "-1"}},
+        broken_field="spec.amount",
+        permanent=True,
+    ),
     "creditnotes": Example(
         manifest=manifest(
             BILLING,

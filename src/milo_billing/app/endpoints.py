@@ -11,6 +11,7 @@ from milo_billing.accounts.routes import LIMIT_MAX
 from milo_billing.accounts.routes import READ as READ_ACCOUNTS
 from milo_billing.app.bank_endpoints import BANK
 from milo_billing.app.commitments_endpoints import COMMITMENTS
+from milo_billing.app.credit_endpoints import CREDITS
 from milo_billing.app.ledger_endpoints import LEDGER
 from milo_billing.app.notices_endpoints import NOTICES
 from milo_billing.app.payments_endpoints import PAYMENTS
@@ -518,6 +519,7 @@ API_ENDPOINTS: Final = (
     *COMMITMENTS,
     *_INVOICING,
     *PREVIEWS,
+    *CREDITS,
     *LEDGER,
     *PAYMENTS,
     *BANK,

@@ -6,6 +6,7 @@ from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import AccountNotFound
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine.accruals import MonthEndAccruals
+from milo_billing.invoicing.engine.prepaid import PrepaidCredit
 from milo_billing.invoicing.engine.receivables import InvoiceReceivables
 from milo_billing.invoicing.engine.tax_payables import InvoicedTax
 from milo_billing.ledger.routes import Above
@@ -33,5 +34,5 @@ def above_the_books() -> Above:
         accounts=NamedAccounts(),
         receivables=InvoiceReceivables(),
         accruals=MonthEndAccruals(),
-        others=(ProviderClearing(), InvoicedTax()),
+        others=(ProviderClearing(), InvoicedTax(), PrepaidCredit()),
     )

@@ -34,7 +34,18 @@ PREVIEWS: Final = (
         answer=fields(
             {
                 **dict.fromkeys(
-                    ("account", "currencyCode", "subtotal", "discounts", "taxTotal", "total"), TEXT
+                    (
+                        "account",
+                        "currencyCode",
+                        "subtotal",
+                        "discounts",
+                        "taxTotal",
+                        "total",
+                        "goodwill",
+                        "prepaidCredit",
+                        "amountDue",
+                    ),
+                    TEXT,
                 ),
                 "tax": many(ANY),
                 "untaxed": _NULLABLE_TEXT,

@@ -207,6 +207,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *entitlements_routes.routes(door),
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, office, documents, blobs),
+        *invoicing_routes.credit_routes(door),
         *invoicing_routes.validation_routes(door, office, documents, checker),
         *ledger_routes.routes(door, above_the_books()),
         *payments_routes.routes(door, open_desk(runtime, engine)),
@@ -319,6 +320,7 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             schedule=runtime.settings.usage_archive_schedule,
         ),
         *invoicing_jobs.tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
+        *invoicing_jobs.credit_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
         *invoicing_jobs.vat_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
         *payments_jobs.dunning_tasks(
             office=office,

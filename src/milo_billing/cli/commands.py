@@ -22,6 +22,7 @@ from milo_billing.cli import (
     retention,
 )
 from milo_billing.cli.commitments import commitment
+from milo_billing.cli.credits import credits
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.ledger import ledger
 from milo_billing.cli.notices import notices
@@ -49,6 +50,7 @@ invoice_adjustments.mount(invoices)
 documents.mount(invoices)
 details.mount(invoices)
 app.command(invoices)
+app.command(credits)
 app.command(ledger)
 bank.mount(payments)
 debits.mount(payments)

@@ -84,6 +84,11 @@ def _write(found: JSON) -> None:
     if found["untaxed"] is not None:
         totals.append(("Tax", f"cannot be told: {found['untaxed']}"))
     totals.append(("Total", f"{found['total']} {currency}"))
+    for field, label in (("goodwill", "Goodwill"), ("prepaidCredit", "Prepaid")):
+        if found[field].strip("0."):
+            totals.append((label, f"-{found[field]} {currency}"))
+    if found["amountDue"] != found["total"]:
+        totals.append(("Due", f"{found['amountDue']} {currency}"))
     width = max(len(label) for label, _ in totals)
     for label, value in totals:
         write(f"{label:<{width}}  {value}")

@@ -522,6 +522,47 @@ class Commitment(TypedDict):
     status: NotRequired[CommitmentStatus]
 
 
+class CreditGrantSpec(TypedDict):
+    """What is granted. Immutable."""
+
+    billingAccountRef: BillingAccountRef
+    kind: Literal["Prepaid", "Promotional", "Goodwill"]
+    amount: str
+    currencyCode: str
+    priority: NotRequired[int]
+    effectiveFrom: NotRequired[str]
+    expiresAt: NotRequired[str]
+    skuSelectors: NotRequired[list[SkuSelector]]
+    taxAt: NotRequired[Literal["Use"]]
+    receivedInto: NotRequired[str]
+    displayName: NotRequired[str]
+    reason: str
+
+
+class CreditGrantStatus(TypedDict):
+    """What became of it. Amounts are decimal strings with exactly the currency's digits."""
+
+    phase: NotRequired[Literal["Scheduled", "Active", "UsedUp", "Expired", "Revoked"]]
+    granted: NotRequired[str]
+    remaining: NotRequired[str]
+    used: NotRequired[str]
+    expired: NotRequired[str]
+    revoked: NotRequired[str]
+    issuer: NotRequired[str]
+    grantedAt: NotRequired[str]
+    conditions: NotRequired[list[Condition]]
+
+
+class CreditGrant(TypedDict):
+    """Credit of a billing account: prepaid money, a promotion, or goodwill, with an order and an expiry."""
+
+    apiVersion: NotRequired[str]
+    kind: NotRequired[str]
+    metadata: NotRequired[ObjectMeta]
+    spec: CreditGrantSpec
+    status: NotRequired[CreditGrantStatus]
+
+
 class CreditNoteSpecInvoiceRef(TypedDict):
     """An invoice of the same namespace."""
 

@@ -17,10 +17,11 @@ from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
 from milo_billing.invoicing.engine import runs, settling, vat_checks
-from milo_billing.invoicing.operations import issuing, late_interest, life
+from milo_billing.invoicing.operations import granting, issuing, late_interest, life
 from milo_billing.invoicing.operations.late_interest import InterestOutcome
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.ports import VatRegister
+from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.reads import interest as interest_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules.runs import Run, RunStepState
@@ -30,6 +31,8 @@ from milo_billing.usage import reads as usage
 
 _RESUMED_AT_ONCE_MAX: Final = 100
 _PAGE: Final = 500
+_TOLD_MAX: Final = 10_000
+"""Expiring grants that one day looks at, the soonest first."""
 _SYSTEM: Final = Identity("system:invoicing")
 _SHUT_DOWN: Final = "57P"
 """SQLSTATEs that say nothing of the statement: the server stops, or is starting."""
@@ -56,6 +59,12 @@ _interest = counter(
 )
 _past_due = counter(
     "invoices_fallen_due", about="Invoices whose last day to pay was over, by outcome.", labels=("outcome",)
+)
+
+_lapsed = counter(
+    "credit_grants_lapsed",
+    about="Credit grants that had expired with something left, by outcome.",
+    labels=("outcome",),
 )
 
 
@@ -320,6 +329,53 @@ def _noted(outcome: IssueOutcome) -> tuple[RunStepState, UUID | None, str | None
             return "skipped", None, reason
         case _:
             assert_never(outcome)
+
+
+# ------------------------------------------------------------------------------------------------------ credit
+
+
+def credit_tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Periodic, ...]:
+    """Every quarter of an hour, let expired credit lapse; every day, tell of what expires soon."""
+
+    def lapse(timestamp: int) -> None:
+        del timestamp
+        lapse_credit(office, database, clock)
+
+    def tell(timestamp: int) -> None:
+        del timestamp
+        with database.transaction(reach=EVERYWHERE) as tx:
+            granting.tell_expiring(tx, now=clock.now(), limit=_TOLD_MAX)
+
+    return (
+        Periodic(Task("invoicing.lapse_credit", lapse), cron="*/15 * * * *"),
+        Periodic(Task("invoicing.tell_expiring_credit", tell), cron="41 8 * * *"),
+    )
+
+
+def lapse_credit(office: Office, database: Database, clock: Clock) -> None:
+    """Let what is left of every expired grant lapse, one a transaction; one that cannot keeps no other waiting."""
+    after = UUID(int=0)
+    while True:
+        with database.transaction(reach=EVERYWHERE) as tx:
+            page = grant_reads.list_overdue(tx, now=clock.now(), after=after, limit=_PAGE)
+        for grant in page:
+            try:
+                lapsed = repeated(lambda uid=grant: _lapse(office, database, clock, grant=uid))
+                _lapsed.labels("lapsed" if lapsed else "used").inc()
+            except MiloError as error:
+                _lapsed.labels("failed").inc()
+                _log.error("credit_not_lapsed", grant=str(grant), reason=str(error))
+        if len(page) < _PAGE:
+            return
+        after = page[-1]
+
+
+def _lapse(office: Office, database: Database, clock: Clock, *, grant: UUID) -> bool:
+    with database.transaction(reach=EVERYWHERE) as tx:
+        work = Work(tx=tx, identity=_SYSTEM, reach=EVERYWHERE, audit_id=new_uid(), now=clock.now())
+        lapsed = granting.expire_credit(work, office.engine, uid=grant)
+        office.engine.commit(work)
+    return lapsed
 
 
 # ------------------------------------------------------------------------------------------------ VAT numbers

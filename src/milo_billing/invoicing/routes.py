@@ -25,14 +25,24 @@ from milo_billing.invoicing.operations import issuing, papers
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
+from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.reads import notes as note_reads
-from milo_billing.invoicing.rules import adjustment_bodies, explaining, previews, representations, requests
+from milo_billing.invoicing.rules import (
+    adjustment_bodies,
+    explaining,
+    grant_bodies,
+    previews,
+    representations,
+    requests,
+)
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.runs import Run
 from milo_billing.invoicing.types import GROUP, DocumentKind, Invoice, PrintedDocument
 from milo_billing.kernel.errors import BadRequest, Forbidden
+from milo_billing.ledger import reads as books
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH
 from milo_billing.usage.ports import BlobStore
 
 RUN: Final = f"{GROUP}/invoices.run"
@@ -40,6 +50,8 @@ ADJUST: Final = f"{GROUP}/invoices.adjust"
 GET: Final = f"{GROUP}/invoices.get"
 GET_NOTES: Final = f"{GROUP}/creditnotes.get"
 READ_USAGE: Final = f"{GROUP}/usage.read"
+GET_GRANTS: Final = f"{GROUP}/creditgrants.get"
+CREDITS_PATH: Final = "/v1/invoicing/credits"
 PREVIEW_PATH: Final = "/v1/invoicing/preview"
 INVOICE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/invoices/{{name}}"
 NOTE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/creditnotes/{{name}}"
@@ -280,6 +292,43 @@ def _adjust(door: Door, office: Office, request: Request) -> Adjusted:
         found = issuing.adjust_invoice(work, office=office, invoice=invoice)
         office.engine.commit(work)
     return found
+
+
+def credit_routes(door: Door) -> list[Route]:
+    """`GET /v1/invoicing/credits` of an account, and `…/history`."""
+
+    def show_credits(request: Request) -> Response:
+        asked = grant_bodies.parse_credits(request.query_params)
+        with door.open(request, permission=GET_GRANTS) as call:
+            account = _get_account(call.tx, namespace=asked.namespace, name=asked.account)
+            on_account, unapplied = (
+                books.balance(call.tx, account=one, currency=account.currency, billing_account=account.number)
+                for one in (MONEY_ON_ACCOUNT, UNAPPLIED_CASH)
+            )
+            grants = grant_reads.list_grants(call.tx, account=account.number, limit=grant_bodies.GRANTS_MAX)
+        body = grant_bodies.balance_body(
+            grants,
+            account=f"{account.namespace}/{account.name}",
+            currency=account.currency,
+            on_account_minor=-on_account.minor,
+            unapplied_minor=-unapplied.minor,
+            now=call.now,
+        )
+        return JSONResponse(body)
+
+    def list_history(request: Request) -> Response:
+        asked = grant_bodies.parse_credits(request.query_params)
+        with door.open(request, permission=GET_GRANTS) as call:
+            account = _get_account(call.tx, namespace=asked.namespace, name=asked.account)
+            moved = grant_reads.list_moved(
+                call.tx, account=account.number, grant=asked.grant, limit=grant_bodies.MOVEMENTS_MAX
+            )
+        return JSONResponse(grant_bodies.history_body(moved, currency=account.currency))
+
+    return [
+        Route(CREDITS_PATH, show_credits, methods=["GET"]),
+        Route(f"{CREDITS_PATH}/history", list_history, methods=["GET"]),
+    ]
 
 
 def _vat_check_route(door: Door, office: Office) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -26,9 +26,18 @@ from milo_billing.invoicing.types import (
 from milo_billing.kernel.taxes import TaxGroup, TaxRateEntry, VatCheck
 
 
-def lock_account(tx: Tx, *, account: int) -> None:
-    """Let nobody else issue for this account until the transaction ends."""
-    tx.execute("select pg_advisory_xact_lock(%s, %s)", (advisory_locks.INVOICED_ACCOUNTS, account))
+def lock_account(tx: Tx, *, account: int) -> bool:
+    """Let nobody else issue for this account until the transaction ends; whether it has credit that was granted.
+
+    Said in the same statement, so that accounts without credit pay nothing for it.
+    """
+    row = tx.execute(
+        "select exists (select from invoicing.credit_grants where account = %(account)s and remaining_minor > 0) "
+        "from pg_advisory_xact_lock(%(locks)s, %(account)s)",
+        {"locks": advisory_locks.INVOICED_ACCOUNTS, "account": account},
+    ).fetchone()
+    assert row is not None, "a function without a table is one row"
+    return row[0]
 
 
 def draw_number(tx: Tx, *, issuer: str, series: str, start: int, day: date) -> tuple[int, date]:

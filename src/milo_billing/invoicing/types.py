@@ -227,7 +227,8 @@ class Preview:
     `periods` are the composed rating periods, those that have begun; `closed` says that all of them are over. `books`
     and `projects` have the names for the numbers in the draft. `invoices` are those that stand for these days already:
     where they cover all of them, the draft is what they would be now. `untaxed` says why the tax cannot be told: then
-    there is none in the draft, and it could not be issued.
+    there is none in the draft, and it could not be issued. `goodwill_minor`, with tax, and `prepaid_minor` are what
+    credit that was granted would settle of the total at once.
     """
 
     draft: Draft
@@ -237,6 +238,8 @@ class Preview:
     books: "Mapping[int, BookVersion]"
     projects: Mapping[int, str]
     untaxed: str | None = None
+    goodwill_minor: int = 0
+    prepaid_minor: int = 0
 
 
 # ----------------------------------------------------------------------------------------------------- invoices

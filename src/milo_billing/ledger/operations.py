@@ -22,8 +22,10 @@ from milo_billing.ledger.types import (
     BAD_DEBT_RECOVERY,
     CONVERSION,
     FX_DIFFERENCE,
+    GOODWILL,
     INTEREST,
     MONEY_ON_ACCOUNT,
+    PREPAID_CREDIT,
     RECEIVABLE,
     TRANSFERS,
     UNAPPLIED_CASH,
@@ -39,6 +41,7 @@ from milo_billing.ledger.types import (
     UnableToPost,
     clearing,
     payment_fees,
+    revenue,
 )
 
 
@@ -174,6 +177,14 @@ def credit_noted(
     return posting.mirrored(posting.against(lines, currency=currency, account=into))
 
 
+def goodwill_given(lines: Sequence[Posting], *, currency: Currency) -> tuple[Entry, ...]:
+    """What a credit note gave back as goodwill was earned all the same: revenue stands, what was given up beside it.
+
+    `lines` are net, positive, by the accounts of the invoice's lines; `taken_back` where the invoice is void.
+    """
+    return posting.against(lines, currency=currency, account=GOODWILL)
+
+
 def interest_charged(amount: Money, *, service: ServicePeriod) -> tuple[Entry, ...]:
     """Interest for the days in which an invoice was overdue; it is not taxed."""
     return posting.against(
@@ -236,6 +247,25 @@ def put_on_account(amount: Money, *, into: AccountName) -> tuple[Entry, ...]:
 def used_from_account(amount: Money) -> tuple[Entry, ...]:
     """Money on account pays an invoice."""
     return posting.moved(amount, debit=MONEY_ON_ACCOUNT, credit=RECEIVABLE)
+
+
+def credit_granted(amount: Money, *, of: AccountName = MONEY_ON_ACCOUNT) -> tuple[Entry, ...]:
+    """Money of the customer is set apart as prepaid credit. That it came is a fact of its own.
+
+    `of` is MONEY_ON_ACCOUNT or UNAPPLIED_CASH; `taken_back` says that credit was revoked.
+    """
+    return posting.moved(amount, debit=of, credit=PREPAID_CREDIT)
+
+
+def credit_used(amount: Money) -> tuple[Entry, ...]:
+    """Prepaid credit pays an invoice; `taken_back` gives it back."""
+    return posting.moved(amount, debit=PREPAID_CREDIT, credit=RECEIVABLE)
+
+
+def credit_expired(amount: Money, *, service: ServicePeriod) -> tuple[Entry, ...]:
+    """Prepaid credit that nobody used in time is earned: breakage, on the day of `service`; it is not taxed."""
+    earned: Posting = (revenue("Breakage"), _positive(amount).minor, service)
+    return posting.against([earned], currency=amount.currency, account=PREPAID_CREDIT)
 
 
 def received_unapplied(amount: Money, *, into: AccountName) -> tuple[Entry, ...]:

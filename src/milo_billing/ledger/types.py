@@ -86,6 +86,9 @@ DEFERRED_REVENUE: Final = account_name("Liabilities", "DeferredRevenue")
 MONEY_ON_ACCOUNT: Final = account_name("Liabilities", "MoneyOnAccount")
 """Customers' money that is kept for invoices to come: prepaid credit and over-payments."""
 
+PREPAID_CREDIT: Final = account_name("Liabilities", "MoneyOnAccount", "Prepaid")
+"""The part of customers' money that credit grants have set apart, with an order and an expiry of its own."""
+
 UNAPPLIED_CASH: Final = account_name("Liabilities", "UnappliedCash")
 """Money received of which nobody has said yet what it pays."""
 

@@ -1,4 +1,4 @@
-"""Area 5 of the golden cases: rounding, splitting, discounts, tax and what credit notes take of it; credits come later.
+"""Area 5 of the golden cases: rounding, splitting, discounts, credits, tax and what credit notes take of it.
 
 How a case runs is told by the shape of its input, never by its id.
 """
@@ -12,12 +12,11 @@ import pytest
 
 from milo_billing.commitments.rules.composing import Reduction, reduce_lines
 from milo_billing.kernel.money import allocate, exponent, half_up, settle
-from tests.golden import GoldenCase, Later, RuledOut, Way, account_for, golden_cases, require_golden_cases
+from tests.golden import GoldenCase, RuledOut, Way, account_for, golden_cases, require_golden_cases
+from tests.unit.invoicing.golden_credits import way_of_credit
 from tests.unit.invoicing.golden_taxes import way_of_tax
 
 CASES = golden_cases("CR-")
-
-CREDITS = Later("credits and money on account")
 
 
 # ------------------------------------------------------------------------------------------------ rounding
@@ -106,7 +105,7 @@ def _cents(amount: str) -> int:
 # ------------------------------------------------------------------------------------------------ sorting
 
 
-def way_of(case: GoldenCase) -> Way | RuledOut | Later | None:
+def way_of(case: GoldenCase) -> Way | RuledOut | None:
     """How a case is run, told by what it contains, so that further cases of a kind run as well."""
     shape: dict[str, Any] = {**case.input, "expected": case.expected}
     match shape:
@@ -126,10 +125,8 @@ def way_of(case: GoldenCase) -> Way | RuledOut | Later | None:
             return spreads
         case {"lines": [*_], "discount": str(), "expected": {"taxable": [*_]}}:
             return leaves_taxable
-        case {"credits": _} | {"prepaid_credits": _}:
-            return CREDITS
         case _:
-            return way_of_tax(case)
+            return way_of_credit(case) or way_of_tax(case)
 
 
 ACCOUNTED = account_for("area 5, credits, tax and rounding", CASES, way_of)
@@ -142,7 +139,8 @@ def test_an_amount_comes_out_as_its_source_says(case: GoldenCase) -> None:
 
 
 @pytest.mark.shared
-def test_every_golden_amount_is_run_or_ruled_out_or_waits_for_its_slice() -> None:
+def test_every_golden_amount_is_run_or_ruled_out() -> None:
     require_golden_cases()
     print(ACCOUNTED)
     assert ACCOUNTED.forgotten == []
+    assert ACCOUNTED.later == {}

@@ -9,8 +9,8 @@ from milo_billing.ledger import operations as ledger
 from milo_billing.ledger.rules.chart import CHART
 from milo_billing.ledger.types import (
     EARLY_PAYMENT_DISCOUNT,
-    GOODWILL,
     MONEY_ON_ACCOUNT,
+    PROMOTIONAL,
     RECEIVABLE,
     Entry,
     cash,
@@ -56,8 +56,19 @@ FACTS: Final[dict[str, tuple[Entry, ...]]] = {
         currency="EUR",
         into=MONEY_ON_ACCOUNT,
     ),
-    "Goodwill": ledger.credit_noted(
-        [(GOODWILL, 1_000, None), (tax_payable("DE"), 190, None)], currency="EUR"
+    "Goodwill": (
+        *ledger.credit_noted(
+            [(revenue("Usage"), 1_000, OCTOBER), (tax_payable("DE"), 190, None)], currency="EUR"
+        ),
+        *ledger.goodwill_given([(revenue("Usage"), 1_000, OCTOBER)], currency="EUR"),
+    ),
+    "Promotional credit is used": ledger.invoiced(
+        [
+            (revenue("Usage"), 10_000, OCTOBER),
+            (PROMOTIONAL, -3_000, OCTOBER),
+            (tax_payable("DE"), 1_330, None),
+        ],
+        currency="EUR",
     ),
     "A discount for early payment": ledger.credit_noted(
         [(EARLY_PAYMENT_DISCOUNT, 200, None), (tax_payable("DE"), 38, None)], currency="EUR"
@@ -72,6 +83,11 @@ FACTS: Final[dict[str, tuple[Entry, ...]]] = {
     "A refund": ledger.refunded(eur("11.90"), out_of=STRIPE, of=MONEY_ON_ACCOUNT),
     "Money is put on account": ledger.put_on_account(eur("500.00"), into=BANK),
     "Money on account pays an invoice": ledger.used_from_account(eur("119.00")),
+    "Money is set apart as prepaid credit": ledger.credit_granted(eur("500.00")),
+    "Prepaid credit pays an invoice": ledger.credit_used(eur("119.00")),
+    "Prepaid credit expires": ledger.credit_expired(
+        eur("42.00"), service=(date(2026, 10, 31), date(2026, 11, 1))
+    ),
     "Money comes in, and nobody knows what for": ledger.received_unapplied(eur("42.00"), into=BANK),
     "Somebody knows": ledger.applied(eur("42.00")),
     "An invoice is written off": ledger.written_off(eur("119.00")),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from milo_billing.invoicing.rules.issuing import due_on
+from milo_billing.invoicing.rules.taxes import settle_taxes
 from milo_billing.kernel.money import settle
 from milo_billing.kernel.periods import (
     INVOICE_DAY_MAX,
@@ -29,7 +30,8 @@ from milo_billing.pricing.rules.proration import (
     part_of,
     prorate,
 )
-from tests.golden import GoldenCase, Later, RuledOut, Way, account_for, golden_cases, require_golden_cases
+from tests.golden import GoldenCase, RuledOut, Way, account_for, golden_cases, require_golden_cases
+from tests.unit.invoicing.golden_taxes import taxed
 from tests.unit.pricing.golden_periods import (
     DAY,
     assert_legs,
@@ -55,7 +57,6 @@ LAST_DAY_CHARGED = RuledOut(
     12, "spans are half-open: the day on which a service ends is not charged, whatever ends it"
 )
 TERMS_IN_MONTHS = RuledOut(16, "an invoice is due so many calendar days after its issue, as a whole")
-TAXED = Later("tax on invoices")
 
 
 # --------------------------------------------------------------------------------------------------- parts
@@ -154,6 +155,16 @@ def used_days(case: GoldenCase) -> None:
     assert used.count == int(case.expected["days"])
     amount = prorate(Decimal(case.input["amount"]), part_of(used, full), currency="USD")
     assert amount == _cents(case.expected["amount"])
+
+
+def prorated_and_taxed(case: GoldenCase) -> None:
+    """An advance charge from a day within its interval, whose last day is said, and the tax on it."""
+    first, last = map(_day, case.input["period"])
+    full = DaySpan(first, last + DAY)
+    used = DaySpan(_day(case.input["start"]), full.end)
+    net_minor = prorate(Decimal(case.input["amount"]), part_of(used, full), currency="USD")
+    found = settle_taxes([(net_minor, (taxed(case.input["tax_percent"]),))])
+    assert net_minor + found.tax_minor == _cents(case.expected["total"])
 
 
 # ------------------------------------------------------------------------------------------------- periods
@@ -283,12 +294,12 @@ def _cents(amount: str) -> int:
 # ------------------------------------------------------------------------------------------------- sorting
 
 
-def way_of(case: GoldenCase) -> Way | RuledOut | Later | None:
+def way_of(case: GoldenCase) -> Way | RuledOut | None:
     """How a case is run or why it is not, told by what it contains, so that further cases of a kind run as well."""
     return _way_of_part(case.input) or _way_of_change(case) or _way_of_period(case.input)
 
 
-def _way_of_part(given: Mapping[str, Any]) -> Way | RuledOut | Later | None:
+def _way_of_part(given: Mapping[str, Any]) -> Way | RuledOut | None:
     match given:
         case {"bill_cycle_day": int(day)} | {"billing_day": int(day)} if day > INVOICE_DAY_MAX:
             return LATE_DAYS
@@ -300,15 +311,15 @@ def _way_of_part(given: Mapping[str, Any]) -> Way | RuledOut | Later | None:
             return cycles_until_an_end if interval_named(period) else OTHER_INTERVALS
         case {"change_date": _, "bill_cycle_day": _, "target": _}:
             return change_of_billing_day
-        case {"tax_percent": _}:
-            return TAXED
+        case {"amount": _, "start": _, "period": _, "tax_percent": _}:
+            return prorated_and_taxed
         case {"prorated_units": _} | {"event_prorated_units": _}:
             return PRORATED_TIERS
         case _:
             return None
 
 
-def _way_of_change(case: GoldenCase) -> Way | RuledOut | Later | None:
+def _way_of_change(case: GoldenCase) -> Way | RuledOut | None:
     match case.input:
         case {"old": _, "new": _, "fraction_remaining": _}:
             return change_at_a_part
@@ -326,7 +337,7 @@ def _way_of_change(case: GoldenCase) -> Way | RuledOut | Later | None:
             return None
 
 
-def _way_of_period(given: Mapping[str, Any]) -> Way | RuledOut | Later | None:
+def _way_of_period(given: Mapping[str, Any]) -> Way | RuledOut | None:
     match given:
         case {"interval": interval} if interval_named(interval) is None:
             return OTHER_INTERVALS
@@ -373,3 +384,4 @@ def test_every_golden_period_is_run_or_ruled_out() -> None:
     require_golden_cases()
     print(ACCOUNTED)
     assert ACCOUNTED.forgotten == []
+    assert ACCOUNTED.later == {}

@@ -121,13 +121,13 @@ def load(tx: Tx, vault: Vault, *, note: CreditNote) -> InvoiceDocument:
         due_on=note.issued_on,
         subtotal_minor=note.net_minor,
         discounts=(),
+        prepaid_minor=0,
         tax_minor=note.tax_minor,
         taxes=tuple(
             TaxGroup(invoice.taxes[number - 1].treatment, one.basis_minor, one.tax_minor)
             for number, one in taxes
         ),
         total_minor=note.total_minor,
-        prepaid_minor=0,
         bank=None,
         accounting_tax=None,
         credits=CreditedInvoice(

@@ -16,7 +16,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import store
-from milo_billing.invoicing.engine import rerating, taxing
+from milo_billing.invoicing.engine import granting, rerating, taxing
 from milo_billing.invoicing.engine.publishing import publish
 from milo_billing.invoicing.engine.rerating import Late
 from milo_billing.invoicing.operations import adjusting as adjustments
@@ -28,6 +28,7 @@ from milo_billing.invoicing.rules import (
     adjusting,
     announcing,
     drafts,
+    grants,
     issuing,
     periods,
     postings,
@@ -35,6 +36,7 @@ from milo_billing.invoicing.rules import (
 )
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.conversions import frozen_conversions
+from milo_billing.invoicing.rules.grants import Reaching
 from milo_billing.invoicing.types import (
     BookVersion,
     Draft,
@@ -91,7 +93,16 @@ def preview(
     )
     stretch = periods.uncovered(begun, invoiced=[one.period for one in standing]) or tuple(begun)
     composed = commitments.rate_periods(tx, account=account.number, periods=stretch, now=now)
-    drafted, untaxed = _provisionally_taxed(tx, office, drafts.provisional(composed), account, profile, now)
+    provisional = drafts.provisional(composed)
+    # it could not be issued before its period is over
+    credits = granting.reaching(
+        tx, account=account.number, draft=provisional, at=max(now, provisional.period.end)
+    )
+    drafted, untaxed = _provisionally_taxed(
+        tx, office, grants.with_promotional(provisional, credits), account, profile, now
+    )
+    issuer = issuer_reads.find_default_issuer(tx)
+    plan = grants.settling(drafted, credits, issuer="" if issuer is None else issuer.name)
     used = {share.project for line in drafted.lines for share in line.shares}
     used |= {one.project for period in composed for one in period.unpriced}
     numbers = {project for project in used if project is not None}
@@ -103,6 +114,8 @@ def preview(
         books=_book_versions(tx, drafted, known=office.books),
         projects={one.number: one.name for one in directory.list_projects(tx, numbers=numbers)},
         untaxed=untaxed,
+        goodwill_minor=plan.goodwill_minor,
+        prepaid_minor=plan.prepaid_minor,
     )
 
 
@@ -150,7 +163,7 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     account that was deleted before its usage was invoiced; the message says what to do.
     """
     tx, now = work.tx, work.now
-    store.lock_account(tx, account=account.number)
+    has_credit = store.lock_account(tx, account=account.number)
     profile = billing_profile(tx, office.vault, account)
     frequency, invoice_day = (
         ("Monthly", 1) if profile is None else (profile.invoice_frequency, profile.invoice_day)
@@ -176,6 +189,12 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     if late is not None:
         _issue_missed(work, office, late, account=account)
         drafted = _with_late(drafted, late)
+    credits = (
+        granting.lock_reaching(work, office.engine, account=account.number, draft=drafted)
+        if has_credit
+        else ()
+    )
+    drafted = grants.with_promotional(drafted, credits)
     # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
     if not postings.postings(drafted) and not (profile is not None and profile.zero_invoices):
         if late is not None:
@@ -191,7 +210,16 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     if issuer is None:
         raise UnableToIssue(UNISSUED)
     rated = adjustment_reads.frozen_body(stretch, invoice_day=invoice_day)
-    invoice = issue_draft(work, office, drafted, account=account, profile=profile, issuer=issuer, rated=rated)
+    invoice = issue_draft(
+        work,
+        office,
+        drafted,
+        account=account,
+        profile=profile,
+        issuer=issuer,
+        rated=rated,
+        credits=credits,
+    )
     if late is not None:
         adjustments.note_late(work, office, late, account=account.number, carrier=invoice)
     return Issued(invoice)
@@ -284,6 +312,7 @@ def issue_draft(
     profile: BillingProfile,
     issuer: IssuerVersion,
     rated: Mapping[str, Any] | None = None,
+    credits: Sequence[Reaching] = (),
 ) -> Invoice:
     """Issue the draft and post its receivable, in the caller's transaction; taxed here, where it has no taxes yet.
 
@@ -320,6 +349,11 @@ def issue_draft(
         now=now,
         description=f"Invoice {invoice.number}",
     )
+    if credits:
+        plan = grants.settling(drafted, credits, issuer=invoice.issuer)
+        invoice = granting.use(
+            work, office.engine, invoice=invoice, drafted=drafted, found=credits, plan=plan
+        )
     publish(work, office.engine, invoice, verb="issue", new=True)
     event = announcing.invoice_event(
         announcing.ISSUED,

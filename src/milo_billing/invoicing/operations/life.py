@@ -12,7 +12,7 @@ from milo_billing.infra import jobs
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import crediting as credits
-from milo_billing.invoicing.engine import early_payments, settling, telling
+from milo_billing.invoicing.engine import early_payments, returning, settling, telling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.operations.office import Office, billing_profile
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
@@ -99,7 +99,9 @@ def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Credit
 
     The caller holds the lock of the invoice's object and writes the objects. Raises UnableToSettle.
     """
+    returning.before_void(tx, invoice=invoice, now=now)
     note = credits.void(tx, invoice=invoice, reason=reason, now=now)
+    returning.after_void(tx, note, now=now)
     _have_told(tx, note)
     voided = invoice_reads.lock_invoice(tx, uid=invoice)
     if adjustment_reads.is_adjusted(tx, invoice=invoice):
@@ -151,6 +153,7 @@ def issue_credit_note(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
     the objects. Raises UnableToCredit, InvoiceNotFound.
     """
     note = credits.issue(tx, wanted, now=now)
+    returning.after_credit_note(tx, note, now=now)
     _have_told(tx, note)
     return note
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from pydantic import Field
 from typing_extensions import override
@@ -25,8 +26,10 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import invoice_body, note_body
 from milo_billing.invoicing.operations import life
+from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import notes as note_reads
+from milo_billing.invoicing.resources.grants import CreditGrant
 from milo_billing.invoicing.resources.issuers import IssuerProfile
 from milo_billing.invoicing.resources.tax_rates import TaxRate
 from milo_billing.invoicing.rules import crediting, requests
@@ -148,6 +151,11 @@ class Invoice(Kind[InvoiceSpec, InvoiceStatus]):
         act = {"void": life.void_invoice, "writeOff": life.write_off_invoice}[action]
         act(admission.tx, invoice=admission.object.uid, reason=reason, now=admission.now)
         return admission.object.status
+
+    @override
+    def affects(self, tx: Tx, object: InvoiceObject, old: InvoiceObject | None) -> Sequence[Ref]:
+        """The credit grants that it used, which may get it back."""
+        return _grants_of(tx, object.uid)
 
     @override
     def gather(
@@ -312,8 +320,15 @@ class CreditNote(Kind[CreditNoteSpec, CreditNoteStatus]):
 
     @override
     def affects(self, tx: Tx, object: NoteObject, old: NoteObject | None) -> Sequence[Ref]:
-        """The invoice, when the note is issued."""
-        return () if old is not None else (Ref(Invoice, object.namespace, object.spec.invoice_ref.name),)
+        """The invoice, when the note is issued, and the credit grants that it used."""
+        if old is not None:
+            return ()
+        name = object.spec.invoice_ref.name
+        try:
+            invoice = invoice_reads.get_invoice(tx, namespace=object.namespace, name=name)
+        except InvoiceNotFound:
+            return ()  # the note is refused
+        return (Ref(Invoice, object.namespace, name), *_grants_of(tx, invoice.uid))
 
     @override
     def gather(
@@ -329,6 +344,13 @@ class CreditNote(Kind[CreditNoteSpec, CreditNoteStatus]):
     def reconcile(self, object: NoteObject, facts: NoteRow, *, now: datetime) -> CreditNoteStatus:
         """What the row says."""
         return CreditNoteStatus.model_validate(note_body(facts, object.status.conditions, now=now))
+
+
+def _grants_of(tx: Tx, invoice: UUID) -> tuple[Ref, ...]:
+    return tuple(
+        Ref(CreditGrant, namespace, name)
+        for namespace, name in grant_reads.names_used_by(tx, invoice=invoice)
+    )
 
 
 def _wanted(tx: Tx, note: NoteObject) -> Wanted:
@@ -355,4 +377,4 @@ def _wanted(tx: Tx, note: NoteObject) -> Wanted:
     )
 
 
-KINDS: tuple[type[AnyKind], ...] = (IssuerProfile, TaxRate, Invoice, CreditNote)
+KINDS: tuple[type[AnyKind], ...] = (IssuerProfile, TaxRate, Invoice, CreditNote, CreditGrant)

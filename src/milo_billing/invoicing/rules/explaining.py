@@ -280,7 +280,8 @@ def _discount(one: LineDiscount | None, minor: int, invoice: Invoice, *, of: str
     else:
         percent = None if one.percent is None else _plain(one.percent)
         how = "off " if percent is None else f"{percent} % off "
-        text = f"{one.given_by.lower()} {one.name}: {how}{of}: {_money(minor, invoice)}"
+        by = "promotional credit" if one.given_by == "CreditGrant" else one.given_by.lower()
+        text = f"{by} {one.name}: {how}{of}: {_money(minor, invoice)}"
         giver = {"kind": one.given_by, "name": one.name, "percentage": percent}
     step = "discount" if one is None or one.scope == "Line" else "invoiceDiscount"
     return {"step": step, "text": text, "givenBy": giver, "amount": _shown(minor, invoice.currency)}

@@ -3,11 +3,13 @@
 from datetime import timedelta
 from typing import Final, assert_never
 
+from milo_billing.invoicing.rules.grants import charged_minor, granted_minor
 from milo_billing.invoicing.types import Draft, DraftLine, InvoiceLine, MoneyKind
 from milo_billing.ledger.types import (
     BAD_DEBT,
     BAD_DEBT_RECOVERY,
     INTEREST,
+    PROMOTIONAL,
     RECEIVABLE,
     AccountName,
     Posting,
@@ -25,12 +27,14 @@ def postings(draft: Draft) -> tuple[Posting, ...]:
 
     Usage and surcharges are earned in the days of their line, a shortfall on the last day of its interval. What is
     charged in advance and money that is prepaid is deferred, with the days that it is for; revenue takes it from there.
-    Tax is owed to its place, for no days. Empty where the books stay as they are.
+    What promotional credit took off a line was earned, and given up beside it. Tax is owed to its place, for no days.
+    Empty where the books stay as they are.
     """
     found: dict[tuple[AccountName, ServicePeriod | None], int] = {}
     for line in draft.lines:
-        key = account_of(line), service_of(line)
-        found[key] = found.get(key, 0) + line.net_minor
+        for account, minor in ((account_of(line), charged_minor(line)), (PROMOTIONAL, granted_minor(line))):
+            key = account, service_of(line)
+            found[key] = found.get(key, 0) + minor
     for group in draft.taxes:
         if group.tax_minor:
             owed = tax_payable(group.treatment.place), None

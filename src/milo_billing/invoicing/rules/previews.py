@@ -39,6 +39,9 @@ def preview_body(found: Preview, *, account: Account, by: Grouping, at: datetime
         "taxTotal": shown(draft.tax_minor),
         "untaxed": found.untaxed,
         "total": shown(draft.total_minor),
+        "goodwill": shown(found.goodwill_minor),
+        "prepaidCredit": shown(found.prepaid_minor),
+        "amountDue": shown(draft.total_minor - found.goodwill_minor - found.prepaid_minor),
         "invoices": [
             {"name": one.name, "number": one.number, "total": shown(one.total_minor)}
             for one in found.invoices
@@ -119,7 +122,7 @@ def _project_shares(line: DraftLine, names: Mapping[int, str]) -> tuple[LineShar
 
 
 def net_shares(found: Preview) -> Mapping[tuple[str | None, str | None], int]:
-    """What each project owes for each Sku after every discount and before tax, summing to the draft's lines.
+    """What each project owes for each Sku after every discount, before promotional credit and tax.
 
     The project None is the account's own; the Sku None is what commitments charge.
     """

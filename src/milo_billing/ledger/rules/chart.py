@@ -20,6 +20,7 @@ from milo_billing.ledger.types import (
     MONEY_ON_ACCOUNT,
     PARTNERS_PAYABLE,
     PAYMENT_FEES,
+    PREPAID_CREDIT,
     PROMOTIONAL,
     RECEIVABLE,
     REVENUE,
@@ -68,9 +69,8 @@ CHART: Final = (
         "What was invoiced and is earned later.",
         per="kind of line, Recurring and Prepayment",
     ),
-    ChartAccount(
-        MONEY_ON_ACCOUNT, "Customers' money kept for invoices to come: prepaid credit, over-payments."
-    ),
+    ChartAccount(MONEY_ON_ACCOUNT, "Customers' money kept for invoices to come, such as over-payments."),
+    ChartAccount(PREPAID_CREDIT, "The part of it that was set apart as prepaid credit."),
     ChartAccount(UNAPPLIED_CASH, "Money received of which it is not known yet what it pays."),
     ChartAccount(TAX_PAYABLE, "Tax on issued invoices that is handed on.", per="place whose tax it is"),
     ChartAccount(PARTNERS_PAYABLE, "Partners' shares that are not paid out yet."),
@@ -81,7 +81,7 @@ CHART: Final = (
     ChartAccount(
         REVENUE,
         "What was earned.",
-        per="kind of line, such as Usage or Shortfall",
+        per="kind of line, such as Usage or Shortfall, and Breakage",
     ),
     ChartAccount(PROMOTIONAL, "Revenue given up by promotional credit."),
     ChartAccount(GOODWILL, "Revenue given up by goodwill."),

@@ -66,6 +66,14 @@ _PAYMENT: Final[Mapping[str, Schema]] = {
     "currencyCode": _CURRENCY,
     "amount": _AMOUNT,
 }
+_CREDIT: Final[Mapping[str, Schema]] = {
+    **_ACCOUNT,
+    "creditGrant": {**_TEXT, "description": "The CreditGrant's name."},
+    "kind": {**_TEXT, "enum": ["Prepaid", "Promotional", "Goodwill"]},
+    "currencyCode": _CURRENCY,
+    "amount": {**_AMOUNT, "description": "What was granted."},
+    "remaining": {**_AMOUNT, "description": "What is left of it; of an expired one what has lapsed."},
+}
 _INVOICES: Final[Schema] = {
     "type": "array",
     "items": _TEXT,
@@ -98,6 +106,11 @@ EVENTS: Final = (
         {**_INVOICE, "creditNote": {**_TEXT, "description": "Its number."}, "credited": _AMOUNT},
         reason=_REASON,
     ),
+    _type("credit.used_up", "Nothing is left of a credit grant.", _CREDIT, expiresAt=_TIME),
+    _type(
+        "credit.expiring", "A credit grant of which something is left expires soon.", _CREDIT, expiresAt=_TIME
+    ),
+    _type("credit.expired", "What was left of a credit grant has lapsed.", _CREDIT, expiresAt=_TIME),
     _type("payment.succeeded", "A payment came in.", _PAYMENT, invoices=_INVOICES),
     _type(
         "payment.failed",

@@ -1,0 +1,74 @@
+"""SQL that writes granted credit: the grant once, and its movements, which carry themselves into what is left."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing.rules.grants import Grant, MovementKind
+
+
+def insert_grant(tx: Tx, grant: Grant, *, selectors: Sequence[Mapping[str, Any]]) -> None:
+    """Write the grant, of which nothing is there to be used until its first movement. It can never be changed."""
+    tx.execute(
+        "insert into invoicing.credit_grants (uid, owner_org, namespace, name, account, account_name, kind, currency, "
+        "amount_minor, priority, effective_from, expires_at, issuer, title, reason, selectors, granted_at) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            grant.uid,
+            grant.owner_org,
+            grant.namespace,
+            grant.name,
+            grant.account,
+            grant.account_name,
+            grant.kind,
+            grant.currency,
+            grant.amount_minor,
+            grant.priority,
+            grant.effective_from,
+            grant.expires_at,
+            grant.issuer,
+            grant.title,
+            grant.reason,
+            Jsonb(list(selectors)),
+            grant.granted_at,
+        ),
+    )
+
+
+def insert_movement(
+    tx: Tx,
+    grant: Grant,
+    kind: MovementKind,
+    *,
+    minor: int,
+    cause: str,
+    at: datetime,
+    invoice: UUID | None = None,
+    posted: str | None = None,
+    reason: str | None = None,
+) -> None:
+    """Write what became of the grant, whose object the transaction has locked; `minor` is above zero for every kind.
+
+    What is left follows by a trigger; the database refuses more than there is, and the same cause twice.
+    """
+    tx.execute(
+        "insert into invoicing.grant_movements (credit_grant, step, owner_org, kind, amount_minor, invoice, cause, "
+        "posted, reason, at) select %(grant)s, coalesce(max(step), 0) + 1, %(owner_org)s, %(kind)s, %(minor)s, "
+        "%(invoice)s, %(cause)s, %(posted)s, %(reason)s, %(at)s from invoicing.grant_movements "
+        "where credit_grant = %(grant)s",
+        {
+            "grant": grant.uid,
+            "owner_org": grant.owner_org,
+            "kind": kind,
+            "minor": minor if kind in ("Granted", "GivenBack") else -minor,
+            "invoice": invoice,
+            "cause": cause,
+            "posted": posted,
+            "reason": reason,
+            "at": at,
+        },
+    )

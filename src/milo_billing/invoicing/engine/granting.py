@@ -1,0 +1,380 @@
+"""Grant credit, have an invoice use it as it is issued, expire and revoke it: the rows and the books.
+
+Owns: the order of locks and writes. Whoever writes a movement holds the lock of the grant's object, so nothing is used
+twice; the database refuses it besides. Not: which grant pays what (rules.grants), what comes back (engine.returning).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from milo_billing.accounts.types import Account
+from milo_billing.catalog import operations as catalog
+from milo_billing.catalog import reads as catalog_reads
+from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.kinds import Ref
+from milo_billing.controlplane.work import Work
+from milo_billing.infra import advisory_locks
+from milo_billing.infra.clock import new_uid
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing.engine import crediting, settling
+from milo_billing.invoicing.engine.crediting import Wanted
+from milo_billing.invoicing.engine.grant_notices import tell_grant
+from milo_billing.invoicing.engine.grant_rows import insert_grant, insert_movement
+from milo_billing.invoicing.engine.publishing import note_body
+from milo_billing.invoicing.reads import grants as grant_reads
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import issuers as issuer_reads
+from milo_billing.invoicing.rules import grants as rules
+from milo_billing.invoicing.rules import life, postings
+from milo_billing.invoicing.rules.crediting import LineCredit
+from milo_billing.invoicing.rules.grants import (
+    GoodwillUse,
+    Grant,
+    GrantKind,
+    Reaching,
+    Settling,
+    UnableToGrant,
+    UnableToRevoke,
+)
+from milo_billing.invoicing.types import GROUP, Draft, DraftLine, Invoice
+from milo_billing.kernel.money import Money, minor_to_decimal
+from milo_billing.ledger import operations as ledger
+from milo_billing.ledger import reads as books
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH, Entry, Fact, cash
+
+ISSUE: Final = "issue"
+"""The cause of what an invoice used as it was issued."""
+
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedGrant:
+    """What is to be granted. `received_into` names the bank account that the money of prepaid credit came to; empty
+    where the customer has it on account already. `selectors` are as declared.
+    """
+
+    uid: UUID
+    namespace: str
+    name: str
+    account: Account
+    kind: GrantKind
+    amount_minor: int
+    priority: int
+    effective_from: datetime
+    expires_at: datetime | None
+    title: str
+    reason: str
+    selectors: Sequence[Mapping[str, Any]]
+    received_into: str = ""
+
+
+def funds(tx: Tx, wanted: WantedGrant) -> tuple[str, Money, Money]:
+    """The issuer in whose books prepaid credit would lie, and what the account has with it: unapplied, and on account.
+
+    Raises UnableToGrant where nobody issues, or the account has less than is wanted and no money comes with it.
+    """
+    issuer = issuer_reads.find_default_issuer(tx)
+    if issuer is None:
+        raise UnableToGrant(
+            "nobody is declared to issue invoices, in whose books the money would lie: apply an IssuerProfile with "
+            "spec.isDefault true first"
+        )
+    currency = wanted.account.currency
+    unapplied, kept = (
+        Money(
+            max(
+                0,
+                -books.balance(
+                    tx,
+                    account=source,
+                    currency=currency,
+                    entity=issuer.name,
+                    billing_account=wanted.account.number,
+                ).minor,
+            ),
+            currency,
+        )
+        for source in (UNAPPLIED_CASH, MONEY_ON_ACCOUNT)
+    )
+    if not wanted.received_into and (unapplied + kept).minor < wanted.amount_minor:
+        raise UnableToGrant(
+            f"billing account {wanted.account.name} has {unapplied + kept} with {issuer.name}, and prepaid credit is "
+            f"money that came: say receivedInto, the bank account that {Money(wanted.amount_minor, currency)} came "
+            "to, or import the bank statement first; for credit that nobody pays grant Promotional or Goodwill"
+        )
+    return issuer.name, unapplied, kept
+
+
+def grant(tx: Tx, wanted: WantedGrant, *, now: datetime) -> Grant:
+    """Write the grant and its first movement; for prepaid credit the books say whose money was set apart.
+
+    Raises UnableToGrant.
+    """
+    account = wanted.account
+    prepaid = wanted.kind == "Prepaid"
+    if prepaid:  # whoever uses what the account has waits
+        tx.execute("select pg_advisory_xact_lock(%s, %s)", (advisory_locks.COLLECTION, account.number))
+    issuer, unapplied, _ = funds(tx, wanted) if prepaid else ("", Money(0, account.currency), None)
+    granted = Grant(
+        uid=wanted.uid,
+        owner_org=account.owner_org,
+        namespace=wanted.namespace,
+        name=wanted.name,
+        account=account.number,
+        account_name=account.name,
+        kind=wanted.kind,
+        currency=account.currency,
+        amount_minor=wanted.amount_minor,
+        priority=wanted.priority,
+        effective_from=wanted.effective_from,
+        expires_at=wanted.expires_at,
+        issuer=issuer,
+        title=wanted.title,
+        reason=wanted.reason,
+        selectors=rules.parse_selectors(wanted.selectors),
+        granted_at=now,
+        remaining_minor=wanted.amount_minor,
+    )
+    insert_grant(tx, granted, selectors=wanted.selectors)
+    posted = _set_apart(tx, granted, unapplied, into=wanted.received_into, now=now) if prepaid else None
+    insert_movement(
+        tx, granted, "Granted", minor=granted.amount_minor, cause="granted", at=now, posted=posted
+    )
+    return granted
+
+
+def _set_apart(tx: Tx, granted: Grant, unapplied: Money, *, into: str, now: datetime) -> str | None:
+    amount = granted.money(granted.amount_minor)
+    from_unapplied = granted.money(0)
+    if into:
+        entries = ledger.put_on_account(amount, into=cash(into))
+        _post(tx, granted, "received", entries, about="Money for", now=now)
+    else:
+        from_unapplied = min(unapplied, amount)
+    entries = (
+        *ledger.credit_granted(from_unapplied, of=UNAPPLIED_CASH),
+        *ledger.credit_granted(amount - from_unapplied),
+    )
+    return _post(tx, granted, "granted", entries, about="Prepaid credit", now=now)
+
+
+def _post(
+    tx: Tx, grant: Grant, what: str, entries: tuple[Entry, ...], *, about: str, now: datetime
+) -> str | None:
+    fact = Fact(
+        id=new_uid(),
+        key=f"credit-grant/{grant.uid}/{what}",
+        entity=grant.issuer,
+        posted_on=grant_reads.get_books_day(tx, issuer=grant.issuer, now=now),
+        billing_account=grant.account,
+        owner_org=grant.owner_org,
+        description=f"{about} {grant.name}",
+    )
+    return None if ledger.post_fact(tx, fact=fact, entries=entries, now=now) is None else fact.key
+
+
+# --------------------------------------------------------------------------------------------------- invoices
+
+
+def reaching(tx: Tx, *, account: int, draft: Draft, at: datetime) -> tuple[Reaching, ...]:
+    """The grants that an invoice of the draft, issued at this instant, may use, in their order; nothing is locked."""
+    held = [
+        one
+        for one in grant_reads.list_open(tx, account=account)
+        if one.holds_at(at) and one.currency == draft.currency
+    ]
+    names = {line.sku for line in draft.lines if line.sku is not None}
+    skus = catalog_reads.list_skus(tx, names=names) if any(one.selectors for one in held) else ()
+    found: list[Reaching] = []
+    for one in rules.in_order(held):
+        lines: frozenset[int] | None = None
+        if one.selectors:
+            selected = catalog.select_skus(one.selectors, skus)
+            lines = frozenset(index for index, line in enumerate(draft.lines) if line.sku in selected)
+        found.append(Reaching(one, lines))
+    return tuple(found)
+
+
+def lock_reaching(work: Work, engine: Engine, *, account: int, draft: Draft) -> tuple[Reaching, ...]:
+    """The same as of now, and nobody else uses any of them until the transaction ends."""
+    found = reaching(work.tx, account=account, draft=draft, at=work.now)
+    if not found:
+        return ()
+    kind = engine.registry.get(GROUP, "creditgrants")
+    engine.store.lock(work.tx, {one.grant.uid: kind for one in found})
+    # what was read before the lock may have been used by whoever held it
+    return reaching(work.tx, account=account, draft=draft, at=work.now)
+
+
+def use(
+    work: Work, engine: Engine, *, invoice: Invoice, drafted: Draft, found: Sequence[Reaching], plan: Settling
+) -> Invoice:
+    """Note what the invoice, whose row was just written, uses of the grants, and settle it; the invoice then.
+
+    Promotional credit stands in its lines and entries already. Its own object is the caller's to write.
+    """
+    tx = work.tx
+    by_uid = {one.grant.uid: one.grant for one in found}
+    for uid, minor in rules.promotional_uses(drafted).items():
+        _used(tx, by_uid[uid], minor, invoice, posted=f"invoice/{invoice.uid}/issue", now=work.now)
+    for one in plan.goodwill:
+        invoice = _give_goodwill(work, engine, one, invoice, lines=drafted.lines)
+    for grant_, minor in plan.prepaid:
+        invoice = _settle_prepaid(tx, grant_, minor, invoice, now=work.now)
+    restate(work, engine, [one.grant for one in found])
+    return invoice
+
+
+def restate(work: Work, engine: Engine, grants: Sequence[Grant]) -> None:
+    """Have the objects say what became of the grants, and tell of those of which nothing is left."""
+    kind = type(engine.registry.get(GROUP, "creditgrants"))
+    engine.settle(work, [Ref(kind, one.namespace, one.name) for one in grants])
+
+
+def _used(
+    tx: Tx, grant: Grant, minor: int, invoice: Invoice, *, posted: str, now: datetime, cause: str = ISSUE
+) -> None:
+    insert_movement(tx, grant, "Used", minor=minor, cause=cause, at=now, invoice=invoice.uid, posted=posted)
+    if minor == grant.remaining_minor:
+        tell_grant(tx, "credit.used_up", replace(grant, remaining_minor=0), once=str(invoice.uid), now=now)
+
+
+def _settle_prepaid(tx: Tx, grant: Grant, minor: int, invoice: Invoice, *, now: datetime) -> Invoice:
+    key = f"invoice/{invoice.uid}/credit/{grant.uid}"
+    fact = Fact(
+        id=new_uid(),
+        key=key,
+        entity=invoice.issuer,
+        posted_on=invoice.issued_on,
+        billing_account=invoice.account,
+        owner_org=invoice.owner_org,
+        description=f"Prepaid credit {grant.name} for invoice {invoice.number}",
+    )
+    ledger.post_fact(tx, fact=fact, entries=ledger.credit_used(grant.money(minor)), now=now)
+    for step in life.settle(invoice, kind="Credit", amount_minor=minor, today=invoice.issued_on):
+        settling.note(tx, step, reference=str(grant.uid), posted=key, at=now, now=now)
+        invoice = step.after
+    _used(tx, grant, minor, invoice, posted=key, now=now)
+    return invoice
+
+
+def _give_goodwill(
+    work: Work, engine: Engine, use: GoodwillUse, invoice: Invoice, *, lines: Sequence[DraftLine]
+) -> Invoice:
+    """The credit note by which goodwill is used, with its object; revenue as it was earned stays to be seen."""
+    tx, grant_ = work.tx, use.grant
+    credited = tuple(LineCredit(position + 1, minor) for position, minor in sorted(use.lines.items()))
+    wanted = Wanted(
+        uid=new_uid(),
+        namespace=invoice.namespace,
+        name=f"{invoice.name}-{grant_.uid.hex[-12:]}",
+        invoice=invoice.uid,
+        lines=credited,
+        amount_minor=None,
+        reason=grant_.reason,
+    )
+    note = crediting.issue(tx, wanted, now=work.now)
+    assert note.total_minor == use.total_minor, "the draft and the note compute goodwill by the same rule"
+    spec: dict[str, Any] = {
+        "invoiceRef": {"name": invoice.name},
+        "lines": [
+            {"line": one.line, "amount": str(minor_to_decimal(one.amount_minor or 0, invoice.currency))}
+            for one in credited
+        ],
+        "reason": grant_.reason,
+    }
+    engine.write_system(
+        work,
+        type(engine.registry.get(GROUP, "creditnotes")),
+        namespace=note.namespace,
+        name=note.name,
+        spec=spec,
+        status=note_body(note, (), now=work.now),
+        verb="issue",
+        uid=note.uid,
+    )
+    key = f"invoice/{invoice.uid}/goodwill/{grant_.uid}"
+    fact = Fact(
+        id=new_uid(),
+        key=key,
+        entity=invoice.issuer,
+        posted_on=note.issued_on,
+        billing_account=invoice.account,
+        owner_org=invoice.owner_org,
+        description=f"Goodwill {grant_.name} for invoice {invoice.number}",
+    )
+    earned = [
+        (postings.account_of(lines[position]), minor, postings.service_of(lines[position]))
+        for position, minor in use.lines.items()
+    ]
+    ledger.post_fact(
+        tx, fact=fact, entries=ledger.goodwill_given(earned, currency=note.currency), now=work.now
+    )
+    _used(
+        tx,
+        grant_,
+        use.net_minor,
+        invoice,
+        posted=key,
+        now=work.now,
+        cause=f"credit-note/{note.uid}",
+    )
+    return invoice_reads.get_invoice_by_uid(tx, uid=invoice.uid)
+
+
+# ------------------------------------------------------------------------------------------- the end of a grant
+
+
+def expire(work: Work, engine: Engine, *, uid: UUID) -> bool:
+    """Let what is left of a grant lapse, if it has expired; whether this call did it. Of money it is breakage."""
+    kind = engine.registry.get(GROUP, "creditgrants")
+    engine.store.lock(work.tx, {uid: kind})
+    found = grant_reads.get_grant(work.tx, uid=uid)
+    if not found.remaining_minor or found.expires_at is None or work.now < found.expires_at:
+        return False
+    posted: str | None = None
+    if found.kind == "Prepaid":
+        day = grant_reads.get_books_day(work.tx, issuer=found.issuer, now=found.expires_at)
+        entries = ledger.credit_expired(found.money(found.remaining_minor), service=(day, day + _DAY))
+        posted = _post(work.tx, found, "expired", entries, about="Breakage of prepaid credit", now=work.now)
+    insert_movement(
+        work.tx,
+        found,
+        "Expired",
+        minor=found.remaining_minor,
+        cause="expired",
+        at=work.now,
+        posted=posted,
+    )
+    restate(work, engine, [found])
+    tell_grant(work.tx, "credit.expired", found, now=work.now)
+    return True
+
+
+def revoke(tx: Tx, *, uid: UUID, reason: str, now: datetime) -> Grant:
+    """Take back what is left of the grant, whose object is locked; the grant then. Money becomes money on account.
+
+    Raises UnableToRevoke where nothing is left.
+    """
+    found = grant_reads.get_grant(tx, uid=uid)
+    if not found.remaining_minor:
+        raise UnableToRevoke(f"nothing is left of credit grant {found.name} that could be taken back")
+    posted: str | None = None
+    if found.kind == "Prepaid":
+        entries = ledger.taken_back(ledger.credit_granted(found.money(found.remaining_minor)))
+        posted = _post(tx, found, f"revoked/{new_uid()}", entries, about="Revoked prepaid credit", now=now)
+    insert_movement(
+        tx,
+        found,
+        "Revoked",
+        minor=found.remaining_minor,
+        cause=f"revoked/{new_uid()}",
+        at=now,
+        posted=posted,
+        reason=reason,
+    )
+    return replace(found, remaining_minor=0, revoked_minor=found.revoked_minor + found.remaining_minor)
