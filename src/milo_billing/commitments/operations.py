@@ -62,12 +62,13 @@ def rate_periods(
     now: datetime,
     what_if: WhatIf = AS_DECLARED,
     as_issued: AsIssued | None = None,
+    payer: Account | None = None,
 ) -> tuple[ComposedPeriod, ...]:
     """Consecutive rating periods of one account, as `rate_period` each; what several of them need is read once.
 
     `what_if` is what a simulation changes; nothing is written in either case. An account that promised nothing and has
     no Discounts costs two indexed reads besides the rating itself. `as_issued` rates at the versions that an invoice of
-    these periods froze.
+    these periods froze. `payer` is the account where the caller has read it.
     """
     commitments = comparing.changed(reads.list_commitments(tx, account=account), what_if.commitments, what_if)
     discounts = comparing.changed(reads.list_discounts(tx, account=account), what_if.discounts, what_if)
@@ -75,10 +76,10 @@ def rate_periods(
     if not commitments and not discounts:
         known_at = None if as_issued is None else as_issued.known_at
         return tuple(
-            _as_rated(tx, account=account, period=one, now=now, books=books, known_at=known_at)
+            _as_rated(tx, account=account, period=one, now=now, books=books, known_at=known_at, payer=payer)
             for one in periods
         )
-    payer = accounts.get_account(tx, number=account)
+    payer = payer or accounts.get_account(tx, number=account)
     if as_issued is not None:
         payer = replace(payer, invoice_day=as_issued.invoice_day)
     ledger = _Ledger(tx, payer, now, commitments, composing.in_order(discounts), books, as_issued)
@@ -103,9 +104,10 @@ def _as_rated(
     now: datetime,
     books: OtherBooks | None,
     known_at: datetime | None,
+    payer: Account | None,
 ) -> ComposedPeriod:
     rated = pricing.rate_account(
-        tx, account=account, period=period, now=now, other_books=books, known_at=known_at
+        tx, account=account, period=period, now=now, other_books=books, known_at=known_at, payer=payer
     )
     return ComposedPeriod(
         account=account,

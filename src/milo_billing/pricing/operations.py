@@ -67,6 +67,7 @@ def rate_account(
     now: datetime,
     other_books: OtherBooks | None = None,
     known_at: datetime | None = None,
+    payer: Account | None = None,
 ) -> RatedUsage:
     """What the account owes for the period in its currency: usage, what is sold once, what falls due of what recurs.
 
@@ -76,8 +77,9 @@ def rate_account(
     `unpriced`, all of it where no price book is for this account; charges and subscriptions without one are in
     `unpriced_skus`. `other_books` is what a simulation changes; nothing is written in either case. `known_at` prices
     with the price books and exchange rates that were there at that instant, as an invoice did that was issued then.
+    `payer` is the account where the caller has read it.
     """
-    payer = accounts.get_account(tx, number=account)
+    payer = payer or accounts.get_account(tx, number=account)
     first_day, end_day = _days(period, zone=payer.time_zone)
     card = read_rate_card(
         tx, payer=payer, first_day=first_day, end_day=end_day, other_books=other_books, known_at=known_at

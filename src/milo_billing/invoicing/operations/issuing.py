@@ -61,7 +61,8 @@ def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime)
     With everything that was promised, and every discount; before tax. Raises UnableToIssue where usage has no price.
     """
     return drafts.draft(
-        commitments.rate_periods(tx, account=account.number, periods=stretch, now=now), kind="Periodic"
+        commitments.rate_periods(tx, account=account.number, periods=stretch, now=now, payer=account),
+        kind="Periodic",
     )
 
 
@@ -92,7 +93,7 @@ def preview(
         tx, account=account.number, within=Period(begun[0].start, begun[-1].end)
     )
     stretch = periods.uncovered(begun, invoiced=[one.period for one in standing]) or tuple(begun)
-    composed = commitments.rate_periods(tx, account=account.number, periods=stretch, now=now)
+    composed = commitments.rate_periods(tx, account=account.number, periods=stretch, now=now, payer=account)
     provisional = drafts.provisional(composed)
     # it could not be issued before its period is over
     credits = granting.reaching(
@@ -173,7 +174,7 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     )
     if not wanted:
         return Skipped(f"invoices come {frequency.lower()}, and none ends with this month")
-    standing = invoice_reads.list_periodic(
+    standing, voided = invoice_reads.list_standing_and_void(
         tx, account=account.number, within=Period(wanted[0].start, wanted[-1].end)
     )
     stretch = periods.uncovered(wanted, invoiced=[invoice.period for invoice in standing])
@@ -219,6 +220,7 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
         issuer=issuer,
         rated=rated,
         credits=credits,
+        voided=voided,
     )
     if late is not None:
         adjustments.note_late(work, office, late, account=account.number, carrier=invoice)
@@ -313,10 +315,12 @@ def issue_draft(
     issuer: IssuerVersion,
     rated: Mapping[str, Any] | None = None,
     credits: Sequence[Reaching] = (),
+    voided: Sequence[Invoice] = (),
 ) -> Invoice:
     """Issue the draft and post its receivable, in the caller's transaction; taxed here, where it has no taxes yet.
 
-    `rated` is how its period was rated, for rating it again. Raises UnableToIssue where nobody can say how a line is
+    `rated` is how its period was rated, for rating it again; of `voided`, the void invoices of its days that no other
+    replaces yet, in the order of issue, it replaces the last. Raises UnableToIssue where nobody can say how a line is
     taxed.
     """
     tx, now = work.tx, work.now
@@ -334,7 +338,16 @@ def issue_draft(
     if drafted.kind != "OneTime":
         accounts.mark_billed(tx, account=account.number, until=drafted.period.end)
     # the number comes as late as it can: the series stays locked from here until commit
-    invoice = _numbered(tx, drafted, uid=owned.uid, account=account, profile=profile, issuer=issuer, now=now)
+    invoice = _numbered(
+        tx,
+        drafted,
+        uid=owned.uid,
+        account=account,
+        profile=profile,
+        issuer=issuer,
+        now=now,
+        void=issuing.replaced_by(drafted, voided),
+    )
     store.insert_invoice(tx, invoice, issuer_version=issuer.digest, frozen=frozen)
     ledger.post_receivable(
         tx,
@@ -377,16 +390,12 @@ def _numbered(
     profile: BillingProfile,
     issuer: IssuerVersion,
     now: datetime,
+    void: Invoice | None,
 ) -> Invoice:
-    """The invoice with the next number of its series, dated in the issuer's zone."""
+    """The invoice with the next number of its series, dated in the issuer's zone; `void` is the one it replaces."""
     series_spec: Mapping[str, Any] = issuer.body["numberSeries"]
     today = local_day(now, zone=issuer.body["timeZone"])
     series = issuing.series_of(prefix=series_spec["prefix"], per_year=series_spec["perYear"], day=today)
-    void = (
-        None
-        if drafted.kind != "Periodic"
-        else invoice_reads.find_void_unreplaced(tx, account=account.number, period=drafted.period)
-    )
     # interest is simple: what charges it bears none, and nothing is off for paying it early
     one_time = drafted.kind == "OneTime"
     sequence, issued_on = store.draw_number(
@@ -419,8 +428,8 @@ def _numbered(
         issued_at=now,
         issued_on=issued_on,
         due_on=issuing.due_on(issued_on, net_days=profile.net_days),
-        replaces=None if void is None else void[0],
-        replaces_name="" if void is None else void[1],
+        replaces=None if void is None else void.uid,
+        replaces_name="" if void is None else void.name,
         e_invoicing=issuer.body.get("eInvoice", "None"),
         early=None
         if one_time

@@ -247,6 +247,28 @@ def list_periodic(tx: Tx, *, account: int, within: Period) -> tuple[Invoice, ...
     return tuple(map(_invoice, rows))
 
 
+def list_standing_and_void(
+    tx: Tx, *, account: int, within: Period
+) -> tuple[tuple[Invoice, ...], tuple[Invoice, ...]]:
+    """The account's periodic invoices that share an instant with the period, by period; and the void ones of these
+    days that no other replaces yet, by issue."""
+    shared = "account = %(account)s and kind = 'Periodic' and period && %(within)s"
+    rows = tx.execute(
+        f"{_INVOICE} where {shared} and phase <> 'Void' union all {_INVOICE} where {shared} and phase = 'Void' "
+        "and not exists (select from invoicing.invoices n where n.replaces = invoices.uid)",
+        {"account": account, "within": TimestamptzRange(within.start, within.end)},
+    )
+    found = [_invoice(row) for row in rows]
+    return (
+        tuple(sorted((one for one in found if one.phase != "Void"), key=lambda one: one.period.start)),
+        tuple(
+            sorted(
+                (one for one in found if one.phase == "Void"), key=lambda one: (one.issued_at, one.sequence)
+            )
+        ),
+    )
+
+
 def find_void_unreplaced(tx: Tx, *, account: int, period: Period) -> tuple[UUID, str] | None:
     """Uid and name of the void periodic invoice for these days that no other replaces yet; the newest of several."""
     row = tx.execute(

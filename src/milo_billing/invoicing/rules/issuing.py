@@ -1,6 +1,6 @@
 """Numbers, dates, and what an issued invoice says of itself."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from milo_billing.invoicing.rules.tax_bodies import tax_bodies
 from milo_billing.invoicing.types import (
     GROUP,
     DocumentKind,
+    Draft,
     Invoice,
     InvoiceDiscount,
     InvoiceLine,
@@ -69,6 +70,15 @@ def document_paths(invoice: Invoice) -> dict[DocumentKind, str]:
 def document_path(invoice: Invoice, *, kind: DocumentKind) -> str:
     """Where one of the invoice's documents is read."""
     return f"/apis/{GROUP}/v1alpha1/namespaces/{invoice.namespace}/invoices/{invoice.name}/{kind}"
+
+
+def replaced_by(drafted: Draft, voided: Sequence[Invoice]) -> Invoice | None:
+    """The void invoice whose days a periodic draft invoices anew: the last of these that shares an instant with it."""
+    if drafted.kind != "Periodic":
+        return None
+    period = drafted.period
+    shared = [one for one in voided if one.period.start < period.end and period.start < one.period.end]
+    return shared[-1] if shared else None
 
 
 def invoice_spec(invoice: Invoice) -> dict[str, Any]:
