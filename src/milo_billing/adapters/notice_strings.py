@@ -24,6 +24,9 @@ _EN: Final = Texts(
     labels={
         "number": "Invoice",
         "creditNote": "Credit note",
+        "creditGrant": "Credit",
+        "remaining": "Remaining",
+        "expiresAt": "Expires",
         "payment": "Payment",
         "account": "Billing account",
         "channel": "Channel",
@@ -57,6 +60,18 @@ _EN: Final = Texts(
         "creditnote.issued": (
             "Credit note {creditNote} for {credited}",
             "credit note {creditNote} over {credited} was issued for invoice {number}.",
+        ),
+        "credit.used_up": (
+            "Credit {creditGrant} is used up",
+            "nothing is left of your credit {creditGrant} of {amount}.",
+        ),
+        "credit.expiring": (
+            "Credit {creditGrant} expires soon",
+            "{remaining} of your credit {creditGrant} are left, and expire soon.",
+        ),
+        "credit.expired": (
+            "Credit {creditGrant} has expired",
+            "your credit {creditGrant} has expired; {remaining} of it were not used.",
         ),
         "payment.succeeded": (
             "Payment of {amount} received",
@@ -92,6 +107,9 @@ _DE: Final = Texts(
     labels={
         "number": "Rechnung",
         "creditNote": "Gutschrift",
+        "creditGrant": "Guthaben",
+        "remaining": "Rest",
+        "expiresAt": "Läuft ab",
         "payment": "Zahlung",
         "account": "Abrechnungskonto",
         "channel": "Kanal",
@@ -132,6 +150,18 @@ _DE: Final = Texts(
             "Gutschrift {creditNote} über {credited}",
             "zur Rechnung {number} wurde die Gutschrift {creditNote} über {credited} ausgestellt.",
         ),
+        "credit.used_up": (
+            "Guthaben {creditGrant} ist aufgebraucht",
+            "Ihr Guthaben {creditGrant} über {amount} ist aufgebraucht.",
+        ),
+        "credit.expiring": (
+            "Guthaben {creditGrant} läuft bald ab",
+            "von Ihrem Guthaben {creditGrant} sind {remaining} übrig; der Rest läuft bald ab.",
+        ),
+        "credit.expired": (
+            "Guthaben {creditGrant} ist abgelaufen",
+            "Ihr Guthaben {creditGrant} ist abgelaufen; {remaining} davon wurden nicht genutzt.",
+        ),
         "payment.succeeded": (
             "Zahlung über {amount} eingegangen",
             "Ihre Zahlung über {amount} ist eingegangen. Vielen Dank.",
@@ -167,6 +197,9 @@ _FR: Final = Texts(
     labels={
         "number": "Facture",
         "creditNote": "Avoir",
+        "creditGrant": "Crédit",
+        "remaining": "Reste",
+        "expiresAt": "Expire le",
         "payment": "Paiement",
         "account": "Compte de facturation",
         "channel": "Canal",
@@ -205,6 +238,18 @@ _FR: Final = Texts(
             "Avoir {creditNote} de {credited}",
             "l’avoir {creditNote} de {credited} a été émis pour la facture {number}.",
         ),
+        "credit.used_up": (
+            "Crédit {creditGrant} épuisé",
+            "votre crédit {creditGrant} de {amount} est épuisé.",
+        ),
+        "credit.expiring": (
+            "Le crédit {creditGrant} expire bientôt",
+            "il reste {remaining} de votre crédit {creditGrant}, qui expire bientôt.",
+        ),
+        "credit.expired": (
+            "Le crédit {creditGrant} a expiré",
+            "votre crédit {creditGrant} a expiré ; {remaining} n’ont pas été utilisés.",
+        ),
         "payment.succeeded": (
             "Paiement de {amount} reçu",
             "nous avons bien reçu votre paiement de {amount}. Merci.",
@@ -240,6 +285,9 @@ _JA: Final = Texts(
     labels={
         "number": "請求書番号",
         "creditNote": "クレジットノート",
+        "creditGrant": "クレジット",
+        "remaining": "残高",
+        "expiresAt": "有効期限",
         "payment": "お支払い",
         "account": "請求先アカウント",
         "channel": "チャネル",
@@ -280,6 +328,18 @@ _JA: Final = Texts(
         "creditnote.issued": (
             "クレジットノート {creditNote}（{credited}）のお知らせ",
             "請求書 {number} に対してクレジットノート {creditNote}（{credited}）を発行しました。",
+        ),
+        "credit.used_up": (
+            "クレジット {creditGrant} を使い切りました",
+            "クレジット {creditGrant}（{amount}）の残高がなくなりました。",
+        ),
+        "credit.expiring": (
+            "クレジット {creditGrant} の有効期限が近づいています",
+            "クレジット {creditGrant} の残高 {remaining} は、まもなく有効期限を迎えます。",
+        ),
+        "credit.expired": (
+            "クレジット {creditGrant} は失効しました",
+            "クレジット {creditGrant} は失効しました。未使用の残高は {remaining} でした。",
         ),
         "payment.succeeded": (
             "{amount} のお支払いを確認しました",

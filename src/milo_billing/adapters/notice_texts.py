@@ -6,7 +6,7 @@ smtp_mail).
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from html import escape
 from typing import Any, Final, cast
@@ -17,11 +17,13 @@ from milo_billing.kernel.money import UnknownCurrency, settle
 from milo_billing.notices.types import Message
 
 DEFAULT_COLOR: Final = "#1f4b99"
-_AMOUNTS: Final = ("total", "amountDue", "amount", "credited")
+_AMOUNTS: Final = ("total", "amountDue", "amount", "credited", "remaining")
 _DAYS: Final = ("issuedOn", "dueOn", "suspendsOn", "nextAttemptOn")
+_INSTANTS: Final = ("expiresAt",)
 _SHOWN: Final = (
     "number",
     "creditNote",
+    "creditGrant",
     "payment",
     "account",
     "channel",
@@ -29,10 +31,12 @@ _SHOWN: Final = (
     "amount",
     "credited",
     "amountDue",
+    "remaining",
     "issuedOn",
     "dueOn",
     "suspendsOn",
     "nextAttemptOn",
+    "expiresAt",
     "invoices",
     "reason",
 )
@@ -94,6 +98,8 @@ def _read_values(data: Mapping[str, Any], formats: Formats) -> Iterator[tuple[st
             yield key, _money(str(value), currency, formats)
         elif key in _DAYS:
             yield key, formats.day(date.fromisoformat(str(value)))
+        elif key in _INSTANTS:  # the day in UTC: nobody's zone is known here
+            yield key, formats.day(datetime.fromisoformat(str(value)).astimezone(UTC).date())
         elif isinstance(value, str):
             yield key, value
         elif isinstance(value, dict):

@@ -1,21 +1,21 @@
 """SQL that writes this slice's tables, and the lock under which an account accepts one promise at a time."""
 
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from milo_billing.commitments.types import SettledInterval
+from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
 
-PROMISES_LOCK: Final = 4216
 """Advisory transaction lock (this, account): what an account promises is compared and accepted by one at a time."""
 
 
 def lock_promises(tx: Tx, *, account: int) -> None:
     """Wait for whoever is promising something for the account; what he promised is seen afterwards."""
-    tx.execute("select pg_advisory_xact_lock(%s, %s)", (PROMISES_LOCK, account))
+    tx.execute("select pg_advisory_xact_lock(%s, %s)", (advisory_locks.PROMISES, account))
 
 
 def put_commitment(

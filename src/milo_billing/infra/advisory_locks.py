@@ -69,3 +69,6 @@ BOOKS: Final = 4220
 
 Only the database takes it (ledger.post, ledger.close_month).
 """
+
+PROMISES: Final = 4221
+"""A class, one an account: its commitments are accepted and changed one after the other."""

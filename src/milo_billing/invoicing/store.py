@@ -32,9 +32,9 @@ def lock_account(tx: Tx, *, account: int) -> bool:
     Said in the same statement, so that accounts without credit pay nothing for it.
     """
     row = tx.execute(
-        "select exists (select from invoicing.credit_grants where account = %(account)s and remaining_minor > 0) "
-        "from pg_advisory_xact_lock(%(locks)s, %(account)s)",
-        {"locks": advisory_locks.INVOICED_ACCOUNTS, "account": account},
+        "select exists (select from invoicing.credit_grants where account = %s and remaining_minor > 0) "
+        "from pg_advisory_xact_lock(%s, %s)",
+        (account, advisory_locks.INVOICED_ACCOUNTS, account),
     ).fetchone()
     assert row is not None, "a function without a table is one row"
     return row[0]

@@ -40,7 +40,7 @@ def test_entries_say_who_and_what_once(target: Target, capsys: pytest.CaptureFix
     commands.entries(ledger_account="Income", account=f"{ACME}/main", last="2026-11-30", target=target)
     lines = printed(capsys)
     assert lines[1][:4] == ["2026-11-02", f"{ACME}/main", "Invoice", "KC-2026-000001"]
-    assert lines[2] == ["Income:Revenue:Usage", "USD", "100.00", "2026-10-01", "to", "2026-11-01"]
+    assert lines[2] == ["Income:Revenue:Usage", "USD", "100.00", "2026-10-01", "to", "2026-10-31"]
     assert len(lines) == 3
 
 
@@ -86,7 +86,7 @@ def test_verify_ends_with_1_and_names_what_differs(
     assert (
         capsys.readouterr().out
         == "the books are right: transactions, trial balance, Assets:Receivable, Assets:Clearing, "
-        "Liabilities:TaxPayable\n"
+        "Liabilities:TaxPayable, Liabilities:MoneyOnAccount:Prepaid\n"
     )
     stray = operations.payment_received(Money(500, "USD"), into=cash("3000"))
     post(ground, books.main, "stray", stray, on=DECEMBER.date())

@@ -34,6 +34,8 @@ def sample(event: EventType) -> dict[str, Any]:
             return "EUR"
         if schema.get("format") == "date":
             return "2026-12-02"
+        if schema.get("format") == "date-time":
+            return "2026-12-02T00:00:00Z"
         if "pattern" in schema:
             return "1234.50"
         return SAMPLES.get(schema["type"], f"some-{name}")
