@@ -90,6 +90,7 @@ def invoices_of(ground: Ground, account: Account) -> list[tuple[Any, ...]]:
     )
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_ends_like_one_that_was_not(
     databases: Databases, clean_database: str, tmp_path: Path
 ) -> None:

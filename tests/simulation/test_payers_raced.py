@@ -30,6 +30,7 @@ PROCESSES = 8
 ACCOUNTS = ("north", "east", "south", "west")
 KILLS = ("api", "postgres", "api")
 SEED = 20261003
+OPERATIONS = 10_000
 SERVED_AGAIN_S_MAX = 90.0
 RACE_S_MAX = 1500.0
 
@@ -209,10 +210,6 @@ def raced(server: Running, folder: Path, *, operations_: int, kills: tuple[str, 
     assert len(acknowledged) > operations_ // 20, "hardly anybody could bind"
 
 
-def test_who_pays_is_beyond_doubt_whoever_races_and_whatever_is_killed(server: Running, open_folder: Path):
-    raced(server, open_folder, operations_=480, kills=KILLS)
-
-
 @pytest.mark.long
-def test_who_pays_is_beyond_doubt_through_ten_thousand_operations(server: Running, open_folder: Path):
-    raced(server, open_folder, operations_=10_000, kills=KILLS * 3)
+def test_who_pays_is_beyond_doubt_whoever_races_and_whatever_is_killed(server: Running, open_folder: Path):
+    raced(server, open_folder, operations_=OPERATIONS, kills=KILLS * 3)

@@ -19,7 +19,9 @@ from tests.db.invoicing.paying import pay
 BANK = cash("6199")
 WAIT_S_MAX = 20.0
 WAITING = (
-    "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    # pg_stat_activity hides from its role what others wait for
+    "select count(*) from pg_locks where not granted "
+    "and pid in (select pid from pg_stat_activity where datname = current_database())"
 )
 
 
