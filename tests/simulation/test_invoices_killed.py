@@ -8,6 +8,8 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+import pytest
+
 from milo_billing.accounts.types import Account
 from milo_billing.infra.database import Databases, open_databases
 from milo_billing.invoicing.types import Unchanged
