@@ -31,7 +31,7 @@ from tests.simulation.money_simulation.auditing import CHECKS
 from tests.simulation.test_collection_killed import EXPOSED, Served, work_through
 
 SEED = 20261122
-ACCOUNTS = 20
+ACCOUNTS = 60
 MONTHS = ((2026, 10), (2026, 11), (2026, 12))
 RUNNERS, COLLECTORS = 4, 4
 ROUNDS = 4
