@@ -17,6 +17,7 @@ from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
 from milo_billing.invoicing.engine import runs, settling, vat_checks
+from milo_billing.invoicing.engine.crediting import TELL_CREDIT_NOTE
 from milo_billing.invoicing.operations import granting, issuing, late_interest, life
 from milo_billing.invoicing.operations.late_interest import InterestOutcome
 from milo_billing.invoicing.operations.office import Office
@@ -98,7 +99,7 @@ def tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Periodic
 
     return (
         Periodic(Task("invoicing.adjust_closed", adjust_closed), cron="43 4 * * *"),
-        Task(life.TELL_CREDIT_NOTE, tell_credit_note),
+        Task(TELL_CREDIT_NOTE, tell_credit_note),
         Periodic(Task("invoicing.note_past_due", note_past_due), cron="7 * * * *"),
         # a month is charged once it is over; asked every night, so that a night without a server is made up for
         Periodic(Task("invoicing.charge_interest", charge_late_interest), cron="37 4 * * *"),

@@ -11,7 +11,7 @@ from milo_billing.accounts.types import Account
 from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.infra.clock import SimulatedClock
-from milo_billing.infra.database import EVERYWHERE
+from milo_billing.infra.database import EVERYWHERE, Tx
 from milo_billing.invoicing import jobs
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import grants as grant_reads
@@ -149,7 +149,9 @@ def test_credit_that_covers_everything_leaves_an_invoice_over_zero(ground: Groun
     assert_books(ground)
 
 
-def test_goodwill_is_a_credit_note_of_the_transaction_that_issues(ground: Ground, account: Account) -> None:
+def test_goodwill_is_a_credit_note_of_the_transaction_that_issues(
+    ground: Ground, account: Account, superuser_tx: Tx
+) -> None:
     uid = grant(ground, "sorry", "Goodwill", "25.00", reason="The outage of 7 October")
     invoice = issued(ground, account)
     assert (invoice.phase, invoice.credited_minor, invoice.amount_due_minor) == (
@@ -170,6 +172,12 @@ def test_goodwill_is_a_credit_note_of_the_transaction_that_issues(ground: Ground
         "Income:Revenue:Usage": -10_000,
     }
     assert_books(ground)
+    told = (
+        "select args ->> 'note' from jobs.procrastinate_jobs where task_name = 'invoicing.tell_credit_note'"
+    )
+    assert superuser_tx.execute(told.encode()).fetchall() == ground.read(
+        "select uid::text from invoicing.credit_notes"
+    )
 
 
 def test_kinds_act_in_the_order_of_the_invoice(ground: Ground, account: Account) -> None:

@@ -12,6 +12,7 @@ from milo_billing.app.postman import Documents
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.database import EVERYWHERE, Databases
 from milo_billing.infra.jobs import Task
+from milo_billing.invoicing.engine import crediting
 from milo_billing.invoicing.jobs import mark_past_due, tasks
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.operations.office import Office
@@ -145,7 +146,7 @@ def test_a_credit_note_goes_by_mail_with_its_pdf_also_where_it_voids(
     (task,) = [
         one
         for one in tasks(office=ground.office, database=ground.databases.app, clock=SimulatedClock(NOVEMBER))
-        if isinstance(one, Task) and one.name == life.TELL_CREDIT_NOTE
+        if isinstance(one, Task) and one.name == crediting.TELL_CREDIT_NOTE
     ]
     for _ in range(2):  # a job may run twice
         task.run(note=note)

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from milo_billing.infra import jobs
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import store
@@ -31,6 +32,9 @@ from milo_billing.ledger.types import (
     Fact,
     Posting,
 )
+
+TELL_CREDIT_NOTE: Final = "invoicing.tell_credit_note"
+"""The job that announces a credit note, once it is committed."""
 
 LINES_MAX: Final = 100_000
 SERIES: Final[Mapping[str, Any]] = {"prefix": "CN-", "start": 1, "digits": 6, "perYear": True}
@@ -237,7 +241,8 @@ def _write(
     voids: bool,
     now: datetime,
 ) -> tuple[CreditNote, str | None]:
-    """The note, numbered, with its rows and its entries; the key of these, None where nothing moved."""
+    """The note, numbered, with its rows, its entries and the job that tells of it; the key of these entries, None where
+    nothing moved."""
     issuer, invoiced_on = note_reads.find_issuer_of(tx, invoice=invoice.uid)
     note = _numbered(
         tx,
@@ -271,6 +276,9 @@ def _write(
     )
     entries = _entries(given_back, settled_minor=note.settled_minor, currency=note.currency)
     moved = ledger.post_fact(tx, fact=fact, entries=entries, now=now)
+    # by a job: whoever issues a note, such as a kind that is created, has no key to seal addresses with
+    name = f"{TELL_CREDIT_NOTE}/{note.uid}"
+    jobs.defer(tx, TELL_CREDIT_NOTE, lock=name, once=name, note=str(note.uid))
     return note, None if moved is None else fact.key
 
 

@@ -9,12 +9,11 @@ from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.engine import crediting, publishing, telling
+from milo_billing.invoicing.engine import crediting, publishing
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import early_payment
 from milo_billing.invoicing.types import Invoice
-from milo_billing.kernel.money import minor_to_decimal
 
 
 def offered_minor(tx: Tx, invoice: Invoice, *, day: date) -> int:
@@ -57,12 +56,4 @@ def grant(work: Work, engine: Engine, invoice: Invoice) -> Invoice:
     publishing.publish_note(work, engine, note, verb="issue")
     credited = invoice_reads.lock_invoice(tx, uid=invoice.uid)
     publishing.publish(work, engine, credited, verb="settle")
-    telling.tell(
-        tx,
-        "creditnote.issued",
-        credited,
-        more={"creditNote": note.number, "credited": str(minor_to_decimal(note.total_minor, note.currency))},
-        once=str(note.uid),
-        now=work.now,
-    )
     return credited

@@ -23,7 +23,7 @@ from milo_billing.invoicing.engine import crediting, settling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.grant_notices import tell_grant
 from milo_billing.invoicing.engine.grant_rows import insert_grant, insert_movement
-from milo_billing.invoicing.engine.publishing import note_body
+from milo_billing.invoicing.engine.publishing import publish_note
 from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
@@ -40,7 +40,7 @@ from milo_billing.invoicing.rules.grants import (
     UnableToRevoke,
 )
 from milo_billing.invoicing.types import GROUP, Draft, DraftLine, Invoice
-from milo_billing.kernel.money import Money, minor_to_decimal
+from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger import reads as books
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH, Entry, Fact, cash
@@ -279,24 +279,7 @@ def _give_goodwill(
     )
     note = crediting.issue(tx, wanted, now=work.now)
     assert note.total_minor == use.total_minor, "the draft and the note compute goodwill by the same rule"
-    spec: dict[str, Any] = {
-        "invoiceRef": {"name": invoice.name},
-        "lines": [
-            {"line": one.line, "amount": str(minor_to_decimal(one.amount_minor or 0, invoice.currency))}
-            for one in credited
-        ],
-        "reason": grant_.reason,
-    }
-    engine.write_system(
-        work,
-        type(engine.registry.get(GROUP, "creditnotes")),
-        namespace=note.namespace,
-        name=note.name,
-        spec=spec,
-        status=note_body(note, (), now=work.now),
-        verb="issue",
-        uid=note.uid,
-    )
+    publish_note(work, engine, note, verb="issue", lines=credited)
     key = f"invoice/{invoice.uid}/goodwill/{grant_.uid}"
     fact = Fact(
         id=new_uid(),

@@ -1,6 +1,6 @@
 """The Invoice object, written from the invoice's row in the transaction that changed it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -8,7 +8,7 @@ from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.kinds import Condition, set_condition
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing.rules import crediting, issuing
-from milo_billing.invoicing.rules.crediting import CreditNote
+from milo_billing.invoicing.rules.crediting import CreditNote, LineCredit
 from milo_billing.invoicing.types import GROUP, Invoice
 
 PDF: Final = "pdf"
@@ -39,8 +39,10 @@ def publish(work: Work, engine: Engine, invoice: Invoice, *, verb: str, new: boo
     )
 
 
-def publish_note(work: Work, engine: Engine, note: CreditNote, *, verb: str) -> None:
-    """Write the CreditNote object of a note that nobody declared."""
+def publish_note(
+    work: Work, engine: Engine, note: CreditNote, *, verb: str, lines: Sequence[LineCredit] = ()
+) -> None:
+    """Write the CreditNote object of a note that nobody declared; its spec names the amounts of `lines`, if any."""
     kind = engine.registry.find(GROUP, "v1alpha1", "creditnotes")
     assert kind is not None, "the kind of this slice is registered"
     engine.write_system(
@@ -48,7 +50,7 @@ def publish_note(work: Work, engine: Engine, note: CreditNote, *, verb: str) -> 
         type(kind),
         namespace=note.namespace,
         name=note.name,
-        spec=crediting.made_spec(note),
+        spec=crediting.lines_spec(note, lines) if lines else crediting.made_spec(note),
         status=note_body(note, (), now=work.now),
         verb=verb,
         uid=note.uid,

@@ -12,15 +12,15 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import settling
 from milo_billing.invoicing.engine.crediting import Wanted
-from milo_billing.invoicing.engine.publishing import note_body, publish
+from milo_billing.invoicing.engine.publishing import publish, publish_note
 from milo_billing.invoicing.engine.rerating import Late
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
-from milo_billing.invoicing.rules import adjusting, crediting
+from milo_billing.invoicing.rules import adjusting
 from milo_billing.invoicing.rules.adjusting import Place, Rerated
 from milo_billing.invoicing.rules.crediting import CreditNote, LineCredit
-from milo_billing.invoicing.types import GROUP, Invoice
+from milo_billing.invoicing.types import Invoice
 from milo_billing.usage import operations as usage
 
 REASON: Final = "Less was used than invoice {number} charged for: usage was corrected since."
@@ -91,16 +91,5 @@ def _credit(
     note = life.issue_credit_note(work.tx, wanted, now=work.now)
     credited = invoice_reads.get_invoice_by_uid(work.tx, uid=invoice)
     publish(work, office.engine, credited, verb="credit")
-    kind = office.engine.registry.find(GROUP, "v1alpha1", "creditnotes")
-    assert kind is not None, "the kind of this slice is registered"
-    office.engine.write_system(
-        work,
-        type(kind),
-        namespace=note.namespace,
-        name=note.name,
-        spec=crediting.lines_spec(note, wanted.lines),
-        status=note_body(note, (), now=work.now),
-        verb="issue",
-        uid=note.uid,
-    )
+    publish_note(work, office.engine, note, verb="issue", lines=wanted.lines)
     return note

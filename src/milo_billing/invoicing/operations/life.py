@@ -2,13 +2,11 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from milo_billing.accounts import reads as account_reads
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
-from milo_billing.infra import jobs
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import crediting as credits
@@ -29,9 +27,6 @@ from milo_billing.invoicing.types import (
 )
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.usage import operations as usage
-
-TELL_CREDIT_NOTE: Final = "invoicing.tell_credit_note"
-"""The job that announces a credit note, once it is committed."""
 
 
 def lock_invoice(work: Work, *, engine: Engine, invoice: UUID) -> Invoice:
@@ -102,7 +97,6 @@ def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Credit
     returning.before_void(tx, invoice=invoice, now=now)
     note = credits.void(tx, invoice=invoice, reason=reason, now=now)
     returning.after_void(tx, note, now=now)
-    _have_told(tx, note)
     voided = invoice_reads.lock_invoice(tx, uid=invoice)
     if adjustment_reads.is_adjusted(tx, invoice=invoice):
         # what it carried is to be charged again, and what others carried of it is not owed any more
@@ -154,7 +148,6 @@ def issue_credit_note(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
     """
     note = credits.issue(tx, wanted, now=now)
     returning.after_credit_note(tx, note, now=now)
-    _have_told(tx, note)
     return note
 
 
@@ -184,9 +177,3 @@ def tell_credit_note(tx: Tx, office: Office, *, note: UUID, now: datetime) -> No
         attachments=(f"{announcing.CREDIT_NOTE}/{issued.namespace}/{issued.name}",),
         now=now,
     )
-
-
-def _have_told(tx: Tx, note: CreditNote) -> None:
-    """Whoever issues a note, such as a kind that is created, has no key to seal addresses with: workers have."""
-    name = f"{TELL_CREDIT_NOTE}/{note.uid}"
-    jobs.defer(tx, TELL_CREDIT_NOTE, lock=name, once=name, note=str(note.uid))
