@@ -14,16 +14,9 @@ from decimal import Decimal
 
 from bench.figures import Figure
 from milo_billing.adapters.typst_documents import TypstDocuments
-from milo_billing.invoicing.types import (
-    BankDetails,
-    InvoiceDocument,
-    InvoiceLine,
-    LineShare,
-    Part,
-    Party,
-    PostalAddress,
-    TaxId,
-)
+from milo_billing.invoicing.types.documents import BankDetails, InvoiceDocument, Party, PostalAddress, TaxId
+from milo_billing.invoicing.types.drafts import Part
+from milo_billing.invoicing.types.invoices import InvoiceLine, LineShare
 
 NAME = "pdf"
 LINES = 60

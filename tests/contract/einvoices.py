@@ -11,19 +11,17 @@ from milo_billing.adapters.einvoices.cii import write_cii
 from milo_billing.adapters.einvoices.model import CategoryCode, EInvoice, Preceding, TaxGroup
 from milo_billing.adapters.einvoices.terms import DocumentKind, electronic_invoice
 from milo_billing.adapters.einvoices.ubl import write_ubl
-from milo_billing.invoicing.types import (
-    AccountingTax,
+from milo_billing.invoicing.types.documents import (
     InvoiceDocument,
-    InvoiceLine,
-    LineConversion,
-    LineDiscount,
-    Part,
     Party,
     PostalAddress,
     TaxId,
     WrittenDocument,
 )
+from milo_billing.invoicing.types.drafts import LineConversion, LineDiscount, Part
+from milo_billing.invoicing.types.invoices import InvoiceLine
 from milo_billing.kernel.money import settle
+from milo_billing.kernel.taxes import AccountingTax
 from tests.unit.invoicing.builders import document, line, long_document, usage_part
 
 EXEMPT = ("Exempt under Article 132 of Directive 2006/112/EC", "VATEX-EU-132")

@@ -12,7 +12,7 @@ from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.runtime import Runtime
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.operations.office import Office
-from milo_billing.invoicing.types import Issued
+from milo_billing.invoicing.types.invoices import Issued
 from tests.contract.examples import ACME
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

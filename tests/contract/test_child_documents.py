@@ -10,7 +10,8 @@ import pytest
 
 from milo_billing.adapters.child_documents import ChildDocuments
 from milo_billing.adapters.typst_documents import TypstDocuments
-from milo_billing.invoicing.types import InvoiceDocument, Logo, UnableToRender
+from milo_billing.invoicing.types.documents import InvoiceDocument, Logo
+from milo_billing.invoicing.types.errors import UnableToRender
 from tests.contract.einvoices import TOKENS
 from tests.unit.invoicing.builders import document, long_document
 

@@ -16,7 +16,8 @@ from milo_billing.adapters.einvoices.checking import RuleChecker
 from milo_billing.adapters.einvoices.elements import amount
 from milo_billing.adapters.einvoices.units import CODES, COUNTS, unit_code
 from milo_billing.adapters.typst_documents import TypstDocuments
-from milo_billing.invoicing.types import NoEInvoice, UnableToCheck, WrittenDocument
+from milo_billing.invoicing.types.documents import WrittenDocument
+from milo_billing.invoicing.types.errors import NoEInvoice, UnableToCheck
 from tests.contract.einvoices import TOKENS, Case, corpus, taxed, written
 from tests.unit.invoicing.builders import document, line, usage_part
 

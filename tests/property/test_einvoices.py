@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from milo_billing.adapters.einvoices.checking import RuleChecker
-from milo_billing.invoicing.types import InvoiceLine, LineDiscount, Part
+from milo_billing.invoicing.types.drafts import LineDiscount, Part
+from milo_billing.invoicing.types.invoices import InvoiceLine
 from milo_billing.kernel.money import settle
 from tests.contract.einvoices import Case, group, written
 from tests.unit.invoicing.builders import document, line

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from milo_billing.invoicing.rules import life
-from milo_billing.invoicing.types import Invoice, UnableToSettle
+from milo_billing.invoicing.types.errors import UnableToSettle
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.periods import billing_month
 
 ISSUED = date(2026, 11, 2)

@@ -19,7 +19,7 @@ from milo_billing.commitments.rules.composing import (
 from milo_billing.commitments.types import ComposedLine, Scope
 from milo_billing.invoicing.rules.drafts import draft
 from milo_billing.invoicing.rules.postings import postings
-from milo_billing.invoicing.types import Draft
+from milo_billing.invoicing.types.drafts import Draft
 from milo_billing.pricing.rules.percentages import discount_line, reduce_line
 from milo_billing.pricing.types import RatedLine, SubLine
 from tests.unit.invoicing.builders import rated, rated_line

@@ -12,7 +12,7 @@ import pytest
 
 from milo_billing.accounts.types import Account
 from milo_billing.infra.database import Databases, open_databases
-from milo_billing.invoicing.types import Unchanged
+from milo_billing.invoicing.types.invoices import Unchanged
 from tests.db.invoicing.ground import ISSUER, Ground, open_ground
 
 SEED = 20261122

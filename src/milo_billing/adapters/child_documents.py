@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from milo_billing.adapters.einvoices.writing import write_electronic
 from milo_billing.adapters.printing_process import receive, send
-from milo_billing.invoicing.types import InvoiceDocument, Syntax, UnableToRender, WrittenDocument
+from milo_billing.invoicing.types.documents import InvoiceDocument, Syntax, WrittenDocument
+from milo_billing.invoicing.types.errors import UnableToRender
 
 _MODULE: Final = "milo_billing.adapters.printing_process"
 _PACKAGES: Final = Path(__file__).parents[2]

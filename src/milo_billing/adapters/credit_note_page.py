@@ -11,7 +11,8 @@ from typing import Any, Final
 from milo_billing.adapters.document_formats import Formats, formats_for
 from milo_billing.adapters.document_strings import FALLBACK
 from milo_billing.adapters.invoice_page import page_data
-from milo_billing.invoicing.types import SKU_KINDS, CreditedInvoice, InvoiceDocument
+from milo_billing.invoicing.types.documents import CreditedInvoice, InvoiceDocument
+from milo_billing.invoicing.types.drafts import SKU_KINDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from babel.dates import format_date, format_interval
 from babel.numbers import NumberPattern, format_compact_decimal, format_percent, parse_pattern
 
 from milo_billing.adapters.document_strings import FALLBACK, STRINGS, Strings
-from milo_billing.invoicing.types import PostalAddress
+from milo_billing.invoicing.types.documents import PostalAddress
 from milo_billing.kernel.money import exponent, minor_to_decimal
 from milo_billing.kernel.quantity import fraction, shown_decimal
 

@@ -16,17 +16,9 @@ from milo_billing.adapters.invoice_page_taxes import (
     tax_rows,
     tax_totals,
 )
-from milo_billing.invoicing.types import (
-    SKU_KINDS,
-    InvoiceDiscount,
-    InvoiceDocument,
-    InvoiceLine,
-    LineDiscount,
-    LineKind,
-    LineShare,
-    Part,
-    Party,
-)
+from milo_billing.invoicing.types.documents import InvoiceDocument, Party
+from milo_billing.invoicing.types.drafts import SKU_KINDS, LineDiscount, LineKind, Part
+from milo_billing.invoicing.types.invoices import InvoiceDiscount, InvoiceLine, LineShare
 from milo_billing.kernel.money import settle
 
 PROJECT_ITEMS_MAX: Final = 120

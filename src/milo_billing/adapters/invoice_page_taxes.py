@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from milo_billing.adapters.document_formats import Formats
-from milo_billing.invoicing.types import InvoiceDocument, InvoiceLine
+from milo_billing.invoicing.types.documents import InvoiceDocument
+from milo_billing.invoicing.types.invoices import InvoiceLine
 from milo_billing.kernel.taxes import (
     VATEX_EXPORT,
     VATEX_OUT_OF_SCOPE,

@@ -8,7 +8,7 @@ from typing import Final
 
 import segno
 
-from milo_billing.invoicing.types import InvoiceDocument
+from milo_billing.invoicing.types.documents import InvoiceDocument
 from milo_billing.kernel.money import minor_to_decimal
 
 _NAME_MAX: Final = 70

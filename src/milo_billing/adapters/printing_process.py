@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 import structlog
 
 from milo_billing.adapters.typst_documents import TypstDocuments
-from milo_billing.invoicing.types import UnableToRender
+from milo_billing.invoicing.types.errors import UnableToRender
 
 IDLE_S: Final = 60
 _LENGTH_BYTES: Final = 8

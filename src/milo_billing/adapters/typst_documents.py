@@ -19,7 +19,8 @@ from milo_billing.adapters.einvoices.factur_x import FILE, mark_factur_x
 from milo_billing.adapters.einvoices.writing import write_electronic
 from milo_billing.adapters.font_coverage import FONT_SUFFIXES, fit, read_coverage
 from milo_billing.adapters.payment_codes import code_picture, transfer_text
-from milo_billing.invoicing.types import InvoiceDocument, Logo, Syntax, UnableToRender, WrittenDocument
+from milo_billing.invoicing.types.documents import InvoiceDocument, Logo, Syntax, WrittenDocument
+from milo_billing.invoicing.types.errors import UnableToRender
 
 if TYPE_CHECKING:
     import typst

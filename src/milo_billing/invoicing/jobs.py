@@ -26,7 +26,7 @@ from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.reads import interest as interest_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules.runs import Run, RunStepState
-from milo_billing.invoicing.types import Issued, IssueOutcome, Skipped, Unchanged
+from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Skipped, Unchanged
 from milo_billing.kernel.errors import MiloError, Unavailable
 from milo_billing.usage import reads as usage
 

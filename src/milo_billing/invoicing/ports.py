@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.types import Finding, InvoiceDocument, Syntax, WrittenDocument
+from milo_billing.invoicing.types.documents import Finding, InvoiceDocument, Syntax, WrittenDocument
 from milo_billing.kernel.taxes import TaxDecision, TaxQuestion, VatAnswer, VatNumber
 
 

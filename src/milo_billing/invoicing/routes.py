@@ -39,7 +39,9 @@ from milo_billing.invoicing.rules import (
 )
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.runs import Run
-from milo_billing.invoicing.types import GROUP, DocumentKind, Invoice, PrintedDocument
+from milo_billing.invoicing.types.documents import DocumentKind, PrintedDocument
+from milo_billing.invoicing.types.drafts import GROUP
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.errors import BadRequest, Forbidden
 from milo_billing.ledger import reads as books
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH

@@ -8,7 +8,7 @@ from typing import Any
 from milo_billing.accounts.types import Account
 from milo_billing.adapters.bank_files import read_statements
 from milo_billing.invoicing.reads import invoices as invoice_reads
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import reads as ledger
 from milo_billing.ledger.types import AccountName

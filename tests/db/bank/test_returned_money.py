@@ -7,7 +7,7 @@ from datetime import timedelta
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.reads import invoices as invoice_reads
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money
 from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, cash, clearing
 from milo_billing.payments.engine.bank_importing import Imported

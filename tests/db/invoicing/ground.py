@@ -21,7 +21,7 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import EVERYWHERE, Databases, Reach, Tx
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.operations.office import Office
-from milo_billing.invoicing.types import Invoice, Issued, IssueOutcome
+from milo_billing.invoicing.types.invoices import Invoice, Issued, IssueOutcome
 
 T = TypeVar("T")
 

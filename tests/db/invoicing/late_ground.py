@@ -7,7 +7,7 @@ from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.adjusting import Adjusted
-from milo_billing.invoicing.types import Invoice, InvoiceLine
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 
 DECEMBER = datetime(2026, 12, 2, 9, 30, tzinfo=UTC)

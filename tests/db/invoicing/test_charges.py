@@ -10,7 +10,8 @@ from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.invoicing.operations.explaining import list_line_events
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.requests import EventsRequest
-from milo_billing.invoicing.types import InvoiceLine, LineNotFound, UnableToIssue
+from milo_billing.invoicing.types.errors import LineNotFound, UnableToIssue
+from milo_billing.invoicing.types.invoices import InvoiceLine
 from milo_billing.kernel.errors import Invalid
 from tests.db.invoicing.ground import ACME, NOVEMBER, PRICES, Ground
 from tests.db.invoicing.test_other_books import bring_rates

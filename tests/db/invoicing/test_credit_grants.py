@@ -15,7 +15,7 @@ from milo_billing.infra.database import EVERYWHERE, Tx
 from milo_billing.invoicing import jobs
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import grants as grant_reads
-from milo_billing.invoicing.types import Invoice, Preview
+from milo_billing.invoicing.types.invoices import Invoice, Preview
 from milo_billing.kernel.errors import Conflict, Invalid
 from milo_billing.ledger import operations as ledger
 from tests.db.invoicing.ground import ACME, DECLARED, NOVEMBER, Ground

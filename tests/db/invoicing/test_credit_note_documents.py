@@ -8,7 +8,7 @@ from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.invoicing.operations import papers
 from milo_billing.invoicing.reads import notes as note_reads
-from milo_billing.invoicing.types import PrintedDocument
+from milo_billing.invoicing.types.documents import PrintedDocument
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 from tests.db.invoicing.paying import pay
 from tests.unit.invoicing.pdf import read_pages

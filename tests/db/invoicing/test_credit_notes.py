@@ -14,7 +14,8 @@ from milo_billing.controlplane.kinds import AnyKind
 from milo_billing.controlplane.work import Preconditions, Work
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import notes as note_reads
-from milo_billing.invoicing.types import Invoice, UnableToSettle
+from milo_billing.invoicing.types.errors import UnableToSettle
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.errors import Conflict, Invalid
 from tests.db.invoicing.ground import ACME, ISSUER, NOVEMBER, Ground
 from tests.db.invoicing.paying import as_it_stands, pay

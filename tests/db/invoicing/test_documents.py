@@ -4,7 +4,8 @@ import pytest
 
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.invoicing.operations import papers
-from milo_billing.invoicing.types import Invoice, InvoiceDocument, PrintedDocument, WrittenDocument
+from milo_billing.invoicing.types.documents import InvoiceDocument, PrintedDocument, WrittenDocument
+from milo_billing.invoicing.types.invoices import Invoice
 from tests.db.invoicing.ground import NOVEMBER, Ground
 from tests.unit.invoicing.pdf import read_pages
 

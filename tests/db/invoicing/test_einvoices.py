@@ -16,7 +16,9 @@ from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.invoicing.operations import papers
 from milo_billing.invoicing.routes import routes, validation_routes
-from milo_billing.invoicing.types import DocumentKind, Invoice, NoEInvoice
+from milo_billing.invoicing.types.documents import DocumentKind
+from milo_billing.invoicing.types.errors import NoEInvoice
+from milo_billing.invoicing.types.invoices import Invoice
 from tests.db.invoicing.ground import ACME, ISSUER, NOVEMBER, Ground
 from tests.serving import client_of, serving
 

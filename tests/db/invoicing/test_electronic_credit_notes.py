@@ -17,7 +17,8 @@ from milo_billing.infra.clock import SimulatedClock
 from milo_billing.invoicing.operations import papers
 from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.routes import NOTE_PATH, routes, validation_routes
-from milo_billing.invoicing.types import DocumentKind, Invoice
+from milo_billing.invoicing.types.documents import DocumentKind
+from milo_billing.invoicing.types.invoices import Invoice
 from tests.db.invoicing.ground import ACME, ISSUER, NOVEMBER, PRICES, Ground
 from tests.db.invoicing.paying import pay
 from tests.db.invoicing.test_charges import charge, publish

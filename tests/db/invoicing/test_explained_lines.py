@@ -10,7 +10,8 @@ from milo_billing.infra.database import EVERYWHERE, connect
 from milo_billing.invoicing.operations import explaining
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.explaining import explanation_body
-from milo_billing.invoicing.types import Invoice, LineNotFound
+from milo_billing.invoicing.types.errors import LineNotFound
+from milo_billing.invoicing.types.invoices import Invoice
 from tests.db.invoicing.ground import Ground
 from tests.db.invoicing.test_previews import promised
 

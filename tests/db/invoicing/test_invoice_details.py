@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from milo_billing.invoicing.operations import details
 from milo_billing.invoicing.reads import lines as line_reads
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import minor_to_decimal
 from tests.db.invoicing.ground import Ground
 

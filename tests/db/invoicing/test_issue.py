@@ -19,15 +19,8 @@ from milo_billing.infra.database import Databases, open_databases
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
-from milo_billing.invoicing.types import (
-    Invoice,
-    InvoiceNotFound,
-    Issued,
-    LineShare,
-    Skipped,
-    UnableToIssue,
-    Unchanged,
-)
+from milo_billing.invoicing.types.errors import InvoiceNotFound, UnableToIssue
+from milo_billing.invoicing.types.invoices import Invoice, Issued, LineShare, Skipped, Unchanged
 from milo_billing.kernel.errors import Invalid
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import billing_month

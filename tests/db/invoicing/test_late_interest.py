@@ -11,7 +11,7 @@ from milo_billing.app.projections import compare_projections
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing import jobs
 from milo_billing.invoicing.reads import lines as line_reads
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.ledger import operations as ledger
 from tests.accounts_world import HandClock
 from tests.db.invoicing.ground import ACME, Ground

@@ -9,7 +9,8 @@ import pytest
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.invoicing import jobs
 from milo_billing.invoicing.rules.adjusting import Adjusted
-from milo_billing.invoicing.types import Issued, Part, Skipped
+from milo_billing.invoicing.types.drafts import Part
+from milo_billing.invoicing.types.invoices import Issued, Skipped
 from tests.db.invoicing.ground import NOVEMBER, PRICES, Ground
 from tests.db.invoicing.late_ground import (
     DECEMBER,

@@ -16,7 +16,8 @@ from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing import jobs
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.reads import invoices as invoice_reads
-from milo_billing.invoicing.types import Invoice, Settled, UnableToSettle
+from milo_billing.invoicing.types.errors import UnableToSettle
+from milo_billing.invoicing.types.invoices import Invoice, Settled
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import reads as ledger
 from milo_billing.ledger.types import RECEIVABLE

@@ -21,7 +21,7 @@ from milo_billing.controlplane.rows import Row
 from milo_billing.infra.clock import SimulatedClock, new_uid, random_bits
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing.routes import READ_USAGE, routes
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.ids import ulid
 from milo_billing.usage import operations
 from milo_billing.usage.engine import decode, groups

@@ -12,7 +12,8 @@ from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.representations import line_body
-from milo_billing.invoicing.types import InvoiceLine, LineConversion
+from milo_billing.invoicing.types.drafts import LineConversion
+from milo_billing.invoicing.types.invoices import InvoiceLine
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import billing_month
 from milo_billing.pricing import operations

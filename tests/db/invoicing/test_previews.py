@@ -10,7 +10,7 @@ from milo_billing.infra.database import forbid_writes
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.previews import draft_lines, net_shares, preview_body
-from milo_billing.invoicing.types import Preview
+from milo_billing.invoicing.types.invoices import Preview
 from milo_billing.kernel.errors import BadRequest
 from tests.db.invoicing.ground import NOVEMBER, Ground
 

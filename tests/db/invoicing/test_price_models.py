@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from milo_billing.invoicing.reads import lines as line_reads
-from milo_billing.invoicing.types import InvoiceLine
+from milo_billing.invoicing.types.invoices import InvoiceLine
 from tests.db.invoicing.ground import Ground
 
 TIERS = [{"upTo": "100", "unitPrice": "2", "flatFee": "5"}, {"unitPrice": "1"}]

@@ -15,15 +15,9 @@ from milo_billing.invoicing.engine import projections
 from milo_billing.invoicing.operations import explaining, issuing
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.requests import EventsRequest
-from milo_billing.invoicing.types import (
-    Invoice,
-    InvoiceLine,
-    Issued,
-    LineNotFound,
-    Part,
-    Skipped,
-    Unchanged,
-)
+from milo_billing.invoicing.types.drafts import Part
+from milo_billing.invoicing.types.errors import LineNotFound
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine, Issued, Skipped, Unchanged
 from milo_billing.kernel.errors import Invalid
 from milo_billing.kernel.periods import billing_month
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground

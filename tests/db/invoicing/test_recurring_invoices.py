@@ -12,7 +12,8 @@ from milo_billing.controlplane.patches import merge_patch
 from milo_billing.controlplane.rows import Row
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import lines as line_reads
-from milo_billing.invoicing.types import Invoice, InvoiceLine, Issued, UnableToIssue
+from milo_billing.invoicing.types.errors import UnableToIssue
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine, Issued
 from milo_billing.kernel.periods import billing_month
 from tests.db.invoicing.ground import ACME, PRICES, Ground
 

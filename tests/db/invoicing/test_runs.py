@@ -22,7 +22,7 @@ from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.jobs import run_steps
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.rules.runs import Run
-from milo_billing.invoicing.types import IssueOutcome
+from milo_billing.invoicing.types.invoices import IssueOutcome
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 
 TOKENS = ("2026-10-01", "web", "tokens", 10_000_000)

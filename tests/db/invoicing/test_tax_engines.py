@@ -11,7 +11,7 @@ import pytest
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine.taxing import DeclaredRates
 from milo_billing.invoicing.ports import TaxEngine
-from milo_billing.invoicing.types import UnableToIssue
+from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.taxes import (
     TaxBuyer,

@@ -8,13 +8,14 @@ import pytest
 
 from milo_billing.accounts.types import Account
 from milo_billing.app.projections import compare_projections
-from milo_billing.invoicing import store
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import documents as document_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.representations import line_body
-from milo_billing.invoicing.types import Invoice, UnableToIssue
+from milo_billing.invoicing.store import declared_rows
+from milo_billing.invoicing.types.errors import UnableToIssue
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.errors import Invalid
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.taxes import TaxGroup, TaxTreatment, VatCheck
@@ -43,7 +44,9 @@ def confirm(
     def note(work: Any) -> None:
         sealed = ground.office.vault.seal(work.tx, subject=account.uid, value=number, at=at)
         check = VatCheck(sealed, valid, at, "VIES", "WAPIAAAA1")
-        store.insert_vat_check(work.tx, account=account.number, owner_org=account.owner_org, check=check)
+        declared_rows.insert_vat_check(
+            work.tx, account=account.number, owner_org=account.owner_org, check=check
+        )
 
     ground.write(note)
 

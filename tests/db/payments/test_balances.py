@@ -1,7 +1,7 @@
 """What an account has on account pays its next invoice: before its card is asked, and where nobody collects."""
 
 from milo_billing.controlplane.decoding import Draft
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, RECEIVABLE
 from tests.db.invoicing.ground import ACME
 from tests.db.invoicing.paying import pay

@@ -3,7 +3,7 @@
 import pytest
 
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
 from milo_billing.payments import reads

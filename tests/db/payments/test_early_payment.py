@@ -8,7 +8,7 @@ import pytest
 from milo_billing.adapters.invoice_page import page_data
 from milo_billing.invoicing.reads import documents as document_reads
 from milo_billing.invoicing.reads import lines as line_reads
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger.types import (
     EARLY_PAYMENT_DISCOUNT,

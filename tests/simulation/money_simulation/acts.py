@@ -12,7 +12,7 @@ from uuid import UUID
 from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing.jobs import mark_past_due
-from milo_billing.invoicing.types import Issued, IssueOutcome, Unchanged
+from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Unchanged
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.kernel.periods import next_month
 from milo_billing.ledger import operations as ledger

@@ -9,7 +9,7 @@ import pytest
 from milo_billing.adapters import font_coverage
 from milo_billing.adapters.document_formats import formats_for
 from milo_billing.adapters.document_strings import STRINGS
-from milo_billing.invoicing.types import PostalAddress
+from milo_billing.invoicing.types.documents import PostalAddress
 
 NBSP, THIN = "\u00a0", "\u202f"
 

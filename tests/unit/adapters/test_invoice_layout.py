@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from milo_billing.adapters.invoice_page import page_data
 from milo_billing.adapters.typst_documents import TypstDocuments
-from milo_billing.invoicing.types import LineShare, Part
+from milo_billing.invoicing.types.drafts import Part
+from milo_billing.invoicing.types.invoices import LineShare
 from tests.unit.invoicing.builders import document, line, usage_part
 from tests.unit.invoicing.pdf import read_pages
 

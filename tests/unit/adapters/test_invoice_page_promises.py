@@ -9,15 +9,9 @@ import pytest
 from milo_billing.adapters.invoice_page import page_data
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.commitments.types import Giver, Scope
-from milo_billing.invoicing.types import (
-    InvoiceDiscount,
-    InvoiceDocument,
-    InvoiceLine,
-    LineDiscount,
-    LineKind,
-    LineShare,
-    Part,
-)
+from milo_billing.invoicing.types.documents import InvoiceDocument
+from milo_billing.invoicing.types.drafts import LineDiscount, LineKind, Part
+from milo_billing.invoicing.types.invoices import InvoiceDiscount, InvoiceLine, LineShare
 from tests.unit.invoicing.builders import document, line, usage_part
 from tests.unit.invoicing.pdf import read_pages
 

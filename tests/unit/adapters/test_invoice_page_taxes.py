@@ -9,7 +9,7 @@ import pytest
 
 from milo_billing.adapters.invoice_page import page_data
 from milo_billing.invoicing.rules.taxes import settle_taxes
-from milo_billing.invoicing.types import InvoiceDocument
+from milo_billing.invoicing.types.documents import InvoiceDocument
 from milo_billing.kernel.taxes import AccountingTax, TaxTreatment
 from tests.unit.invoicing.builders import document, line, usage_part
 

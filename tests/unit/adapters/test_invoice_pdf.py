@@ -13,7 +13,9 @@ import pytest
 from milo_billing.adapters import typst_documents
 from milo_billing.adapters.invoice_page import PROJECTS_MAX, page_data
 from milo_billing.adapters.typst_documents import TypstDocuments
-from milo_billing.invoicing.types import InvoiceDocument, LineConversion, LineShare, Logo, Part
+from milo_billing.invoicing.types.documents import InvoiceDocument, Logo
+from milo_billing.invoicing.types.drafts import LineConversion, Part
+from milo_billing.invoicing.types.invoices import LineShare
 from tests.unit.invoicing.builders import document, line, long_document, usage_part
 from tests.unit.invoicing.pdf import IMAGE, PATH, count_objects, embedded_fonts, read_pages
 

@@ -8,7 +8,7 @@ import pytest
 
 from milo_billing.adapters.invoice_page import page_data
 from milo_billing.adapters.payment_codes import code_picture, transfer_text
-from milo_billing.invoicing.types import InvoiceDocument
+from milo_billing.invoicing.types.documents import InvoiceDocument
 from milo_billing.kernel.taxes import TaxGroup, TaxTreatment
 from tests.unit.invoicing.builders import document, line, usage_part
 

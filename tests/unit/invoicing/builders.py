@@ -7,16 +7,9 @@ from fractions import Fraction
 
 from milo_billing.catalog.types import Price, Sku
 from milo_billing.commitments.types import CommitmentCharge, ComposedLine, ComposedPeriod
-from milo_billing.invoicing.types import (
-    BankDetails,
-    InvoiceDocument,
-    InvoiceLine,
-    LineShare,
-    Part,
-    Party,
-    PostalAddress,
-    TaxId,
-)
+from milo_billing.invoicing.types.documents import BankDetails, InvoiceDocument, Party, PostalAddress, TaxId
+from milo_billing.invoicing.types.drafts import Part
+from milo_billing.invoicing.types.invoices import InvoiceLine, LineShare
 from milo_billing.kernel.periods import Period, billing_month
 from milo_billing.pricing.types import (
     DimensionShare,

@@ -10,7 +10,7 @@ from milo_billing.commitments.rules.composing import Reduction, reduce_lines
 from milo_billing.invoicing.rules import grants
 from milo_billing.invoicing.rules.grants import Reaching, Settling, Usable, with_promotional
 from milo_billing.invoicing.rules.taxes import with_taxes
-from milo_billing.invoicing.types import Draft
+from milo_billing.invoicing.types.drafts import Draft
 from milo_billing.kernel.money import minor_to_decimal, settle
 from tests.golden import GoldenCase, Way
 from tests.unit.invoicing.golden_taxes import taxed

@@ -6,7 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from milo_billing.invoicing.rules.grants import Grant, GrantKind
-from milo_billing.invoicing.types import Draft, DraftLine
+from milo_billing.invoicing.types.drafts import Draft, DraftLine
 from milo_billing.kernel.periods import Period
 
 GRANTED = datetime(2026, 9, 1, tzinfo=UTC)

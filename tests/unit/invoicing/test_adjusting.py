@@ -17,7 +17,7 @@ from milo_billing.invoicing.rules.adjusting import (
     charged,
     signed,
 )
-from milo_billing.invoicing.types import InvoiceLine
+from milo_billing.invoicing.types.invoices import InvoiceLine
 from tests.unit.invoicing.builders import line
 
 PROMISE = UUID(int=7)

@@ -6,7 +6,7 @@ import pytest
 
 from milo_billing.invoicing.rules.drafts import draft
 from milo_billing.invoicing.rules.postings import postings
-from milo_billing.invoicing.types import UnableToIssue
+from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period, billing_month
 from milo_billing.kernel.quantity import INT64_MAX

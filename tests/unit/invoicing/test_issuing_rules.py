@@ -8,7 +8,7 @@ import pytest
 
 from milo_billing.accounts.types import BillingProfile, Contact, InvoiceFrequency
 from milo_billing.invoicing.rules import issuing, periods, profiles
-from milo_billing.invoicing.types import UnableToIssue
+from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.periods import Period, billing_month
 
 

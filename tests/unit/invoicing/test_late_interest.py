@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milo_billing.invoicing.rules.late_interest import Charged, Owed, Settling, decide, stretches
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.periods import Period
 
 DUE = date(2026, 12, 2)

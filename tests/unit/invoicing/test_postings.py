@@ -19,7 +19,7 @@ from milo_billing.commitments.types import (
 )
 from milo_billing.invoicing.rules.drafts import draft
 from milo_billing.invoicing.rules.postings import postings
-from milo_billing.invoicing.types import UnableToIssue
+from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.periods import DaySpan
 from milo_billing.ledger.types import Posting
 from milo_billing.pricing.types import RatedLine, SubLine, UnpricedSku

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from milo_billing.invoicing.rules.tax_treatments import decide
-from milo_billing.invoicing.types import UnableToIssue
+from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.taxes import (
     TaxBuyer,
     TaxExemption,

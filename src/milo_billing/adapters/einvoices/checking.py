@@ -12,7 +12,8 @@ from typing import Final
 
 import orjson
 
-from milo_billing.invoicing.types import Finding, UnableToCheck, WrittenDocument
+from milo_billing.invoicing.types.documents import Finding, WrittenDocument
+from milo_billing.invoicing.types.errors import UnableToCheck
 
 _MODULE: Final = "milo_billing.adapters.einvoices.checking_process"
 _PACKAGES: Final = Path(__file__).parents[3]

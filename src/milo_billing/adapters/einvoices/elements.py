@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 from xml.etree import ElementTree
 
-from milo_billing.invoicing.types import NoEInvoice
+from milo_billing.invoicing.types.errors import NoEInvoice
 from milo_billing.kernel.money import minor_to_decimal
 
 Element: TypeAlias = ElementTree.Element

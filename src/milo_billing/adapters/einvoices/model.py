@@ -9,8 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 
-from milo_billing.invoicing.types import AccountingTax
-from milo_billing.kernel.taxes import TaxCode
+from milo_billing.kernel.taxes import AccountingTax, TaxCode
 
 CategoryCode: TypeAlias = TaxCode | Literal["K"]
 """UNTDID 5305: standard, zero rated, exempt, reverse charge, export, not subject to tax; and K, the intra-community

@@ -32,17 +32,10 @@ from milo_billing.adapters.invoice_page import (
     pay_early,
     promise_name,
 )
-from milo_billing.invoicing.types import (
-    SKU_KINDS,
-    BankDetails,
-    InvoiceDocument,
-    InvoiceLine,
-    NoEInvoice,
-    Part,
-    PartKind,
-    Party,
-    TaxId,
-)
+from milo_billing.invoicing.types.documents import BankDetails, InvoiceDocument, Party, TaxId
+from milo_billing.invoicing.types.drafts import SKU_KINDS, Part, PartKind
+from milo_billing.invoicing.types.errors import NoEInvoice
+from milo_billing.invoicing.types.invoices import InvoiceLine
 from milo_billing.kernel.money import allocate, minor_to_decimal, settle
 
 DocumentKind: TypeAlias = Literal["Invoice", "CreditNote"]

@@ -6,7 +6,8 @@ from milo_billing.adapters.einvoices.cii import write_cii
 from milo_billing.adapters.einvoices.model import CategoryCode, EInvoice, Preceding, TaxGroup
 from milo_billing.adapters.einvoices.terms import electronic_invoice
 from milo_billing.adapters.einvoices.ubl import write_ubl
-from milo_billing.invoicing.types import InvoiceDocument, NoEInvoice, Syntax, WrittenDocument
+from milo_billing.invoicing.types.documents import InvoiceDocument, Syntax, WrittenDocument
+from milo_billing.invoicing.types.errors import NoEInvoice
 from milo_billing.kernel.taxes import TaxGroup as InvoiceTaxGroup
 
 MEDIA_TYPE = "application/xml"

@@ -12,7 +12,6 @@ from uuid import UUID
 from milo_billing.infra import jobs
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import settling
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
@@ -20,7 +19,9 @@ from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import crediting, early_payment, issuing, life
 from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, LineCredit, UnableToCredit
 from milo_billing.invoicing.rules.taxes import Credited
-from milo_billing.invoicing.types import Invoice, InvoiceLine, IssuerVersion, MoneyKind, UnableToSettle
+from milo_billing.invoicing.store import invoice_rows, note_rows
+from milo_billing.invoicing.types.errors import UnableToSettle
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine, IssuerVersion, MoneyKind
 from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import local_day
 from milo_billing.ledger import operations as ledger
@@ -191,7 +192,7 @@ def _numbered(
     spec: Mapping[str, Any] = issuer.body.get("creditNoteSeries", SERIES)
     today = max(local_day(now, zone=issuer.body["timeZone"]), invoiced_on)
     series = issuing.series_of(prefix=spec["prefix"], per_year=spec["perYear"], day=today)
-    sequence, issued_on = store.draw_number(
+    sequence, issued_on = invoice_rows.draw_number(
         tx, issuer=issuer.name, series=series, start=spec["start"], day=today
     )
     number = issuing.number_text(series=series, sequence=sequence, digits=spec["digits"])
@@ -255,7 +256,7 @@ def _write(
         voids=voids,
         now=now,
     )
-    store.insert_credit_note(
+    note_rows.insert_credit_note(
         tx, note, lines=chosen.credited, taxes=chosen.taxes, issuer_version=issuer.digest
     )
     fact = Fact(

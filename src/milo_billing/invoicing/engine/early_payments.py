@@ -13,7 +13,7 @@ from milo_billing.invoicing.engine import crediting, publishing
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import early_payment
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 
 
 def offered_minor(tx: Tx, invoice: Invoice, *, day: date) -> int:

@@ -39,7 +39,8 @@ from milo_billing.invoicing.rules.grants import (
     UnableToGrant,
     UnableToRevoke,
 )
-from milo_billing.invoicing.types import GROUP, Draft, DraftLine, Invoice
+from milo_billing.invoicing.types.drafts import GROUP, Draft, DraftLine
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger import reads as books

@@ -12,23 +12,22 @@ import structlog
 
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import sealed_documents
 from milo_billing.invoicing.engine.publishing import PDF
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.reads import documents as document_reads
 from milo_billing.invoicing.reads import lines as line_reads
-from milo_billing.invoicing.types import (
+from milo_billing.invoicing.store import document_rows
+from milo_billing.invoicing.types.documents import (
     DocumentKind,
     Finding,
-    Invoice,
     InvoiceDocument,
-    NoEInvoice,
     PrintedDocument,
     Syntax,
-    UnableToRender,
     WrittenDocument,
 )
+from milo_billing.invoicing.types.errors import NoEInvoice, UnableToRender
+from milo_billing.invoicing.types.invoices import Invoice
 
 _log = structlog.get_logger(__name__)
 
@@ -85,7 +84,7 @@ def _write(
         document = writer.write(loaded, attached=inside)
     else:
         document = writer.write_electronic(loaded, syntax=kind)
-    store.insert_document(
+    document_rows.insert_document(
         tx,
         invoice=invoice.uid,
         owner_org=invoice.owner_org,

@@ -13,7 +13,6 @@ import structlog
 
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import sealed_documents
 from milo_billing.invoicing.engine.invoice_documents import ELECTRONIC
 from milo_billing.invoicing.engine.publishing import PDF
@@ -23,16 +22,17 @@ from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules.crediting import CreditNote, credited_line
-from milo_billing.invoicing.types import (
+from milo_billing.invoicing.store import note_rows
+from milo_billing.invoicing.types.documents import (
     CreditedInvoice,
     DocumentKind,
     Finding,
     InvoiceDocument,
-    NoEInvoice,
     PrintedDocument,
     Syntax,
     WrittenDocument,
 )
+from milo_billing.invoicing.types.errors import NoEInvoice
 from milo_billing.kernel.taxes import TaxGroup
 
 _log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ def print_note(
     found = note_reads.find_note_document(tx, note=note.uid, kind=kind)
     if found is None:
         written = _written(tx, vault, writer, note=note, kind=kind, now=now)
-        store.insert_note_document(
+        note_rows.insert_note_document(
             tx,
             note=note.uid,
             owner_org=note.owner_org,

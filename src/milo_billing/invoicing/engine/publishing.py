@@ -9,7 +9,8 @@ from milo_billing.controlplane.kinds import Condition, set_condition
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing.rules import crediting, issuing
 from milo_billing.invoicing.rules.crediting import CreditNote, LineCredit
-from milo_billing.invoicing.types import GROUP, Invoice
+from milo_billing.invoicing.types.drafts import GROUP
+from milo_billing.invoicing.types.invoices import Invoice
 
 PDF: Final = "pdf"
 

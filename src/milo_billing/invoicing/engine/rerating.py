@@ -28,7 +28,9 @@ from milo_billing.invoicing.rules.adjusting import (
     Rerated,
 )
 from milo_billing.invoicing.rules.periods import running_month, uncovered
-from milo_billing.invoicing.types import DraftLine, Invoice, UnableToIssue
+from milo_billing.invoicing.types.drafts import DraftLine
+from milo_billing.invoicing.types.errors import UnableToIssue
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.periods import Period, billing_month, local_day, local_midnight
 from milo_billing.usage import reads as usage
 

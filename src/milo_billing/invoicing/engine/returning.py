@@ -20,7 +20,7 @@ from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import crediting, life, postings, returning
 from milo_billing.invoicing.rules.crediting import CreditNote
 from milo_billing.invoicing.rules.grants import Grant
-from milo_billing.invoicing.types import Invoice, InvoiceLine
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, PREPAID_CREDIT, PROMOTIONAL, Entry, Fact, Posting
 

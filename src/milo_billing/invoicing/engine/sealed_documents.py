@@ -8,7 +8,7 @@ from uuid import UUID
 
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.types import PrintedDocument
+from milo_billing.invoicing.types.documents import PrintedDocument
 
 
 def sealed(tx: Tx, vault: Vault, *, subject: UUID, content: bytes, now: datetime) -> str:

@@ -10,11 +10,13 @@ from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import store
 from milo_billing.invoicing.engine.publishing import publish
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import life, postings
-from milo_billing.invoicing.types import GROUP, Invoice, MoneyKind, Settled, UnableToSettle
+from milo_billing.invoicing.store import invoice_rows, settlement_rows
+from milo_billing.invoicing.types.drafts import GROUP
+from milo_billing.invoicing.types.errors import UnableToSettle
+from milo_billing.invoicing.types.invoices import Invoice, MoneyKind, Settled
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger.types import Entry, Fact
@@ -81,7 +83,7 @@ def note(
     reason: str | None = None,
 ) -> None:
     """Write one settlement; the invoice's row follows it by itself."""
-    store.insert_settlement(
+    settlement_rows.insert_settlement(
         tx,
         invoice=step.after,
         kind=step.kind,
@@ -124,7 +126,7 @@ def mark_past_due(work: Work, engine: Engine, *, invoice: UUID) -> bool:
     found = life.restated(locked, today=today)
     if found.phase == locked.phase:
         return False
-    store.set_phase(work.tx, invoice=found)
+    invoice_rows.set_phase(work.tx, invoice=found)
     publish(work, engine, found, verb="mark-past-due")
     return True
 

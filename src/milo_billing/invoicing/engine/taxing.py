@@ -11,7 +11,9 @@ from milo_billing.invoicing.ports import TaxEngine
 from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import tax_bodies, tax_treatments, taxes
 from milo_billing.invoicing.rules.conversions import RATE_PLACES_MAX
-from milo_billing.invoicing.types import Draft, IssuerVersion, UnableToIssue
+from milo_billing.invoicing.types.drafts import Draft
+from milo_billing.invoicing.types.errors import UnableToIssue
+from milo_billing.invoicing.types.invoices import IssuerVersion
 from milo_billing.kernel.money import minor_to_decimal, settle
 from milo_billing.kernel.quantity import fraction, shown_decimal
 from milo_billing.kernel.taxes import AccountingTax, TaxDecision, TaxQuestion

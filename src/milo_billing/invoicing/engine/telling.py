@@ -9,7 +9,7 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import announcing
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.notices import operations as notices
 
 

@@ -7,9 +7,9 @@ from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import store
 from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import vat_numbers
+from milo_billing.invoicing.store import declared_rows
 from milo_billing.kernel.errors import BadRequest, Conflict
 from milo_billing.kernel.taxes import VatAnswer, VatCheck, VatNumber
 
@@ -68,5 +68,5 @@ def note_check(
         )
     sealed = vault.seal(tx, subject=account.uid, value=number.text, at=now)
     check = VatCheck(sealed, answer.valid, now, answer.source, answer.reference)
-    store.insert_vat_check(tx, account=account.number, owner_org=account.owner_org, check=check)
+    declared_rows.insert_vat_check(tx, account=account.number, owner_org=account.owner_org, check=check)
     return check

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
-from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import settling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import publish, publish_note
@@ -20,7 +19,8 @@ from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import adjusting
 from milo_billing.invoicing.rules.adjusting import Place, Rerated
 from milo_billing.invoicing.rules.crediting import CreditNote, LineCredit
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.store import settlement_rows
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.usage import operations as usage
 
 REASON: Final = "Less was used than invoice {number} charged for: usage was corrected since."
@@ -39,7 +39,7 @@ def note_late(
         sequence = one.sequence
         for invoice, given_back in _by_invoice(one).items():
             note = _credit(work, office, one.invoice, invoice=invoice, given_back=given_back)
-            store.insert_adjustment(
+            settlement_rows.insert_adjustment(
                 work.tx,
                 original=one.invoice,
                 sequence=sequence,
@@ -52,7 +52,7 @@ def note_late(
             notes.append(note)
         if one.lines:
             assert carrier is not None, "what is charged in addition stands on an invoice"
-            store.insert_adjustment(
+            settlement_rows.insert_adjustment(
                 work.tx,
                 original=one.invoice,
                 sequence=sequence,

@@ -8,7 +8,7 @@ from milo_billing.catalog import reads as catalog
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules import details
-from milo_billing.invoicing.types import Invoice, InvoiceLine
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from milo_billing.usage import reads as usage
 
 LINES_AT_ONCE: Final = 200

@@ -13,10 +13,8 @@ from milo_billing.invoicing.rules import (
 )
 from milo_billing.invoicing.rules.explaining import LineExplanation
 from milo_billing.invoicing.rules.requests import EventsRequest
-from milo_billing.invoicing.types import (
-    Invoice,
-    LineNotFound,
-)
+from milo_billing.invoicing.types.errors import LineNotFound
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.pricing import operations as pricing
 from milo_billing.pricing.types import FrozenLine, RatedLine, UnableToRate
 from milo_billing.usage import operations as usage

@@ -15,7 +15,6 @@ from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import granting, rerating, taxing
 from milo_billing.invoicing.engine.publishing import publish
 from milo_billing.invoicing.engine.rerating import Late
@@ -37,16 +36,17 @@ from milo_billing.invoicing.rules import (
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.rules.grants import Reaching
-from milo_billing.invoicing.types import (
+from milo_billing.invoicing.store import invoice_rows
+from milo_billing.invoicing.types.drafts import Draft
+from milo_billing.invoicing.types.errors import UnableToIssue
+from milo_billing.invoicing.types.invoices import (
     BookVersion,
-    Draft,
     Invoice,
     Issued,
     IssueOutcome,
     IssuerVersion,
     Preview,
     Skipped,
-    UnableToIssue,
     Unchanged,
 )
 from milo_billing.kernel.errors import BadRequest
@@ -164,7 +164,7 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     account that was deleted before its usage was invoiced; the message says what to do.
     """
     tx, now = work.tx, work.now
-    has_credit = store.lock_account(tx, account=account.number)
+    has_credit = invoice_rows.lock_account(tx, account=account.number)
     profile = billing_profile(tx, office.vault, account)
     frequency, invoice_day = (
         ("Monthly", 1) if profile is None else (profile.invoice_frequency, profile.invoice_day)
@@ -251,7 +251,7 @@ def adjust_account(work: Work, *, office: Office, account: Account) -> Adjusted:
 
 def _lock_billing(tx: Tx, *, account: Account) -> None:
     """Nobody else issues for the account, nor does usage of it come in, until the transaction ends."""
-    store.lock_account(tx, account=account.number)
+    invoice_rows.lock_account(tx, account=account.number)
     accounts.hold_fence(tx, exclusive=False)
     accounts.hold_billing(tx, account=account.number)
 
@@ -333,8 +333,8 @@ def issue_draft(
         taxing.accounting_tax(tx, drafted, issuer=issuer, day=today)
     )
     books = _book_versions(tx, drafted, known=office.books)
-    owned = store.Owned(new_uid(), account=account.number, owner_org=account.owner_org)
-    store.insert_contents(tx, owned, lines=drafted.lines, taxes=drafted.taxes, books=books)
+    owned = invoice_rows.Owned(new_uid(), account=account.number, owner_org=account.owner_org)
+    invoice_rows.insert_contents(tx, owned, lines=drafted.lines, taxes=drafted.taxes, books=books)
     if drafted.kind != "OneTime":
         accounts.mark_billed(tx, account=account.number, until=drafted.period.end)
     # the number comes as late as it can: the series stays locked from here until commit
@@ -348,7 +348,7 @@ def issue_draft(
         now=now,
         void=issuing.replaced_by(drafted, voided),
     )
-    store.insert_invoice(tx, invoice, issuer_version=issuer.digest, frozen=frozen)
+    invoice_rows.insert_invoice(tx, invoice, issuer_version=issuer.digest, frozen=frozen)
     ledger.post_receivable(
         tx,
         id=new_uid(),
@@ -398,7 +398,7 @@ def _numbered(
     series = issuing.series_of(prefix=series_spec["prefix"], per_year=series_spec["perYear"], day=today)
     # interest is simple: what charges it bears none, and nothing is off for paying it early
     one_time = drafted.kind == "OneTime"
-    sequence, issued_on = store.draw_number(
+    sequence, issued_on = invoice_rows.draw_number(
         tx, issuer=issuer.name, series=series, start=series_spec["start"], day=today
     )
     number = issuing.number_text(series=series, sequence=sequence, digits=series_spec["digits"])

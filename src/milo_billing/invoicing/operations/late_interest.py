@@ -10,7 +10,6 @@ from milo_billing.accounts.types import Account
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import crediting, publishing, settling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.operations import issuing
@@ -22,7 +21,8 @@ from milo_billing.invoicing.rules import late_interest
 from milo_billing.invoicing.rules.crediting import LineCredit
 from milo_billing.invoicing.rules.late_interest import Owed, TooMuch
 from milo_billing.invoicing.rules.tax_treatments import UNTAXED
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.store import invoice_rows, settlement_rows
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.periods import Period, local_midnight
 
 INVOICES_MAX: Final = 1000
@@ -48,7 +48,7 @@ def charge_interest(work: Work, *, office: Office, account: Account) -> Interest
     an account that was deleted. All in the caller's transaction, which `engine.commit` ends.
     """
     tx = work.tx
-    store.lock_account(tx, account=account.number)
+    invoice_rows.lock_account(tx, account=account.number)
     owed: dict[str, list[tuple[Invoice, Owed]]] = {}
     given_back: list[UUID] = []
     for uid in interest_reads.list_bearing(tx, account=account.number, now=work.now, limit=INVOICES_MAX):
@@ -86,7 +86,7 @@ def _charge(
         untaxed=UNTAXED,
     )
     charged = issuing.issue_draft(work, office, drafted, account=account, profile=profile, issuer=issuer)
-    store.insert_interest(tx, lines, charged_on=charged)
+    settlement_rows.insert_interest(tx, lines, charged_on=charged)
     return charged
 
 
@@ -118,7 +118,9 @@ def _give_back(work: Work, office: Office, invoice: Invoice, found: TooMuch) -> 
         publishing.publish_note(work, office.engine, note, verb="issue")
         credited = invoice_reads.lock_invoice(work.tx, uid=charging)
         publishing.publish(work, office.engine, credited, verb="settle")
-        store.insert_reversal(work.tx, invoice=invoice, credit_note=note.uid, amount_minor=part_minor)
+        settlement_rows.insert_reversal(
+            work.tx, invoice=invoice, credit_note=note.uid, amount_minor=part_minor
+        )
         left_minor -= part_minor
     return left_minor < found.amount_minor
 

@@ -8,7 +8,6 @@ from milo_billing.accounts import reads as account_reads
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import store
 from milo_billing.invoicing.engine import crediting as credits
 from milo_billing.invoicing.engine import early_payments, returning, settling, telling
 from milo_billing.invoicing.engine.crediting import Wanted
@@ -20,11 +19,8 @@ from milo_billing.invoicing.rules import (
     announcing,
 )
 from milo_billing.invoicing.rules.crediting import CreditNote
-from milo_billing.invoicing.types import (
-    Invoice,
-    MoneyKind,
-    Settled,
-)
+from milo_billing.invoicing.store import invoice_rows
+from milo_billing.invoicing.types.invoices import Invoice, MoneyKind, Settled
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.usage import operations as usage
 
@@ -100,7 +96,7 @@ def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Credit
     voided = invoice_reads.lock_invoice(tx, uid=invoice)
     if adjustment_reads.is_adjusted(tx, invoice=invoice):
         # what it carried is to be charged again, and what others carried of it is not owed any more
-        store.lock_account(tx, account=voided.account)
+        invoice_rows.lock_account(tx, account=voided.account)
         usage.reopen_changes(tx, account=voided.account, now=now)
     telling.tell(tx, "invoice.voided", voided, more={"reason": reason}, now=now)
     return note

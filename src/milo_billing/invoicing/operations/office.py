@@ -10,9 +10,7 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import taxing
 from milo_billing.invoicing.ports import TaxEngine, VatRegister
-from milo_billing.invoicing.types import (
-    BookVersion,
-)
+from milo_billing.invoicing.types.invoices import BookVersion
 
 UNISSUED: Final = (
     "nobody is declared to issue invoices: apply an IssuerProfile with spec.isDefault true, "

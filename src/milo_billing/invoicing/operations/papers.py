@@ -9,13 +9,8 @@ from milo_billing.invoicing.engine import invoice_documents, note_documents
 from milo_billing.invoicing.engine.publishing import PDF
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.rules.crediting import CreditNote
-from milo_billing.invoicing.types import (
-    DocumentKind,
-    Finding,
-    Invoice,
-    PrintedDocument,
-    Syntax,
-)
+from milo_billing.invoicing.types.documents import DocumentKind, Finding, PrintedDocument, Syntax
+from milo_billing.invoicing.types.invoices import Invoice
 
 
 def print_invoice(

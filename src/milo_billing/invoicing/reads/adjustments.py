@@ -10,7 +10,8 @@ from uuid import UUID
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.reads.lines import list_lines
 from milo_billing.invoicing.rules.adjusting import Adjustment, Charged
-from milo_billing.invoicing.types import DraftLine, DraftShare, InvoiceLine, LineKind
+from milo_billing.invoicing.types.drafts import DraftLine, DraftShare, LineKind
+from milo_billing.invoicing.types.invoices import InvoiceLine
 from milo_billing.kernel.periods import Period
 
 LINES_MAX = 100_000

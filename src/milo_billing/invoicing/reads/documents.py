@@ -9,12 +9,9 @@ from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.reads.grants import prepaid_minor
 from milo_billing.invoicing.rules import early_payment, issuing, profiles, tax_bodies
-from milo_billing.invoicing.types import (
-    Invoice,
-    InvoiceDocument,
-    InvoiceLine,
-    InvoiceNotFound,
-)
+from milo_billing.invoicing.types.documents import InvoiceDocument
+from milo_billing.invoicing.types.errors import InvoiceNotFound
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from milo_billing.kernel.periods import Period, local_day
 
 

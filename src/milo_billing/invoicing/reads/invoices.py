@@ -9,12 +9,8 @@ from uuid import UUID
 from psycopg.types.range import TimestamptzRange
 
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.types import (
-    Invoice,
-    InvoiceNotFound,
-    Settlement,
-    SettlementKind,
-)
+from milo_billing.invoicing.types.errors import InvoiceNotFound
+from milo_billing.invoicing.types.invoices import Invoice, Settlement, SettlementKind
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.kernel.taxes import TaxCode, TaxGroup, TaxTreatment
 from milo_billing.kernel.terms import EarlyPayment

@@ -4,9 +4,7 @@ from datetime import date
 from uuid import UUID
 
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.types import (
-    IssuerVersion,
-)
+from milo_billing.invoicing.types.invoices import IssuerVersion
 from milo_billing.kernel.taxes import TaxPlace, TaxRateEntry, VatCheck
 
 

@@ -8,16 +8,9 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules.conversions import read_conversion
 from milo_billing.invoicing.rules.details import Share
 from milo_billing.invoicing.rules.explaining import DimensionsShare
-from milo_billing.invoicing.types import (
-    Adjusts,
-    Invoice,
-    InvoiceLine,
-    LineConversion,
-    LineDiscount,
-    LineNotFound,
-    LineShare,
-    Part,
-)
+from milo_billing.invoicing.types.drafts import Adjusts, LineConversion, LineDiscount, Part
+from milo_billing.invoicing.types.errors import LineNotFound
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine, LineShare
 
 
 def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[InvoiceLine, ...]:

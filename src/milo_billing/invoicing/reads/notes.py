@@ -7,10 +7,8 @@ from uuid import UUID
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, CreditNoteNotFound
 from milo_billing.invoicing.rules.taxes import Credited
-from milo_billing.invoicing.types import (
-    InvoiceNotFound,
-    IssuerVersion,
-)
+from milo_billing.invoicing.types.errors import InvoiceNotFound
+from milo_billing.invoicing.types.invoices import IssuerVersion
 
 _NOTE: LiteralString = (
     "select c.uid, c.name, c.namespace, c.owner_org, c.invoice, i.name, i.number, c.account, i.account_name, c.voids, "

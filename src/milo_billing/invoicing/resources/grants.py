@@ -21,7 +21,7 @@ from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.rules import grants as rules
 from milo_billing.invoicing.rules import requests
 from milo_billing.invoicing.rules.grants import Grant, GrantKind, GrantPhase, UnableToGrant
-from milo_billing.invoicing.types import GROUP
+from milo_billing.invoicing.types.drafts import GROUP
 from milo_billing.kernel.errors import Conflict, FieldError
 from milo_billing.kernel.money import minor_to_decimal
 

@@ -16,11 +16,12 @@ from milo_billing.controlplane.kinds import (
     ready_status,
 )
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import store
 from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.resources.tax_rates import Day
 from milo_billing.invoicing.rules import profiles, tax_rates
-from milo_billing.invoicing.types import GROUP, EInvoicing
+from milo_billing.invoicing.store import declared_rows
+from milo_billing.invoicing.types.drafts import GROUP
+from milo_billing.invoicing.types.invoices import EInvoicing
 from milo_billing.kernel.errors import FieldError
 from milo_billing.kernel.money import is_currency
 from milo_billing.kernel.periods import UnknownTimeZone, time_zone
@@ -217,7 +218,9 @@ class IssuerProfile(Kind[IssuerProfileSpec, IssuerProfileStatus]):
     ) -> None:
         """invoicing.issuers, and the version for the invoices to come."""
         if object.deleted:
-            store.delete_issuer(tx, name=object.name)
+            declared_rows.delete_issuer(tx, name=object.name)
             return
         body = object.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-        store.put_issuer(tx, name=object.name, uid=object.uid, is_default=object.spec.is_default, body=body)
+        declared_rows.put_issuer(
+            tx, name=object.name, uid=object.uid, is_default=object.spec.is_default, body=body
+        )

@@ -35,8 +35,10 @@ from milo_billing.invoicing.resources.tax_rates import TaxRate
 from milo_billing.invoicing.rules import crediting, requests
 from milo_billing.invoicing.rules.crediting import CreditNote as NoteRow
 from milo_billing.invoicing.rules.crediting import LineCredit, UnableToCredit
-from milo_billing.invoicing.types import GROUP, InvoiceKind, InvoiceNotFound, InvoicePhase
-from milo_billing.invoicing.types import Invoice as InvoiceRow
+from milo_billing.invoicing.types.drafts import GROUP, InvoiceKind
+from milo_billing.invoicing.types.errors import InvoiceNotFound
+from milo_billing.invoicing.types.invoices import Invoice as InvoiceRow
+from milo_billing.invoicing.types.invoices import InvoicePhase
 from milo_billing.kernel.errors import Conflict, FieldError
 from milo_billing.kernel.taxes import TaxCode
 

@@ -17,10 +17,10 @@ from milo_billing.controlplane.kinds import (
     ready_status,
 )
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing import store
 from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import tax_rates
-from milo_billing.invoicing.types import GROUP
+from milo_billing.invoicing.store import declared_rows
+from milo_billing.invoicing.types.drafts import GROUP
 from milo_billing.kernel.errors import FieldError
 from milo_billing.kernel.taxes import TaxRateEntry
 
@@ -128,10 +128,10 @@ class TaxRate(Kind[TaxRateSpec, TaxRateStatus]):
     ) -> None:
         """invoicing.tax_rates."""
         if object.deleted:
-            store.delete_tax_rate(tx, uid=object.uid)
+            declared_rows.delete_tax_rate(tx, uid=object.uid)
             return
         rate, starts_on, ends_on = _rate_of(object.spec)
-        store.put_tax_rate(
+        declared_rows.put_tax_rate(
             tx, uid=object.uid, object_name=object.name, rate=rate, starts_on=starts_on, ends_on=ends_on
         )
 

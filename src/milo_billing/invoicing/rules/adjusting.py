@@ -13,17 +13,16 @@ from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from milo_billing.invoicing.rules.crediting import CreditNote
-from milo_billing.invoicing.types import (
+from milo_billing.invoicing.types.drafts import (
     SKU_KINDS,
     Adjusts,
     Draft,
     DraftLine,
     DraftShare,
-    Invoice,
-    InvoiceLine,
     LineKind,
     Part,
 )
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from milo_billing.kernel.money import allocate
 from milo_billing.kernel.periods import Period
 from milo_billing.kernel.taxes import TaxTreatment

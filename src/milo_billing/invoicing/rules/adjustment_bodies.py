@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from milo_billing.invoicing.rules.adjusting import Adjusted, Adjustment, Charged, Rerated, by_line
-from milo_billing.invoicing.types import DraftLine, Invoice
+from milo_billing.invoicing.types.drafts import DraftLine
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import minor_to_decimal
 
 

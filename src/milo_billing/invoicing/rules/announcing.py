@@ -7,7 +7,7 @@ from uuid import UUID
 
 from milo_billing.accounts.types import Contact
 from milo_billing.invoicing.rules.issuing import document_path
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.notices.types import Brand, Event
 

@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from milo_billing.invoicing.types import DraftLine, LineConversion
+from milo_billing.invoicing.types.drafts import DraftLine, LineConversion
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.kernel.quantity import shown_decimal
 from milo_billing.pricing.types import Conversion

@@ -15,15 +15,10 @@ from uuid import UUID
 from milo_billing.invoicing.rules import postings
 from milo_billing.invoicing.rules.taxes import Credited, credit_taxes
 from milo_billing.invoicing.rules.taxes import UnableToCredit as UntaxableCredit
-from milo_billing.invoicing.types import (
-    GROUP,
-    DocumentKind,
-    EInvoicing,
-    Invoice,
-    InvoiceLine,
-    Part,
-    UnableToSettle,
-)
+from milo_billing.invoicing.types.documents import DocumentKind
+from milo_billing.invoicing.types.drafts import GROUP, Part
+from milo_billing.invoicing.types.errors import UnableToSettle
+from milo_billing.invoicing.types.invoices import EInvoicing, Invoice, InvoiceLine
 from milo_billing.kernel.errors import NotFound
 from milo_billing.kernel.money import allocate, half_up, minor_to_decimal, settle
 from milo_billing.kernel.taxes import TaxGroup

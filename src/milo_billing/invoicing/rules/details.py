@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from milo_billing.invoicing.types import Invoice, InvoiceLine
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from milo_billing.kernel.csv_text import csv_rows
 from milo_billing.kernel.money import allocate, minor_to_decimal
 from milo_billing.kernel.quantity import fraction, shown_decimal

@@ -6,7 +6,7 @@ from fractions import Fraction
 from milo_billing.commitments.types import ComposedLine, ComposedPeriod, TakenOff
 from milo_billing.invoicing.rules.conversions import line_conversion
 from milo_billing.invoicing.rules.promised import charge_line
-from milo_billing.invoicing.types import (
+from milo_billing.invoicing.types.drafts import (
     QUANTITY_PLACES_MAX,
     Draft,
     DraftLine,
@@ -14,9 +14,9 @@ from milo_billing.invoicing.types import (
     InvoiceKind,
     LineDiscount,
     Part,
-    UnableToIssue,
     beside_minor,
 )
+from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.periods import Period
 from milo_billing.kernel.quantity import is_int64, shown_decimal
 from milo_billing.pricing.types import RatedLine, SubLine

@@ -15,7 +15,7 @@ from milo_billing.invoicing.rules.crediting import (
     left_of,
     total_of,
 )
-from milo_billing.invoicing.types import Invoice, InvoiceLine
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from milo_billing.kernel.money import half_up
 from milo_billing.kernel.terms import EarlyPayment
 

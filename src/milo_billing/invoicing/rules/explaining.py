@@ -12,14 +12,8 @@ from typing import Any, Final
 
 from milo_billing.catalog.types import Book, Meter, Sku
 from milo_billing.invoicing.rules.conversions import conversion_body
-from milo_billing.invoicing.types import (
-    QUANTITY_PLACES_MAX,
-    Invoice,
-    InvoiceLine,
-    LineConversion,
-    LineDiscount,
-    Part,
-)
+from milo_billing.invoicing.types.drafts import QUANTITY_PLACES_MAX, LineConversion, LineDiscount, Part
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.kernel.quantity import shown_decimal
 from milo_billing.pricing.types import ExchangeRate, FrozenLine, RatedLine

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from milo_billing.catalog.types import LabelRequirement, SkuSelector
 from milo_billing.invoicing.rules.taxes import Credited, credit_taxes
-from milo_billing.invoicing.types import Draft, DraftLine, LineDiscount
+from milo_billing.invoicing.types.drafts import Draft, DraftLine, LineDiscount
 from milo_billing.kernel.errors import Conflict, NotFound
 from milo_billing.kernel.money import Currency, Money, allocate, settle
 from milo_billing.kernel.quantity import is_int64

@@ -8,18 +8,10 @@ from uuid import UUID
 
 from milo_billing.accounts.types import BillingProfile, Contact
 from milo_billing.invoicing.rules.tax_bodies import tax_bodies
-from milo_billing.invoicing.types import (
-    GROUP,
-    DocumentKind,
-    Draft,
-    Invoice,
-    InvoiceDiscount,
-    InvoiceLine,
-    Party,
-    PostalAddress,
-    TaxId,
-    UnableToIssue,
-)
+from milo_billing.invoicing.types.documents import DocumentKind, Party, PostalAddress, TaxId
+from milo_billing.invoicing.types.drafts import GROUP, Draft
+from milo_billing.invoicing.types.errors import UnableToIssue
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceDiscount, InvoiceLine
 from milo_billing.kernel.money import Money, minor_to_decimal
 from milo_billing.kernel.periods import Period
 from milo_billing.kernel.terms import EarlyPayment, TimeTerms

@@ -13,7 +13,8 @@ from typing import Final
 from uuid import UUID
 
 from milo_billing.invoicing.rules.life import CREDITED_KINDS
-from milo_billing.invoicing.types import Draft, DraftLine, DraftShare, Invoice, Part, SettlementKind
+from milo_billing.invoicing.types.drafts import Draft, DraftLine, DraftShare, Part
+from milo_billing.invoicing.types.invoices import Invoice, SettlementKind
 from milo_billing.kernel.money import half_up
 from milo_billing.kernel.periods import Period
 from milo_billing.kernel.taxes import TaxGroup, TaxTreatment

@@ -9,13 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from milo_billing.invoicing.types import (
-    Invoice,
-    InvoicePhase,
-    MoneyKind,
-    SettlementKind,
-    UnableToSettle,
-)
+from milo_billing.invoicing.types.errors import UnableToSettle
+from milo_billing.invoicing.types.invoices import Invoice, InvoicePhase, MoneyKind, SettlementKind
 from milo_billing.kernel.money import Money
 
 PAID_KINDS: Final[frozenset[SettlementKind]] = frozenset({"Payment", "PaymentReversal", "Credit"})

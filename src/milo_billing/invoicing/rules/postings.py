@@ -4,7 +4,8 @@ from datetime import timedelta
 from typing import Final, assert_never
 
 from milo_billing.invoicing.rules.grants import charged_minor, granted_minor
-from milo_billing.invoicing.types import Draft, DraftLine, InvoiceLine, MoneyKind
+from milo_billing.invoicing.types.drafts import Draft, DraftLine
+from milo_billing.invoicing.types.invoices import InvoiceLine, MoneyKind
 from milo_billing.ledger.types import (
     BAD_DEBT,
     BAD_DEBT_RECOVERY,

@@ -10,7 +10,8 @@ from milo_billing.invoicing.rules.conversions import conversion_body
 from milo_billing.invoicing.rules.representations import line_body
 from milo_billing.invoicing.rules.requests import Grouping
 from milo_billing.invoicing.rules.tax_bodies import tax_bodies
-from milo_billing.invoicing.types import DraftLine, InvoiceLine, LineShare, Preview
+from milo_billing.invoicing.types.drafts import DraftLine
+from milo_billing.invoicing.types.invoices import InvoiceLine, LineShare, Preview
 from milo_billing.kernel.money import Currency, minor_to_decimal
 from milo_billing.kernel.periods import local_day
 

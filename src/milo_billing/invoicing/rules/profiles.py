@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from milo_billing.invoicing.types import BankDetails, Logo, Party, PostalAddress, TaxId
+from milo_billing.invoicing.types.documents import BankDetails, Logo, Party, PostalAddress, TaxId
 from milo_billing.kernel.errors import FieldError
 
 LOGO_BYTES_MAX: Final = 128 * 1024

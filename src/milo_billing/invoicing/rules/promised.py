@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from milo_billing.commitments.types import CommitmentCharge
-from milo_billing.invoicing.types import DraftLine, DraftShare, Part
+from milo_billing.invoicing.types.drafts import DraftLine, DraftShare, Part
 from milo_billing.kernel.money import Currency, minor_to_decimal
 
 _NONE = Decimal(0)

@@ -7,16 +7,9 @@ from typing import Any, Final
 from milo_billing.invoicing.rules.conversions import conversion_body
 from milo_billing.invoicing.rules.runs import Run, RunStep, RunStepState
 from milo_billing.invoicing.rules.tax_bodies import line_tax_bodies, plain
-from milo_billing.invoicing.types import (
-    Adjusts,
-    Finding,
-    InvoiceLine,
-    LineDiscount,
-    LineShare,
-    Part,
-    Settlement,
-    Syntax,
-)
+from milo_billing.invoicing.types.documents import Finding, Syntax
+from milo_billing.invoicing.types.drafts import Adjusts, LineDiscount, Part
+from milo_billing.invoicing.types.invoices import InvoiceLine, LineShare, Settlement
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.kernel.taxes import TaxGroup, VatCheck
 

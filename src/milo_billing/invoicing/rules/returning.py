@@ -13,7 +13,7 @@ from uuid import UUID
 
 from milo_billing.invoicing.rules import postings
 from milo_billing.invoicing.rules.grants import GIVER, Grant
-from milo_billing.invoicing.types import Invoice, InvoiceLine
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from milo_billing.kernel.money import half_up
 from milo_billing.ledger.types import Posting
 

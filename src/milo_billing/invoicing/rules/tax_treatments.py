@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from milo_billing.invoicing.types import UnableToIssue
+from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.taxes import (
     EUROPEAN_UNION,
     VATEX_EXPORT,

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from milo_billing.invoicing.types import Draft, UnableToIssue
+from milo_billing.invoicing.types.drafts import Draft
+from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.money import half_up
 from milo_billing.kernel.quantity import is_int64
 from milo_billing.kernel.taxes import TaxDecision, TaxGroup, TaxTreatment

@@ -18,7 +18,7 @@ from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.errors import Conflict
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger

@@ -12,7 +12,7 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money, settle
 from milo_billing.payments.engine import bank_rows as rows
 from milo_billing.payments.engine.bank_deciding import Place, UnableToApply, apply, guess

@@ -17,7 +17,7 @@ from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.payments.engine import debit_rows as rows
 from milo_billing.payments.engine.bank_rows import lock_bank, payer_digest, remember_payer
 from milo_billing.payments.engine.debit_rows import MandateRow, UnableToDebit

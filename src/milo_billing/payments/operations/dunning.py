@@ -12,7 +12,7 @@ from milo_billing.controlplane.work import Work
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
-from milo_billing.invoicing.types import Invoice
+from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.notices import operations as notices
 from milo_billing.notices.types import Event

@@ -1,8 +1,8 @@
-"""SQL that writes this slice's tables. An invoice goes in from the bottom up: see db/schema.sql."""
+"""SQL that writes invoices with their contents, and draws their numbers. From the bottom up: see db/schema.sql."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -12,18 +12,9 @@ from psycopg.types.range import TimestamptzRange
 
 from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.rules.adjusting import Charged
-from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote
-from milo_billing.invoicing.rules.late_interest import Owed
-from milo_billing.invoicing.rules.taxes import Credited
-from milo_billing.invoicing.types import (
-    BookVersion,
-    DraftLine,
-    Invoice,
-    SettlementKind,
-    WrittenDocument,
-)
-from milo_billing.kernel.taxes import TaxGroup, TaxRateEntry, VatCheck
+from milo_billing.invoicing.types.drafts import DraftLine
+from milo_billing.invoicing.types.invoices import BookVersion, Invoice
+from milo_billing.kernel.taxes import TaxGroup
 
 
 def lock_account(tx: Tx, *, account: int) -> bool:
@@ -130,197 +121,6 @@ def insert_invoice(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: M
     )
 
 
-def insert_settlement(
-    tx: Tx,
-    *,
-    invoice: Invoice,
-    kind: SettlementKind,
-    reference: str,
-    amount_minor: int,
-    posted: str | None,
-    reason: str | None,
-    at: datetime,
-    now: datetime,
-) -> None:
-    """Write what became of the invoice, which the transaction has locked and which is as `invoice` after it.
-
-    The amounts and the phase of the invoice's row follow by a trigger.
-    """
-    tx.execute(
-        "insert into invoicing.settlements (invoice, step, owner_org, kind, reference, amount_minor, phase, posted, "
-        "reason, at, noted_at) select %(invoice)s, coalesce(max(step), 0) + 1, %(owner_org)s, %(kind)s, %(reference)s, "
-        "%(amount_minor)s, %(phase)s, %(posted)s, %(reason)s, %(at)s, %(now)s from invoicing.settlements "
-        "where invoice = %(invoice)s",
-        {
-            "invoice": invoice.uid,
-            "owner_org": invoice.owner_org,
-            "kind": kind,
-            "reference": reference,
-            "amount_minor": amount_minor,
-            "phase": invoice.phase,
-            "posted": posted,
-            "reason": reason,
-            "at": at,
-            "now": now,
-        },
-    )
-
-
-def insert_credit_note(
-    tx: Tx,
-    note: CreditNote,
-    *,
-    lines: Sequence[CreditLine],
-    taxes: Mapping[int, Credited],
-    issuer_version: bytes,
-) -> None:
-    """Write the note with its lines. It can never be changed again."""
-    tx.execute(
-        "insert into invoicing.credit_lines (credit_note, line, owner_org, invoice, net_minor, quantity) "
-        "select %s, l.line, %s, %s, l.net_minor, l.quantity from unnest(%s::int[], %s::bigint[], %s::numeric[]) "
-        "as l (line, net_minor, quantity)",
-        (
-            note.uid,
-            note.owner_org,
-            note.invoice,
-            [line.line for line in lines],
-            [line.net_minor for line in lines],
-            [line.quantity for line in lines],
-        ),
-    )
-    tx.execute(
-        "insert into invoicing.credit_taxes (credit_note, tax, owner_org, invoice, basis_minor, tax_minor) "
-        "select %s, t.tax, %s, %s, t.basis_minor, t.tax_minor from unnest(%s::int[], %s::bigint[], %s::bigint[]) "
-        "as t (tax, basis_minor, tax_minor)",
-        (
-            note.uid,
-            note.owner_org,
-            note.invoice,
-            list(taxes),
-            [one.basis_minor for one in taxes.values()],
-            [one.tax_minor for one in taxes.values()],
-        ),
-    )
-    tx.execute(
-        "insert into invoicing.credit_notes (uid, owner_org, namespace, name, invoice, account, voids, issuer, "
-        "issuer_version, series, sequence, number, currency, net_minor, tax_minor, total_minor, settled_minor, reason, "
-        "issued_at, issued_on) "
-        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (
-            note.uid,
-            note.owner_org,
-            note.namespace,
-            note.name,
-            note.invoice,
-            note.account,
-            note.voids,
-            note.issuer,
-            issuer_version,
-            note.series,
-            note.sequence,
-            note.number,
-            note.currency,
-            note.net_minor,
-            note.tax_minor,
-            note.total_minor,
-            note.settled_minor,
-            note.reason,
-            note.issued_at,
-            note.issued_on,
-        ),
-    )
-
-
-def insert_note_document(
-    tx: Tx,
-    *,
-    note: UUID,
-    owner_org: int,
-    kind: str,
-    document: WrittenDocument,
-    sha256: bytes,
-    sealed: str,
-    now: datetime,
-) -> bool:
-    """Keep the document as it was written; False where somebody else has been faster, whose document stays."""
-    inserted = tx.execute(
-        "insert into invoicing.credit_documents (credit_note, kind, owner_org, media_type, template, sha256, sealed, "
-        "written_at) values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
-        (note, kind, owner_org, document.media_type, document.template, sha256, sealed, now),
-    )
-    return inserted.rowcount == 1
-
-
-def insert_adjustment(
-    tx: Tx,
-    *,
-    original: Invoice,
-    sequence: int,
-    carrier: UUID | None,
-    credit_note: UUID | None,
-    lines: Mapping[Charged, int],
-    now: datetime,
-) -> None:
-    """Write what the original came to since, by the document that says so. It can never be changed again."""
-    tx.execute(
-        "insert into invoicing.adjustments (invoice, sequence, owner_org, account, carrier, credit_note, amount_minor, "
-        "adjusted_at) values (%s, %s, %s, %s, %s, %s, %s, %s)",
-        (
-            original.uid,
-            sequence,
-            original.owner_org,
-            original.account,
-            carrier,
-            credit_note,
-            sum(lines.values()),
-            now,
-        ),
-    )
-    tx.execute(
-        "insert into invoicing.adjusted_lines (invoice, sequence, owner_org, kind, charged_for, first_day, end_day, "
-        "amount_minor) select %s, %s, %s, l.* from unnest(%s::text[], %s::text[], %s::date[], %s::date[], "
-        "%s::bigint[]) as l",
-        (
-            original.uid,
-            sequence,
-            original.owner_org,
-            [key.kind for key in lines],
-            [key.of for key in lines],
-            [key.first_day for key in lines],
-            [key.end_day for key in lines],
-            list(lines.values()),
-        ),
-    )
-
-
-def insert_interest(tx: Tx, owed: Sequence[Owed], *, charged_on: Invoice) -> None:
-    """Note for which days of which overdue invoice each line of the new one is, in their order."""
-    for line, one in enumerate(owed, start=1):
-        tx.execute(
-            "insert into invoicing.interest (charged_on, line, owner_org, invoice, days, percent, amount_minor) "
-            "values (%s, %s, %s, %s, daterange(%s, %s), %s, %s)",
-            (
-                charged_on.uid,
-                line,
-                charged_on.owner_org,
-                one.invoice,
-                one.first,
-                one.end,
-                one.percent,
-                one.amount_minor,
-            ),
-        )
-
-
-def insert_reversal(tx: Tx, *, invoice: Invoice, credit_note: UUID, amount_minor: int) -> None:
-    """Note that a credit note gives back interest that was charged on the invoice and is not owed."""
-    tx.execute(
-        "insert into invoicing.interest_reversals (credit_note, invoice, owner_org, amount_minor) "
-        "values (%s, %s, %s, %s)",
-        (credit_note, invoice.uid, invoice.owner_org, amount_minor),
-    )
-
-
 def set_phase(tx: Tx, *, invoice: Invoice) -> None:
     """Write the phase that the invoice has because time has passed."""
     tx.execute("update invoicing.invoices set phase = %s where uid = %s", (invoice.phase, invoice.uid))
@@ -328,8 +128,6 @@ def set_phase(tx: Tx, *, invoice: Invoice) -> None:
 
 # COPY does not work under row-level security. One statement a table, its rows as one JSON text, is the next best:
 # psycopg writes arrays value by value, which took a tenth of a run's time.
-
-
 def _insert_lines(
     tx: Tx, owned: Owned, *, lines: Sequence[DraftLine], books: Mapping[int, BookVersion]
 ) -> None:
@@ -478,90 +276,3 @@ def _insert_shares(tx: Tx, owned: Owned, *, lines: Sequence[DraftLine]) -> None:
 def _json(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as one text; decimals as texts, since JSON's numbers are floats."""
     return orjson.dumps(rows, default=str).decode()
-
-
-def insert_document(
-    tx: Tx,
-    *,
-    invoice: UUID,
-    owner_org: int,
-    kind: str,
-    document: WrittenDocument,
-    sha256: bytes,
-    sealed: str,
-    now: datetime,
-) -> bool:
-    """Keep the document; False where the invoice has one of this kind already, which stays."""
-    inserted = tx.execute(
-        "insert into invoicing.documents (invoice, kind, owner_org, media_type, template, sha256, sealed, written_at) "
-        "values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
-        (invoice, kind, owner_org, document.media_type, document.template, sha256, sealed, now),
-    )
-    return inserted.rowcount == 1
-
-
-# --------------------------------------------------------------------------------------------------- issuers
-
-
-def put_issuer(tx: Tx, *, name: str, uid: UUID, is_default: bool, body: Mapping[str, Any]) -> None:
-    """Say what the profile says now. Every version of it stays, for the invoices that were issued under it."""
-    text = orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode()
-    tx.execute(
-        "insert into invoicing.issuer_versions values (sha256(convert_to(%(body)s, 'UTF8')), %(body)s::jsonb) "
-        "on conflict do nothing",
-        {"body": text},
-    )
-    tx.execute(
-        "insert into invoicing.issuers "
-        "values (%(name)s, %(uid)s, %(is_default)s, sha256(convert_to(%(body)s, 'UTF8'))) "
-        "on conflict (name) do update set uid = excluded.uid, is_default = excluded.is_default, "
-        "version = excluded.version",
-        {"name": name, "uid": uid, "is_default": is_default, "body": text},
-    )
-
-
-def delete_issuer(tx: Tx, *, name: str) -> None:
-    """Forget the profile. Its versions and its number series stay."""
-    tx.execute("delete from invoicing.issuers where name = %s", (name,))
-
-
-# ------------------------------------------------------------------------------------------------------ taxes
-
-
-def put_tax_rate(
-    tx: Tx, *, uid: UUID, object_name: str, rate: TaxRateEntry, starts_on: date, ends_on: date | None
-) -> None:
-    """Say what the TaxRate says now."""
-    tx.execute(
-        "insert into invoicing.tax_rates (uid, name, country, region, tax, category, code, percent, starts_on, "
-        "ends_on, reason, reason_code) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
-        "on conflict (uid) do update set ends_on = excluded.ends_on",
-        (
-            uid,
-            object_name,
-            rate.place.country,
-            rate.place.region,
-            rate.name,
-            rate.category,
-            rate.code,
-            rate.percent,
-            starts_on,
-            ends_on,
-            rate.reason,
-            rate.reason_code,
-        ),
-    )
-
-
-def delete_tax_rate(tx: Tx, *, uid: UUID) -> None:
-    """Forget the rate. What was invoiced by it keeps it."""
-    tx.execute("delete from invoicing.tax_rates where uid = %s", (uid,))
-
-
-def insert_vat_check(tx: Tx, *, account: int, owner_org: int, check: VatCheck) -> None:
-    """Note what was answered about the account's VAT number."""
-    tx.execute(
-        "insert into invoicing.vat_checks (account, checked_at, owner_org, sealed, valid, source, reference) "
-        "values (%s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
-        (account, check.checked_at, owner_org, check.sealed, check.valid, check.source, check.reference),
-    )
