@@ -35,8 +35,8 @@ class TaxPlace:
         return f"{self.country}-{self.region}" if self.region else self.country
 
     def holds(self, other: "TaxPlace") -> bool:
-        """Whether the other place is this one or lies in it."""
-        return self.country == other.country and self.region in ("", other.region)
+        """Whether the other place is this one or lies in it; people write regions in capitals or not."""
+        return self.country == other.country and self.region.casefold() in ("", other.region.casefold())
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,21 @@ def test_a_customer_who_is_nowhere_cannot_be_taxed() -> None:
     assert treated(seller("DE"), TaxBuyer(None)) == ["O 0"]
 
 
+def test_a_customer_in_no_region_cannot_be_taxed_where_regions_take_tax() -> None:
+    """Such a customer once paid no sales tax in Texas, and no QST in Quebec."""
+    for who, where in ((seller("US-TX", "US-TX"), "US"), (seller("CA-ON", "CA", "CA-QC"), "CA")):
+        with pytest.raises(
+            UnableToIssue, match=r"collects tax in (TX|QC).*spec\.contactInfo\.address\.region"
+        ):
+            treated(who, TaxBuyer(place(where)))
+    assert treated(seller("CA-ON", "CA"), TaxBuyer(place("CA"))) == ["S 5 CA"]
+    assert treated(seller("US-TX", "US-TX"), TaxBuyer(place("MX"))) == ["O 0"]
+
+
+def test_a_region_is_the_same_in_small_letters() -> None:
+    assert treated(seller("US-TX", "US-TX"), TaxBuyer(place("US-tx"))) == ["S 6.25 US-TX"]
+
+
 def test_a_registration_holds_from_its_first_day_up_to_its_end() -> None:
     held = TaxRegistration(place("DE"), since=DAY, until=date(2026, 12, 1))
     who = TaxSeller(place("DE"), (held,))

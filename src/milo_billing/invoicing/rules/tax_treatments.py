@@ -33,8 +33,8 @@ UNTAXED: Final = TaxTreatment("O", ZERO, "", "", "Not subject to tax", VATEX_OUT
 def decide(question: TaxQuestion, *, rates: Iterable[TaxRateEntry]) -> TaxDecision:
     """The treatments of each tax category, with the rates in force on the question's day, of whatever place.
 
-    Raises UnableToIssue where nobody knows the buyer's place, and where the issuer is registered in a place that has
-    no rate for a category.
+    Raises UnableToIssue where nobody knows the buyer's place, or its region where the tax of one is collected, and where
+    the issuer is registered in a place that has no rate for a category.
     """
     seller, buyer, day = question.seller, question.buyer, question.day
     held = [one for one in seller.registrations if _holds_on(one.since, one.until, day)]
@@ -50,6 +50,7 @@ def decide(question: TaxQuestion, *, rates: Iterable[TaxRateEntry]) -> TaxDecisi
             "AE", ZERO, "VAT", buyer.place.country, "Reverse charge", VATEX_REVERSE_CHARGE
         )
         return dict.fromkeys(question.categories, (treatment,))
+    _assert_region_known(buyer.place, held)
     places = _taxed_places(question, held)
     if not places:
         return dict.fromkeys(question.categories, (_abroad(question, held),))
@@ -71,6 +72,19 @@ def _is_reverse_charged(question: TaxQuestion) -> bool:
         and buyer.business_in != seller
         and {seller, buyer.business_in} <= EUROPEAN_UNION
     )
+
+
+def _assert_region_known(place: TaxPlace, held: Iterable[TaxRegistration]) -> None:
+    """Raise UnableToIssue for a customer of whom no region is known, where the seller collects the tax of some."""
+    regions = sorted(
+        one.place.region for one in held if one.place.country == place.country and one.place.region
+    )
+    if regions and not place.region:
+        raise UnableToIssue(
+            f"the tax depends on where in {place.country} the customer is, for the issuer collects tax in "
+            f"{', '.join(regions)}, and the account does not say: set its spec.contactInfo.address.region, then run the "
+            "month again"
+        )
 
 
 def _taxed_places(question: TaxQuestion, held: list[TaxRegistration]) -> list[TaxPlace]:
