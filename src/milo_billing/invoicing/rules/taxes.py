@@ -85,8 +85,9 @@ def with_taxes(draft: Draft, decision: TaxDecision) -> Draft:
             f"an invoice cannot total {total_minor} minor units: check the prices and the usage"
         )
     if total_minor < 0 <= draft.total_minor:
+        total = Money(total_minor, draft.currency)
         raise UnableToIssue(
-            f"with tax the invoice would come to {Money(total_minor, draft.currency)}, for {_given_back(found, draft)}: "
+            f"with tax the invoice would come to {total}, for {_given_back(found, draft)}: "
             "so it is where prepaid money was taxed when it was bought, and pays for what is taxed less. End the "
             "commitment, accept one whose spec.taxCategory is that of what it pays for, then run the month again"
         )
