@@ -7,9 +7,9 @@ from fractions import Fraction
 
 from milo_billing.invoicing.types.drafts import Draft
 from milo_billing.invoicing.types.errors import UnableToIssue
-from milo_billing.kernel.money import Money, half_up
-from milo_billing.kernel.quantity import is_int64
-from milo_billing.kernel.taxes import TaxDecision, TaxGroup, TaxTreatment
+from milo_billing.kernel.money import Money, half_up, settle
+from milo_billing.kernel.quantity import fraction, is_int64
+from milo_billing.kernel.taxes import AccountingTax, TaxDecision, TaxGroup, TaxTreatment
 
 
 class UnableToCredit(ValueError):
@@ -139,3 +139,21 @@ def credit_taxes(
             tax = left_tax if abs(tax) > abs(left_tax) else tax
         found[number] = Credited(basis_minor, tax)
     return found
+
+
+def credited_accounting_tax(
+    whole: AccountingTax | None, *, of: Money, before: Money, credited: Money
+) -> AccountingTax | None:
+    """What a note that credits so much of an invoice's tax takes back in the currency of the issuer's books.
+
+    At the rate of the invoice, whatever the day. `whole` is the tax `of` the invoice, `before` what earlier notes took.
+    The note that takes the last of the tax takes what is left of it there too: over all notes the invoice's comes back.
+    """
+    if whole is None:
+        return None
+
+    def until(taken: Money) -> int:
+        exact = fraction(taken.decimal()) * fraction(whole.rate)
+        return whole.tax_minor if taken == of else settle(exact, whole.currency).minor
+
+    return replace(whole, tax_minor=until(before + credited) - until(before))
