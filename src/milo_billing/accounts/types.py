@@ -242,6 +242,14 @@ class Contact:
     invoice_emails: tuple[str, ...]
     address: Address | None
 
+    @property
+    def invoice_recipients(self) -> tuple[str, ...]:
+        """Who gets invoices and what is said of them: the contact, and the further addresses, each once."""
+        first: dict[str, str] = {}
+        for address in filter(None, (self.email, *self.invoice_emails)):
+            first.setdefault(address.lower(), address)
+        return tuple(first.values())
+
 
 @dataclass(frozen=True, slots=True)
 class TaxId:

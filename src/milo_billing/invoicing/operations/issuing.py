@@ -368,6 +368,20 @@ def issue_draft(
             work, office.engine, invoice=invoice, drafted=drafted, found=credits, plan=plan
         )
     publish(work, office.engine, invoice, verb="issue", new=True)
+    _tell_issued(work, office, invoice, account=account, profile=profile, issuer=issuer)
+    return invoice
+
+
+def _tell_issued(
+    work: Work,
+    office: Office,
+    invoice: Invoice,
+    *,
+    account: Account,
+    profile: BillingProfile,
+    issuer: IssuerVersion,
+) -> None:
+    """Announce the invoice to the channels, and by mail to whom the account names for it."""
     event = announcing.invoice_event(
         announcing.ISSUED,
         invoice,
@@ -377,8 +391,7 @@ def issue_draft(
         mail_to=announcing.recipients(profile.contact) if office.mails else (),
         more=announcing.issued_data(invoice),
     )
-    notices.send(tx, office.vault, event=event, now=now)
-    return invoice
+    notices.send(work.tx, office.vault, event=event, now=work.now)
 
 
 def _numbered(
