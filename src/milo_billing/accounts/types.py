@@ -263,7 +263,8 @@ class TaxId:
 class BillingProfile:
     """What an invoice needs to know of an account, personal fields in clear.
 
-    `contact` is None where the account has none, or where its personal data was erased.
+    `contact` is None where the account has none, or where its personal data was erased. `collected_from` is the type of
+    the payment method that invoices are collected from, None where the customer pays by itself.
     """
 
     account: int
@@ -277,3 +278,4 @@ class BillingProfile:
     tax_ids: tuple[TaxId, ...]
     tax_exemptions: tuple[TaxExemption, ...] = ()
     time_terms: TimeTerms = NO_TERMS
+    collected_from: MethodType | None = None

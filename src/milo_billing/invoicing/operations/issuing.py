@@ -463,6 +463,7 @@ def _freeze(
         "timeZone": account.time_zone,
         "language": profile.language,
         "netDays": profile.net_days,
+        "collectedFrom": profile.collected_from,
         "subject": str(account.uid),
         "buyer": vault.seal(work.tx, subject=account.uid, value=buyer, at=work.now),
         "projects": {str(project.number): project.name for project in projects},
