@@ -171,7 +171,7 @@ def checker() -> Iterator[RuleChecker]:
 @pytest.mark.long
 @given(made=invoices(), amounts=st.lists(st.integers(1, 20_000), max_size=2))
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 def test_invoices_and_all_that_is_credited_of_them_hold_every_rule(
     checker: RuleChecker, made: tuple[Case, Taxes], amounts: list[int]
