@@ -2458,12 +2458,15 @@ create table invoicing.credit_grants (
     effective_from timestamptz not null,
     expires_at timestamptz check (expires_at > effective_from),
     issuer text not null,               -- in whose books the money of prepaid credit lies; else empty
+    received_minor bigint not null check (received_minor >= 0),         -- of it: money that came to a bank account with it
+    unapplied_minor bigint not null check (unapplied_minor >= 0),       -- unapplied cash; the rest was on account
     title text not null check (title <> ''),            -- what invoices call it
     reason text not null check (reason <> ''),
     selectors jsonb not null,           -- which Skus it pays for, as declared; all where the list is empty
     granted_at timestamptz not null,
     unique (namespace, name),
-    check ((kind = 'Prepaid') = (issuer <> ''))
+    check ((kind = 'Prepaid') = (issuer <> '')),
+    check (received_minor + unapplied_minor <= case when kind = 'Prepaid' then amount_minor else 0 end)
 );
 create index credit_grants_open on invoicing.credit_grants (account) where remaining_minor > 0;
 create index credit_grants_by_account on invoicing.credit_grants (account, granted_at, uid);
@@ -3510,9 +3513,9 @@ CREATE TRIGGER procrastinate_trigger_delete_jobs_v1
     BEFORE DELETE ON procrastinate_jobs
     FOR EACH ROW EXECUTE PROCEDURE procrastinate_unlink_periodic_defers_v1();
 
--- A job that is queued again, because it failed or its worker died, gives up its queueing lock: another with the same may
--- have been queued since it began, and the two could not both wait. It would count as running for ever, and whatever has
--- its lock would wait for it. So both wait, and run one after the other.
+-- A job that is queued again, because it failed or its worker died, gives up its queueing lock: another with the same
+-- may have been queued since it began, and the two could not both wait. It would count as running for ever, and
+-- whatever has its lock would wait for it. So both wait, and run one after the other.
 create function procrastinate_jobs_give_up_queueing_lock() returns trigger language plpgsql as $$
 begin
     new.queueing_lock := null;

@@ -20,6 +20,7 @@ from psycopg import IsolationLevel
 from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.app.wiring import payment_providers
 from milo_billing.infra.database import EVERYWHERE, Tx, connect, open_databases, reach_text
+from milo_billing.infra.settings import Settings
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger.types import RECEIVABLE, clearing
 from milo_billing.payments.operations.desk import Desk, set_secrets
@@ -306,7 +307,8 @@ def opened(house: Installation, provider: HostileProvider) -> Generator[Till]:
     databases = open_databases(house.conninfo, pool_max=2)
     try:
         ground = open_ground(databases, served.folder)
-        desk = Desk(ground.engine, ground.office.vault, payment_providers(loopback=True))
+        reaches = Settings(data_dir=served.folder, payments_to_loopback=True)
+        desk = Desk(ground.engine, ground.office.vault, payment_providers(reaches))
         yield Till(ground, desk, provider, HandClock(BEGINS))
     finally:
         databases.close()

@@ -21,9 +21,9 @@ set local search_path = jobs, pg_catalog;
 """
 
 _FOOTER = """
--- A job that is queued again, because it failed or its worker died, gives up its queueing lock: another with the same may
--- have been queued since it began, and the two could not both wait. It would count as running for ever, and whatever has
--- its lock would wait for it. So both wait, and run one after the other.
+-- A job that is queued again, because it failed or its worker died, gives up its queueing lock: another with the same
+-- may have been queued since it began, and the two could not both wait. It would count as running for ever, and
+-- whatever has its lock would wait for it. So both wait, and run one after the other.
 create function procrastinate_jobs_give_up_queueing_lock() returns trigger language plpgsql as $$
 begin
     new.queueing_lock := null;
