@@ -2390,6 +2390,57 @@ grant select, insert on invoicing.runs, invoicing.run_steps to milo_app, milo_jo
 grant update (finished_at) on invoicing.runs to milo_app, milo_job;
 grant update (state, invoice, reason, done_at) on invoicing.run_steps to milo_app, milo_job;
 
+-- PDFs that workers write: ahead, of the invoices of a run, or because somebody asked. A step is a document that was not
+-- there when the printing was opened; whoever writes the document notes the step in the same transaction.
+create table invoicing.printings (
+    id uuid primary key,
+    organizations bigint[] check (cardinality(organizations) > 0),     -- whose documents; null is everybody's
+    run uuid unique references invoicing.runs (id),     -- whose invoices are printed ahead; null where somebody asked
+    opened_by text not null,
+    opened_at timestamptz not null,
+    total integer not null check (total >= 0),
+    finished_at timestamptz
+);
+create index printings_open on invoicing.printings (opened_at) where finished_at is null;
+
+create table invoicing.printing_steps (
+    printing uuid not null references invoicing.printings (id),
+    step integer not null check (step > 0),         -- by number of the invoices; credit notes after them
+    owner_org bigint not null,
+    invoice uuid references invoicing.invoices (uid),
+    credit_note uuid references invoicing.credit_notes (uid),
+    state text not null default 'waiting' check (state in ('waiting', 'printed', 'failed')),
+    reason text,
+    done_at timestamptz,
+    primary key (printing, step),
+    unique (printing, invoice),
+    unique (printing, credit_note),
+    check (num_nonnulls(invoice, credit_note) = 1),
+    check ((state = 'waiting') = (done_at is null)),
+    check ((state = 'failed') = (reason is not null))
+) with (fillfactor = 70);
+create index printing_steps_waiting on invoicing.printing_steps (printing, step) where state = 'waiting';
+
+create function invoicing.guard_printing_step() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if old.state <> 'waiting' then
+        raise exception 'step % of printing % is done: what happened does not change', old.step, old.printing
+            using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger printing_steps_guard before update on invoicing.printing_steps
+    for each row execute function invoicing.guard_printing_step();
+alter table invoicing.printings enable row level security;
+create policy reach on invoicing.printings to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or organizations <@ (select controlplane.reach())::bigint[]);
+alter table invoicing.printing_steps enable row level security;
+create policy reach on invoicing.printing_steps to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+grant select, insert on invoicing.printings, invoicing.printing_steps to milo_app, milo_job;
+grant update (finished_at) on invoicing.printings to milo_app, milo_job;
+grant update (state, reason, done_at) on invoicing.printing_steps to milo_app, milo_job;
+
 -- Credit that was granted. The row is what was granted; what became of it are movements, and `remaining_minor` their sum:
 -- the trigger carries each of them into it, and the check holds that nobody uses more than there is.
 create table invoicing.credit_grants (
@@ -3461,6 +3512,18 @@ CREATE TRIGGER procrastinate_trigger_abort_requested_events_v1
 CREATE TRIGGER procrastinate_trigger_delete_jobs_v1
     BEFORE DELETE ON procrastinate_jobs
     FOR EACH ROW EXECUTE PROCEDURE procrastinate_unlink_periodic_defers_v1();
+
+-- A job that is queued again, because it failed or its worker died, gives up its queueing lock: another with the same
+-- may have been queued since it began, and the two could not both wait. It would count as running for ever, and
+-- whatever has its lock would wait for it. So both wait, and run one after the other.
+create function procrastinate_jobs_give_up_queueing_lock() returns trigger language plpgsql as $$
+begin
+    new.queueing_lock := null;
+    return new;
+end $$;
+create trigger procrastinate_jobs_give_up_queueing_lock before update of status on procrastinate_jobs
+    for each row when (old.status <> 'todo' and new.status = 'todo' and new.queueing_lock is not null)
+    execute function procrastinate_jobs_give_up_queueing_lock();
 
 set local search_path to default;
 
