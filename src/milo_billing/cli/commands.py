@@ -23,6 +23,7 @@ from milo_billing.cli import (
 )
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.credits import credits
+from milo_billing.cli.examples import fold_examples
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.ledger import ledger
 from milo_billing.cli.notices import notices
@@ -64,3 +65,4 @@ price_lists.mount(app)
 billing.mount(app)
 entitlements.mount(app)
 places.mount(app)
+fold_examples(app)

@@ -22,8 +22,8 @@ _PROMISED: Final = "(commitments)"
 
 
 def preview(
-    *,
     account: Annotated[str, Parameter(help="namespace/name of the billing account.")],
+    *,
     month: str | None = None,
     by: Literal["sku", "project"] = "sku",
     target: Target = DEFAULT,
