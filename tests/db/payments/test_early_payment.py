@@ -183,6 +183,17 @@ def test_the_invoice_says_what_is_off_until_when(till: Till) -> None:
     assert said in page_data(document)["pay-please"]
 
 
+def test_who_pays_by_card_is_told_so_and_given_no_bank_to_pay_to(till: Till) -> None:
+    """Told both, customers pay twice. The terms are those of the day of issue: a later change does not show."""
+    invoice = taxed(till, token=GOOD)
+    till.change("billingaccounts", "main", {"paymentProfile": {"type": "BankTransfer"}})
+    document = till.ground.reading(
+        lambda tx: document_reads.load_document(tx, till.desk.vault, invoice=invoice, lines=())
+    )
+    assert (document.collected_from, document.bank) == ("Card", None)
+    assert "will be charged to your card on December 2, 2026" in page_data(document)["pay-please"]
+
+
 def test_an_invoice_never_offers_more_time_than_there_is_to_pay(till: Till) -> None:
     invoice = taxed(till, netDays=5)
     assert invoice.early is not None
