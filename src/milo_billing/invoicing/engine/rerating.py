@@ -118,7 +118,7 @@ def rerate(tx: Tx, *, invoice: Invoice, now: datetime) -> Rerated:
     """
     made = adjustment_reads.list_adjustments(tx, invoice=invoice.uid)
     before, places, withheld_minor = _charged_before(tx, invoice, made)
-    today = () if invoice.phase == "Void" else _rated_again(tx, invoice, now=now)
+    today = () if invoice.phase == "Void" else _rated_again(tx, invoice, made, now=now)
     issued = () if invoice.phase == "Void" else before.issued
     earlier = [one.lines for one in made if one.stands]
     lines: tuple[DraftLine, ...] = ()
@@ -140,7 +140,12 @@ def rerate(tx: Tx, *, invoice: Invoice, now: datetime) -> Rerated:
     return Rerated(invoice, lines, charged, given_back, len(made) + 1)
 
 
-def _rated_again(tx: Tx, invoice: Invoice, *, now: datetime) -> tuple[DraftLine, ...]:
+def _rated_again(
+    tx: Tx, invoice: Invoice, made: Sequence[Adjustment], *, now: datetime
+) -> tuple[DraftLine, ...]:
+    """The lines at the versions that the invoice froze. Usage of which nobody had a price then is priced as it was when
+    an adjustment first charged it, else as now: it is never free, and its price never changes either.
+    """
     frozen = adjustment_reads.find_frozen(tx, invoice=invoice.uid)
     if frozen is None:
         raise UnableToIssue(f"invoice {invoice.number} did not keep how its period was rated")
@@ -149,7 +154,11 @@ def _rated_again(tx: Tx, invoice: Invoice, *, now: datetime) -> tuple[DraftLine,
         account=invoice.account,
         periods=frozen.periods,
         now=now,
-        as_issued=AsIssued(frozen.issued_at, frozen.invoice_day),
+        as_issued=AsIssued(
+            frozen.issued_at,
+            frozen.invoice_day,
+            since=(*(one.adjusted_at for one in made if one.carrier is not None and one.stands), now),
+        ),
     )
     drafts.assert_priced(composed)
     return drafts.provisional(composed).lines

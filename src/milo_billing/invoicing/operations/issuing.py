@@ -95,12 +95,17 @@ def preview(
     left = periods.uncovered(begun, invoiced=[one.period for one in standing])
     stretch = left or tuple(begun)
     composed = commitments.rate_periods(tx, account=account.number, periods=stretch, now=now, payer=account)
-    late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now) if left else None
+    late: Late | None = None
+    untaxed: str | None = None
+    try:
+        if left:
+            late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
+    except UnableToIssue as error:
+        untaxed = str(error)
     drafted = _with_late(drafts.provisional(composed), late)
     # it could not be issued before its period is over
     credits = granting.reaching(tx, account=account.number, draft=drafted, at=max(now, drafted.period.end))
     issuer = issuer_reads.find_default_issuer(tx)
-    untaxed: str | None = None
     try:
         if issuer is None or profile is None:
             raise UnableToIssue(UNISSUED if issuer is None else "the account was deleted")
@@ -108,7 +113,7 @@ def preview(
             tx, office, drafted, late, credits, account=account, profile=profile, issuer=issuer, now=now
         )
     except UnableToIssue as error:
-        owed, untaxed = grants.with_promotional(drafted, credits), str(error)
+        owed, untaxed = grants.with_promotional(drafted, credits), untaxed or str(error)
     plan = grants.settling(owed, credits, issuer="" if issuer is None else issuer.name)
     used = {share.project for line in owed.lines for share in line.shares}
     used |= {one.project for period in composed for one in period.unpriced}
