@@ -75,7 +75,7 @@ from milo_billing.payments.routes import bank as bank_routes
 from milo_billing.payments.routes import collection as payments_routes
 from milo_billing.payments.routes import debits as debit_routes
 from milo_billing.payments.rules.dunning import Schedule
-from milo_billing.payments.types import ProviderConfig
+from milo_billing.payments.types import ProviderConfig, UnableToSetUp
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
 from milo_billing.pricing import routes as pricing_routes
@@ -355,7 +355,9 @@ def _rate_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
 
 def open_desk(runtime: Runtime, engine: Engine) -> Desk:
     """Where money is collected, by this server's settings."""
-    return Desk(engine, runtime.vault, payment_providers(), runtime.settings.payments_retry_days)
+    return Desk(
+        engine, runtime.vault, payment_providers(runtime.settings), runtime.settings.payments_retry_days
+    )
 
 
 def dunning_schedule(settings: Settings) -> Schedule:
@@ -367,15 +369,28 @@ def dunning_schedule(settings: Settings) -> Schedule:
     )
 
 
-def payment_providers() -> Providers:
-    """The providers that this server can speak to; each is loaded with the first class that names it."""
+def payment_providers(settings: Settings) -> Providers:
+    """The providers that this server can speak to; each is loaded with the first class that names it.
+
+    The sandbox, which moves no money, refuses where the clock is a real one.
+    """
 
     def stripe(config: ProviderConfig) -> PaymentProvider:
         from milo_billing.adapters import stripe_payments  # most servers never load it
 
         return stripe_payments.connect(config)
 
-    return {"stripe": stripe}
+    def sandbox(config: ProviderConfig) -> PaymentProvider:
+        from milo_billing.adapters import sandbox_payments  # only demos and trials load it
+
+        if settings.clock == "system":
+            raise UnableToSetUp(
+                f'payment method class "{config.name}": the sandbox moves no money, and is there only on a server '
+                "whose clock is simulated by MILO_BILLING_CLOCK; name a real provider"
+            )
+        return sandbox_payments.connect(config, file=settings.data_dir / "sandbox-payments.sqlite")
+
+    return {"stripe": stripe, "sandbox": sandbox}
 
 
 def follow_directory(runtime: Runtime) -> None:

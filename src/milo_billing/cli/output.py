@@ -79,3 +79,8 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number of things in words: `1 invoice`, `1,204 invoices`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -14,7 +14,6 @@ from milo_billing.controlplane.doors import Door, repeated
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.identity import reaches
 from milo_billing.controlplane.kinds import PROVIDER_ORG
-from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx, forbid_writes
 from milo_billing.invoicing.engine import rerating, runs, vat_checks
@@ -290,7 +289,7 @@ def _adjust(door: Door, office: Office, request: Request) -> Adjusted:
                 f'forbidden: User "{call.identity.user}" lacks the permission {ADJUST} for the provider'
             )
         invoice = invoice_reads.get_invoice(call.tx, **_names(request))
-        work = Work(call.tx, call.identity, call.reach, call.audit_id, call.now)
+        work = call.work()
         found = issuing.adjust_invoice(work, office=office, invoice=invoice)
         office.engine.commit(work)
     return found

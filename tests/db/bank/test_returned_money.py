@@ -9,7 +9,7 @@ from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money
-from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, cash, clearing
+from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, cash
 from milo_billing.payments.engine.bank_importing import Imported
 from milo_billing.payments.operations import receiving
 from tests.bank_files import Told, camt053
@@ -95,7 +95,7 @@ def test_a_transfer_is_decided_by_what_its_invoice_can_take_when_it_is_booked(ba
             bank.ground.engine,
             invoice=invoice.uid,
             amount=Money(1000, "EUR"),
-            into=clearing("stripe"),
+            into=cash("3000"),
             key="card",
             reference="card",
         )

@@ -32,7 +32,7 @@ from milo_billing.adapters.invoice_page import (
     pay_early,
     promise_name,
 )
-from milo_billing.invoicing.types.documents import BankDetails, InvoiceDocument, Party, TaxId
+from milo_billing.invoicing.types.documents import InvoiceDocument, Party, TaxId
 from milo_billing.invoicing.types.drafts import SKU_KINDS, Part, PartKind
 from milo_billing.invoicing.types.errors import NoEInvoice
 from milo_billing.invoicing.types.invoices import InvoiceLine
@@ -43,6 +43,9 @@ DocumentKind: TypeAlias = Literal["Invoice", "CreditNote"]
 _ADJUSTING: Final[frozenset[PartKind]] = frozenset({"Discount", "Maximum", "Minimum", "Spent", "Charged"})
 _PRICED: Final[frozenset[PartKind]] = frozenset({"Usage", "Package"})
 _ONE: Final = Decimal(1)
+_TRANSFER, _SEPA_TRANSFER, _CARD, _DEBIT, _SEPA_DEBIT = "30", "58", "48", "49", "59"
+"""How an invoice is paid, of UNTDID 4461."""
+
 _REGISTERS: Final = frozenset({"us_ein", "fr_siret", "fr_siren", "gb_crn", "de_hrb", "nl_kvk", "eu_eori"})
 """Types of ids that are of a register of companies, and say nothing of tax."""
 
@@ -82,7 +85,7 @@ def electronic_invoice(
         buyer=_party(document.buyer, selling=False, untaxed=untaxed),
         first_day=document.first_day,
         last_day=_last(document.end_day),
-        payment=_payment(document.bank, currency=document.currency) if kind == "Invoice" else None,
+        payment=_payment(document) if kind == "Invoice" else None,
         adjustments=tuple(_document_adjustments(document, group_of=group_of, formats=formats)),
         taxes=tuple(taxes),
         lines=tuple(
@@ -213,11 +216,20 @@ def _party(party: Party, *, selling: bool, untaxed: bool) -> EParty:
     )
 
 
-def _payment(bank: BankDetails | None, *, currency: str) -> PaymentMeans | None:
+def _payment(document: InvoiceDocument) -> PaymentMeans | None:
+    euro = document.currency == "EUR"
+    if document.collected_from == "Card":
+        return PaymentMeans(_CARD)
+    if document.collected_from == "BankAccount":
+        return PaymentMeans(_SEPA_DEBIT if euro else _DEBIT)
+    bank = document.bank
     if bank is None or not bank.iban:
         return None
     return PaymentMeans(
-        sepa=currency == "EUR", account_holder=bank.account_holder, iban=bank.iban, bic=bank.bic
+        _SEPA_TRANSFER if euro else _TRANSFER,
+        account_holder=bank.account_holder,
+        iban=bank.iban,
+        bic=bank.bic,
     )
 
 

@@ -377,6 +377,20 @@ def issue_draft(
             work, office.engine, invoice=invoice, drafted=drafted, found=credits, plan=plan
         )
     publish(work, office.engine, invoice, verb="issue", new=True)
+    _tell_issued(work, office, invoice, account=account, profile=profile, issuer=issuer)
+    return invoice
+
+
+def _tell_issued(
+    work: Work,
+    office: Office,
+    invoice: Invoice,
+    *,
+    account: Account,
+    profile: BillingProfile,
+    issuer: IssuerVersion,
+) -> None:
+    """Announce the invoice to the channels, and by mail to whom the account names for it."""
     event = announcing.invoice_event(
         announcing.ISSUED,
         invoice,
@@ -386,8 +400,7 @@ def issue_draft(
         mail_to=announcing.recipients(profile.contact) if office.mails else (),
         more=announcing.issued_data(invoice),
     )
-    notices.send(tx, office.vault, event=event, now=now)
-    return invoice
+    notices.send(work.tx, office.vault, event=event, now=work.now)
 
 
 def _numbered(
@@ -459,6 +472,7 @@ def _freeze(
         "timeZone": account.time_zone,
         "language": profile.language,
         "netDays": profile.net_days,
+        "collectedFrom": profile.collected_from,
         "subject": str(account.uid),
         "buyer": vault.seal(work.tx, subject=account.uid, value=buyer, at=work.now),
         "projects": {str(project.number): project.name for project in projects},
