@@ -111,7 +111,7 @@ def test_a_transfer_is_decided_by_what_its_invoice_can_take_when_it_is_booked(ba
 
 
 def test_a_transfer_comes_back_whose_invoice_was_opened_again_by_a_refund(bank: BankGround) -> None:
-    """Another transfer paid it too, which was kept; its refund had the invoice owed again instead: so what was kept goes."""
+    """Another transfer paid it too, which was kept; its refund opened the invoice again: what was kept goes."""
     _, (invoice,) = bank.customer("main", 25)
     bank.receive(camt053(Told(2500, text=invoice.number, end_to_end="E1", bank_reference="B1")))
     keep(bank, 1000)
