@@ -2405,12 +2405,15 @@ create table invoicing.credit_grants (
     effective_from timestamptz not null,
     expires_at timestamptz check (expires_at > effective_from),
     issuer text not null,               -- in whose books the money of prepaid credit lies; else empty
+    received_minor bigint not null check (received_minor >= 0),         -- of it: money that came to a bank account with it
+    unapplied_minor bigint not null check (unapplied_minor >= 0),       -- unapplied cash; the rest was on account
     title text not null check (title <> ''),            -- what invoices call it
     reason text not null check (reason <> ''),
     selectors jsonb not null,           -- which Skus it pays for, as declared; all where the list is empty
     granted_at timestamptz not null,
     unique (namespace, name),
-    check ((kind = 'Prepaid') = (issuer <> ''))
+    check ((kind = 'Prepaid') = (issuer <> '')),
+    check (received_minor + unapplied_minor <= case when kind = 'Prepaid' then amount_minor else 0 end)
 );
 create index credit_grants_open on invoicing.credit_grants (account) where remaining_minor > 0;
 create index credit_grants_by_account on invoicing.credit_grants (account, granted_at, uid);
