@@ -28,6 +28,7 @@ from milo_billing.cli.invoices import invoices
 from milo_billing.cli.ledger import ledger
 from milo_billing.cli.notices import notices
 from milo_billing.cli.payments import payments
+from milo_billing.cli.payouts import payouts
 from milo_billing.cli.previews import PREVIEW_HELP, preview
 from milo_billing.cli.prices import price
 from milo_billing.cli.rates import rates
@@ -55,6 +56,7 @@ app.command(credits)
 app.command(ledger)
 bank.mount(payments)
 debits.mount(payments)
+payments.command(payouts)
 app.command(payments)
 app.command(price)
 app.command(notices)
