@@ -28,6 +28,7 @@ from milo_billing.payments.types import (
     MethodReady,
     PaymentRequest,
     PaymentResult,
+    Payout,
     Processing,
     ProviderConfig,
     ProviderEvent,
@@ -154,6 +155,15 @@ class SandboxPayments:
     def get_dispute(self, reference: str) -> Dispute | Unknown:
         """Nobody disputes anything here."""
         return Unknown(f"the sandbox has no dispute {reference}")
+
+    def get_payout(self, reference: str) -> Payout | Unknown:
+        """No money moves, so none is paid out."""
+        return Unknown(f"the sandbox has no payout {reference}")
+
+    def list_payouts(self, *, since: datetime) -> tuple[str, ...] | Unknown:
+        """None."""
+        del since
+        return ()
 
     # -- refunds
 

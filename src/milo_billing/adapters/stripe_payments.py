@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from milo_billing.adapters import stripe_payouts
 from milo_billing.adapters.outbound import Posted, post
 from milo_billing.kernel.addresses import Address, is_outside, is_outside_or_loopback
 from milo_billing.kernel.errors import Unavailable
@@ -31,6 +32,7 @@ from milo_billing.payments.types import (
     MethodReady,
     PaymentRequest,
     PaymentResult,
+    Payout,
     Processing,
     ProviderConfig,
     ProviderEvent,
@@ -103,6 +105,7 @@ _SUBJECTS: Final[Mapping[str, Subject]] = {
     "refund": "refund",
     "setup_intent": "method",
     "dispute": "dispute",
+    "payout": "payout",
 }
 _DISPUTES: Final[Mapping[str, DisputeState]] = {
     "warning_needs_response": "Inquiry",
@@ -290,6 +293,30 @@ class StripePayments:
             intent = charge.get("payment_intent") or ""
         amount = Money(int(answer["amount"]), str(answer["currency"]).upper())
         return Dispute(reference, str(intent), amount, state, str(answer.get("reason") or ""))
+
+    # -- payouts
+
+    def get_payout(self, reference: str) -> Payout | Unknown:
+        """The payout with its balance transactions, and the end of the bank account that it goes to."""
+        answer = self._call("get", f"/v1/payouts/{reference}", expand=["destination"])
+        if isinstance(answer, Unknown | _Refused):
+            return Unknown(f"payout {reference}: {answer}")
+        items: list[Json] = []
+        for one in self._listed("/v1/balance_transactions", payout=reference, expand=["data.source"]):
+            if isinstance(one, Unknown):
+                return one
+            if one.get("type") != "payout":  # the payout itself, which takes out what the others brought
+                items.append(one)
+        return stripe_payouts.payout(answer, items)
+
+    def list_payouts(self, *, since: datetime) -> tuple[str, ...] | Unknown:
+        """By when they were made."""
+        found: list[str] = []
+        for one in self._listed("/v1/payouts", created={"gte": int(since.timestamp())}):
+            if isinstance(one, Unknown):
+                return one
+            found.append(str(one["id"]))
+        return tuple(found)
 
     # -- refunds
 

@@ -15,6 +15,7 @@ from milo_billing.app.credit_endpoints import CREDITS
 from milo_billing.app.ledger_endpoints import LEDGER
 from milo_billing.app.notices_endpoints import NOTICES
 from milo_billing.app.payments_endpoints import PAYMENTS
+from milo_billing.app.payout_endpoints import PAYOUTS
 from milo_billing.app.preview_endpoints import PREVIEWS
 from milo_billing.app.pricing_endpoints import PRICING
 from milo_billing.app.printing_endpoints import PRINTINGS
@@ -525,6 +526,7 @@ API_ENDPOINTS: Final = (
     *LEDGER,
     *PAYMENTS,
     *BANK,
+    *PAYOUTS,
     *NOTICES,
 )
 

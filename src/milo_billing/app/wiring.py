@@ -75,6 +75,7 @@ from milo_billing.payments.ports import PaymentProvider, Providers
 from milo_billing.payments.routes import bank as bank_routes
 from milo_billing.payments.routes import collection as payments_routes
 from milo_billing.payments.routes import debits as debit_routes
+from milo_billing.payments.routes import payouts as payout_routes
 from milo_billing.payments.rules.dunning import Schedule
 from milo_billing.payments.types import ProviderConfig, UnableToSetUp
 from milo_billing.pricing import jobs as pricing_jobs
@@ -217,6 +218,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *ledger_routes.routes(door, above_the_books()),
         *payments_routes.routes(door, open_desk(runtime, engine)),
         *bank_routes.routes(door, office, read_statements),
+        *payout_routes.routes(door, engine),
         *debit_routes.routes(door, office, write_debits, read_refusals),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),

@@ -232,6 +232,7 @@ def event(resources: dict[str, dict[str, Any]], object: str, type: str) -> bytes
         ("refund", "refund.updated", "refund"),
         ("setup_intent", "setup_intent.succeeded", "method"),
         ("dispute", "charge.dispute.created", "dispute"),
+        ("payout", "payout.paid", "payout"),
         ("customer", "customer.updated", "other"),
     ],
 )
