@@ -45,6 +45,7 @@ Reason: TypeAlias = Literal[
     "VoidInvoice",
     "PossibleDuplicate",
     "UnknownReturn",
+    "PayoutDiffers",
 ]
 """Why an entry waits for a person."""
 
