@@ -140,22 +140,27 @@ def grant(tx: Tx, wanted: WantedGrant, *, now: datetime) -> Grant:
         granted_at=now,
         remaining_minor=wanted.amount_minor,
     )
-    insert_grant(tx, granted, selectors=wanted.selectors)
-    posted = _set_apart(tx, granted, unapplied, into=wanted.received_into, now=now) if prepaid else None
+    received = granted.money(granted.amount_minor if wanted.received_into else 0)
+    from_unapplied = min(unapplied, granted.money(granted.amount_minor) - received)
+    insert_grant(
+        tx,
+        granted,
+        selectors=wanted.selectors,
+        received_minor=received.minor,
+        unapplied_minor=from_unapplied.minor,
+    )
+    posted = _set_apart(tx, granted, from_unapplied, into=wanted.received_into, now=now) if prepaid else None
     insert_movement(
         tx, granted, "Granted", minor=granted.amount_minor, cause="granted", at=now, posted=posted
     )
     return granted
 
 
-def _set_apart(tx: Tx, granted: Grant, unapplied: Money, *, into: str, now: datetime) -> str | None:
+def _set_apart(tx: Tx, granted: Grant, from_unapplied: Money, *, into: str, now: datetime) -> str | None:
     amount = granted.money(granted.amount_minor)
-    from_unapplied = granted.money(0)
     if into:
         entries = ledger.put_on_account(amount, into=cash(into))
         _post(tx, granted, "received", entries, about="Money for", now=now)
-    else:
-        from_unapplied = min(unapplied, amount)
     entries = (
         *ledger.credit_granted(from_unapplied, of=UNAPPLIED_CASH),
         *ledger.credit_granted(amount - from_unapplied),

@@ -189,11 +189,7 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
         _issue_missed(work, office, late, account=account)
         late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
     drafted = _with_late(drafted, late)
-    credits = (
-        granting.lock_reaching(work, office.engine, account=account.number, draft=drafted)
-        if has_credit
-        else ()
-    )
+    credits = _lock_credit(work, office, drafted, account=account) if has_credit else ()
     # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
     moves = postings.postings(drafted) or (late is not None and late.lines)
     if not moves and not (profile is not None and profile.zero_invoices):
@@ -289,14 +285,11 @@ def _adjust(work: Work, office: Office, late: Late, *, account: Account) -> Adju
     carrier = None
     if late.lines:
         profile, issuer = _parties(work.tx, office, account=account)
-        originals = [one.invoice for one in late.charging]
+        drafted = adjusting.draft_alone([one.invoice for one in late.charging], late.lines)
+        credits = _lock_credit(work, office, drafted, account=account)
+        drafted = grants.with_promotional(drafted, credits)
         carrier = issue_draft(
-            work,
-            office,
-            adjusting.draft_alone(originals, late.lines),
-            account=account,
-            profile=profile,
-            issuer=issuer,
+            work, office, drafted, account=account, profile=profile, issuer=issuer, credits=credits
         )
     return Adjusted(
         carrier, adjustments.note_late(work, office, late, account=account.number, carrier=carrier)
@@ -309,12 +302,13 @@ def _issue_missed(work: Work, office: Office, late: Late, *, account: Account) -
         drafted = draft(work.tx, account=account, stretch=[period], now=work.now)
         if postings.postings(drafted):
             profile, issuer = _parties(work.tx, office, account=account)
+            credits = _lock_credit(work, office, drafted, account=account)
             owed, given_back = _owed(
                 work.tx,
                 office,
                 drafted,
                 None,
-                (),
+                credits,
                 account=account,
                 profile=profile,
                 issuer=issuer,
@@ -322,10 +316,22 @@ def _issue_missed(work: Work, office: Office, late: Late, *, account: Account) -
             )
             rated = adjustment_reads.frozen_body((period,), invoice_day=account.invoice_day)
             made = issue_draft(
-                work, office, owed, account=account, profile=profile, issuer=issuer, rated=rated
+                work,
+                office,
+                owed,
+                account=account,
+                profile=profile,
+                issuer=issuer,
+                rated=rated,
+                credits=credits,
             )
             if given_back is not None:
                 adjustments.note_late(work, office, given_back, account=account.number, carrier=made)
+
+
+def _lock_credit(work: Work, office: Office, drafted: Draft, *, account: Account) -> Sequence[Reaching]:
+    """The account's grants that the draft may use, which are locked."""
+    return granting.lock_reaching(work, office.engine, account=account.number, draft=drafted)
 
 
 def _parties(tx: Tx, office: Office, *, account: Account) -> tuple[BillingProfile, IssuerVersion]:
@@ -414,6 +420,20 @@ def issue_draft(
             work, office.engine, invoice=invoice, drafted=drafted, found=credits, plan=plan
         )
     publish(work, office.engine, invoice, verb="issue", new=True)
+    _tell_issued(work, office, invoice, account=account, profile=profile, issuer=issuer)
+    return invoice
+
+
+def _tell_issued(
+    work: Work,
+    office: Office,
+    invoice: Invoice,
+    *,
+    account: Account,
+    profile: BillingProfile,
+    issuer: IssuerVersion,
+) -> None:
+    """Announce the invoice to the channels, and by mail to whom the account names for it."""
     event = announcing.invoice_event(
         announcing.ISSUED,
         invoice,
@@ -423,8 +443,7 @@ def issue_draft(
         mail_to=announcing.recipients(profile.contact) if office.mails else (),
         more=announcing.issued_data(invoice),
     )
-    notices.send(tx, office.vault, event=event, now=now)
-    return invoice
+    notices.send(work.tx, office.vault, event=event, now=work.now)
 
 
 def _numbered(
@@ -496,6 +515,7 @@ def _freeze(
         "timeZone": account.time_zone,
         "language": profile.language,
         "netDays": profile.net_days,
+        "collectedFrom": profile.collected_from,
         "subject": str(account.uid),
         "buyer": vault.seal(work.tx, subject=account.uid, value=buyer, at=work.now),
         "projects": {str(project.number): project.name for project in projects},
