@@ -170,6 +170,10 @@ def test_a_refund_that_nobody_asked_for_is_not_found(tried: Tried) -> None:
     assert tried.provider.find_refund(asked) is None
 
 
+def test_a_payout_that_never_was_is_unknown(tried: Tried) -> None:
+    assert isinstance(tried.provider.get_payout("po_never"), Unknown)
+
+
 def test_a_webhook_that_is_not_signed_is_refused(tried: Tried) -> None:
     with pytest.raises(WebhookRefused):
         tried.provider.parse_webhook(b'{"id": "evt_1"}', {}, now=NOW)

@@ -25,7 +25,6 @@ _Reason = Annotated[str, Parameter(help="Why, for whoever asks: it is kept, and 
 )
 def grant(
     account: _Account,
-    /,
     *,
     kind: Annotated[
         Literal["prepaid", "promotional", "goodwill"],
@@ -90,7 +89,7 @@ def grant(
 
 
 @credits.command(name="list", help_epilogue="Example:\n\n  milo-billing credits list organization-acme/main")
-def list_(account: _Account, /, *, target: Target = DEFAULT) -> None:
+def list_(account: _Account, *, target: Target = DEFAULT) -> None:
     """Show what is left of an account's credit, grant by grant, and what is on account besides."""
     namespace, name = split_name(account)
     with target.open() as api:
@@ -129,7 +128,6 @@ def list_(account: _Account, /, *, target: Target = DEFAULT) -> None:
 )
 def history(
     account: _Account,
-    /,
     *,
     grant: Annotated[str | None, Parameter(help="Of this grant only.")] = None,
     target: Target = DEFAULT,

@@ -124,8 +124,7 @@ def _rows(transaction: JSON) -> list[list[object]]:
     help_epilogue="Example:\n\n  milo-billing ledger statement organization-acme/main --from 2026-10-01"
 )
 def statement(
-    account: Annotated[str, Parameter(help="The billing account, as namespace/name.")],
-    /,
+    account: Annotated[str, Parameter(help="namespace/name of the billing account.")],
     *,
     first: _First = None,
     last: _Last = None,

@@ -61,7 +61,11 @@ def write_server_table(table: JSON, *, namespaces: bool) -> None:
 
 def format_error(error: ClientError) -> str:
     """What was wrong, where, and what to do: a line each, for standard error."""
-    lines = [f"error: {error.what}"]
+    what = error.what
+    if isinstance(error, ApiError) and error.causes:
+        what, said, _ = what.partition(" is invalid: ")  # each cause has a line of its own below
+        what += said.rstrip(": ")
+    lines = [f"error: {what}"]
     if isinstance(error, ApiError):
         lines += [f"  - {cause.field}: {cause.message}" for cause in error.causes]
     if error.where:

@@ -91,8 +91,8 @@ _AS_IT_IS: Final = Supposed()
 
 
 def simulate(
-    *,
     account: Annotated[str, Parameter(help="namespace/name of the billing account.")],
+    *,
     month: str | None = None,
     first: Annotated[str | None, Parameter(name="--from")] = None,
     last: Annotated[str | None, Parameter(name="--to")] = None,

@@ -9,7 +9,7 @@ from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money
-from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, cash
+from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, cash, clearing
 from milo_billing.payments.engine.bank_importing import Imported
 from milo_billing.payments.operations import receiving
 from tests.bank_files import Told, camt053

@@ -10,7 +10,7 @@ or a charge of that line. Discounts on the whole invoice are allowances of the d
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, Literal, TypeAlias
 
 from milo_billing.adapters.document_formats import Formats, formats_for
@@ -43,6 +43,8 @@ DocumentKind: TypeAlias = Literal["Invoice", "CreditNote"]
 _ADJUSTING: Final[frozenset[PartKind]] = frozenset({"Discount", "Maximum", "Minimum", "Spent", "Charged"})
 _PRICED: Final[frozenset[PartKind]] = frozenset({"Usage", "Package"})
 _ONE: Final = Decimal(1)
+_CENT: Final = Decimal("0.01")
+_NO_PERCENT: Final = Decimal("0.5")
 _TRANSFER, _SEPA_TRANSFER, _CARD, _DEBIT, _SEPA_DEBIT = "30", "58", "48", "49", "59"
 """How an invoice is paid, of UNTDID 4461."""
 
@@ -95,6 +97,7 @@ def electronic_invoice(
         accounting_tax=document.accounting_tax,
     )
     _assert_two_decimals(made)
+    _assert_rates(made)
     return made
 
 
@@ -102,7 +105,7 @@ def _notes(document: InvoiceDocument) -> Iterator[str]:
     """Why something is credited, and what the issuer says on every invoice."""
     if document.credits is not None and document.credits.reason.strip():
         yield " ".join(document.credits.reason.split())
-    yield from (line.strip() for line in document.legal_text.splitlines() if line.strip())
+    yield from (line.strip() for line in fit(document.legal_text).splitlines() if line.strip())
 
 
 def _terms(document: InvoiceDocument, *, preceding: Sequence[Preceding], formats: Formats) -> str:
@@ -134,11 +137,11 @@ def _missing(
     codes = {group.code for group in taxes}
     if "O" in codes and len(codes) > 1:
         yield "some of its lines are outside the scope of tax and others are not (BR-O-11 to 14)"
-    yield from _missing_address(document.seller, who="the issuer", where="IssuerProfile spec.address")
+    yield from _missing_of(document.seller, who="the issuer", where="IssuerProfile spec.address")
     if document.buyer is None:
         yield "the customer's details were erased"
     else:
-        yield from _missing_address(
+        yield from _missing_of(
             document.buyer, who="the customer", where="BillingAccount spec.contactInfo.address"
         )
     taxed = codes - {"O"}
@@ -149,9 +152,11 @@ def _missing(
         yield "the customer has no VAT id: say it in BillingAccount spec.taxIds (BR-AE-02)"
 
 
-def _missing_address(party: Party, *, who: str, where: str) -> Iterator[str]:
+def _missing_of(party: Party, *, who: str, where: str) -> Iterator[str]:
     if party.address is None or not party.address.country:
         yield f"{who} has no country: say it in {where} (BR-09, BR-11)"
+    if not fit(party.name).strip():
+        yield f"{who} has no name (BR-06, BR-07)"
 
 
 def _assert_two_decimals(made: EInvoice) -> None:
@@ -167,6 +172,24 @@ def _assert_two_decimals(made: EInvoice) -> None:
         amount(minor, made.currency)
     if made.accounting_tax is not None:
         amount(made.accounting_tax.tax_minor, made.accounting_tax.currency)
+
+
+def _assert_rates(made: EInvoice) -> None:
+    """Raise NoEInvoice where a tax is a whole unit or more off its rate, as the rules forbid (BR-CO-17).
+
+    So it can be where earlier credit notes were rounded and the last one takes what they left, above all in yen.
+    """
+    for tax in made.taxes:
+        said, base = (minor_to_decimal(minor, made.currency) for minor in (tax.tax_minor, tax.base_minor))
+        wanted = abs(base * tax.percent / 100).quantize(_CENT, ROUND_HALF_UP)
+        # the rules take a percentage that rounds to zero for none at all
+        off = abs(said) if tax.percent < _NO_PERCENT else abs(abs(said) - wanted)
+        if off >= (_NO_PERCENT if tax.percent < _NO_PERCENT else _ONE):
+            raise NoEInvoice(
+                f"there is no electronic invoice of {made.number}: a tax of {said} {made.currency} on {base} is not "
+                f"within one of {tax.percent.normalize():f} %, as EN 16931 asks (BR-CO-17), which can be where earlier "
+                "credit notes were rounded. Its PDF is not concerned"
+            )
 
 
 # ----------------------------------------------------------------------------------------------------- parties

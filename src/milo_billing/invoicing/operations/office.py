@@ -33,6 +33,9 @@ class Office:
     mails: bool = False
     """Whether this server can send mail: then invoices go to the addresses of their accounts."""
 
+    prints_ahead: bool = False
+    """Whether PDFs are written once a run is over, before somebody asks for them."""
+
 
 def billing_profile(tx: Tx, vault: Vault, account: Account) -> BillingProfile | None:
     """Terms and addressee; None for an account that was deleted."""

@@ -37,6 +37,10 @@ class UnappliedCash:
             select split_part(m.posted, '/', 3), m.account, s.currency, m.amount_minor
             from payments.matches m join payments.statement_entries e on e.uid = m.entry
             join payments.statements s on s.uid = e.statement where m.returned_by is null
+            union all
+            select o.entity, i.owner_org::integer, o.currency, i.amount_minor
+            from payments.payout_items i join payments.payouts o on o.class = i.class and o.reference = i.payout
+            where i.kind = 'Other'
             """,
         )
         return _owed(came, less=kept.list_taken_from_unapplied(tx))
