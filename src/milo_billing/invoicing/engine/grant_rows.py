@@ -15,8 +15,9 @@ def insert_grant(tx: Tx, grant: Grant, *, selectors: Sequence[Mapping[str, Any]]
     """Write the grant, of which nothing is there to be used until its first movement. It can never be changed."""
     tx.execute(
         "insert into invoicing.credit_grants (uid, owner_org, namespace, name, account, account_name, kind, currency, "
-        "amount_minor, priority, effective_from, expires_at, issuer, title, reason, selectors, granted_at) "
-        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "amount_minor, priority, effective_from, expires_at, issuer, title, reason, selectors, granted_at, tax_at, "
+        "tax_category, bought_by) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             grant.uid,
             grant.owner_org,
@@ -35,6 +36,9 @@ def insert_grant(tx: Tx, grant: Grant, *, selectors: Sequence[Mapping[str, Any]]
             grant.reason,
             Jsonb(list(selectors)),
             grant.granted_at,
+            grant.tax_at,
+            grant.tax_category,
+            grant.bought_by,
         ),
     )
 

@@ -19,7 +19,7 @@ from milo_billing.invoicing.engine import granting, rerating, taxing
 from milo_billing.invoicing.engine.publishing import publish
 from milo_billing.invoicing.engine.rerating import Late
 from milo_billing.invoicing.operations import adjusting as adjustments
-from milo_billing.invoicing.operations.office import UNISSUED, Office, billing_profile
+from milo_billing.invoicing.operations.office import UNISSUED, Office, Pen, billing_profile
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
@@ -99,11 +99,11 @@ def preview(
     credits = granting.reaching(
         tx, account=account.number, draft=provisional, at=max(now, provisional.period.end)
     )
-    drafted, untaxed = _provisionally_taxed(
-        tx, office, grants.with_promotional(provisional, credits), account, profile, now
-    )
     issuer = issuer_reads.find_default_issuer(tx)
-    plan = grants.settling(drafted, credits, issuer="" if issuer is None else issuer.name)
+    issued_by = "" if issuer is None else issuer.name
+    lowered = grants.with_bought(grants.with_promotional(provisional, credits), credits, issuer=issued_by)
+    drafted, untaxed = _provisionally_taxed(tx, office, lowered, account, profile, now, issuer=issuer)
+    plan = grants.settling(drafted, credits, issuer=issued_by)
     used = {share.project for line in drafted.lines for share in line.shares}
     used |= {one.project for period in composed for one in period.unpriced}
     numbers = {project for project in used if project is not None}
@@ -121,22 +121,28 @@ def preview(
 
 
 def _provisionally_taxed(
-    tx: Tx, office: Office, drafted: Draft, account: Account, profile: BillingProfile | None, now: datetime
+    tx: Tx,
+    office: Office,
+    drafted: Draft,
+    account: Account,
+    profile: BillingProfile | None,
+    now: datetime,
+    *,
+    issuer: IssuerVersion | None,
 ) -> tuple[Draft, str | None]:
     """The draft with its tax, were it issued now; without, and why, where that cannot be told."""
-    issuer = issuer_reads.find_default_issuer(tx)
     if issuer is None or profile is None:
         return drafted, UNISSUED if issuer is None else "the account was deleted"
     day = local_day(now, zone=issuer.body["timeZone"])
     try:
-        return _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=day), None
+        return taxed(tx, office.pen, drafted, account=account, profile=profile, issuer=issuer, day=day), None
     except UnableToIssue as error:
         return drafted, str(error)
 
 
-def _taxed(
+def taxed(
     tx: Tx,
-    office: Office,
+    pen: Pen,
     drafted: Draft,
     *,
     account: Account,
@@ -144,11 +150,12 @@ def _taxed(
     issuer: IssuerVersion,
     day: date,
 ) -> Draft:
+    """The draft with its tax as of `day`, the issue date in the issuer's zone. Raises UnableToIssue."""
     return taxing.tax_draft(
         tx,
         drafted,
-        engine=office.taxes,
-        vault=office.vault,
+        engine=pen.taxes,
+        vault=pen.vault,
         account=account,
         profile=profile,
         issuer=issuer,
@@ -319,21 +326,64 @@ def issue_draft(
 ) -> Invoice:
     """Issue the draft and post its receivable, in the caller's transaction; taxed here, where it has no taxes yet.
 
+    Before that it is lowered by credit that was taxed when it was bought.
+
     `rated` is how its period was rated, for rating it again; of `voided`, the void invoices of its days that no other
     replaces yet, in the order of issue, it replaces the last. Raises UnableToIssue where nobody can say how a line is
     taxed.
     """
     tx, now = work.tx, work.now
-    today = local_day(now, zone=issuer.body["timeZone"])
+    drafted = grants.with_bought(drafted, credits, issuer=issuer.name)
     if not drafted.taxes:
-        drafted = _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=today)
-    frozen = _freeze(work, office.vault, drafted, account=account, profile=profile)
+        today = local_day(now, zone=issuer.body["timeZone"])
+        drafted = taxed(tx, office.pen, drafted, account=account, profile=profile, issuer=issuer, day=today)
+    invoice = write_invoice(
+        tx,
+        office.pen,
+        drafted,
+        uid=new_uid(),
+        account=account,
+        profile=profile,
+        issuer=issuer,
+        now=now,
+        rated=rated,
+        voided=voided,
+    )
+    if credits:
+        plan = grants.settling(drafted, credits, issuer=invoice.issuer)
+        invoice = granting.use(
+            work, office.engine, invoice=invoice, drafted=drafted, found=credits, plan=plan
+        )
+    publish(work, office.engine, invoice, verb="issue", new=True)
+    announce(tx, office.pen, invoice, account=account, profile=profile, issuer=issuer, now=now)
+    return invoice
+
+
+def write_invoice(
+    tx: Tx,
+    pen: Pen,
+    drafted: Draft,
+    *,
+    uid: UUID,
+    account: Account,
+    profile: BillingProfile,
+    issuer: IssuerVersion,
+    now: datetime,
+    rated: Mapping[str, Any] | None = None,
+    voided: Sequence[Invoice] = (),
+) -> Invoice:
+    """Write the taxed draft as an invoice, numbered, and post its receivable; its object is the caller's to write.
+
+    Raises UnableToIssue.
+    """
+    today = local_day(now, zone=issuer.body["timeZone"])
+    frozen = _freeze(tx, pen.vault, drafted, account=account, profile=profile, now=now)
     frozen["rated"] = rated or {}
     frozen["accountingTax"] = tax_bodies.accounting_tax_body(
         taxing.accounting_tax(tx, drafted, issuer=issuer, day=today)
     )
-    books = _book_versions(tx, drafted, known=office.books)
-    owned = invoice_rows.Owned(new_uid(), account=account.number, owner_org=account.owner_org)
+    books = _book_versions(tx, drafted, known=pen.books)
+    owned = invoice_rows.Owned(uid, account=account.number, owner_org=account.owner_org)
     invoice_rows.insert_contents(tx, owned, lines=drafted.lines, taxes=drafted.taxes, books=books)
     if drafted.kind != "OneTime":
         accounts.mark_billed(tx, account=account.number, until=drafted.period.end)
@@ -362,23 +412,30 @@ def issue_draft(
         now=now,
         description=f"Invoice {invoice.number}",
     )
-    if credits:
-        plan = grants.settling(drafted, credits, issuer=invoice.issuer)
-        invoice = granting.use(
-            work, office.engine, invoice=invoice, drafted=drafted, found=credits, plan=plan
-        )
-    publish(work, office.engine, invoice, verb="issue", new=True)
+    return invoice
+
+
+def announce(
+    tx: Tx,
+    pen: Pen,
+    invoice: Invoice,
+    *,
+    account: Account,
+    profile: BillingProfile,
+    issuer: IssuerVersion,
+    now: datetime,
+) -> None:
+    """Tell of the invoice that was issued; where this server sends mail, its account too."""
     event = announcing.invoice_event(
         announcing.ISSUED,
         invoice,
         language=profile.language,
         issuer=issuer.body,
         subject=account.uid,
-        mail_to=announcing.recipients(profile.contact) if office.mails else (),
+        mail_to=announcing.recipients(profile.contact) if pen.mails else (),
         more=announcing.issued_data(invoice),
     )
-    notices.send(tx, office.vault, event=event, now=now)
-    return invoice
+    notices.send(tx, pen.vault, event=event, now=now)
 
 
 def _numbered(
@@ -440,18 +497,18 @@ def _numbered(
 
 
 def _freeze(
-    work: Work, vault: Vault, drafted: Draft, *, account: Account, profile: BillingProfile
+    tx: Tx, vault: Vault, drafted: Draft, *, account: Account, profile: BillingProfile, now: datetime
 ) -> dict[str, Any]:
     """What is printed and could change later. The addressee is personal: sealed under the account's key."""
     buyer = issuing.party_body(issuing.addressee(profile, account_name=account.name))
     numbers = {share.project for line in drafted.lines for share in line.shares if share.project is not None}
-    projects = directory.list_projects(work.tx, numbers=numbers)
+    projects = directory.list_projects(tx, numbers=numbers)
     return {
         "timeZone": account.time_zone,
         "language": profile.language,
         "netDays": profile.net_days,
         "subject": str(account.uid),
-        "buyer": vault.seal(work.tx, subject=account.uid, value=buyer, at=work.now),
+        "buyer": vault.seal(tx, subject=account.uid, value=buyer, at=now),
         "projects": {str(project.number): project.name for project in projects},
         "conversions": frozen_conversions(drafted.lines),
     }

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
-from milo_billing.commitments.types import ComposedPeriod
+from milo_billing.commitments.types import ComposedPeriod, Giver
 from milo_billing.invoicing.types.drafts import (
     Adjusts,
     Draft,
@@ -236,3 +236,4 @@ class InvoiceDiscount:
     title: str
     percent: Decimal | None
     amount_minor: int
+    given_by: Giver = "Discount"
