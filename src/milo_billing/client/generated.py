@@ -797,6 +797,7 @@ class InvoiceStatus(TypedDict):
     discounts: NotRequired[str]
     tax: NotRequired[list[InvoiceStatusTax]]
     taxTotal: NotRequired[str]
+    credits: NotRequired[str]
     total: NotRequired[str]
     amountPaid: NotRequired[str]
     amountCredited: NotRequired[str]

@@ -294,14 +294,16 @@ def use(
     """
     tx = work.tx
     by_uid = {one.grant.uid: one.grant for one in found}
-    for uid, minor in rules.uses_before_tax(drafted).items():
+    before_tax = rules.uses_before_tax(drafted)
+    for uid, minor in before_tax.items():
         _used(tx, by_uid[uid], minor, invoice, posted=issue_key(invoice), now=work.now)
     for one in plan.goodwill:
         invoice = _give_goodwill(work, engine, one, invoice, lines=drafted.lines)
     for grant_, minor in plan.prepaid:
         invoice = _settle_prepaid(tx, grant_, minor, invoice, now=work.now)
     restate(work, engine, [one.grant for one in found])
-    return invoice
+    goodwill_minor = sum(one.net_minor for one in plan.goodwill)
+    return replace(invoice, credits_minor=sum(before_tax.values()) + goodwill_minor + plan.prepaid_minor)
 
 
 def restate(work: Work, engine: Engine, grants: Sequence[Grant]) -> None:

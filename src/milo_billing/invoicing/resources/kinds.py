@@ -100,6 +100,11 @@ class InvoiceStatus(Fields):
     discounts: str = Field(default="", description="What is taken off the whole invoice, zero or below.")
     tax: list[InvoiceTax] = Field(default_factory=list[InvoiceTax])
     tax_total: str = Field(default="", description="The sum of the taxes.")
+    credits: str = Field(
+        default="",
+        description="What credit that was granted took off it or paid of it, less what came back: promotions are among "
+        "the discounts, goodwill is credited, prepaid money is paid. Zero once it is void.",
+    )
     total: str = Field(default="", description="Subtotal, discounts and tax.")
     amount_paid: str = Field(default="", description="By payments that stand, and by money on account.")
     amount_credited: str = Field(default="", description="Taken back by credit notes.")
@@ -138,6 +143,7 @@ class Invoice(Kind[InvoiceSpec, InvoiceStatus]):
         Column("Currency", ".status.currencyCode"),
         Column("Phase", ".status.phase"),
         Column("Due", ".status.dueDate", priority=1),
+        Column("Credits", ".status.credits", priority=1),
     )
     selectable = ("status.phase", "status.number", "spec.billingAccountRef.name")
     actions = ("void", "writeOff")

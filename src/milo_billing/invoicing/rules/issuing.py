@@ -101,6 +101,7 @@ def invoice_status(invoice: Invoice) -> dict[str, Any]:
         "discounts": amount(invoice.discounts_minor),
         "tax": tax_bodies(invoice.taxes, currency=invoice.currency),
         "taxTotal": amount(invoice.tax_minor),
+        "credits": amount(0 if invoice.phase == "Void" else invoice.credits_minor),
         "total": amount(invoice.total_minor),
         "amountPaid": amount(invoice.amount_paid_minor),
         "amountCredited": amount(invoice.credited_minor),

@@ -80,7 +80,8 @@ class Invoice:
     this one stands.
 
     `issued_on` and `due_on` are dates in the issuer's zone; `sequence` counts without a gap within (issuer, series).
-    `total_minor` is with tax. `interest_percent` is a year on what is overdue.
+    `total_minor` is with tax. `interest_percent` is a year on what is overdue. `credits_minor` is what credit that was
+    granted took off it or paid of it and did not get back: promotions and goodwill before tax, money as it paid.
     """
 
     uid: UUID
@@ -112,6 +113,7 @@ class Invoice:
     e_invoicing: EInvoicing = "None"
     early: EarlyPayment | None = None
     interest_percent: Decimal | None = None
+    credits_minor: int = 0
     taxes: tuple[TaxGroup, ...] = ()
 
     @property
