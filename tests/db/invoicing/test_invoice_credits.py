@@ -26,26 +26,26 @@ def assert_agrees(ground: Ground) -> None:
     assert ground.reading(lambda tx: compare_projections(tx, ground.engine.registry)) == ()
 
 
-@pytest.mark.parametrize(
-    ("granted", "said"),
-    [
-        ([], "0.00"),
-        ([("Prepaid", "60.00", {})], "60.00"),
-        ([("Promotional", "30.00", {})], "30.00"),
-        ([("Goodwill", "10.00", {})], "10.00"),
-        ([("Prepaid", "25.00", {"taxAt": "Purchase"})], "25.00"),
-        # 100.00 less 30.00, 25.00 and 10.00 leaves 35.00 for money
-        (
-            [
-                ("Promotional", "30.00", {}),
-                ("Prepaid", "25.00", {"taxAt": "Purchase"}),
-                ("Goodwill", "10.00", {}),
-                ("Prepaid", "60.00", {}),
-            ],
-            "100.00",
-        ),
-    ],
-)
+GRANTED: list[tuple[list[tuple[str, str, dict[str, Any]]], str]] = [
+    ([], "0.00"),
+    ([("Prepaid", "60.00", {})], "60.00"),
+    ([("Promotional", "30.00", {})], "30.00"),
+    ([("Goodwill", "10.00", {})], "10.00"),
+    ([("Prepaid", "25.00", {"taxAt": "Purchase"})], "25.00"),
+    # 100.00 less 30.00, 25.00 and 10.00 leaves 35.00 for money
+    (
+        [
+            ("Promotional", "30.00", {}),
+            ("Prepaid", "25.00", {"taxAt": "Purchase"}),
+            ("Goodwill", "10.00", {}),
+            ("Prepaid", "60.00", {}),
+        ],
+        "100.00",
+    ),
+]
+
+
+@pytest.mark.parametrize(("granted", "said"), GRANTED)
 def test_an_invoice_says_what_granted_credit_did_for_it(
     ground: Ground, account: Account, granted: list[tuple[Any, ...]], said: str
 ) -> None:

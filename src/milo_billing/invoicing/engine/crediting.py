@@ -88,7 +88,9 @@ def early_minor(tx: Tx, invoice: Invoice) -> int:
     if invoice.early is None:
         return 0
     lines = _lines(tx, invoice)
-    credited = early_payment.discount_lines(invoice.early, lines=lines, left=_left(tx, invoice, lines))
+    credited = early_payment.discount_lines(
+        invoice.early, lines=lines, left=_left(tx, invoice, lines), currency=invoice.currency
+    )
     return crediting.total_of(credited, _taxed(tx, invoice, credited, lines=lines))
 
 
@@ -167,10 +169,16 @@ def _choose(tx: Tx, wanted: Wanted, invoice: Invoice) -> _Chosen:
     lines = _lines(tx, invoice)
     left = _left(tx, invoice, lines)
     if wanted.early and invoice.early is not None:
-        credited = early_payment.discount_lines(invoice.early, lines=lines, left=left)
+        credited = early_payment.discount_lines(
+            invoice.early, lines=lines, left=left, currency=invoice.currency
+        )
     else:
         credited = crediting.credit_lines(
-            wanted.lines, amount_minor=wanted.amount_minor, lines=lines, left=left
+            wanted.lines,
+            amount_minor=wanted.amount_minor,
+            lines=lines,
+            left=left,
+            currency=invoice.currency,
         )
     return _Chosen(lines, credited, _taxed(tx, invoice, credited, lines=lines))
 
@@ -180,7 +188,9 @@ def _taxed(
 ) -> Mapping[int, Credited]:
     """The tax that comes back with these lines, by the invoice's tax groups. Raises UnableToCredit."""
     earlier = note_reads.list_credited_taxes(tx, invoice=invoice.uid)
-    return crediting.credited_taxes(credited, lines=lines, groups=invoice.taxes, earlier=earlier)
+    return crediting.credited_taxes(
+        credited, lines=lines, groups=invoice.taxes, earlier=earlier, currency=invoice.currency
+    )
 
 
 def _numbered(

@@ -151,6 +151,17 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class SettledBy:
+    """What a settlement came from, for people: `document` is the number of the credit note, the name of the payment or
+    of the grant, empty where there is none; `kind` what that is; `reason` why, or what the books say of it.
+    """
+
+    kind: str
+    document: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The invoice after a settlement. `recovered_minor` had been written off before; `repeated` says that the same
     settlement stood already, and nothing was done.
