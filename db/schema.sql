@@ -2389,6 +2389,57 @@ grant select, insert on invoicing.runs, invoicing.run_steps to milo_app, milo_jo
 grant update (finished_at) on invoicing.runs to milo_app, milo_job;
 grant update (state, invoice, reason, done_at) on invoicing.run_steps to milo_app, milo_job;
 
+-- PDFs that workers write: ahead, of the invoices of a run, or because somebody asked. A step is a document that was not
+-- there when the printing was opened; whoever writes the document notes the step in the same transaction.
+create table invoicing.printings (
+    id uuid primary key,
+    organizations bigint[] check (cardinality(organizations) > 0),     -- whose documents; null is everybody's
+    run uuid unique references invoicing.runs (id),     -- whose invoices are printed ahead; null where somebody asked
+    opened_by text not null,
+    opened_at timestamptz not null,
+    total integer not null check (total >= 0),
+    finished_at timestamptz
+);
+create index printings_open on invoicing.printings (opened_at) where finished_at is null;
+
+create table invoicing.printing_steps (
+    printing uuid not null references invoicing.printings (id),
+    step integer not null check (step > 0),         -- by number of the invoices; credit notes after them
+    owner_org bigint not null,
+    invoice uuid references invoicing.invoices (uid),
+    credit_note uuid references invoicing.credit_notes (uid),
+    state text not null default 'waiting' check (state in ('waiting', 'printed', 'failed')),
+    reason text,
+    done_at timestamptz,
+    primary key (printing, step),
+    unique (printing, invoice),
+    unique (printing, credit_note),
+    check (num_nonnulls(invoice, credit_note) = 1),
+    check ((state = 'waiting') = (done_at is null)),
+    check ((state = 'failed') = (reason is not null))
+) with (fillfactor = 70);
+create index printing_steps_waiting on invoicing.printing_steps (printing, step) where state = 'waiting';
+
+create function invoicing.guard_printing_step() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if old.state <> 'waiting' then
+        raise exception 'step % of printing % is done: what happened does not change', old.step, old.printing
+            using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger printing_steps_guard before update on invoicing.printing_steps
+    for each row execute function invoicing.guard_printing_step();
+alter table invoicing.printings enable row level security;
+create policy reach on invoicing.printings to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or organizations <@ (select controlplane.reach())::bigint[]);
+alter table invoicing.printing_steps enable row level security;
+create policy reach on invoicing.printing_steps to milo_app, milo_job
+    using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
+grant select, insert on invoicing.printings, invoicing.printing_steps to milo_app, milo_job;
+grant update (finished_at) on invoicing.printings to milo_app, milo_job;
+grant update (state, reason, done_at) on invoicing.printing_steps to milo_app, milo_job;
+
 -- Credit that was granted. The row is what was granted; what became of it are movements, and `remaining_minor` their sum:
 -- the trigger carries each of them into it, and the check holds that nobody uses more than there is.
 create table invoicing.credit_grants (
@@ -2406,6 +2457,8 @@ create table invoicing.credit_grants (
     effective_from timestamptz not null,
     expires_at timestamptz check (expires_at > effective_from),
     issuer text not null,               -- in whose books the money of prepaid credit lies; else empty
+    received_minor bigint not null check (received_minor >= 0),         -- of it: money that came to a bank account with it
+    unapplied_minor bigint not null check (unapplied_minor >= 0),       -- unapplied cash; the rest was on account
     title text not null check (title <> ''),            -- what invoices call it
     reason text not null check (reason <> ''),
     selectors jsonb not null,           -- which Skus it pays for, as declared; all where the list is empty
@@ -2415,7 +2468,8 @@ create table invoicing.credit_grants (
     bought_by uuid unique references invoicing.invoices (uid) deferrable initially deferred,    -- with tax, at purchase
     unique (namespace, name),
     check ((kind = 'Prepaid') = (issuer <> '')),
-    check ((tax_at = 'Purchase') = (bought_by is not null) and (tax_at = 'Purchase') = (tax_category <> ''))
+    check ((tax_at = 'Purchase') = (bought_by is not null) and (tax_at = 'Purchase') = (tax_category <> '')),
+    check (received_minor + unapplied_minor <= case when kind = 'Prepaid' then amount_minor else 0 end)
 );
 create index credit_grants_open on invoicing.credit_grants (account) where remaining_minor > 0;
 create index credit_grants_by_account on invoicing.credit_grants (account, granted_at, uid);
@@ -2637,7 +2691,7 @@ create table payments.webhook_events (
     class uuid not null,
     id text not null,
     type text not null,
-    subject text not null check (subject in ('payment', 'refund', 'method', 'dispute', 'other')),
+    subject text not null check (subject in ('payment', 'refund', 'method', 'dispute', 'payout', 'other')),
     reference text not null,
     key text not null,
     received_at timestamptz not null,
@@ -2723,7 +2777,7 @@ create table payments.statement_entries (
     return_reason text not null,
     payer bytea check (length(payer) = 32),                 -- of the other side's IBAN
     sealed text not null,               -- name, IBAN and text of the other side, under the statement's own key
-    state text not null check (state in ('Applied', 'Waiting', 'Ignored', 'Outgoing', 'Known', 'Returned')),
+    state text not null check (state in ('Applied', 'Waiting', 'Ignored', 'Outgoing', 'Known', 'Returned', 'Payout')),
     reason text not null,
     detail text not null,
     decided_at timestamptz not null,
@@ -2858,11 +2912,80 @@ begin
 end $$;
 create trigger debits_guard before update on payments.debits for each row execute function payments.guard_debit();
 
+-- What providers pay out to the bank: as they said last, and what became of it in the books.
+create table payments.payouts (
+    class uuid not null,
+    reference text not null check (reference <> ''),        -- the provider's
+    owner_org bigint not null check (owner_org = 0),
+    provider text not null,
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    amount_minor bigint not null,       -- below zero where the provider takes money from the bank
+    told text not null check (told in ('Pending', 'Paid', 'Failed')),
+    arrives_on date not null,
+    bank_account text not null,         -- what is told of it, such as its last four digits
+    trace text not null,                -- what the bank statement is to say
+    state text not null check (state in ('Noted', 'Waiting', 'Booked', 'Failed')),
+    reason text not null check ((reason <> '') = (state = 'Waiting')),
+    detail text not null,
+    entity text check (entity <> ''),   -- in whose books lies what is about no payment; once it was booked
+    entry uuid unique references payments.statement_entries (uid),      -- the bank's, once it told of it
+    noted_at timestamptz not null,
+    booked_at timestamptz,
+    accepted_by text,                   -- who said that what is about no known payment is to be booked
+    primary key (class, reference),
+    check ((entity is not null) = (booked_at is not null)),
+    check (state <> 'Booked' or booked_at is not null)
+);
+create index payouts_by_noted on payments.payouts (noted_at desc);
+
+-- What a payout that was booked is made of. Amounts less fees are the payout, which a trigger holds.
+create table payments.payout_items (
+    class uuid not null,
+    payout text not null,
+    reference text not null,
+    owner_org bigint not null,          -- the payment's; the provider's own where it is about none
+    kind text not null check (kind in ('Payment', 'Refund', 'Dispute', 'Fee', 'Payout', 'Other')),
+    payment uuid references payments.payments (uid),
+    amount_minor bigint not null,
+    fee_minor bigint not null,
+    primary key (class, payout, reference),
+    foreign key (class, payout) references payments.payouts (class, reference),
+    check (payment is null or kind in ('Payment', 'Refund', 'Dispute')),
+    check (payment is not null or owner_org = 0),
+    check (kind <> 'Fee' or amount_minor = 0)
+);
+create index payout_items_by_payment on payments.payout_items (payment) where payment is not null;
+create unique index payout_items_once on payments.payout_items (class, reference);    -- nothing is paid out twice
+
+create function payments.check_payout() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    whole payments.payouts;
+    parts bigint;
+begin
+    select * into strict whole from payments.payouts where class = new.class
+        and reference = case tg_table_name when 'payouts' then to_jsonb(new) ->> 'reference' else to_jsonb(new) ->> 'payout' end;
+    if whole.booked_at is null then
+        return null;
+    end if;
+    select coalesce(sum(amount_minor - fee_minor), 0) into parts from payments.payout_items
+        where class = whole.class and payout = whole.reference;
+    if parts <> whole.amount_minor then
+        raise exception 'payout % is %, what it is made of %', whole.reference, whole.amount_minor, parts
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger payouts_whole after insert or update on payments.payouts
+    deferrable initially deferred for each row execute function payments.check_payout();
+create constraint trigger payout_items_whole after insert on payments.payout_items
+    deferrable initially deferred for each row execute function payments.check_payout();
+
 do $$
 declare
     owned text;
 begin
-    foreach owned in array '{dunning,statements,statement_entries,matches,payers,mandates,debit_files,debits}'::text[] loop
+    foreach owned in array '{dunning,payouts,payout_items,statements,statement_entries,matches,payers,mandates,debit_files,debits}'::text[] loop
         execute format('alter table payments.%I enable row level security', owned);
         execute format('create policy reach on payments.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
@@ -2871,6 +2994,7 @@ begin
     end loop;
 end $$;
 grant update (state, reason, detail, decided_at, decided_by) on payments.statement_entries to milo_app, milo_job;
+grant update on payments.payouts to milo_app, milo_job;
 grant update (returned_by) on payments.matches to milo_app, milo_job;
 grant update (state, reason) on payments.mandates, payments.debits to milo_app, milo_job;
 
@@ -3461,6 +3585,18 @@ CREATE TRIGGER procrastinate_trigger_abort_requested_events_v1
 CREATE TRIGGER procrastinate_trigger_delete_jobs_v1
     BEFORE DELETE ON procrastinate_jobs
     FOR EACH ROW EXECUTE PROCEDURE procrastinate_unlink_periodic_defers_v1();
+
+-- A job that is queued again, because it failed or its worker died, gives up its queueing lock: another with the same
+-- may have been queued since it began, and the two could not both wait. It would count as running for ever, and
+-- whatever has its lock would wait for it. So both wait, and run one after the other.
+create function procrastinate_jobs_give_up_queueing_lock() returns trigger language plpgsql as $$
+begin
+    new.queueing_lock := null;
+    return new;
+end $$;
+create trigger procrastinate_jobs_give_up_queueing_lock before update of status on procrastinate_jobs
+    for each row when (old.status <> 'todo' and new.status = 'todo' and new.queueing_lock is not null)
+    execute function procrastinate_jobs_give_up_queueing_lock();
 
 set local search_path to default;
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -34,6 +34,7 @@ from milo_billing.client.http import JSON, ApiClient
 from milo_billing.client.invoice_life import issue_credit_note
 from milo_billing.client.ledger import verify_books
 from milo_billing.client.objects import Objects
+from milo_billing.client.payments import collect_payments, set_payment_secrets
 from milo_billing.client.rates import import_rates
 from milo_billing.client.taxes import check_vat_number
 from milo_billing.client.timestamps import format_instant
@@ -43,6 +44,8 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = ROOT / "demo-output"
 BATCH = 5_000
 CENT = Decimal("0.01")
+AWAITED_S = 60.0
+"""How long what a worker does may take."""
 
 
 class Mismatch(Exception):
@@ -71,10 +74,12 @@ class Demo:
             usage = self._check_usage(api)
             import_rates(api, content=agreements.RATES.read_bytes())
             invoices, explained = self._issue(api)
+        with self._server(settling.CARD_AT) as api:
+            declined = self._ask_card(api)
         with self._server(settling.AT) as api:
             books = self._settle(api, {row.account: row for row in invoices})
             self._check_audit(api)
-        return invoices, usage, Shown(progress, explained, books)
+        return invoices, usage, Shown(progress, explained, declined, books)
 
     @contextmanager
     def _server(self, clock: datetime) -> Generator[ApiClient]:
@@ -101,8 +106,10 @@ class Demo:
         objects = Objects(api)
         for done, manifest in enumerate(manifests, start=1):
             objects.apply(manifest)
+            if manifest["kind"] == "PaymentMethodClass":
+                set_payment_secrets(api, name=provider.CARDS, secrets=provider.CARD_SECRETS)
             if manifest["kind"] == "PaymentMethod":
-                _activate(api, manifest)
+                _await_card(objects, manifest)
             self._bars.show("declarations", done, len(manifests), unit="objects")
         for account in provider.ACCOUNTS:
             if account.vat_number:  # in place of the register, which is not asked here
@@ -229,8 +236,25 @@ class Demo:
             pdf=pdf.relative_to(ROOT),
         )
 
+    def _ask_card(self, api: ApiClient) -> str:
+        """The card is asked for the first time and declines; when it is asked again, as the command line shows it."""
+        namespace, _ = settling.PAID_BY_CARD.split("/")
+
+        def waits() -> bool:
+            [line] = collect_payments(api, accounts=[settling.PAID_BY_CARD])
+            return line["namespace"] == namespace and line["state"] == "waiting"
+
+        _await(waits, "the card declined")
+        return self._command("payments", "collect")
+
     def _settle(self, api: ApiClient, invoices: Mapping[str, InvoiceRow]) -> str:
-        """A bank statement and a credit note; what stands in the books then, as the command line shows it."""
+        """The card again, a bank statement and a credit note; the books then, as the command line shows them."""
+        by_card = invoices[settling.PAID_BY_CARD]
+        list(collect_payments(api, accounts=[by_card.account]))
+        _await(
+            lambda: get_invoice(api, by_card.account, by_card.number)["status"]["phase"] == "Paid",
+            "the card paid",
+        )
         paid, half = invoices[settling.PAID], invoices[settling.PAID_IN_PART]
         transfers = [
             settling.Transfer(paid.number, paid.total, paid.currency, paid.customer),
@@ -247,9 +271,14 @@ class Demo:
             raise Mismatch(f"the credit note is over {given_back}, expected {credited.total}")
         phases = {
             row.account: get_invoice(api, row.account, row.number)["status"]["phase"]
-            for row in (paid, half, credited)
+            for row in (by_card, paid, half, credited)
         }
-        expected = {paid.account: "Paid", half.account: "PastDue", credited.account: "Paid"}
+        expected = {
+            by_card.account: "Paid",
+            paid.account: "Paid",
+            half.account: "PastDue",
+            credited.account: "Paid",
+        }
         if phases != expected:
             raise Mismatch(f"the invoices are {phases}, expected {expected}")
         if not (found := verify_books(api))["ok"]:
@@ -286,15 +315,25 @@ def clear(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _activate(api: ApiClient, method: provider.Manifest) -> None:
-    """Say that the payment method works, as the provider's staff do while no payment provider is connected."""
+def _await_card(objects: Objects, method: provider.Manifest) -> None:
+    """Until a worker has asked the provider of payments about the card: the account is Ready with it."""
     metadata = method["metadata"]
-    path = (
-        f"/apis/{method['apiVersion']}/namespaces/{metadata['namespace']}/paymentmethods/{metadata['name']}"
-    )
-    api.request(
-        "PATCH", f"{path}/status", content_type="application/merge-patch+json", body=provider.CARD_ACTIVE
-    )
+    kind = objects.find_kind("paymentmethods")
+
+    def active() -> bool:
+        found = objects.get(kind, metadata["name"], namespace=metadata["namespace"])
+        return found["status"]["phase"] == "Active"
+
+    _await(active, f"{metadata['name']} can be charged")
+
+
+def _await(holds: Callable[[], bool], what: str) -> None:
+    """Until it holds. Raises Mismatch where it does not in time."""
+    deadline = time.monotonic() + AWAITED_S
+    while not holds():
+        if time.monotonic() > deadline:
+            raise Mismatch(f"not so within {AWAITED_S:.0f} s: {what}")
+        time.sleep(0.1)
 
 
 def main() -> int:

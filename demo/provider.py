@@ -310,11 +310,15 @@ def manifests(*, first_day: str, bound_from: dict[str, str]) -> Iterator[Manifes
         "startsOn": VAT_SINCE,
     }
     yield new_object(BILLING, "TaxRate", "vat-ie", rate)
-    yield new_object(BILLING, "PaymentMethodClass", "manual", {"provider": "manual", "isDefault": True})
+    yield new_object(BILLING, "PaymentMethodClass", CARDS, {"provider": "sandbox", "isDefault": True})
     for account in ACCOUNTS:
         yield _account(account)
         if account.payment == "Card":
-            card: Manifest = {"billingAccountRef": {"name": account.name}, "displayName": "Company card"}
+            card: Manifest = {
+                "billingAccountRef": {"name": account.name},
+                "displayName": "Company card",
+                "providerToken": CARD_TOKEN,
+            }
             yield new_object(BILLING, "PaymentMethod", card_of(account), card, namespace=account.namespace)
     for project in PROJECTS:
         account = find_account(project.organization, project.account)
@@ -326,13 +330,13 @@ def card_of(account: Account) -> str:
     return f"{account.name}-visa"
 
 
-CARD_ACTIVE: Manifest = {
-    "status": {
-        "phase": "Active",
-        "details": {"type": "Card", "card": {"brand": "visa", "last4": "4242", "expiry": "2029-12"}},
-    }
-}
-"""What whoever looks after the manual class says of a card that was checked."""
+CARDS = "cards"
+"""The class of payment methods. Its provider is the sandbox, which moves no money."""
+
+CARD_TOKEN = "sandbox_visa_empty_once"
+"""The sandbox's card that has not enough money the first time that an invoice is asked for, and then pays."""
+
+CARD_SECRETS = {"webhookSecret": "of-the-demo"}
 
 
 def binding(project: Project, account: Account, *, name: str, effective_from: str | None = None) -> Manifest:

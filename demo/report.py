@@ -42,10 +42,11 @@ class UsageReport:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What commands printed: the commitment in mid-month, how a line was priced, the books in the end."""
+    """What commands printed: the commitment in mid-month, a price explained, a card's decline, the books in the end."""
 
     progress: str
     explained: str
+    declined: str
     books: str
 
 
@@ -76,6 +77,10 @@ def print_report(
         (f"Promised and spent until {month.REBOUND_AT:%d %B}: milo-billing commitment show", shown.progress),
         ("From a quantity to an amount: milo-billing price explain", shown.explained),
         (
+            f"Asked by card on {settling.CARD_AT:%d %B}, with no money there yet: milo-billing payments collect",
+            shown.declined,
+        ),
+        (
             f"Paid, past due and credited by {settling.AT:%d %B}: milo-billing ledger trial-balance",
             shown.books,
         ),
@@ -103,7 +108,8 @@ def print_report(
     console.print()
     lines = [
         f"  Open an invoice         {invoices[0].pdf}",
-        f"  Start the server again  MILO_BILLING_DATA_DIR={folder} .venv/bin/milo-billing serve",
+        f"  Start the server again  MILO_BILLING_CLOCK={settling.AT:%Y-%m-%dT%H:%M:%SZ} MILO_BILLING_DATA_DIR={folder} "
+        ".venv/bin/milo-billing serve",
         f"  Look around             kubectl --kubeconfig {folder / 'kubeconfig'} get billingaccounts,invoices -A",
         "  Do it yourself          README.md has a tour of five minutes, docs/ has the rest",
     ]
@@ -124,6 +130,8 @@ def _agreed() -> list[str]:
         f"{PROMISE.percent}% off {PROMISE.family}; what October lacked is a line of its own.",
         f"{named(TAKEN.account)} took the offer {TAKEN.title}: an entitlement with prices of its own for tokens.",
         f"{named(WELCOME.account)} has {WELCOME.percent}% off its whole invoice, {WELCOME.uses} times.",
+        f"{_short(settling.PAID_BY_CARD)} pays by card, which declined first and paid when it was asked again (a "
+        "sandbox in place of a provider: no money moves).",
         f"{_short(settling.PAID)} paid by transfer; {_short(settling.PAID_IN_PART)} paid half and is past due; "
         f"a credit note takes back what {_short(settling.CREDITED)} was billed.",
         f"{named(CONVERTED)} pays in {CONVERTED.currency}, for which there is no price list: the one in "

@@ -1,4 +1,4 @@
-"""What becomes of the invoices: the bank's statement of December, and a credit note.
+"""What becomes of the invoices: a card, the bank's statement of December, and a credit note.
 
 Owns: who pays what, and the file in which the bank says so. Not: how it is brought in and checked (__main__).
 """
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Final
+
+CARD_AT: Final = datetime(2026, 12, 1, 12, tzinfo=UTC)
+"""The server's clock when the card is asked: the last day to pay. It declines, and is asked again three days later."""
 
 AT: Final = datetime(2026, 12, 12, 12, tzinfo=UTC)
 """The server's clock when the statement comes in: all invoices of October are due."""
@@ -19,7 +22,10 @@ IBAN: Final = "IE64IRCE92050112345678"
 PAID: Final = "organization-globex/main"
 """Pays in full."""
 
-PAID_IN_PART: Final = "organization-initech/main"
+PAID_BY_CARD: Final = "organization-initech/main"
+"""Pays by a card that has not enough money at first."""
+
+PAID_IN_PART: Final = "organization-acme/research"
 """Pays half, and is past due with the rest."""
 
 CREDITED: Final = "organization-alpenglow/main"

@@ -46,9 +46,6 @@ PREFIX = "milo-billing-test-"
 TEMPLATE = "milo_template"
 MEMORY_BYTES_MIN = 4 * 1024**3
 
-_started: list[PostgresServer] = []
-"""Whoever started the server must not forget it before the run ends: other workers use it."""
-
 
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
@@ -62,6 +59,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         _remove_run_folder(Path(os.environ.pop(RUN_FOLDER)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("early") is None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -211,7 +212,7 @@ def postgres() -> Iterator[TestServer]:
     folder = Path(os.environ[RUN_FOLDER])
     with _alone(folder):
         server = TestServer(start(folder, around=surroundings(), fsync=False))
-        _started.append(server.server)
+        server.server.let_go()  # the other workers use it, also after this one
         make_template(server)
     yield server
     server.close()

@@ -10,7 +10,7 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import sha256
 from threading import Lock
 from typing import Any
@@ -27,6 +27,9 @@ from milo_billing.payments.types import (
     MethodReady,
     PaymentRequest,
     PaymentResult,
+    Payout,
+    PayoutItem,
+    PayoutState,
     Processing,
     ProviderEvent,
     Refunded,
@@ -85,6 +88,9 @@ class HostileProvider:
     webhooks: list[bytes] = field(default_factory=list[bytes])
     setups: dict[str, SetupResult] = field(default_factory=dict[str, SetupResult])
     disputes: dict[str, Dispute] = field(default_factory=dict[str, Dispute])
+    payouts: dict[str, Payout] = field(default_factory=dict[str, Payout])
+    paid_out: set[str] = field(default_factory=set[str])
+    """References of charges, refunds and disputes that stand in a payout."""
     calls: int = 0
 
     def __post_init__(self) -> None:
@@ -131,6 +137,18 @@ class HostileProvider:
             if self._chance.random() < self.lost_before:
                 return Unknown("the connection broke")
             return self.disputes.get(reference) or Unknown(f"there is no dispute {reference}")
+
+    def get_payout(self, reference: str) -> Payout | Unknown:
+        with self._lock:
+            if self._chance.random() < self.lost_before:
+                return Unknown("the connection broke")
+            return self.payouts.get(reference) or Unknown(f"there is no payout {reference}")
+
+    def list_payouts(self, *, since: datetime) -> tuple[str, ...] | Unknown:
+        with self._lock:
+            if self._chance.random() < self.lost_before:
+                return Unknown("the connection broke")
+            return tuple(self.payouts)
 
     def create_refund(self, request: RefundRequest) -> RefundResult:
         with self._lock:
@@ -215,6 +233,63 @@ class HostileProvider:
             self.disputes[name] = Dispute(name, reference, amount, state, "fraudulent")
             self._tell("dispute", name, "")
             return name
+
+    def pay_out(
+        self,
+        *,
+        arrives_on: date,
+        state: PayoutState = "Paid",
+        fee_minor: int = 30,
+        more: tuple[PayoutItem, ...] = (),
+        bank_account: str = "3000",
+        short_minor: int = 0,
+    ) -> Payout:
+        """Everything that lies here goes to the bank; `fee_minor` is kept of each charge, half as much of a dispute.
+
+        `short_minor` less arrives than the items say.
+        """
+        with self._lock:
+            items = [*self._movements(fee_minor), *more]
+            self.paid_out.update(one.reference for one in items)
+            minor = sum(one.amount.minor - one.fee.minor for one in items) - short_minor
+            name = f"po_{len(self.payouts) + 1}"
+            payout = Payout(
+                name, money(minor), state, arrives_on, bank_account, f"HOSTILE {name}", tuple(items)
+            )
+            self.payouts[name] = payout
+            self._tell("payout", name, "")
+            return payout
+
+    def _movements(self, fee_minor: int) -> list[PayoutItem]:
+        found: list[PayoutItem] = []
+        for charge in self.charges:
+            if isinstance(charge.result, Succeeded):
+                name, amount = charge.reference, charge.result.amount
+                found.append(PayoutItem(f"txn_{name}", "Payment", name, amount, money(fee_minor)))
+            for _, result in charge.refunds.values():
+                if isinstance(result, Refunded):
+                    item = PayoutItem(
+                        f"txn_{result.reference}", "Refund", charge.reference, -result.amount, money(0)
+                    )
+                    found.append(item)
+        for dispute in self.disputes.values():
+            if dispute.state in ("Open", "Lost"):
+                found.append(
+                    PayoutItem(
+                        f"txn_{dispute.reference}",
+                        "Dispute",
+                        dispute.payment,
+                        -dispute.amount,
+                        money(fee_minor // 2),
+                    )
+                )
+        return [one for one in found if one.reference not in self.paid_out]
+
+    def turn(self, name: str, state: PayoutState) -> None:
+        """A payout arrives, or comes back; what came back stands in the next one."""
+        with self._lock:
+            self.payouts[name] = replace(self.payouts[name], state=state)
+            self._tell("payout", name, "")
 
     def confirm(self, key: str, *, customer: str) -> None:
         """The owner of a method enters it at the provider."""

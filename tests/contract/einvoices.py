@@ -199,6 +199,8 @@ def corpus() -> Mapping[str, Case]:
         "exempt": _case(euro, "E", "0", *EXEMPT),
         "reverse charge": _case(euro, "AE", "0", *REVERSED),
         "intra-community": _case(euro, "K", "0", "Intra-Community supply", "VATEX-EU-IC"),
+        "collected by card": _case(replace(euro, collected_from="Card", bank=None), "S", "23"),
+        "collected by direct debit": _case(replace(euro, collected_from="BankAccount", bank=None), "S", "23"),
         "export": _case(euro, "G", "0", "Export outside the EU", "VATEX-EU-G"),
         "outside the scope": _case(
             _without_vat(document(TOKENS)), "O", "0", "Not subject to VAT", "VATEX-EU-O"

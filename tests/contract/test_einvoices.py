@@ -148,6 +148,37 @@ def test_reverse_charge_needs_the_customers_vat_id() -> None:
         Case(invoice, (taxed(invoice, "AE", "0", ("Reverse charge", "VATEX-EU-AE")),)).read()
 
 
+def test_a_tax_that_is_a_unit_off_its_rate_is_refused_with_the_reason(checker: RuleChecker) -> None:
+    """Nine notes over 4 yen at 10 % give back no tax, and the last one takes the 4 yen of all: the rules refuse it."""
+    invoice = document(line("Tokens", usage_part("4", "1", 4)), currency="JPY")
+    case = Case(invoice, (taxed(invoice, "S", "10"),), kind="CreditNote")
+    (group,) = case.taxes
+    for tax_minor in (0, 1):
+        for xml in written(replace(case, taxes=(replace(group, tax_minor=tax_minor),))):
+            assert checker.check(xml) == ()
+    with pytest.raises(NoEInvoice, match=r"tax of 4 JPY on 4 is not within one of 10 %.*BR-CO-17"):
+        replace(case, taxes=(replace(group, tax_minor=4),)).read()
+
+
+def test_a_tax_whose_rate_rounds_to_nothing_is_refused_where_it_is_something() -> None:
+    invoice = document(line("Tokens", usage_part("1", "1000", 100_000)), currency="EUR")
+    with pytest.raises(NoEInvoice, match=r"tax of 4\.00 EUR on 1000\.00.*0\.4 %"):
+        Case(invoice, (taxed(invoice, "S", "0.4"),)).read()
+
+
+@pytest.mark.parametrize("nothing", [" ", "\x01", "\ufffe"])
+def test_what_no_document_can_carry_is_not_said(nothing: str) -> None:
+    """An element without text is against the rules; who has no name cannot be invoiced by one."""
+    invoice = replace(document(TOKENS, currency="EUR"), legal_text=f"{nothing}\n{nothing}")
+    for xml in written(Case(invoice, (taxed(invoice, "S", "23"),))):
+        blank = [one.tag for one in ElementTree.fromstring(xml.content).iter() if not "".join(one.itertext())]
+        assert blank == []
+    assert invoice.buyer is not None
+    nameless = replace(invoice, buyer=replace(invoice.buyer, name=nothing))
+    with pytest.raises(NoEInvoice, match="the customer has no name"):
+        Case(nameless, (taxed(nameless, "S", "23"),)).read()
+
+
 # ------------------------------------------------------------------------------------------------ the checker
 
 

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from milo_billing.adapters import sandbox_payments
 from milo_billing.kernel.money import Money
 from milo_billing.payments.ports import PaymentProvider
 from milo_billing.payments.types import (
@@ -13,6 +15,7 @@ from milo_billing.payments.types import (
     MethodReady,
     PaymentRequest,
     Processing,
+    ProviderConfig,
     Refunded,
     RefundFailed,
     RefundRequest,
@@ -60,9 +63,26 @@ def stripe(request: pytest.FixtureRequest) -> Tried:
     )
 
 
-@pytest.fixture(params=["hostile", pytest.param("stripe", marks=pytest.mark.long)])
-def tried(request: pytest.FixtureRequest) -> Tried:
-    return hostile() if request.param == "hostile" else stripe(request)
+def sandbox(folder: Path) -> Tried:
+    config = ProviderConfig("cards", "sandbox", {}, {"webhookSecret": "whsec"})
+    return Tried(
+        sandbox_payments.connect(config, file=folder / "sandbox.sqlite"),
+        good=sandbox_payments.GOOD,
+        soft=sandbox_payments.EMPTY,
+        hard=sandbox_payments.STOLEN,
+        slow=sandbox_payments.SLOW,
+    )
+
+
+@pytest.fixture(params=["hostile", "sandbox", pytest.param("stripe", marks=pytest.mark.long)])
+def tried(request: pytest.FixtureRequest, tmp_path: Path) -> Tried:
+    match request.param:
+        case "hostile":
+            return hostile()
+        case "sandbox":
+            return sandbox(tmp_path)
+        case _:
+            return stripe(request)
 
 
 def ready(tried: Tried, token: str) -> MethodReady:
@@ -148,6 +168,10 @@ def test_a_refund_that_nobody_asked_for_is_not_found(tried: Tried) -> None:
     assert isinstance(paid, Succeeded)
     asked = RefundRequest("payment/a/refund/9", paid.reference, Money(1, "USD"))
     assert tried.provider.find_refund(asked) is None
+
+
+def test_a_payout_that_never_was_is_unknown(tried: Tried) -> None:
+    assert isinstance(tried.provider.get_payout("po_never"), Unknown)
 
 
 def test_a_webhook_that_is_not_signed_is_refused(tried: Tried) -> None:

@@ -64,6 +64,13 @@ def test_an_account_that_is_not_there(cluster: Cluster) -> None:
     assert answer.status_code == 404
 
 
+def test_payouts_are_the_providers(cluster: Cluster) -> None:
+    assert cluster.http.get("/v1/payments/payouts").json() == {"items": []}
+    assert cluster.http.post("/v1/payments/payouts/fetch").status_code == 202
+    assert cluster.http.post("/v1/payments/payouts/nobody/po_1/accept").status_code == 404
+    assert cluster.client("unknown").get("/v1/payments/payouts").status_code == 401
+
+
 def test_webhooks_need_a_class_that_takes_them(cluster: Cluster) -> None:
     assert httpx.post(f"{cluster.url}/v1/payments/webhooks/nobody", json={}).status_code == 404
 

@@ -1,13 +1,20 @@
-"""`invoices print`: every invoice and credit note in a folder, each once, whatever interrupted the command before."""
+"""`invoices print`: every invoice and credit note on the server and in a folder, each once, whatever interrupted it."""
 
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from milo_billing.adapters.typst_documents import TypstDocuments
+from milo_billing.app import wiring
 from milo_billing.cli.commands import app
+from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.runtime import Runtime
+from milo_billing.invoicing.engine import printings
+from milo_billing.invoicing.jobs import print_documents
 from tests.contract.conftest import Cluster
 from tests.contract.examples import ACME, EXAMPLES
 from tests.contract.invoiced import stand_invoice
@@ -22,6 +29,27 @@ def number(cluster: Cluster, runtime: Runtime) -> str:
     return str(cluster.created(EXAMPLES["creditnotes"].manifest)["status"]["number"])
 
 
+@pytest.fixture
+def press(runtime: Runtime) -> Iterator[None]:
+    """A worker that does nothing else."""
+    office = wiring.open_office(runtime, wiring.build_declarative(runtime).engine)
+    database, writer, ended = runtime.databases.app, TypstDocuments(), threading.Event()
+
+    def work() -> None:
+        while not ended.wait(0.05):
+            with database.transaction(reach=EVERYWHERE) as tx:
+                waiting = printings.list_open(tx, limit=9)
+            for id in waiting:
+                print_documents(office, writer, database, runtime.clock, id=id, percent=100)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("press")
 def test_what_is_missing_in_the_folder_is_printed(
     cluster: Cluster,
     number: str,
@@ -53,6 +81,15 @@ def test_what_is_missing_in_the_folder_is_printed(
         return found["saved"], found["unchanged"]
 
     assert printed("--month", "2026-03") == (0, 0)
+    code, ahead = milo("print", "--month", "2026-02")
+    assert (code, ahead["state"], ahead["total"], ahead["printed"], ahead["failures"]) == (
+        0,
+        "finished",
+        2,
+        2,
+        [],
+    )
+    assert not any(folder.iterdir()), "they stay on the server until somebody wants them"
     assert printed("--month", "2026-02") == (2, 0)
     note = folder / f"{number}.pdf"
     assert all(path.read_bytes().startswith(b"%PDF-") for path in folder.iterdir())

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from milo_billing.app.endpoints import api_document
-from milo_billing.cli.simulations import simulate
+from milo_billing.cli.simulations import Supposed, simulate
 from milo_billing.cli.target import Target
 from tests.contract.conftest import Cluster
 from tests.contract.examples import EXAMPLES
@@ -74,7 +74,9 @@ def test_the_command_reads_manifests_and_prints_a_table(
     target = Target(server=sold.url, token=token)
     file = tmp_path / "book.json"
     file.write_bytes(orjson.dumps({"kind": "PriceBook", "metadata": {"name": "new"}, "spec": BOOK}))
-    simulate(account="organization-acme/main", month="2026-10", book_file=file, target=target)
+    simulate(
+        account="organization-acme/main", month="2026-10", supposed=Supposed(book_file=file), target=target
+    )
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("organization-acme/main from 2026-10-01 up to 2026-11-01, in USD")
     assert printed[-1].split() == ["Total", "0.00", "0.00", "0.00"]
@@ -86,5 +88,7 @@ def test_the_command_reads_manifests_and_prints_a_table(
     )
     for wrong in refused:
         with pytest.raises(SystemExit):
-            simulate(account="organization-acme/main", month="2026-10", target=target, **wrong)
+            simulate(
+                account="organization-acme/main", month="2026-10", supposed=Supposed(**wrong), target=target
+            )
         assert capsys.readouterr().err.startswith("error: ")

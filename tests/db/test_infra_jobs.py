@@ -119,15 +119,20 @@ def test_a_periodic_task_runs_by_the_clock(databases: Databases) -> None:
     assert "timestamp" in ledger.seen[0]
 
 
-def test_a_job_of_a_dead_worker_is_queued_again(databases: Databases, clean_database: str) -> None:
+def die_amid(databases: Databases, name: str, **wanted: str) -> None:
+    """A worker has begun a job and was killed; silent for a minute now."""
     with databases.app.transaction(reach=EVERYWHERE) as tx:
-        defer(tx, "slow")
-    with connect(clean_database, role="milo_job") as tx:
+        defer(tx, name, **wanted)
+    with connect(databases.job.conninfo, role="milo_job") as tx:
         tx.execute("set search_path = jobs, pg_catalog")
         row = tx.execute("select worker_id from procrastinate_register_worker_v1()").fetchone()
         assert row is not None
         tx.execute("select * from procrastinate_fetch_job_v2(null, %s)", (row[0],))
         tx.execute("update procrastinate_workers set last_heartbeat = now() - interval '1 minute'")
+
+
+def test_a_job_of_a_dead_worker_is_queued_again(databases: Databases, clean_database: str) -> None:
+    die_amid(databases, "slow")
     queue = build_queue(clean_database, tasks=[Task(name="slow", run=lambda: None)], periodics=[])
 
     async def sweep() -> list[int]:
@@ -137,6 +142,32 @@ def test_a_job_of_a_dead_worker_is_queued_again(databases: Databases, clean_data
     assert asyncio.run(sweep()) == [1, 0]
     with databases.app.transaction(reach=EVERYWHERE) as tx:
         assert waiting(tx) == [("slow", {})]
+
+
+def test_a_dead_workers_job_is_queued_again_also_where_its_like_waits(databases: Databases) -> None:
+    """Both have the lock: while the dead one's job counted as running, the other waited for it, and for ever."""
+    die_amid(databases, "lane", lock="lane", once="lane")
+    with databases.app.transaction(reach=EVERYWHERE) as tx:
+        assert defer(tx, "lane", lock="lane", once="lane") is not None, "none waits: the first has begun"
+    ledger = Ledger(enough=2)
+    work_until(databases, ledger, work=[Task(name="lane", run=ledger.note)])
+    with databases.job.transaction(reach=EVERYWHERE) as tx:
+        assert tx.execute("select count(*) from jobs.procrastinate_jobs").fetchone() == (0,)
+
+
+def test_a_job_that_fails_runs_again_also_where_its_like_waits(databases: Databases) -> None:
+    ledger = Ledger(enough=3)
+
+    def fail_once() -> None:
+        ledger.note()
+        if len(ledger.seen) == 1:
+            with databases.app.transaction(reach=EVERYWHERE) as tx:
+                assert defer(tx, "ask", lock="ask", once="ask") is not None
+            raise ConnectionError("the provider is away")
+
+    with databases.app.transaction(reach=EVERYWHERE) as tx:
+        defer(tx, "ask", lock="ask", once="ask")
+    work_until(databases, ledger, work=[Task(name="ask", run=fail_once)])
 
 
 def test_how_long_jobs_have_been_due_is_measured_by_queue(databases: Databases, clean_database: str) -> None:

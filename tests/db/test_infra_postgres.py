@@ -75,7 +75,11 @@ def test_what_was_committed_is_there_after_stop_and_start(open_folder: Path) -> 
     assert find_postmaster(open_folder / "postgres") is None
     second = start(open_folder)
     assert value(second, "select answer from kept") == 42
+    # and one that was let go ends like one that was found running; Popen warns of none, or this fails
+    second.let_go()
+    assert second.adopted and second.alive()
     second.stop()
+    assert not second.alive() and find_postmaster(open_folder / "postgres") is None
 
 
 def test_what_was_committed_is_there_after_kill_9(open_folder: Path) -> None:

@@ -40,4 +40,4 @@ def test_credit_is_granted_listed_and_revoked(milo: CommandLine) -> None:
         ("Granted", "100.00"),
     ]
     nowhere = milo("credits", "list", "main")
-    assert (nowhere.returncode, "has no namespace" in nowhere.stderr) == (1, True)
+    assert (nowhere.returncode, "is no billing account" in nowhere.stderr) == (1, True)

@@ -33,6 +33,9 @@ def test_the_demo_runs_from_nothing_to_invoices_and_its_totals_are_right():
         "yearly",
         "price explain",
         "published 2026-10-30 by ECB",
+        "payments collect",
+        "the next try is on 2026-12-04",
+        "Assets:Clearing:Sandbox",
         "trial-balance",
     ):
         assert shown in done.stdout

@@ -37,6 +37,7 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict
         }
 
 
+@pytest.mark.early
 @pytest.mark.parametrize(
     "environment",
     # what kubectl can do is compared version by version in tests/contract; here it is what we wrote that is tested

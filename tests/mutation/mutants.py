@@ -24,9 +24,18 @@ SOURCE = ROOT / "src"
 MUTATED = (
     "milo_billing/pricing/rules",
     "milo_billing/commitments/rules",
+    "milo_billing/invoicing/rules/drafts.py",
+    "milo_billing/invoicing/rules/early_payment.py",
+    "milo_billing/invoicing/rules/life.py",
+    "milo_billing/invoicing/rules/periods.py",
+    "milo_billing/invoicing/rules/postings.py",
+    "milo_billing/invoicing/rules/tax_rates.py",
     "milo_billing/invoicing/rules/tax_treatments.py",
+    "milo_billing/invoicing/rules/taxes.py",
     "milo_billing/ledger/rules/posting.py",
     "milo_billing/payments/rules/dunning.py",
+    "milo_billing/payments/rules/matching.py",
+    "milo_billing/payments/rules/references.py",
     "milo_billing/payments/rules/retries.py",
 )
 """Folders, and single files of those whose rules are not all tried yet."""

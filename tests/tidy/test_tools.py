@@ -18,7 +18,9 @@ TOOLS = {
 }
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.early) if name == "pyright" else name for name in TOOLS]
+)
 def test_has_nothing_to_say(name: str) -> None:
     program, *arguments = TOOLS[name]
     if program == "squawk":
@@ -35,3 +37,11 @@ def later_migrations() -> list[Path]:
     return sorted(
         path for path in (ROOT / "db" / "migrations").glob("*.sql") if not path.name.startswith("0001_")
     )
+
+
+def test_the_command_line_imports_neither_the_server_nor_the_database():
+    code = "import sys, milo_billing.cli.commands; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"psycopg", "starlette", "numpy", "procrastinate", "typst"} & set(loaded)

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
-from milo_billing.accounts.rules import profiles
+from milo_billing.accounts.rules import profiles, standing
 from milo_billing.accounts.rules.bound_days import bound_days
 from milo_billing.accounts.types import (
     Account,
@@ -20,6 +20,7 @@ from milo_billing.accounts.types import (
     BillingProfile,
     InvoiceDays,
     MethodOwner,
+    MethodType,
     PaidProject,
     Payer,
     PayerInterval,
@@ -233,7 +234,12 @@ def get_billing_profile(tx: Tx, vault: Vault, *, account: int) -> BillingProfile
             map(profiles.read_exemption, _opened(tx, vault, uid, spec.get("taxExemptions")) or ())
         ),
         time_terms=profiles.read_time_terms(terms),
+        collected_from=_collected_from(spec.get("paymentProfile")),
     )
+
+
+def _collected_from(profile: Mapping[str, Any] | None) -> MethodType | None:
+    return None if profile is None else standing.REFERRING_TYPES.get(profile["type"])
 
 
 def _opened(tx: Tx, vault: Vault, uid: UUID, stored: Any) -> Any:

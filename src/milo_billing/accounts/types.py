@@ -242,6 +242,14 @@ class Contact:
     invoice_emails: tuple[str, ...]
     address: Address | None
 
+    @property
+    def invoice_recipients(self) -> tuple[str, ...]:
+        """Who gets invoices and what is said of them: the contact, and the further addresses, each once."""
+        first: dict[str, str] = {}
+        for address in filter(None, (self.email, *self.invoice_emails)):
+            first.setdefault(address.lower(), address)
+        return tuple(first.values())
+
 
 @dataclass(frozen=True, slots=True)
 class TaxId:
@@ -255,7 +263,8 @@ class TaxId:
 class BillingProfile:
     """What an invoice needs to know of an account, personal fields in clear.
 
-    `contact` is None where the account has none, or where its personal data was erased.
+    `contact` is None where the account has none, or where its personal data was erased. `collected_from` is the type of
+    the payment method that invoices are collected from, None where the customer pays by itself.
     """
 
     account: int
@@ -269,3 +278,4 @@ class BillingProfile:
     tax_ids: tuple[TaxId, ...]
     tax_exemptions: tuple[TaxExemption, ...] = ()
     time_terms: TimeTerms = NO_TERMS
+    collected_from: MethodType | None = None

@@ -32,11 +32,15 @@ class ChildDocuments:
         *,
         fonts_dir: Path | None = None,
         children: int | None = None,
+        nice: int = 0,
         documents_max: int = DOCUMENTS_MAX,
         answer_s: float = ANSWER_S,
     ) -> None:
-        """`children` is one for each processor where nothing is said; `documents_max` a process before it ends."""
-        self._arguments = [] if fonts_dir is None else [str(fonts_dir)]
+        """`children` is one for each processor where nothing is said; `documents_max` a process before it ends.
+
+        `nice`, from 0 to 19, is how far they let others on the machine go first.
+        """
+        self._arguments = [str(nice), *([] if fonts_dir is None else [str(fonts_dir)])]
         self._documents_max = documents_max
         self._answer_s = answer_s
         self._turns = threading.BoundedSemaphore(children or os.cpu_count() or 1)

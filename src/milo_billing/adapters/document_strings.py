@@ -75,6 +75,8 @@ class Strings:
     further_projects: str
     payment: str
     pay_please: str
+    pay_by_card: str
+    pay_by_debit: str
     pay_early: str
     pay_reference: str
     scan: str
@@ -150,6 +152,8 @@ _EN = Strings(
     further_projects="{count} further projects",
     payment="Payment",
     pay_please="Please pay {amount} by {date}.",
+    pay_by_card="{amount} will be charged to your card on {date}. There is nothing you need to do.",
+    pay_by_debit="{amount} will be collected from your bank account on {date}. There is nothing you need to do.",
     pay_early="If you pay by {date}, {percent} is off: {amount} then settles the invoice.",
     pay_reference="Please state the invoice number {number} as the reference.",
     scan="Scan with your banking app",
@@ -225,6 +229,8 @@ _DE = Strings(
     further_projects="{count} weitere Projekte",
     payment="Zahlung",
     pay_please="Bitte zahlen Sie {amount} bis zum {date}.",
+    pay_by_card="{amount} buchen wir am {date} von Ihrer Karte ab. Sie brauchen nichts zu tun.",
+    pay_by_debit="{amount} ziehen wir am {date} von Ihrem Bankkonto ein. Sie brauchen nichts zu tun.",
     pay_early="Bei Zahlung bis zum {date} gewähren wir {percent} Skonto; dann genügen {amount}.",
     pay_reference="Bitte geben Sie die Rechnungsnummer {number} als Verwendungszweck an.",
     scan="Mit der Banking-App scannen",
@@ -300,6 +306,8 @@ _FR = Strings(
     further_projects="{count} autres projets",
     payment="Paiement",
     pay_please="Merci de régler {amount} au plus tard le {date}.",
+    pay_by_card="{amount} seront débités de votre carte le {date}. Vous n’avez rien à faire.",
+    pay_by_debit="{amount} seront prélevés sur votre compte bancaire le {date}. Vous n’avez rien à faire.",
     pay_early="Pour un paiement jusqu’au {date}, escompte de {percent} : {amount} suffisent alors.",
     pay_reference="Merci d’indiquer le numéro de facture {number} comme référence.",
     scan="À scanner avec l’application bancaire",
@@ -375,6 +383,8 @@ _JA = Strings(
     further_projects="その他 {count} 件のプロジェクト",
     payment="お支払い方法",
     pay_please="{date}までに {amount} をお支払いください。",
+    pay_by_card="{date}に {amount} をご登録のカードに請求いたします。お手続きは不要です。",
+    pay_by_debit="{date}に {amount} をご登録の銀行口座から引き落とします。お手続きは不要です。",
     pay_early="{date}までのお支払いは {percent} の割引となり、{amount} で完了します。",
     pay_reference="お振込の際は請求書番号 {number} をご記入ください。",
     scan="銀行アプリで読み取ってください",

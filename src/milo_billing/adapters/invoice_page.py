@@ -126,10 +126,13 @@ def listed_lines(document: InvoiceDocument) -> tuple[InvoiceLine, ...]:
 
 
 def _pay_please(document: InvoiceDocument, due: str, due_on: str, formats: Formats) -> str:
-    """What the customer is asked for; nothing where nothing is left to pay."""
+    """What the customer is asked for, or told that it is collected; nothing where nothing is left to pay."""
     words = formats.strings
     if document.total_minor == document.prepaid_minor:
         return ""
+    if document.collected_from is not None:
+        said = words.pay_by_card if document.collected_from == "Card" else words.pay_by_debit
+        return " ".join((said.format(amount=due, date=due_on), *pay_early(document, formats)))
     return " ".join(
         (
             words.pay_please.format(amount=due, date=due_on),

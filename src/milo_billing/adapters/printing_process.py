@@ -2,12 +2,13 @@
 
 A process of its own because the renderer keeps what it laid out for its last documents, and its memory with it: whoever
 started this one ends it after some documents, and the memory is free again. It is started with
-`python -m milo_billing.adapters.printing_process [FONTS_DIR]`, ends when its input ends, so with whoever started it,
-and when it was not asked for IDLE_S.
+`python -m milo_billing.adapters.printing_process NICE [FONTS_DIR]`, ends when its input ends, so with whoever started
+it, and when it was not asked for IDLE_S. NICE, from 0 to 19, is how far it lets others go first.
 
 A message is its length in 8 bytes and a pickle: both ends are this program, and nobody else has the pipes.
 """
 
+import os
 import pickle
 import select
 import sys
@@ -44,7 +45,8 @@ def main() -> None:
     """Answer until the input ends, or nobody has asked for long."""
     # what is logged goes where errors go: the output is for answers
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    writer = TypstDocuments(fonts_dir=Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    os.nice(int(sys.argv[1]))
+    writer = TypstDocuments(fonts_dir=Path(sys.argv[2]) if len(sys.argv) > 2 else None)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     while select.select([requests], [], [], IDLE_S)[0]:
         asked = receive(requests)

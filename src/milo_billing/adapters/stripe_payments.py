@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from milo_billing.adapters import stripe_payouts
 from milo_billing.adapters.outbound import Posted, post
+from milo_billing.kernel.addresses import Address, is_outside, is_outside_or_loopback
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.kernel.money import Money
 from milo_billing.payments.types import (
@@ -30,6 +32,7 @@ from milo_billing.payments.types import (
     MethodReady,
     PaymentRequest,
     PaymentResult,
+    Payout,
     Processing,
     ProviderConfig,
     ProviderEvent,
@@ -102,6 +105,7 @@ _SUBJECTS: Final[Mapping[str, Subject]] = {
     "refund": "refund",
     "setup_intent": "method",
     "dispute": "dispute",
+    "payout": "payout",
 }
 _DISPUTES: Final[Mapping[str, DisputeState]] = {
     "warning_needs_response": "Inquiry",
@@ -122,11 +126,30 @@ Transport: TypeAlias = Callable[[str, str, Mapping[str, str], bytes], Posted]
 
 def send(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Posted:
     """Past the guard: never an address inside."""
+    return _send(method, url, headers, body, may_call=is_outside, plain=False)
+
+
+def send_here_too(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Posted:
+    """As `send`, and to this machine itself, over http too: for tests and development."""
+    return _send(method, url, headers, body, may_call=is_outside_or_loopback, plain=True)
+
+
+def _send(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    may_call: Callable[[Address], bool],
+    plain: bool,
+) -> Posted:
     return post(
         url,
         body,
         headers=headers,
         head_bytes=ANSWER_BYTES_MAX,
+        may_call=may_call,
+        plain=plain,
         step_s=ANSWER_S_MAX,
         whole_s=ANSWER_S_MAX,
         method=method,
@@ -270,6 +293,30 @@ class StripePayments:
             intent = charge.get("payment_intent") or ""
         amount = Money(int(answer["amount"]), str(answer["currency"]).upper())
         return Dispute(reference, str(intent), amount, state, str(answer.get("reason") or ""))
+
+    # -- payouts
+
+    def get_payout(self, reference: str) -> Payout | Unknown:
+        """The payout with its balance transactions, and the end of the bank account that it goes to."""
+        answer = self._call("get", f"/v1/payouts/{reference}", expand=["destination"])
+        if isinstance(answer, Unknown | _Refused):
+            return Unknown(f"payout {reference}: {answer}")
+        items: list[Json] = []
+        for one in self._listed("/v1/balance_transactions", payout=reference, expand=["data.source"]):
+            if isinstance(one, Unknown):
+                return one
+            if one.get("type") != "payout":  # the payout itself, which takes out what the others brought
+                items.append(one)
+        return stripe_payouts.payout(answer, items)
+
+    def list_payouts(self, *, since: datetime) -> tuple[str, ...] | Unknown:
+        """By when they were made."""
+        found: list[str] = []
+        for one in self._listed("/v1/payouts", created={"gte": int(since.timestamp())}):
+            if isinstance(one, Unknown):
+                return one
+            found.append(str(one["id"]))
+        return tuple(found)
 
     # -- refunds
 

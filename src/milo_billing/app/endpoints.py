@@ -15,8 +15,10 @@ from milo_billing.app.credit_endpoints import CREDITS
 from milo_billing.app.ledger_endpoints import LEDGER
 from milo_billing.app.notices_endpoints import NOTICES
 from milo_billing.app.payments_endpoints import PAYMENTS
+from milo_billing.app.payout_endpoints import PAYOUTS
 from milo_billing.app.preview_endpoints import PREVIEWS
 from milo_billing.app.pricing_endpoints import PRICING
+from milo_billing.app.printing_endpoints import PRINTINGS
 from milo_billing.app.usage_endpoints import USAGE
 from milo_billing.controlplane.bulk_door import PATH as BULK_PATH
 from milo_billing.controlplane.endpoints import (
@@ -520,9 +522,11 @@ API_ENDPOINTS: Final = (
     *_INVOICING,
     *PREVIEWS,
     *CREDITS,
+    *PRINTINGS,
     *LEDGER,
     *PAYMENTS,
     *BANK,
+    *PAYOUTS,
     *NOTICES,
 )
 

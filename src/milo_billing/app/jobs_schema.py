@@ -21,6 +21,18 @@ set local search_path = jobs, pg_catalog;
 """
 
 _FOOTER = """
+-- A job that is queued again, because it failed or its worker died, gives up its queueing lock: another with the same
+-- may have been queued since it began, and the two could not both wait. It would count as running for ever, and
+-- whatever has its lock would wait for it. So both wait, and run one after the other.
+create function procrastinate_jobs_give_up_queueing_lock() returns trigger language plpgsql as $$
+begin
+    new.queueing_lock := null;
+    return new;
+end $$;
+create trigger procrastinate_jobs_give_up_queueing_lock before update of status on procrastinate_jobs
+    for each row when (old.status <> 'todo' and new.status = 'todo' and new.queueing_lock is not null)
+    execute function procrastinate_jobs_give_up_queueing_lock();
+
 set local search_path to default;
 
 -- The functions name no schema, so each gets its path; only deferring is for every role, and it is all they may do.

@@ -11,6 +11,7 @@ from milo_billing.invoicing.engine.receivables import InvoiceReceivables
 from milo_billing.invoicing.engine.tax_payables import InvoicedTax
 from milo_billing.ledger.routes import Above
 from milo_billing.payments.engine.clearing import ProviderClearing
+from milo_billing.payments.engine.kept import MoneyOnAccount, UnappliedCash
 
 
 class NamedAccounts:
@@ -34,5 +35,5 @@ def above_the_books() -> Above:
         accounts=NamedAccounts(),
         receivables=InvoiceReceivables(),
         accruals=MonthEndAccruals(),
-        others=(ProviderClearing(), InvoicedTax(), PrepaidCredit()),
+        others=(ProviderClearing(), InvoicedTax(), UnappliedCash(), MoneyOnAccount(), PrepaidCredit()),
     )

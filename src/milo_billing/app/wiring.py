@@ -75,8 +75,9 @@ from milo_billing.payments.ports import PaymentProvider, Providers
 from milo_billing.payments.routes import bank as bank_routes
 from milo_billing.payments.routes import collection as payments_routes
 from milo_billing.payments.routes import debits as debit_routes
+from milo_billing.payments.routes import payouts as payout_routes
 from milo_billing.payments.rules.dunning import Schedule
-from milo_billing.payments.types import ProviderConfig
+from milo_billing.payments.types import ProviderConfig, UnableToSetUp
 from milo_billing.pricing import jobs as pricing_jobs
 from milo_billing.pricing import resources as pricing_resources
 from milo_billing.pricing import routes as pricing_routes
@@ -93,6 +94,9 @@ from milo_billing.usage.routes.gateway import ShortWay
 
 if TYPE_CHECKING:
     from milo_billing.adapters.remote_directory import RemoteDirectory
+
+BACKGROUND_NICE = 19
+"""How far the process that writes PDFs ahead lets everybody else go first."""
 
 CHANGES_KEPT = 200_000
 """Changes that a watch may resume over; older ones are pruned, and a watcher that is further behind lists again."""
@@ -213,10 +217,12 @@ def build_api(runtime: Runtime) -> Starlette:
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, office, documents, blobs),
         *invoicing_routes.credit_routes(door),
+        *invoicing_routes.printing_routes(door),
         *invoicing_routes.validation_routes(door, office, documents, checker),
         *ledger_routes.routes(door, above_the_books()),
         *payments_routes.routes(door, open_desk(runtime, engine)),
         *bank_routes.routes(door, office, read_statements),
+        *payout_routes.routes(door, engine),
         *debit_routes.routes(door, office, write_debits, read_refusals),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
@@ -240,13 +246,13 @@ def build_api(runtime: Runtime) -> Starlette:
 def open_office(runtime: Runtime, engine: Engine) -> Office:
     """Where invoices are issued; it asks the register of VAT numbers that the settings name, if they name one."""
     settings = runtime.settings
-    mails = settings.smtp_host is not None
+    mails, ahead = settings.smtp_host is not None, settings.documents_ahead_percent > 0
     if settings.vies_url is None:
-        return Office(engine, runtime.vault, mails=mails)
+        return Office(engine, runtime.vault, mails=mails, prints_ahead=ahead)
     from milo_billing.adapters.vies_register import ViesRegister  # most servers never call out for it
 
     register = ViesRegister(settings.vies_url, settings.vies_requester)
-    return Office(engine, runtime.vault, mails=mails, register=register)
+    return Office(engine, runtime.vault, mails=mails, prints_ahead=ahead, register=register)
 
 
 def open_blobs(runtime: Runtime) -> FolderBlobs:
@@ -327,6 +333,13 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
         *invoicing_jobs.tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
         *invoicing_jobs.credit_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
         *invoicing_jobs.vat_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
+        *invoicing_jobs.printing_tasks(
+            office=office,
+            writer=ChildDocuments(children=1, nice=BACKGROUND_NICE),
+            database=runtime.databases.app,
+            clock=runtime.clock,
+            percent=runtime.settings.documents_ahead_percent,
+        ),
         *payments_jobs.dunning_tasks(
             office=office,
             database=runtime.databases.app,
@@ -360,7 +373,9 @@ def _rate_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
 
 def open_desk(runtime: Runtime, engine: Engine) -> Desk:
     """Where money is collected, by this server's settings."""
-    return Desk(engine, runtime.vault, payment_providers(), runtime.settings.payments_retry_days)
+    return Desk(
+        engine, runtime.vault, payment_providers(runtime.settings), runtime.settings.payments_retry_days
+    )
 
 
 def dunning_schedule(settings: Settings) -> Schedule:
@@ -372,15 +387,31 @@ def dunning_schedule(settings: Settings) -> Schedule:
     )
 
 
-def payment_providers() -> Providers:
-    """The providers that this server can speak to; each is loaded with the first class that names it."""
+def payment_providers(settings: Settings) -> Providers:
+    """The providers that this server can speak to; each is loaded with the first class that names it.
+
+    The sandbox, which moves no money, refuses where the clock is a real one; a stand-in on this machine is called only
+    where the settings say so.
+    """
 
     def stripe(config: ProviderConfig) -> PaymentProvider:
         from milo_billing.adapters import stripe_payments  # most servers never load it
 
-        return stripe_payments.connect(config)
+        here_too = settings.payments_to_loopback
+        transport = stripe_payments.send_here_too if here_too else stripe_payments.send
+        return stripe_payments.connect(config, transport=transport)
 
-    return {"stripe": stripe}
+    def sandbox(config: ProviderConfig) -> PaymentProvider:
+        from milo_billing.adapters import sandbox_payments  # only demos and trials load it
+
+        if settings.clock == "system":
+            raise UnableToSetUp(
+                f'payment method class "{config.name}": the sandbox moves no money, and is there only on a server '
+                "whose clock is simulated by MILO_BILLING_CLOCK; name a real provider"
+            )
+        return sandbox_payments.connect(config, file=settings.data_dir / "sandbox-payments.sqlite")
+
+    return {"stripe": stripe, "sandbox": sandbox}
 
 
 def follow_directory(runtime: Runtime) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated, cast
 
 from cyclopts import App, Parameter
 
+from milo_billing.cli.names import split_name
 from milo_billing.cli.output import write, write_json, write_table
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.billing import create_token, get_payer, verify_audit
@@ -52,12 +53,7 @@ def create(
 ) -> None:
     """Make a bearer token. It is shown once: the server keeps only its hash."""
     with target.open() as api:
-        namespace, slash, name = service_account.partition("/")
-        if not slash or not namespace or not name:
-            raise ClientError(
-                f"{service_account!r} is no service account.",
-                next_step="Write namespace/name, as in organization-acme/meter.",
-            )
+        namespace, name = split_name(service_account, what="service account", example="meter")
         made = create_token(api, namespace=namespace, name=name, expiration_s=expires_in)
     if target.json:
         write_json(made)

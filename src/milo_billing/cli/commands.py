@@ -23,10 +23,12 @@ from milo_billing.cli import (
 )
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.credits import credits
+from milo_billing.cli.examples import fold_examples
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.ledger import ledger
 from milo_billing.cli.notices import notices
 from milo_billing.cli.payments import payments
+from milo_billing.cli.payouts import payouts
 from milo_billing.cli.previews import PREVIEW_HELP, preview
 from milo_billing.cli.prices import price
 from milo_billing.cli.rates import rates
@@ -54,6 +56,7 @@ app.command(credits)
 app.command(ledger)
 bank.mount(payments)
 debits.mount(payments)
+payments.command(payouts)
 app.command(payments)
 app.command(price)
 app.command(notices)
@@ -64,3 +67,4 @@ price_lists.mount(app)
 billing.mount(app)
 entitlements.mount(app)
 places.mount(app)
+fold_examples(app)

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from milo_billing.cli.names import split_name
 from milo_billing.cli.output import write, write_json, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client.credits import grant_credit, list_history, revoke_credit, show_credits
-from milo_billing.client.errors import ClientError
 from milo_billing.client.http import JSON
 
 credits = App(name="credits", help="Credit of billing accounts: prepaid money, promotions, goodwill.")
@@ -27,7 +27,6 @@ _Reason = Annotated[str, Parameter(help="Why, for whoever asks: it is kept, and 
 )
 def grant(
     account: _Account,
-    /,
     *,
     kind: Annotated[
         Literal["prepaid", "promotional", "goodwill"],
@@ -74,7 +73,7 @@ def grant(
     target: Target = DEFAULT,
 ) -> None:
     """Grant credit to an account. What was granted stays; what is left of it can be revoked."""
-    namespace, found = _split(account)
+    namespace, found = split_name(account)
     spec: dict[str, Any] = {
         "billingAccountRef": {"name": found},
         "kind": kind.capitalize(),
@@ -108,9 +107,9 @@ def grant(
 
 
 @credits.command(name="list", help_epilogue="Example:\n\n  milo-billing credits list organization-acme/main")
-def list_(account: _Account, /, *, target: Target = DEFAULT) -> None:
+def list_(account: _Account, *, target: Target = DEFAULT) -> None:
     """Show what is left of an account's credit, grant by grant, and what is on account besides."""
-    namespace, name = _split(account)
+    namespace, name = split_name(account)
     with target.open() as api:
         found = show_credits(api, namespace=namespace, account=name)
     if target.json:
@@ -147,13 +146,12 @@ def list_(account: _Account, /, *, target: Target = DEFAULT) -> None:
 )
 def history(
     account: _Account,
-    /,
     *,
     grant: Annotated[str | None, Parameter(help="Of this grant only.")] = None,
     target: Target = DEFAULT,
 ) -> None:
     """Show what became of an account's credit, the newest first: granted, used, given back, expired, revoked."""
-    namespace, name = _split(account)
+    namespace, name = split_name(account)
     with target.open() as api:
         found = list_history(api, namespace=namespace, account=name, grant=grant)
     if target.json:
@@ -184,7 +182,7 @@ def revoke(
     target: Target = DEFAULT,
 ) -> None:
     """Take back what is left of a grant. Prepaid money stays the customer's, as money on account."""
-    namespace, name = _split(grant)
+    namespace, name = split_name(grant, what="credit grant", example="welcome")
     with target.open() as api:
         after = revoke_credit(api, namespace=namespace, name=name, reason=reason)
     if target.json:
@@ -196,12 +194,3 @@ def revoke(
 def _revoked(grant: JSON) -> str:
     status, currency = grant["status"], grant["spec"]["currencyCode"]
     return f"{grant['metadata']['name']} is {status['phase']}: {status['revoked']} {currency} taken back"
-
-
-def _split(text: str) -> tuple[str, str]:
-    namespace, _, name = text.partition("/")
-    if not namespace or not name:
-        raise ClientError(
-            f"{text!r} has no namespace.", next_step="Write namespace/name, as in organization-acme/main."
-        )
-    return namespace, name

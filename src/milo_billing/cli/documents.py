@@ -1,5 +1,7 @@
 """Commands on the documents of invoices and credit notes: save them as files, by name or all of a month, validate."""
 
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -9,11 +11,18 @@ from typing import Annotated, Literal, cast
 
 from cyclopts import App, ArgumentCollection, Group, Parameter
 
-from milo_billing.cli.invoices import find_invoice, number_of
+from milo_billing.cli.invoices import STILL_S, find_invoice, number_of
 from milo_billing.cli.output import write, write_json, write_table
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
-from milo_billing.client.billing import DocumentPlural, get_invoice_document, validate_invoice
+from milo_billing.client.billing import (
+    ASK_AGAIN_S,
+    DocumentPlural,
+    get_invoice_document,
+    get_printing,
+    open_printing,
+    validate_invoice,
+)
 from milo_billing.client.errors import ClientError
 from milo_billing.client.generated import Invoice
 from milo_billing.client.http import JSON, ApiClient
@@ -76,6 +85,7 @@ def mount(invoices: App) -> None:
         name="print",
         help_epilogue="Examples:\n\n"
         "  milo-billing invoices print --month 2026-10 --to invoices/\n\n"
+        "  milo-billing invoices print --month 2026-10\n\n"
         "  milo-billing invoices print --all --to invoices/ -n organization-acme",
     )
     invoices.command(
@@ -120,21 +130,66 @@ def print_(
     all: Annotated[
         bool, Parameter(group=_WHICH, negative=(), help="Of all months; instead of --month.")
     ] = False,
-    to: Annotated[Path, Parameter(help="Folder to write to; made where it is not there.")],
+    to: Annotated[
+        Path | None,
+        Parameter(
+            help="Folder to save them in; made where it is not there. Without it they stay on the server."
+        ),
+    ] = None,
     namespace: Namespace = None,
     target: Target = DEFAULT,
 ) -> int:
-    """Have the PDFs of all invoices of a month, or of all there are, and of the credit notes over them, in a folder.
+    """Have the PDFs of all invoices of a month, or of all there are, and of the credit notes over them written.
 
-    The server writes each once, in processes that it replaces, so its memory stays what it is. Whatever interrupts this
-    command, the same command goes on where it was: what is in the folder is left alone.
+    Workers of the server write each once, at low priority, in a process that they replace, so its memory stays what it
+    is; what was written before is not written again. Whatever interrupts this command, they go on; the same command
+    goes on where it was, and leaves alone what is in the folder.
     """
+    if month is not None:
+        _month(month)
     with target.open() as api:
+        printing = open_printing(api, month=None if all else month, namespace=namespace)
+        printing = _watched(api, printing, silent=target.json)
+        if to is None:
+            return _write_printing(printing, json=target.json)
         found = _chosen(
             api, (), month=None if all else month, all=all, credit_notes=True, namespace=namespace
         )
         saved = save_papers(api, found, to=to, format="pdf", again=False, silent=target.json)
     return write_saved(saved, to=to, json=target.json)
+
+
+def _watched(api: ApiClient, printing: JSON, *, silent: bool) -> JSON:
+    """The printing once it is finished, or as it stands where nobody works on it; shows how far it is."""
+    moved_s, last = time.monotonic(), -1
+    with Rate(verb="printed", unit="documents", silent=silent) as rate:
+        while printing["state"] != "finished":
+            done, total = int(printing["done"]), int(printing["total"])
+            if done != last:
+                moved_s, last = time.monotonic(), done
+            elif time.monotonic() - moved_s > STILL_S:
+                sys.stderr.write(
+                    f"no document was written for {STILL_S:.0f} s: is a worker running? (milo-billing serve, or serve "
+                    "--role worker); it goes on as soon as one is\n"
+                )
+                break
+            rate.show(done, part=done / total if total else None)
+            time.sleep(ASK_AGAIN_S)
+            printing = get_printing(api, printing["id"])
+    return printing
+
+
+def _write_printing(printing: JSON, *, json: bool) -> int:
+    """Say what was written on the server and what was not; the exit code."""
+    waiting = int(printing["total"]) - int(printing["done"])
+    if json:
+        write_json(printing)
+    else:
+        failures = cast("list[dict[str, str]]", printing["failures"])
+        if failures:
+            write_table(["Number", "Reason"], [[one["number"], one["reason"]] for one in failures])
+        write(f"{printing['printed']:,} printed, {waiting:,} waiting, {printing['failed']:,} failed")
+    return EXIT_FAILED if printing["failed"] or waiting else 0
 
 
 def validate(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, cast
 
 from cyclopts import App, Parameter
 
+from milo_billing.cli.names import split_name
 from milo_billing.cli.output import write, write_json, write_table
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
@@ -123,8 +124,7 @@ def _rows(transaction: JSON) -> list[list[object]]:
     help_epilogue="Example:\n\n  milo-billing ledger statement organization-acme/main --from 2026-10-01"
 )
 def statement(
-    account: Annotated[str, Parameter(help="The billing account, as namespace/name.")],
-    /,
+    account: Annotated[str, Parameter(help="namespace/name of the billing account.")],
     *,
     first: _First = None,
     last: _Last = None,
@@ -132,13 +132,7 @@ def statement(
 ) -> None:
     """Show what a billing account owed, what moved it, and what it owed after each; the last 91 days unless said."""
     with target.open() as api:
-        namespace, _, name = account.partition("/")
-        if not namespace or not name:
-            raise ClientError(
-                "An account is namespace/name.",
-                where=account,
-                next_step="For example organization-acme/main.",
-            )
+        namespace, name = split_name(account)
         found = books.get_statement(api, namespace=namespace, name=name, first=first, last=last)
     if target.json:
         write_json(found)

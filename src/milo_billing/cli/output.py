@@ -61,7 +61,11 @@ def write_server_table(table: JSON, *, namespaces: bool) -> None:
 
 def format_error(error: ClientError) -> str:
     """What was wrong, where, and what to do: a line each, for standard error."""
-    lines = [f"error: {error.what}"]
+    what = error.what
+    if isinstance(error, ApiError) and error.causes:
+        what, said, _ = what.partition(" is invalid: ")  # each cause has a line of its own below
+        what += said.rstrip(": ")
+    lines = [f"error: {what}"]
     if isinstance(error, ApiError):
         lines += [f"  - {cause.field}: {cause.message}" for cause in error.causes]
     if error.where:
@@ -79,3 +83,8 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number of things in words: `1 invoice`, `1,204 invoices`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import write, write_json, write_server_table, write_table
+from milo_billing.cli.output import count_of, write, write_json, write_server_table, write_table
 from milo_billing.cli.target import DEFAULT, Namespace, Target
 from milo_billing.client.errors import ClientError
 from milo_billing.client.objects import Objects
@@ -47,7 +47,7 @@ def collect(
         keys = ("namespace", "invoice", "state", "amount", "currencyCode", "payment", "reason")
         write_table(columns, [[line[key] for key in keys] for line in lines], right=["Amount"])
     opened = sum(line["state"] == "opened" for line in lines)
-    write(f"{len(lines):,} invoices due, {opened:,} asked for")
+    write(f"{count_of(len(lines), 'invoice')} due, {opened:,} asked for")
 
 
 @payments.command(name="list", help_epilogue="Example:\n\n  milo-billing payments list -n organization-acme")

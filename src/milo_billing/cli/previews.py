@@ -5,9 +5,9 @@ from typing import Annotated, Final, Literal, cast
 
 from cyclopts import Parameter
 
+from milo_billing.cli.names import split_name
 from milo_billing.cli.output import write, write_json, write_table
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
-from milo_billing.client.errors import ClientError
 from milo_billing.client.http import JSON
 from milo_billing.client.previews import preview_invoice
 
@@ -22,8 +22,8 @@ _PROMISED: Final = "(commitments)"
 
 
 def preview(
-    *,
     account: Annotated[str, Parameter(help="namespace/name of the billing account.")],
+    *,
     month: str | None = None,
     by: Literal["sku", "project"] = "sku",
     target: Target = DEFAULT,
@@ -38,12 +38,8 @@ def preview(
         How what is owed is grouped: by Sku with its projects, or by project with its Skus.
     """
     with target.open() as api:
-        if not all(account.partition("/")):
-            raise ClientError(
-                f"{account!r} is no billing account.",
-                next_step="Write namespace/name, as in organization-acme/main.",
-            )
-        found = preview_invoice(api, account=account, month=month, by=by)
+        namespace, name = split_name(account)
+        found = preview_invoice(api, account=f"{namespace}/{name}", month=month, by=by)
     if target.json:
         write_json(found)
     else:

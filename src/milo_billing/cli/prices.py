@@ -17,8 +17,8 @@ price = App(name="price", help="How a price comes about.")
     "--quantity 18059974 --at 2026-10-15"
 )
 def explain(
-    *,
     account: Annotated[str, Parameter(help="namespace/name of the billing account.")],
+    *,
     sku: str,
     quantity: str,
     at: str | None = None,

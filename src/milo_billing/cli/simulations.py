@@ -1,11 +1,13 @@
 """The command that asks what usage would cost under other prices and promises."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
 import yaml
 from cyclopts import Parameter
 
+from milo_billing.cli.names import split_name
 from milo_billing.cli.output import write, write_json, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client.errors import ClientError
@@ -21,25 +23,80 @@ SIMULATE_HELP: Final = (
 
 _AMOUNTS: Final = ("Today", "Simulated", "Difference")
 
-_Many = Annotated[list[str] | None, Parameter(negative=())]
-_Files = Annotated[list[Path] | None, Parameter(negative=())]
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supposed:
+    """What is different from what the account has: prices, commitments and Discounts."""
+
+    book: Annotated[
+        str | None,
+        Parameter(help="The bookName of a published price book; its versions hold by their days."),
+    ] = None
+    book_version: Annotated[
+        str | None,
+        Parameter(help="The name of a PriceBook, also of a draft; it holds on every day that is simulated."),
+    ] = None
+    book_file: Annotated[
+        Path | None,
+        Parameter(
+            help="A file with a PriceBook that is not declared, as a manifest or its spec alone; it holds on "
+            "every day."
+        ),
+    ] = None
+    precedence: Annotated[
+        Literal["First", "List", "Only"],
+        Parameter(
+            help="First: the book is asked before the account's own. List: in place of the list book. Only: no "
+            "other is asked."
+        ),
+    ] = "First"
+    commitment: Annotated[
+        list[str] | None, Parameter(negative=(), help="Accept this offered commitment; repeatable.")
+    ] = None
+    commitment_file: Annotated[
+        list[Path] | None,
+        Parameter(negative=(), help="A file with a Commitment that is not declared; repeatable."),
+    ] = None
+    discount: Annotated[
+        list[str] | None,
+        Parameter(negative=(), help="The name of another account's Discount in the namespace; repeatable."),
+    ] = None
+    discount_file: Annotated[
+        list[Path] | None,
+        Parameter(negative=(), help="A file with a Discount that is not declared; repeatable."),
+    ] = None
+    without: Annotated[
+        list[str] | None,
+        Parameter(
+            negative=(), help="Leave out commitment/<name> or discount/<name> of the account; repeatable."
+        ),
+    ] = None
+
+    def fields(self) -> JSON:
+        """The fields of the request, with what is in the files. Raises ClientError for a file that cannot be read."""
+        return {
+            "priceBook": None if self.book_file is None else _read(self.book_file, kind="PriceBook")["spec"],
+            "priceBookRef": {"name": self.book, "version": self.book_version}
+            if self.book or self.book_version
+            else None,
+            "precedence": self.precedence,
+            "commitments": _supposed(self.commitment, self.commitment_file, kind="Commitment"),
+            "discounts": _supposed(self.discount, self.discount_file, kind="Discount"),
+            "without": [_left_out(one) for one in self.without or ()],
+        }
+
+
+_AS_IT_IS: Final = Supposed()
 
 
 def simulate(
-    *,
     account: Annotated[str, Parameter(help="namespace/name of the billing account.")],
+    *,
     month: str | None = None,
     first: Annotated[str | None, Parameter(name="--from")] = None,
     last: Annotated[str | None, Parameter(name="--to")] = None,
-    book: str | None = None,
-    book_version: str | None = None,
-    book_file: Path | None = None,
-    precedence: Literal["First", "List", "Only"] = "First",
-    commitment: _Many = None,
-    commitment_file: _Files = None,
-    discount: _Many = None,
-    discount_file: _Files = None,
-    without: _Many = None,
+    supposed: Supposed = _AS_IT_IS,
     target: Target = DEFAULT,
 ) -> None:
     """Say what the same usage would cost under another price book, commitments or Discounts, and the difference.
@@ -54,43 +111,15 @@ def simulate(
         The first of several months, 12 at most.
     last
         The last of several months.
-    book
-        The bookName of a published price book; its versions hold by their days.
-    book_version
-        The name of a PriceBook, also of a draft; it holds on every day that is simulated.
-    book_file
-        A file with a PriceBook that is not declared, as a manifest or its spec alone; it holds on every day.
-    precedence
-        First: the book is asked before the account's own. List: in place of the list book. Only: no other is asked.
-    commitment
-        Accept this offered commitment; repeatable.
-    commitment_file
-        A file with a Commitment that is not declared; repeatable.
-    discount
-        The name of another account's Discount in the namespace; repeatable.
-    discount_file
-        A file with a Discount that is not declared; repeatable.
-    without
-        Leave out commitment/<name> or discount/<name> of the account; repeatable.
     """
     with target.open() as api:
-        namespace, slash, name = account.partition("/")
-        if not (slash and namespace and name):
-            raise ClientError(
-                f"{account!r} is no billing account.",
-                next_step="Write namespace/name, as in organization-acme/main.",
-            )
+        namespace, name = split_name(account)
         given: JSON = {
             "billingAccountRef": {"namespace": namespace, "name": name},
             "month": month,
             "from": first,
             "to": last,
-            "priceBook": None if book_file is None else _read(book_file, kind="PriceBook")["spec"],
-            "priceBookRef": {"name": book, "version": book_version} if book or book_version else None,
-            "precedence": precedence,
-            "commitments": _supposed(commitment, commitment_file, kind="Commitment"),
-            "discounts": _supposed(discount, discount_file, kind="Discount"),
-            "without": [_left_out(one) for one in without or ()],
+            **supposed.fields(),
         }
         answer = ask(api, {key: value for key, value in given.items() if value is not None})
     if target.json:

@@ -156,8 +156,8 @@ def _show(planned: Plan, listed: TaxList, *, all_changes: bool) -> None:
 def _say_left_out(parts: Sequence[str]) -> None:
     if parts:
         write(
-            f"left out {len(parts):,} parts of countries that the list tells by postcode, such as {parts[0]}: "
-            "customers there are taxed as in the rest of the country (docs/tax.md)"
+            f"left out {len(parts):,} parts of countries that the list tells by postcode, such as {parts[0]}: those "
+            "outside the Union's VAT count as abroad, the others as the rest of their country (docs/tax.md)"
         )
 
 

@@ -13,6 +13,7 @@ from milo_billing.client.http import JSON, ApiClient, next_page
 
 BILLING = "/apis/billing.miloapis.com/v1alpha1"
 RUNS = "/v1/invoicing/runs"
+PRINTINGS = "/v1/invoicing/printings"
 ASK_AGAIN_S = 0.2
 """How often a run is asked how far it is."""
 
@@ -97,6 +98,20 @@ def run_invoices(
         run = get_run(api, run["id"])
     yield from list_run_accounts(api, run["id"])
     yield totals_of(run)
+
+
+def open_printing(api: ApiClient, *, month: str | None, namespace: str | None) -> JSON:
+    """Have the server write the PDFs that are missing: the printing, which workers go on with. Safe to repeat.
+
+    Of invoices of `month` (YYYY-MM), None for all, of `namespace`, None for all, and of credit notes over them.
+    """
+    asked = {"month": month, "namespace": namespace}
+    return api.json("POST", PRINTINGS, body={key: value for key, value in asked.items() if value is not None})
+
+
+def get_printing(api: ApiClient, id: str) -> JSON:
+    """How far a printing has come: `{state, total, done, printed, failed, failures, …}`."""
+    return api.json("GET", f"{PRINTINGS}/{quote(id)}")
 
 
 def get_invoice_lines(api: ApiClient, *, namespace: str, name: str) -> list[JSON]:

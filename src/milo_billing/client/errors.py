@@ -4,7 +4,9 @@ Owns: the errors of the client. Not: how they are printed (cli) or which answers
 (controlplane).
 """
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 
 class ClientError(Exception):
@@ -49,7 +51,7 @@ class ApiError(ClientError):
         audit_id: str = "",
         retry_after_s: int | None = None,
     ) -> None:
-        super().__init__(what, where=where, next_step=next_step_for(code, reason))
+        super().__init__(what, where=where, next_step=next_step_for(code, reason, what=what))
         self.code = code
         self.reason = reason
         self.causes = causes
@@ -81,7 +83,11 @@ class UnableToVerify(ClientError):
     """The audit chain does not verify."""
 
 
-def next_step_for(code: int, reason: str) -> str:
+_NAMED: Final = re.compile(r'([a-z]+)(?:\.[a-z]+)+ "')
+"""How an answer names an object: the plural of its kind, with the group, and its name."""
+
+
+def next_step_for(code: int, reason: str, *, what: str = "") -> str:
     """What usually mends an answer of this kind; empty where only the message can say."""
     match code:
         case 401:
@@ -91,7 +97,8 @@ def next_step_for(code: int, reason: str) -> str:
         case 403:
             return "Ask an administrator for a role with this permission (a PolicyBinding for your user)."
         case 404:
-            return "Check the name and the namespace; `milo-billing get KIND` lists what exists."
+            kind = found[1] if (found := _NAMED.match(what)) else "KIND"
+            return f"Check the name and the namespace; `milo-billing get {kind}` lists what exists."
         case 409 if reason == "AlreadyExists":
             return "Use `milo-billing apply` to change an object that exists, or choose another name."
         case 409:

@@ -1251,7 +1251,7 @@ class PaymentMethod(TypedDict):
 class PaymentMethodClassSpec(TypedDict):
     """What is wanted of a payment method class."""
 
-    provider: Literal["manual", "stripe"]
+    provider: Literal["manual", "stripe", "sandbox"]
     parameters: NotRequired[dict[str, str]]
     isDefault: NotRequired[bool]
 

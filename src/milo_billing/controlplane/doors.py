@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from milo_billing.controlplane.identity import ANONYMOUS, Authorizer, Identity, Reach, reaches
 from milo_billing.controlplane.impersonation import Impersonation, impersonated, read_impersonation
 from milo_billing.controlplane.store import RETRIED
+from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import Clock, new_uid
 from milo_billing.infra.database import Database, Tx, reach_text
 from milo_billing.kernel.errors import Forbidden, Unauthenticated
@@ -38,6 +39,10 @@ class Call:
     now: datetime
     reach: Reach
     audit_id: UUID
+
+    def work(self) -> Work:
+        """A write by whoever sent the request, within what the permission reaches."""
+        return Work(self.tx, self.identity, self.reach, self.audit_id, self.now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,8 @@ def defer(
     """Queue the task `name` with `args` (JSON values) if this transaction commits; the job's number.
 
     `queue` is the task's. Of the jobs with the same `lock` one runs at a time, in order. Of those with the same
-    `once` only one may wait: None says that one does already. Not started before `at`.
+    `once` only one may wait: None says that one does already. One that runs again, because it failed or its worker
+    died, does not count: another may have been queued meanwhile. Not started before `at`.
     """
     job = (queue, name, 0, lock, once, orjson.dumps(args).decode(), at)
     statement = (

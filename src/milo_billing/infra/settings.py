@@ -155,6 +155,10 @@ class Settings(BaseSettings):
 
     payments_schedule: str = "*/10 * * * *"
     """When a worker collects what is due: cron in five fields (UTC), or six with seconds last."""
+
+    payments_to_loopback: bool = False
+    """True only for tests and development: a class's apiBase may be on this machine itself, over http too."""
+
     smtp_host: str | None = None
     """The mail server that notices and invoices go through; without it no mail is sent."""
 
@@ -172,6 +176,9 @@ class Settings(BaseSettings):
 
     smtp_ca_file: Path | None = None
     """A PEM file with the authority that signed the mail server's certificate, where none of the public ones did."""
+
+    documents_ahead_percent: Annotated[int, Field(ge=0, le=100)] = 50
+    """How much of one processor may go into writing PDFs after an invoice run; 0 writes each when it is asked for."""
 
     notices_retention_days: Annotated[int, Field(ge=1, le=3650)] = 90
     """How many days the log of notices is kept, and deliveries can be replayed."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
+from uuid import UUID
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -14,10 +15,9 @@ from milo_billing.controlplane.doors import Door, repeated
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.identity import reaches
 from milo_billing.controlplane.kinds import PROVIDER_ORG
-from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx, forbid_writes
-from milo_billing.invoicing.engine import rerating, runs, vat_checks
+from milo_billing.invoicing.engine import printings, rerating, runs, vat_checks
 from milo_billing.invoicing.engine.invoice_documents import ELECTRONIC
 from milo_billing.invoicing.operations import details as invoice_details
 from milo_billing.invoicing.operations import explaining as invoice_explaining
@@ -37,6 +37,7 @@ from milo_billing.invoicing.rules import (
     representations,
     requests,
 )
+from milo_billing.invoicing.rules import printings as printings_asked
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.runs import Run
 from milo_billing.invoicing.types.documents import DocumentKind, PrintedDocument
@@ -58,6 +59,7 @@ PREVIEW_PATH: Final = "/v1/invoicing/preview"
 INVOICE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/invoices/{{name}}"
 NOTE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/creditnotes/{{name}}"
 RUNS_PATH: Final = "/v1/invoicing/runs"
+PRINTINGS_PATH: Final = "/v1/invoicing/printings"
 VAT_CHECKS_PATH: Final = "/v1/invoicing/vat-checks"
 CHECK_VAT: Final = f"{GROUP}/invoices.checkVat"
 RUNS_MAX: Final = 100
@@ -196,6 +198,39 @@ def _document_routes(door: Door, office: Office, writer: DocumentWriter) -> list
     ]
 
 
+def printing_routes(door: Door) -> list[Route]:
+    """`POST /v1/invoicing/printings`: have workers write the PDFs that are missing; `GET …/{id}` how far they are."""
+
+    async def print_missing(request: Request) -> Response:
+        asked = printings_asked.parse_printing(await read_body(request, bytes_max=BODY_BYTES_MAX))
+        opened = await to_thread.run_sync(_open_printing, door, request, asked)
+        location = {"Location": f"{PRINTINGS_PATH}/{opened['id']}"}
+        return JSONResponse(opened, status_code=202, headers=location)
+
+    def show_printing(request: Request) -> Response:
+        id = requests.parse_printing_id(request.path_params["id"])
+        with door.open(request, permission=GET) as call:
+            return JSONResponse(_printing_body(call.tx, id))
+
+    return [
+        Route(PRINTINGS_PATH, print_missing, methods=["POST"]),
+        Route(f"{PRINTINGS_PATH}/{{id}}", show_printing, methods=["GET"]),
+    ]
+
+
+def _open_printing(door: Door, request: Request, asked: printings_asked.PrintingRequest) -> dict[str, Any]:
+    with door.open(request, permission=GET) as call:
+        organizations = None if call.reach == "*" else tuple(sorted(call.reach))
+        opened = printings_asked.Printing(new_uid(), organizations, None, call.identity.user, call.now)
+        printings.open_asked(call.tx, opened, asked=asked)
+        return _printing_body(call.tx, opened.id)
+
+
+def _printing_body(tx: Tx, id: UUID) -> dict[str, Any]:
+    failures = printings.list_failures(tx, printing=id, limit=RUNS_MAX)
+    return printings_asked.printing_body(printings.get(tx, id=id), failures=failures)
+
+
 def _shown(document: PrintedDocument, *, number: str, kind: DocumentKind) -> Response:
     name = f"{number}.{'pdf' if kind == 'pdf' else f'{kind}.xml'}"
     headers = {
@@ -292,7 +327,7 @@ def _adjust(door: Door, office: Office, request: Request) -> Adjusted:
                 f'forbidden: User "{call.identity.user}" lacks the permission {ADJUST} for the provider'
             )
         invoice = invoice_reads.get_invoice(call.tx, **_names(request))
-        work = Work(call.tx, call.identity, call.reach, call.audit_id, call.now)
+        work = call.work()
         found = issuing.adjust_invoice(work, office=office, invoice=invoice)
         office.engine.commit(work)
     return found

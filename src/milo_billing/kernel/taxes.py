@@ -21,22 +21,32 @@ VATEX_OUT_OF_SCOPE: Final = "VATEX-EU-O"
 """Reason codes of the CEF VATEX list, which hold in the European Union."""
 
 EUROPEAN_UNION: Final = frozenset(re.findall("..", "ATBEBGCYCZDEDKEEESFIFRGRHRHUIEITLTLULVMTNLPLPTROSESISK"))
-"""Member states, ISO 3166-1. Parts of them that are outside the Union's VAT are not told apart."""
+"""Member states, ISO 3166-1."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class TaxPlace:
-    """Whose tax it is: a country, ISO 3166-1 alpha-2, or a region of it as its addresses write it (`CA`, `QC`)."""
+    """Whose tax it is: a country, ISO 3166-1 alpha-2, or a region of it as its addresses write it (`CA`, `QC`).
+
+    `outside` is a region in which the country's own tax does not hold, nor the Union's (the Canary Islands).
+    """
 
     country: str
     region: str = ""
+    outside: bool = False
 
     def __str__(self) -> str:
         return f"{self.country}-{self.region}" if self.region else self.country
 
     def holds(self, other: "TaxPlace") -> bool:
-        """Whether the other place is this one or lies in it."""
-        return self.country == other.country and self.region in ("", other.region)
+        """Whether the other place is this one or lies in it; people write regions in capitals or not."""
+        within = (other.region.casefold(),) if other.outside else ("", other.region.casefold())
+        return self.country == other.country and self.region.casefold() in within
+
+    @property
+    def in_union(self) -> bool:
+        """Whether the European Union's VAT holds there."""
+        return self.country in EUROPEAN_UNION and not self.outside
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,18 +213,15 @@ def payment_received(amount: Money, *, into: AccountName) -> tuple[Entry, ...]:
 
 
 def settled_to_cash(amount: Money, *, fee: Money, provider: str, bank: AccountName) -> tuple[Entry, ...]:
-    """A provider's payout: `amount` leaves its clearing account, less its `fee` it reaches `bank` (a cash account)."""
-    if fee > amount:
-        raise UnableToPost(f"{provider} kept a fee of {fee} of {amount}: post the fee alone (provider_fee)")
+    """A part of a provider's payout: `amount` leaves its clearing account, less its `fee` it reaches `bank` (cash).
+
+    A part that takes away, such as a refund, has an amount below zero; one that is a fee and nothing else has none.
+    A fee below zero was given back.
+    """
     return (
-        *posting.moved(amount - fee, debit=bank, credit=clearing(provider)),
-        *provider_fee(fee, provider=provider),
+        *_signed(amount - fee, debit=bank, credit=clearing(provider)),
+        *_signed(fee, debit=payment_fees(provider), credit=clearing(provider)),
     )
-
-
-def provider_fee(amount: Money, *, provider: str) -> tuple[Entry, ...]:
-    """What a provider takes from the money that lies with it."""
-    return posting.moved(amount, debit=payment_fees(provider), credit=clearing(provider))
 
 
 def refunded(amount: Money, *, out_of: AccountName, of: AccountName = RECEIVABLE) -> tuple[Entry, ...]:
@@ -315,6 +312,12 @@ def sent_to_account(amount: Money, *, out_of: AccountName) -> tuple[Entry, ...]:
 def got_from_account(amount: Money, *, into: AccountName) -> tuple[Entry, ...]:
     """The other half: the transaction of the account that gets; `into` is credited, such as RECEIVABLE."""
     return posting.moved(amount, debit=TRANSFERS, credit=into)
+
+
+def _signed(amount: Money, *, debit: AccountName, credit: AccountName) -> tuple[Entry, ...]:
+    """As `posting.moved`, the other way round where the amount is below zero."""
+    entries = posting.moved(abs(amount), debit=debit, credit=credit)
+    return entries if amount.minor >= 0 else posting.mirrored(entries)
 
 
 def _positive(amount: Money) -> Money:

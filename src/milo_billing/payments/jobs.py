@@ -26,8 +26,16 @@ from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.kernel.errors import MiloError, Unavailable
 from milo_billing.payments import reads, store
-from milo_billing.payments.engine import ages
-from milo_billing.payments.operations import collecting, disputing, dunning, methods, refunding, telling
+from milo_billing.payments.engine import ages, arrivals, payout_rows
+from milo_billing.payments.operations import (
+    collecting,
+    disputing,
+    dunning,
+    methods,
+    paying_out,
+    refunding,
+    telling,
+)
 from milo_billing.payments.operations.desk import Desk, open_provider, read_config
 from milo_billing.payments.rules.dunning import Schedule
 from milo_billing.payments.types import (
@@ -48,6 +56,9 @@ ASKED_AGAIN: Final = timedelta(minutes=10)
 
 SWEPT_MAX: Final = 500
 
+PAYOUTS_FROM: Final = timedelta(days=14)
+"""How old a payout is that may have been made without a webhook of it, at most."""
+
 _SYSTEM: Final = Identity("system:payments")
 _FIRST: Final = UUID(int=0)
 
@@ -64,6 +75,9 @@ _dunned = counter(
 )
 _disputes = counter(
     "payment_disputes", about="What providers told of disputed payments, by state.", labels=("state",)
+)
+_payouts = counter(
+    "payouts", about="Payouts of providers that were asked about, by state.", labels=("state",)
 )
 _refunds = counter("payment_refunds", about="Requests to providers to give money back.", labels=("outcome",))
 
@@ -184,6 +198,8 @@ class Cashier:
             config = read_config(tx, self._desk, class_uid=class_uid)
         if event.subject == "dispute":
             self._note_dispute(class_uid, event.reference, config)
+        if event.subject == "payout":
+            self.note_payout(class_uid=class_uid, reference=event.reference)
         if attempt is not None and attempt.answered_at is None:
             result = open_provider(self._desk, config).get_payment(event.reference)
             if isinstance(result, Unknown):
@@ -205,6 +221,49 @@ class Cashier:
             lambda work: disputing.apply_dispute(work, self._desk, class_uid=class_uid, dispute=result)
         )
         _disputes.labels(result.state if noted else "unchanged").inc()
+
+    def note_payout(self, *, class_uid: UUID, reference: str) -> None:
+        """Ask how a payout stands, and let the books say so. Raises Unavailable as `ask`."""
+        with self._database.transaction(reach=EVERYWHERE) as tx:
+            config = read_config(tx, self._desk, class_uid=class_uid)
+        result = open_provider(self._desk, config).get_payout(reference)
+        if isinstance(result, Unknown):
+            raise Unavailable(f"payout {reference}: {result.reason}")
+        noted = self._write(
+            lambda work: paying_out.apply_payout(
+                work, self._desk, class_uid=class_uid, provider=config.provider, payout=result
+            )
+        )
+        _payouts.labels(noted.state).inc()
+
+    def fetch_payouts(self) -> int:
+        """Have every payout asked about of which no webhook may have come, and each that is not booked; how many.
+
+        One provider that does not answer does not keep the others waiting.
+        """
+        asked: set[tuple[UUID, str]] = set()
+        with self._database.transaction(reach=EVERYWHERE) as tx:
+            asked.update(payout_rows.list_unbooked(tx, limit=SWEPT_MAX))
+            classes = reads.list_classes(tx)
+        for class_uid in classes:
+            try:
+                with self._database.transaction(reach=EVERYWHERE) as tx:
+                    config = read_config(tx, self._desk, class_uid=class_uid)
+                since = self._clock.now() - PAYOUTS_FROM
+                found = open_provider(self._desk, config).list_payouts(since=since)
+            except MiloError as error:
+                _log.warning("payouts_not_listed", class_uid=str(class_uid), reason=str(error))
+                continue
+            if isinstance(found, Unknown):
+                _log.warning("payouts_not_listed", class_uid=str(class_uid), reason=found.reason)
+                continue
+            with self._database.transaction(reach=EVERYWHERE) as tx:
+                booked = payout_rows.list_settled(tx, class_uid=class_uid, references=found)
+            asked.update((class_uid, reference) for reference in found if reference not in booked)
+        with self._database.transaction(reach=EVERYWHERE) as tx:
+            for class_uid, reference in sorted(asked):
+                arrivals.defer_note(tx, class_uid=class_uid, reference=reference)
+        return len(asked)
 
     def collect_due(self) -> list[Collected]:
         """Ask for the money of every invoice that is due, of accounts that are collected from."""
@@ -339,6 +398,13 @@ def tasks(*, cashier: Cashier, schedule: str) -> tuple[Periodic | Task, ...]:
     def apply_event(class_uid: str, id: str) -> None:
         cashier.apply_event(class_uid=UUID(class_uid), id=id)
 
+    def note_payout(class_uid: str, reference: str) -> None:
+        cashier.note_payout(class_uid=UUID(class_uid), reference=reference)
+
+    def fetch_payouts(timestamp: int) -> None:
+        del timestamp
+        cashier.fetch_payouts()
+
     def collect_due(timestamp: int) -> None:
         del timestamp
         cashier.collect_due()
@@ -352,6 +418,8 @@ def tasks(*, cashier: Cashier, schedule: str) -> tuple[Periodic | Task, ...]:
         Task(refunding.GIVE_BACK, give_back),
         Task(SET_UP_METHOD, set_up_method),
         Task(telling.APPLY, apply_event),
+        Task(arrivals.NOTE, note_payout),
+        Periodic(Task(arrivals.FETCH, fetch_payouts), cron="41 * * * *"),
         Periodic(Task("payments.collect_due", collect_due), cron=schedule),
         Periodic(Task("payments.sweep", sweep), cron="* * * * *"),
     )

@@ -13,6 +13,7 @@ from milo_billing.payments.types import (
     Dispute,
     PaymentRequest,
     PaymentResult,
+    Payout,
     ProviderConfig,
     ProviderEvent,
     RefundRequest,
@@ -43,6 +44,14 @@ class PaymentProvider(Protocol):
 
     def get_dispute(self, reference: str) -> Dispute | Unknown:
         """How a dispute of one of its payments stands, by the provider's name of the dispute."""
+        ...
+
+    def get_payout(self, reference: str) -> Payout | Unknown:
+        """A payout with everything that it is made of, by the provider's name of it."""
+        ...
+
+    def list_payouts(self, *, since: datetime) -> tuple[str, ...] | Unknown:
+        """The names of payouts that were made since this instant, in any order: for those of which no webhook came."""
         ...
 
     def create_refund(self, request: RefundRequest) -> RefundResult:

@@ -216,3 +216,8 @@ from controlplane.objects where api_group = 'billing.miloapis.com' and resource 
 def compare_projections(tx: Tx) -> tuple[ProjectionDifference, ...]:
     """Where the objects of payments differ from the payments. Needs to reach everything; empty is right."""
     return compare_rows(tx, expected=_PAYMENTS, found=_PAYMENT_OBJECTS, remedy=KEEP)
+
+
+def list_classes(tx: Tx) -> tuple[UUID, ...]:
+    """The classes of payment methods that have secrets, with which their provider can be asked."""
+    return tuple(row[0] for row in tx.execute("select class from payments.class_secrets order by class"))

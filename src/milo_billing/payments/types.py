@@ -186,6 +186,44 @@ class Dispute:
     reason: str
 
 
+PayoutState: TypeAlias = Literal["Pending", "Paid", "Failed"]
+"""Pending: on its way to the bank. Failed: it came back to the provider, perhaps after it was Paid."""
+
+PayoutItemKind: TypeAlias = Literal["Payment", "Refund", "Dispute", "Fee", "Payout", "Other"]
+"""What a provider put into a payout. Payout is an earlier one that failed; Other is none of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutItem:
+    """One movement of the money at a provider. Positive amounts came in; `fee` is what the provider kept of it.
+
+    `payment` is the provider's name of the payment that it is about, of an earlier payout where it is a Payout. A Fee
+    is about none, and its amount is zero.
+    """
+
+    reference: str
+    kind: PayoutItemKind
+    payment: str
+    amount: Money
+    fee: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """What a provider sends to the bank, and what it is made of: all amounts less all fees.
+
+    `bank_account` is what is told of where it goes, such as its last four digits; `trace` what the bank statement says.
+    """
+
+    reference: str
+    amount: Money
+    state: PayoutState
+    arrives_on: date
+    bank_account: str
+    trace: str
+    items: tuple[PayoutItem, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class CardDetails:
     """All that may be known of a card; `expiry` is YYYY-MM."""
@@ -233,7 +271,7 @@ class MethodFailed:
 
 SetupResult: TypeAlias = MethodReady | MethodAwaiting | MethodFailed | Unknown
 
-Subject: TypeAlias = Literal["payment", "refund", "method", "dispute", "other"]
+Subject: TypeAlias = Literal["payment", "refund", "method", "dispute", "payout", "other"]
 
 
 @dataclass(frozen=True, slots=True)

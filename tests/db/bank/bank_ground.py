@@ -7,11 +7,13 @@ from typing import Any
 
 from milo_billing.accounts.types import Account
 from milo_billing.adapters.bank_files import read_statements
+from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import reads as ledger
-from milo_billing.ledger.types import AccountName
+from milo_billing.ledger.operations import verify
+from milo_billing.ledger.types import AccountName, Difference
 from milo_billing.payments.engine.bank_importing import Imported, import_statement
 from milo_billing.payments.engine.bank_worklist import Listed, list_worklist
 from tests.db.invoicing.ground import Ground
@@ -62,3 +64,8 @@ class BankGround:
 
     def balance(self, account: AccountName) -> Money:
         return self.ground.reading(lambda tx: ledger.balance(tx, account=account, currency="EUR"))
+
+    def differences(self) -> list[Difference]:
+        """Where the books are not the sum of the invoices and bank entries behind them."""
+        subledgers = above_the_books().subledgers
+        return list(self.ground.reading(lambda tx: verify(tx, subledgers=subledgers, everything=True)))

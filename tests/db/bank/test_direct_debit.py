@@ -10,6 +10,7 @@ from milo_billing.adapters.bank_files import read_refusals
 from milo_billing.adapters.pain008 import write_pain008
 from milo_billing.ledger.types import RECEIVABLE
 from milo_billing.payments.engine import debit_rows
+from milo_billing.payments.engine.bank_worklist import assign, ignore
 from milo_billing.payments.engine.debit_rows import MandateRow, UnableToDebit
 from milo_billing.payments.engine.debiting import (
     MadeFile,
@@ -114,6 +115,34 @@ def test_a_credit_that_bears_the_end_to_end_id_alone_settles_its_debit(bank: Ban
     bank.receive(camt053(told, account=ACME_IBAN, on=COLLECTED), now=datetime(2026, 12, 4, 6, tzinfo=UTC))
     assert bank.worklist() == ()
     assert bank.stands(owed) == ("Paid", 0)
+    debit = bank.ground.reading(lambda tx: debit_rows.find_debit(tx, end_to_end_id=planned.end_to_end_id))
+    assert debit is not None
+    assert debit.state == "Settled"
+
+
+@pytest.mark.parametrize("is_assigned", [True, False])
+def test_a_person_who_decides_the_money_of_a_debit_ends_the_debit(
+    bank: BankGround, is_assigned: bool
+) -> None:
+    """Else the invoice would be held to be collected for ever, and nobody would be asked for it again."""
+    _, (owed,) = bank.customer("main", 25)
+    signs(bank, "main")
+    (planned,) = file_of(bank).planned
+    engine = bank.ground.engine
+    kind = engine.registry.get("billing.miloapis.com", "invoices")
+    why = {"reason": "a mistake"}
+    bank.ground.write(
+        lambda work: engine.act(work, kind, namespace=ACME, name=owed.name, action="void", request=why),
+        now=DUE,
+    )
+    told = Told(owed.total_minor, end_to_end=planned.end_to_end_id)
+    bank.receive(camt053(told, account=ACME_IBAN, on=COLLECTED), now=datetime(2026, 12, 4, 6, tzinfo=UTC))
+    (waiting,) = bank.worklist()
+    office, uid = bank.ground.office, waiting.row.uid
+    if is_assigned:
+        bank.ground.write(lambda work: assign(work, office, uid=uid, chosen=[], account=(ACME, "main")))
+    else:
+        bank.ground.write(lambda work: ignore(work, office, uid=uid, reason="sent back by hand"))
     debit = bank.ground.reading(lambda tx: debit_rows.find_debit(tx, end_to_end_id=planned.end_to_end_id))
     assert debit is not None
     assert debit.state == "Settled"

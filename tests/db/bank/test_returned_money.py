@@ -95,7 +95,7 @@ def test_a_transfer_is_decided_by_what_its_invoice_can_take_when_it_is_booked(ba
             bank.ground.engine,
             invoice=invoice.uid,
             amount=Money(1000, "EUR"),
-            into=clearing("stripe"),
+            into=cash("3000"),
             key="card",
             reference="card",
         )
@@ -106,3 +106,49 @@ def test_a_transfer_is_decided_by_what_its_invoice_can_take_when_it_is_booked(ba
     assert one.counts == {"Applied": 1}
     assert bank.stands(invoice) == ("Paid", 0)
     assert bank.balance(UNAPPLIED_CASH).minor == -1000
+
+
+def test_a_transfer_comes_back_whose_invoice_was_opened_again_by_a_refund(bank: BankGround) -> None:
+    """A card paid it too, which was kept; its refund had the invoice owed again instead: so what was kept goes."""
+    _, (invoice,) = bank.customer("main", 25)
+    bank.receive(camt053(Told(2500, text=invoice.number, end_to_end="E1", bank_reference="B1")))
+    keep(bank, invoice, 1000)
+    pay(bank.ground, invoice, 1000, "refund", kind="PaymentReversal", now=NOW)
+    assert (bank.stands(invoice), bank.balance(UNAPPLIED_CASH).minor) == (("PartiallyPaid", 1000), -1000)
+    returned = Told(-2500, end_to_end="E1", reason="AC04", bank_reference="R1")
+    (one,) = bank.receive(camt053(returned, opening=2500, statement="S-2"))
+    assert one.counts == {"Returned": 1}
+    assert (bank.stands(invoice), bank.balance(UNAPPLIED_CASH).minor) == (("Issued", 2500), 0)
+    assert bank.balance(RECEIVABLE).minor == 2500
+
+
+def test_what_a_transfer_paid_twice_over_an_invoice_is_taken_back_once(bank: BankGround) -> None:
+    """It paid the invoice and, by way of unapplied cash, what a refund had opened of it again."""
+    _, (invoice,) = bank.customer("main", 25)
+    bank.receive(camt053(Told(3700, text=invoice.number, end_to_end="E1", bank_reference="B1")))
+    pay(bank.ground, invoice, 1200, "refund", kind="PaymentReversal", now=NOW)
+    use_unapplied(bank, invoice)
+    assert (bank.stands(invoice), bank.balance(UNAPPLIED_CASH).minor) == (("Paid", 0), 0)
+    returned = Told(-3700, end_to_end="E1", reason="AC04", bank_reference="R1")
+    bank.receive(camt053(returned, opening=3700, statement="S-2"))
+    assert bank.stands(invoice) == ("Issued", 2500)
+    assert bank.balance(UNAPPLIED_CASH).minor == 1200, (
+        "the refund was paid out of what did not come after all"
+    )
+
+
+def keep(bank: BankGround, invoice: Invoice, minor: int) -> None:
+    """More money for an invoice that is paid already, which is kept unapplied."""
+
+    def received(work: Work) -> None:
+        receiving.receive(
+            work,
+            bank.ground.engine,
+            invoice=invoice.uid,
+            amount=Money(minor, "EUR"),
+            into=clearing("stripe"),
+            key="card",
+            reference="card",
+        )
+
+    bank.ground.write(received, now=NOW)

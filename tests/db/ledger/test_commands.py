@@ -86,7 +86,8 @@ def test_verify_ends_with_1_and_names_what_differs(
     assert (
         capsys.readouterr().out
         == "the books are right: transactions, trial balance, Assets:Receivable, Assets:Clearing, "
-        "Liabilities:TaxPayable, Liabilities:MoneyOnAccount:Prepaid\n"
+        "Liabilities:TaxPayable, Liabilities:UnappliedCash, Liabilities:MoneyOnAccount, "
+        "Liabilities:MoneyOnAccount:Prepaid\n"
     )
     stray = operations.payment_received(Money(500, "USD"), into=cash("3000"))
     post(ground, books.main, "stray", stray, on=DECEMBER.date())

@@ -10,6 +10,7 @@ from milo_billing.payments import reads
 from milo_billing.payments.operations import disputing, refunding
 from milo_billing.payments.types import Dispute, DisputeState, Succeeded, UnableToRefund
 from tests.db.invoicing.ground import ACME
+from tests.db.invoicing.paying import pay
 from tests.db.payments.ground import DUE, Till
 from tests.hostile_provider import SLOW, money
 
@@ -133,3 +134,19 @@ def test_what_a_disputed_over_payment_has_paid_since_is_owed_again(till: Till) -
     assert till.balance(UNAPPLIED_CASH) == 0
     assert [till.invoice(one).amount_due_minor for one in (first, second)] == [2500, 2000]
     assert (till.balance(CLEARING), till.balance(RECEIVABLE)) == (0, 4500)
+
+
+def test_what_a_disputed_payment_paid_twice_over_an_invoice_is_taken_back_once(till: Till) -> None:
+    """It paid the invoice and, by way of unapplied cash, what was opened of it again."""
+    invoice = till.owing(25, token=SLOW)
+    till.collect()
+    till.ask_all()
+    till.provider.decide("pay_1", Succeeded("pay_1", money(4000)))
+    till.ask_all()
+    pay(till.ground, invoice, 1500, "elsewhere", kind="PaymentReversal", now=DUE)
+    till.collect()
+    assert till.invoice(invoice).amount_due_minor == 0
+    till.provider.dispute("pay_1", "Open", minor=4000)
+    till.deliver(till.provider.delivered())
+    assert till.invoice(invoice).amount_due_minor == 2500
+    assert till.balance(UNAPPLIED_CASH) == 1500, "what went back elsewhere did not come after all"

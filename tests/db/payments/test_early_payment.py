@@ -9,17 +9,15 @@ from milo_billing.adapters.invoice_page import page_data
 from milo_billing.invoicing.reads import documents as document_reads
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.types.invoices import Invoice
-from milo_billing.ledger import operations as ledger
 from milo_billing.ledger.types import (
     EARLY_PAYMENT_DISCOUNT,
     MONEY_ON_ACCOUNT,
     RECEIVABLE,
-    cash,
     tax_payable,
 )
-from milo_billing.payments.operations import collecting, receiving
+from milo_billing.payments.operations import collecting
 from milo_billing.payments.types import Succeeded
-from tests.db.invoicing.ground import ACCOUNT
+from tests.db.invoicing.ground import ACCOUNT, ACME
 from tests.db.invoicing.paying import as_it_stands, pay
 from tests.db.payments.ground import Till
 from tests.hostile_provider import GOOD, SLOW, money
@@ -152,13 +150,24 @@ def test_after_the_discount_a_card_is_asked_for_all(till: Till) -> None:
 
 
 def test_money_on_account_pays_the_discounted_amount(till: Till) -> None:
-    """An older invoice was paid and credited: of the 130 dollars 120.54 settle this one in time."""
+    """Prepaid credit was taken back: of the 130 dollars 120.54 settle this one in time."""
     invoice = taxed(till)
-    with_us = ledger.put_on_account(money(13_000), into=cash("Bank"))
-    till.ground.write(
-        lambda work: receiving.post(work, invoice, key="test/on-account", entries=with_us, description="")
-    )
     till.clock.instant = NINTH
+    prepaid = {
+        "billingAccountRef": {"name": "main"},
+        "kind": "Prepaid",
+        "amount": "130.00",
+        "currencyCode": "USD",
+        "reason": "paid ahead",
+        "receivedInto": "bank",
+    }
+    till.ground.declare("creditgrants", "ahead", prepaid, namespace=ACME, now=NINTH)
+    grants = till.ground.engine.registry.get("billing.miloapis.com", "creditgrants")
+    till.work(
+        lambda work: till.ground.engine.act(
+            work, grants, namespace=ACME, name="ahead", action="revoke", request={"reason": "a mistake"}
+        )
+    )
     assert till.work(lambda work: collecting.use_balance(work, till.desk, invoice=invoice.uid))
     assert (till.invoice(invoice).phase, till.balance(MONEY_ON_ACCOUNT)) == ("Paid", -946)
     assert till.balance(RECEIVABLE) == 0
@@ -172,6 +181,17 @@ def test_the_invoice_says_what_is_off_until_when(till: Till) -> None:
     )
     said = "If you pay by November 12, 2026, 2% is off: USD\xa0120.54 then settles the invoice."
     assert said in page_data(document)["pay-please"]
+
+
+def test_who_pays_by_card_is_told_so_and_given_no_bank_to_pay_to(till: Till) -> None:
+    """Told both, customers pay twice. The terms are those of the day of issue: a later change does not show."""
+    invoice = taxed(till, token=GOOD)
+    till.change("billingaccounts", "main", {"paymentProfile": {"type": "BankTransfer"}})
+    document = till.ground.reading(
+        lambda tx: document_reads.load_document(tx, till.desk.vault, invoice=invoice, lines=())
+    )
+    assert (document.collected_from, document.bank) == ("Card", None)
+    assert "will be charged to your card on December 2, 2026" in page_data(document)["pay-please"]
 
 
 def test_an_invoice_never_offers_more_time_than_there_is_to_pay(till: Till) -> None:

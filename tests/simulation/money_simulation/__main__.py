@@ -6,10 +6,8 @@ import sys
 from collections import Counter
 from time import monotonic
 
-from tests.simulation.money_simulation.run import TURNS, again, simulate
-from tests.simulation.usage_simulation.ground import own_ground
-
-SHOWN_MAX = 6
+from tests.simulation.money_simulation.run import TURNS, Outcome, again, failure, shrink, simulate
+from tests.simulation.usage_simulation.ground import Ground, own_ground
 
 
 def main(arguments: list[str]) -> int:
@@ -23,16 +21,23 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first seed (default 1)")
     parser.add_argument("--seeds", type=int, default=1, help="how many, one after the other (default 1)")
     parser.add_argument("--turns", type=int, default=TURNS, help=f"turns a seed (default {TURNS})")
+    parser.add_argument("--without", default="", help="turns that are left out, such as 3,17,20")
+    parser.add_argument(
+        "--shrink",
+        action="store_true",
+        help="leave out as many turns of a seed that fails as it still fails without",
+    )
     parser.add_argument("--story", action="store_true", help="tell what happened, turn by turn")
     parser.add_argument("--counts", action="store_true", help="say at the end how often each thing happened")
     chosen = parser.parse_args(arguments)
     logging.disable()  # of payments that were refused
+    without = frozenset(int(turn) for turn in chosen.without.split(",") if turn)
     failed: list[int] = []
     happened: Counter[str] = Counter()
     with own_ground() as ground:
         for seed in range(chosen.seed, chosen.seed + chosen.seeds):
             began = monotonic()
-            outcome = simulate(seed, ground=ground, database="simulated", turns=chosen.turns)
+            outcome = simulate(seed, ground=ground, database="simulated", turns=chosen.turns, without=without)
             happened += outcome.happened
             if chosen.story:
                 print(*outcome.story, sep="\n")
@@ -42,14 +47,27 @@ def main(arguments: list[str]) -> int:
             print(
                 f"seed {seed}: {verdict}, {said(outcome.happened)}, {monotonic() - began:.1f} s", flush=True
             )
-            for text in outcome.wrong[:SHOWN_MAX]:
-                print(f"  {text[:3000]}")
+            if outcome.wrong:
+                print(failure(outcome, turns=chosen.turns), flush=True)
+                if chosen.shrink:
+                    print(f"the least that fails: {shrunk(outcome, ground, turns=chosen.turns)}", flush=True)
     if chosen.counts:
         print(*(f"{count:8} {what}" for what, count in sorted(happened.items())), sep="\n")
     print(f"{chosen.seeds - len(failed)} of {chosen.seeds} seeds as they must be, {said(happened)}")
     for seed in failed:
         print(f"seed {seed} fails; again: {again(seed, turns=chosen.turns)}")
     return 1 if failed else 0
+
+
+def shrunk(outcome: Outcome, ground: Ground, *, turns: int) -> str:
+    """The command that repeats a seed with few turns."""
+
+    def run(turns: int, without: frozenset[int]) -> Outcome:
+        return simulate(outcome.seed, ground=ground, database="simulated", turns=turns, without=without)
+
+    without = shrink(outcome, run=run, turns=turns)
+    last = turns if outcome.failed_in is None else outcome.failed_in + 1
+    return again(outcome.seed, turns=last, without=without)
 
 
 def said(happened: Counter[str]) -> str:

@@ -33,7 +33,10 @@ from tests.bank_files import Told
 from tests.db.invoicing.ground import ACME
 from tests.hostile_provider import GOOD, HARD, SLOW, SOFT
 from tests.simulation.money_simulation.auditing import Acknowledged
+from tests.simulation.money_simulation.crediting import grant, lapse, revoke
+from tests.simulation.money_simulation.debiting import book, bounce, debit, refuse, sign
 from tests.simulation.money_simulation.shop import CUSTOMERS, ENTITY, MILLION, Customer, Event, publish
+from tests.simulation.money_simulation.terms import change_terms, charge_late, pay_early
 
 if TYPE_CHECKING:
     from tests.simulation.money_simulation.run import Simulation
@@ -166,12 +169,14 @@ def void_invoice(sim: "Simulation") -> None:
     if (invoice := sim.an_invoice(unpaid=True)) is None:
         return
     uid, name, _, _ = invoice
-    if uid not in sim.auditor.issued:
+    ((kind,),) = sim.rows("select kind from invoicing.invoices where uid = %s", uid)
+    if uid not in sim.auditor.issued and kind == "Periodic":
         return  # it came by itself, for a month that usage reached late: nobody asked for the month
     sim.persist(lambda: sim.shop.act("invoices", name, "void", reason="billed by mistake"))
     if sim.phase(uid) == "Void":
-        told = sim.auditor.issued[uid]
-        sim.void_months.add((told.customer, told.first))
+        if uid in sim.auditor.issued:
+            told = sim.auditor.issued[uid]
+            sim.void_months.add((told.customer, told.first))
         sim.count("voids")
 
 
@@ -318,7 +323,10 @@ def transfers(sim: "Simulation") -> None:
     """A statement with transfers: exact, partial, too much, for several, by nobody known, for nothing known."""
     currency = sim.chance.choice(("USD", "EUR"))
     told = tuple(_transfer(sim, currency) for _ in range(sim.chance.randrange(1, 4)))
-    _receive(sim, told, currency)
+    if (early := pay_early(sim, currency)) is not None:
+        told = (early, *told)
+    sim.receive(told, currency)
+    sim.sent += [(one, currency) for one in told]
 
 
 def _transfer(sim: "Simulation", currency: str) -> Told:
@@ -336,16 +344,6 @@ def _transfer(sim: "Simulation", currency: str) -> Told:
     )
     iban = payer.iban if sim.chance.random() < 0.7 else ""
     return Told(minor, text=text, end_to_end=f"E2E-{reference}", iban=iban, bank_reference=reference)
-
-
-def _receive(sim: "Simulation", told: tuple[Told, ...], currency: str) -> None:
-    content = sim.shop.statement(told, currency=currency, number=len(sim.files) + 1)
-    sim.files.append(content)
-    sim.sent += [(one, currency) for one in told]
-    if sim.chance.random() < 0.3:
-        sim.race(lambda: sim.shop.receive(content), sim.shop.till.collect)
-    sim.until_done(lambda: sim.shop.receive(content))
-    sim.count("statements")
 
 
 def file_again(sim: "Simulation") -> None:
@@ -369,7 +367,7 @@ def sent_back(sim: "Simulation") -> None:
         reason="AC04",
         bank_reference=sim.name("back"),
     )
-    _receive(sim, (back,), currency)
+    sim.receive((back,), currency)
     sim.count("sent back")
 
 
@@ -457,5 +455,14 @@ ACTS: Final[tuple[tuple[int, Act], ...]] = (
     (5, worklist),
     (5, past_due),
     (2, close_month),
+    (7, grant),
+    (2, revoke),
+    (4, lapse),
+    (3, change_terms),
+    (5, charge_late),
+    (4, sign),
+    (6, debit),
+    (6, book),
+    (3, refuse),
+    (3, bounce),
 )
-"""Credits that are granted and adjustments after issue join here, each as a function and a weight."""

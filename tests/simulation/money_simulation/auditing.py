@@ -12,6 +12,7 @@ from typing import Any, Final, LiteralString
 from uuid import UUID
 
 from milo_billing.app.ledger_ports import above_the_books
+from milo_billing.app.projections import compare_projections
 from milo_billing.infra.database import EVERYWHERE, Tx
 from milo_billing.invoicing.operations import explaining
 from milo_billing.invoicing.reads import invoices as invoice_reads
@@ -19,6 +20,9 @@ from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.explaining import explanation_body
 from milo_billing.ledger import operations as ledger
 from milo_billing.payments.types import Succeeded
+from tests.simulation.money_simulation.auditing_credit import CREDIT_CHECKS
+from tests.simulation.money_simulation.auditing_terms import TERMS_CHECKS, debits_as_the_bank_has_them
+from tests.simulation.money_simulation.bank import Bank
 from tests.simulation.money_simulation.shop import Shop
 
 Rows = list[tuple[Any, ...]]
@@ -49,8 +53,12 @@ class Auditor:
     shop: Shop
     issued: dict[UUID, Acknowledged] = field(default_factory=dict[UUID, Acknowledged])
     noted: dict[str, str] = field(default_factory=dict[str, str])
-    """Totals of the credit notes that were acknowledged, by name."""
+    """Numbers of the credit notes that were acknowledged, by name."""
 
+    granted: set[str] = field(default_factory=set[str])
+    """Names of the credit grants that were acknowledged."""
+
+    bank: Bank = field(default_factory=Bank)
     _explained: set[UUID] = field(default_factory=set[UUID])
 
     def audit(self, *, thorough: bool = False) -> list[str]:
@@ -60,9 +68,13 @@ class Auditor:
             found += self._acknowledged(tx)
             found += self._provider(tx)
             found += self._bank(tx)
+            found += debits_as_the_bank_has_them(tx, self.bank)
             found += self._explain(tx, everything=thorough)
             others = above_the_books().subledgers
             found += [str(one) for one in ledger.verify(tx, subledgers=others, everything=True)]
+            if thorough:
+                registry = self.shop.till.ground.engine.registry
+                found += [str(one) for one in compare_projections(tx, registry)]
         return found
 
     def _acknowledged(self, tx: Tx) -> Iterator[str]:
@@ -82,6 +94,9 @@ class Auditor:
             "select name, number from invoicing.credit_notes where name like 'note-%'"
         ).fetchall()
         yield from _compared("credit notes that were acknowledged", self.noted, dict(rows))
+        rows = tx.execute("select name from invoicing.credit_grants").fetchall()
+        if self.granted != {name for (name,) in rows}:
+            yield f"grants that were acknowledged: {sorted(self.granted)}, that stand: {sorted(rows)}"
         rows = tx.execute(
             "select l.invoice, sum(s.metered) from invoicing.lines l "
             "join invoicing.line_shares s using (invoice, line) join invoicing.invoices i on i.uid = l.invoice "
@@ -147,7 +162,9 @@ class Auditor:
         yield from _compared("at the provider", _nonzero(held.items()), _nonzero(clearing))
 
     def _bank(self, tx: Tx) -> Iterator[str]:
-        """What the books have at the bank is what was applied of its entries, less what it took back."""
+        """What the books have at the bank is what was applied of its entries, less what it took back; and what came for
+        grants, of which no statement tells.
+        """
         rows = tx.execute(
             "select s.currency, sum(case when e.state = 'Applied' then e.amount_minor else -e.amount_minor end) "
             "from payments.statement_entries e join payments.statements s on s.uid = e.statement "
@@ -156,7 +173,10 @@ class Auditor:
         cash = tx.execute(
             "select currency, sum(amount_minor) from ledger.entries where account like 'Assets:Cash:%' group by 1"
         ).fetchall()
-        yield from _compared("at the bank", _nonzero(rows), _nonzero(cash))
+        held = dict[str, int](_nonzero(rows))
+        for _, currency, minor in tx.execute(_RECEIVED_FOR_GRANTS):
+            held[currency] = held.get(currency, 0) + int(minor)
+        yield from _compared("at the bank", _nonzero(held.items()), _nonzero(cash))
         rows = tx.execute(
             "select s.currency, sum(case when e.credit then e.amount_minor else -e.amount_minor end) "
             "from payments.statement_entries e join payments.statements s on s.uid = e.statement "
@@ -166,7 +186,8 @@ class Auditor:
 
     def _explain(self, tx: Tx, *, everything: bool) -> Iterator[str]:
         """Every line of an invoice comes out the same when it is computed again from what was frozen."""
-        for uid in self.issued.keys() if everything else self.issued.keys() - self._explained:
+        issued = {uid for (uid,) in tx.execute("select uid from invoicing.invoices").fetchall()}
+        for uid in issued if everything else issued - self._explained:
             self._explained.add(uid)
             invoice = invoice_reads.get_invoice_by_uid(tx, uid=uid)
             for line in line_reads.list_lines(tx, invoice=uid, limit=1000):
@@ -310,6 +331,11 @@ def _given_back(
         yield f"{number}: after its notes {left_tax} of tax is left on {left}"
 
 
+_RECEIVED_FOR_GRANTS: Final[LiteralString] = (
+    "select g.account, g.currency, sum(g.amount_minor) from invoicing.credit_grants g "
+    "join controlplane.objects o on o.uid = g.uid where o.spec ->> 'receivedInto' <> '' group by 1, 2"
+)
+
 _MOVED: Final[tuple[tuple[LiteralString, int], ...]] = (
     (
         "select p.account, p.currency, sum(p.amount_minor) from payments.payments p "
@@ -340,6 +366,13 @@ _MOVED: Final[tuple[tuple[LiteralString, int], ...]] = (
     ),
     (
         "select account, currency, sum(total_minor - settled_minor) from invoicing.credit_notes group by 1, 2",
+        1,
+    ),
+    (_RECEIVED_FOR_GRANTS, 1),
+    (
+        "select g.account, g.currency, sum(m.amount_minor) from invoicing.grant_movements m "
+        "join invoicing.credit_grants g on g.uid = m.credit_grant "
+        "where m.kind = 'Expired' and g.kind = 'Prepaid' group by 1, 2",
         1,
     ),
 )
@@ -383,6 +416,8 @@ CHECKS: Final[tuple[Callable[[Tx], Iterator[str]], ...]] = (
     _numbers,
     _totals,
     _customers_money,
+    *CREDIT_CHECKS,
+    *TERMS_CHECKS,
 )
 
 

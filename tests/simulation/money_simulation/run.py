@@ -4,7 +4,7 @@ import random
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,9 +29,24 @@ TURNS: Final = 120
 KILLED: Final = 0.25
 """How often whoever acts dies in the middle of it."""
 
-STATEMENTS_MAX: Final = 120
+STATEMENTS_MAX: Final = (10, 50, 300)
+"""Within so many statements whoever dies does: some acts are of a few, some of hundreds."""
+
 DRAINS_MAX: Final = 40
+SHOWN_MAX: Final = 10
+STORY_MAX: Final = 60
 BEGUN: Final = date(2026, 10, 1)
+
+
+_CAME_OF_IT: Final = (
+    "select g.kind || ' ' || m.kind, count(*) from invoicing.grant_movements m "
+    "join invoicing.credit_grants g on g.uid = m.credit_grant group by 1 "
+    "union all select 'settled by ' || kind, count(*) from invoicing.settlements group by 1 "
+    "union all select 'interest given back', count(*) from invoicing.interest_reversals "
+    "union all select 'debits ' || state, count(*) from payments.debits group by 1 "
+    "union all select 'invoices ' || kind, count(*) from invoicing.invoices group by 1 order by 1"
+)
+"""What a seed has come to, besides what was done."""
 
 
 @dataclass
@@ -42,6 +57,8 @@ class Outcome:
     wrong: list[str] = field(default_factory=list[str])
     happened: Counter[str] = field(default_factory=Counter[str])
     story: list[str] = field(default_factory=list[str])
+    failed_in: int | None = None
+    """The turn in which something was wrong; None for the end, and where nothing is."""
 
 
 class Simulation:
@@ -50,6 +67,7 @@ class Simulation:
     def __init__(self, seed: int, *, conninfo: str, folder: Path) -> None:
         self.outcome = Outcome(seed)
         self.chance = random.Random(f"money {seed}")
+        """Of the turn: what happens in one does not change what the others draw, so turns can be left out."""
         self.shop = open_shop(conninfo, folder, seed=seed)
         self.auditor = Auditor(self.shop)
         self.issued_until = {one.name: BEGUN for one in CUSTOMERS}
@@ -58,19 +76,24 @@ class Simulation:
         self.subscribed: set[str] = set()
         self.files: list[bytes] = []
         self.sent: list[tuple[Told, str]] = []
+        self.bank = self.auditor.bank
         self._names: Counter[str] = Counter()
 
-    def run(self, turns: int) -> Outcome:
-        """All turns, or as far as the first thing that is wrong."""
+    def run(self, turns: int, *, without: Collection[int] = frozenset()) -> Outcome:
+        """All turns but those left out, in which only time passes; or as far as the first thing that is wrong."""
         try:
             self.shop.provider.lost_before, self.shop.provider.lost_after = 0.1, 0.2
             self.shop.provider.slow_refunds = self.chance.random() < 0.5
             weights = [weight for weight, _ in acts.ACTS]
             for turn in range(turns):
+                self.chance = random.Random(f"money {self.outcome.seed} turn {turn}")
                 self.shop.pass_time(hours=self.chance.choice((0.5, 3, 12, 24, 60, 120)))
                 (_, act) = self.chance.choices(acts.ACTS, weights)[0]
+                if turn in without:
+                    continue
                 self._do(f"{turn} {self.today} {act.__name__}", act)
                 if self.outcome.wrong:
+                    self.outcome.failed_in = turn
                     break
             else:
                 self._drain()
@@ -102,6 +125,8 @@ class Simulation:
             self.wrong(f"{left} attempts and refunds never come to an end")
         if not self.outcome.wrong:
             self._do("the end", lambda sim: None, thorough=True)
+        for what, times in self.rows(_CAME_OF_IT):
+            self.count(what, times)
 
     def _under_way(self) -> int:
         """Attempts and refunds that nobody has decided."""
@@ -124,7 +149,7 @@ class Simulation:
     def once(self, do: Callable[[], T]) -> T | None:
         """Do it; whoever does it may die on the way, and nobody takes it up again. None where it was refused."""
         if self.chance.random() < KILLED:
-            self.shop.fuse.light(self.chance.randrange(1, STATEMENTS_MAX))
+            self.shop.fuse.light(self.chance.randrange(1, self.chance.choice(STATEMENTS_MAX)))
         try:
             return self._allowed(do)
         except Killed:
@@ -136,7 +161,7 @@ class Simulation:
     def persist(self, do: Callable[[], T]) -> T | None:
         """Do it; who dies on the way comes back and does it again. None where it was refused."""
         if self.chance.random() < KILLED:
-            self.shop.fuse.light(self.chance.randrange(1, STATEMENTS_MAX))
+            self.shop.fuse.light(self.chance.randrange(1, self.chance.choice(STATEMENTS_MAX)))
             try:
                 return self._allowed(do)
             except Killed:
@@ -210,13 +235,22 @@ class Simulation:
         uid, name, total, currency = self.chance.choice(found) if found else (None, "", 0, "")
         return None if uid is None else (uid, name, total, currency)
 
+    def receive(self, told: tuple[Told, ...], currency: str) -> None:
+        """A statement with these entries comes in, sometimes while others collect."""
+        content = self.shop.statement(told, currency=currency, number=len(self.files) + 1)
+        self.files.append(content)
+        if self.chance.random() < 0.3:
+            self.race(lambda: self.shop.receive(content), self.shop.till.collect)
+        self.until_done(lambda: self.shop.receive(content))
+        self.count("statements")
+
     def owing(self) -> list[tuple[str, int, str]]:
-        """Number, what is due and customer of invoices that are not paid."""
+        """Number, what is open and customer of invoices that are not paid, also those that were given up."""
         found = self.rows(
-            "select number, total_minor - amount_paid_minor - credited_minor - written_off_minor as due, account_name "
+            "select number, total_minor - amount_paid_minor - credited_minor as open, account_name "
             "from invoicing.invoices where phase <> 'Void' order by sequence"
         )
-        return [(number, due, name) for number, due, name in found if due]
+        return [(number, open_minor, name) for number, open_minor, name in found if open_minor]
 
     def phase(self, invoice: UUID) -> str:
         """The phase of an invoice."""
@@ -228,17 +262,60 @@ class Simulation:
         return found[0][0] if found else ""
 
 
-def again(seed: int, *, turns: int = TURNS) -> str:
+def again(seed: int, *, turns: int = TURNS, without: Collection[int] = frozenset()) -> str:
     """The command that repeats a seed, to show to whoever looks into it."""
     more = "" if turns == TURNS else f" --turns {turns}"
+    if without:
+        more += f" --without {','.join(str(turn) for turn in sorted(without))}"
     return f"python -m tests.simulation.money_simulation --seed {seed}{more} --story"
 
 
-def simulate(seed: int, *, ground: Ground, database: str, turns: int = TURNS) -> Outcome:
+def simulate(
+    seed: int,
+    *,
+    ground: Ground,
+    database: str,
+    turns: int = TURNS,
+    without: Collection[int] = frozenset(),
+) -> Outcome:
     """Run one seed on a new database of that name, which is dropped afterwards."""
     conninfo = ground.server.clone(database)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return Simulation(seed, conninfo=conninfo, folder=Path(folder)).run(turns)
+            return Simulation(seed, conninfo=conninfo, folder=Path(folder)).run(turns, without=without)
     finally:
         ground.server.drop(database)
+
+
+def failure(outcome: Outcome, *, turns: int = TURNS) -> str:
+    """What is said of a seed that fails: how to repeat it, what is wrong, and what was done before.
+
+    The acts of a seed are always the same; two threads never meet the same way twice, so a race may need some tries.
+    """
+    return "\n".join(
+        [
+            f"seed {outcome.seed} fails; again: {again(outcome.seed, turns=turns)}",
+            *(text[:3000] for text in outcome.wrong[:SHOWN_MAX]),
+            "what happened before, the last of it at the end:",
+            *outcome.story[-STORY_MAX:],
+        ]
+    )
+
+
+def shrink(failed: Outcome, *, run: Callable[[int, frozenset[int]], Outcome], turns: int) -> frozenset[int]:
+    """Turns that a seed fails without, as many as are found: halves are left out, then quarters, down to single ones.
+
+    `run` repeats the seed with so many turns and without some. What fails in races may be found needed by mistake.
+    """
+    last = turns if failed.failed_in is None else failed.failed_in + 1
+    needed, without = list(range(last)), frozenset[int]()
+    size = max(1, len(needed) // 2)
+    while True:
+        for start in range(0, len(needed), size):
+            wanted = without | set(needed[start : start + size])
+            if run(last, wanted).wrong:
+                without = wanted
+        needed = [turn for turn in needed if turn not in without]
+        if size == 1:
+            return without
+        size = max(1, size // 2)

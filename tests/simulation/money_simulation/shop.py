@@ -20,7 +20,9 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.kernel.ids import ulid_to_int
 from milo_billing.payments.engine.bank_importing import Imported, import_statement
+from milo_billing.payments.engine.debiting import add_mandate
 from milo_billing.payments.operations.desk import set_secrets
+from milo_billing.payments.rules.debit_requests import MandateRequest
 from milo_billing.usage import operations as usage_operations
 from milo_billing.usage.engine.archive import Archive
 from tests.accounts_world import Grants, World
@@ -229,7 +231,9 @@ def _declare(shop: Shop) -> None:
     for percent, starts, ends in (("23", "2021-03-01", "2027-01-01"), ("21", "2027-01-01", None)):
         spec = {"country": "IE", "percent": percent, "startsOn": starts}
         ground.declare("taxrates", f"ie-{percent}", spec if ends is None else {**spec, "endsOn": ends})
-    ground.declare("issuerprofiles", ENTITY, {**ISSUER, "taxRegistrations": [{"country": "IE"}]})
+    details = {**ISSUER["bankDetails"], "iban": BANKS["EUR"], "sepaCreditorId": "DE98ZZZ09999999999"}
+    issuer = {**ISSUER, "bankDetails": details, "taxRegistrations": [{"country": "IE"}]}
+    ground.declare("issuerprofiles", ENTITY, issuer)
     shop.till.class_uid = ground.declare(
         "paymentmethodclasses", "cards", {"provider": "stripe", "isDefault": True}
     )
@@ -241,7 +245,10 @@ def _declare(shop: Shop) -> None:
 
 def _declare_customer(shop: Shop, customer: Customer) -> None:
     ground = shop.till.ground
-    terms = {"netDays": 10, "invoiceFrequency": "Monthly", "invoiceDayOfMonth": 1}
+    terms: dict[str, Any] = {"netDays": 10, "invoiceFrequency": "Monthly", "invoiceDayOfMonth": 1}
+    if customer.name in ("good", "bank", "wire"):
+        terms |= {"earlyPaymentDiscountPercent": "2", "earlyPaymentDiscountDays": 8}
+        terms["latePaymentInterestPercent"] = "9"
     spec = {
         "currencyCode": customer.currency,
         "paymentTerms": terms,
@@ -255,6 +262,11 @@ def _declare_customer(shop: Shop, customer: Customer) -> None:
     if customer.token is not None:
         shop.till.card(f"card-{customer.name}", account=customer.name, token=customer.token)
         shop.till.pays_with(f"card-{customer.name}", account=customer.name)
+    if customer.name == "bank":
+        signed = MandateRequest(
+            (ACME, "bank"), "M-1", BEGINS.date(), "CORE", "Zoe Lefevre", customer.iban, ""
+        )
+        shop.write(lambda work: add_mandate(work, ground.office.vault, signed))
     if customer.name == "wire":
         ground.promise(
             "promise-wire",

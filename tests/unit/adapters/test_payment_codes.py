@@ -78,3 +78,17 @@ def test_nothing_is_asked_for_where_all_was_prepaid() -> None:
     made = taxed("en", standard(), prepaid_minor=5553)
     assert page_data(made)["pay-please"] == ""
     assert transfer_text(made) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "language", "said"),
+    [
+        ("Card", "en", "EUR 55.53 will be charged to your card on December 2, 2026."),
+        ("BankAccount", "de", "55,53 EUR ziehen wir am 2. Dezember 2026 von Ihrem Bankkonto ein."),
+    ],
+)
+def test_who_is_collected_from_is_not_asked_to_transfer(source: Any, language: str, said: str) -> None:
+    made = taxed(language, standard(), collected_from=source, bank=None)
+    page = page_data(made)
+    assert page["pay-please"].replace("\u00a0", " ").startswith(said)
+    assert (page["bank"], transfer_text(made)) == ([], None)

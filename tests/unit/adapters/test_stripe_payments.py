@@ -185,6 +185,8 @@ def test_what_a_class_lacks(parameters: dict[str, str], secrets: dict[str, str],
 def test_an_address_inside_is_never_called() -> None:
     with pytest.raises(OutboundRefused, match="an address inside"):
         stripe_payments.send("GET", "https://127.0.0.1/v1/customers", {}, b"")
+    with pytest.raises(OutboundRefused, match="an address inside"):
+        stripe_payments.send_here_too("GET", "http://10.0.0.1/v1/customers", {}, b"")
 
 
 # ------------------------------------------------------------------------------------------------------- webhooks
@@ -230,6 +232,7 @@ def event(resources: dict[str, dict[str, Any]], object: str, type: str) -> bytes
         ("refund", "refund.updated", "refund"),
         ("setup_intent", "setup_intent.succeeded", "method"),
         ("dispute", "charge.dispute.created", "dispute"),
+        ("payout", "payout.paid", "payout"),
         ("customer", "customer.updated", "other"),
     ],
 )

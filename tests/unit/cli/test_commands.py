@@ -1,12 +1,10 @@
 """The command line without a server: help, usage errors, messages."""
 
-import subprocess
-import sys
-
 import pytest
 from cyclopts import App
 
 from milo_billing.cli.commands import app
+from milo_billing.cli.examples import COLUMNS_MAX, fold
 from milo_billing.cli.output import format_error, write_server_table, write_table
 from milo_billing.client.errors import ApiError, Cause, ClientError, UnableToImport
 
@@ -63,6 +61,9 @@ COMMANDS = [
     ["ledger", "verify"],
     ["payments", "collect"],
     ["payments", "list"],
+    ["payments", "payouts", "accept"],
+    ["payments", "payouts", "fetch"],
+    ["payments", "payouts", "list"],
     ["payments", "refund"],
     ["payments", "secrets"],
     ["payments", "statements", "import"],
@@ -227,9 +228,61 @@ def test_a_refused_import_keeps_its_rows_on_their_own_lines():
     assert format_error(error).count("\n") == 5
 
 
-def test_the_command_line_imports_neither_the_server_nor_the_database():
-    code = "import sys, milo_billing.cli.commands; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert not {"psycopg", "starlette", "numpy", "procrastinate", "typst"} & set(loaded)
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_an_example_can_be_copied_from_a_terminal_of_80_columns(command: list[str]):
+    found: App = app
+    for name in command:
+        found = found[name]
+    epilogue = found.help_epilogue
+    assert isinstance(epilogue, str)
+    assert max(map(len, epilogue.split("\n"))) <= COLUMNS_MAX
+
+
+def test_a_long_example_is_folded_between_words_an_option_with_its_value():
+    line = (
+        '  milo-billing credits grant organization-acme/main --amount 100 --reason "order 4711, by telephone"'
+    )
+    assert fold(line).split("\n") == [
+        "  milo-billing credits grant organization-acme/main --amount 100 \\",
+        '    --reason "order 4711, by telephone"',
+    ]
+    assert fold("  milo-billing get ba") == "  milo-billing get ba"
+
+
+def test_what_is_invalid_is_said_once_a_field_a_line():
+    causes = (Cause("spec.amount", "FieldValueInvalid", 'Invalid value: "x"'),)
+    error = ApiError(
+        'CreditGrant.billing.miloapis.com "" is invalid: spec.amount: Invalid value: "x"',
+        code=422,
+        reason="Invalid",
+        causes=causes,
+    )
+    assert format_error(error).split("\n")[:2] == [
+        'error: CreditGrant.billing.miloapis.com "" is invalid',
+        '  - spec.amount: Invalid value: "x"',
+    ]
+
+
+def test_what_is_not_found_says_which_kind_to_list():
+    error = ApiError(
+        'billingaccounts.billing.miloapis.com "nain" not found', code=404, reason="NotFound", causes=()
+    )
+    assert "`milo-billing get billingaccounts`" in format_error(error)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["invoices", "preview"],
+        ["simulate"],
+        ["price", "explain"],
+        ["credits", "list"],
+        ["ledger", "statement"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("named", [[], ["--account"]], ids=["by its place", "by its name"])
+def test_an_account_is_named_in_the_same_way_everywhere(command: list[str], named: list[str]):
+    more = ["--sku", "s", "--quantity", "1"] if command == ["price", "explain"] else []
+    bound = app.parse_args([*command, *named, "organization-acme/main", *more])[1]
+    assert bound.arguments["account"] == "organization-acme/main"

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from milo_billing.invoicing.rules.tax_territories import tax_place
 from milo_billing.invoicing.rules.tax_treatments import decide
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.taxes import (
@@ -105,6 +106,68 @@ def test_a_customer_who_is_nowhere_cannot_be_taxed() -> None:
     with pytest.raises(UnableToIssue, match=r"spec\.contactInfo\.address\.country"):
         treated(seller("DE", "DE"), TaxBuyer(None))
     assert treated(seller("DE"), TaxBuyer(None)) == ["O 0"]
+
+
+def test_a_customer_in_no_region_cannot_be_taxed_where_regions_take_tax() -> None:
+    """Such a customer once paid no sales tax in Texas, and no QST in Quebec."""
+    for who, where in ((seller("US-TX", "US-TX"), "US"), (seller("CA-ON", "CA", "CA-QC"), "CA")):
+        with pytest.raises(
+            UnableToIssue, match=r"collects tax in (TX|QC).*spec\.contactInfo\.address\.region"
+        ):
+            treated(who, TaxBuyer(place(where)))
+    assert treated(seller("CA-ON", "CA"), TaxBuyer(place("CA"))) == ["S 5 CA"]
+    assert treated(seller("US-TX", "US-TX"), TaxBuyer(place("MX"))) == ["O 0"]
+
+
+def test_a_region_is_the_same_in_small_letters() -> None:
+    assert treated(seller("US-TX", "US-TX"), TaxBuyer(place("US-tx"))) == ["S 6.25 US-TX"]
+
+
+@pytest.mark.parametrize(
+    ("where", "postal_code", "business_in", "taxed"),
+    [
+        # outside the Union's VAT (directive 2006/112/EC, article 6): an export, for businesses too
+        ("ES", "35001", None, ["G 0"]),  # Las Palmas
+        ("ES", "38 001", "ES", ["G 0"]),
+        ("ES", "51001", None, ["G 0"]),
+        ("FI", "AX-22100", None, ["G 0"]),
+        ("FR", "97400", None, ["G 0"]),
+        ("IT", "23041", "IT", ["G 0"]),
+        ("DE", "D-78266", None, ["G 0"]),  # at home, and yet not
+        # as if it were the rest
+        ("FR", "75001", None, ["S 20 FR"]),
+        ("FR", "", None, ["S 20 FR"]),
+        ("DE", "78267", None, ["S 19 DE"]),
+        # Monaco is France's (article 7), and its businesses have French numbers
+        ("MC", "98000", None, ["S 20 FR"]),
+        ("MC", "98000", "FR", ["AE 0 FR"]),
+        ("IM", "IM1 1AA", None, ["G 0"]),
+    ],
+)
+def test_parts_of_a_country_outside_its_tax_are_abroad(
+    where: str, postal_code: str, business_in: str | None, taxed: list[str]
+) -> None:
+    """They were once taxed like the rest of the country."""
+    buyer = TaxBuyer(tax_place(where, region="", postal_code=postal_code), business_in)
+    assert treated(seller("DE", "DE", shop=True), buyer) == taxed
+
+
+def test_a_part_of_a_country_can_have_a_tax_of_its_own() -> None:
+    """The islands' IGIC, from one who is there: not in the Union, so not reversed to a German business either."""
+    igic = TaxRateEntry(place("ES-Canary Islands"), "IGIC", "standard", "S", Decimal(7))
+    islander = TaxSeller(
+        tax_place("ES", region="Las Palmas", postal_code="35001"),
+        (TaxRegistration(place("ES-Canary Islands")),),
+    )
+    for buyer, code in (
+        (TaxBuyer(tax_place("ES", region="", postal_code="35600")), "S"),
+        (TaxBuyer(tax_place("ES", region="", postal_code="28001")), "O"),
+        (TaxBuyer(place("DE"), "DE"), "O"),
+    ):
+        (found,) = decide(TaxQuestion(islander, buyer, frozenset({"standard"}), DAY), rates=[igic])[
+            "standard"
+        ]
+        assert found.code == code
 
 
 def test_a_registration_holds_from_its_first_day_up_to_its_end() -> None:

@@ -79,7 +79,9 @@ FACTS: Final[dict[str, tuple[Entry, ...]]] = {
     "A provider pays out": ledger.settled_to_cash(
         eur("119.00"), fee=eur("3.75"), provider="stripe", bank=BANK
     ),
-    "A provider takes a fee": ledger.provider_fee(eur("0.30"), provider="stripe"),
+    "A dispute is taken out of a payout": ledger.settled_to_cash(
+        eur("-119.00"), fee=eur("15.00"), provider="stripe", bank=BANK
+    ),
     "A refund": ledger.refunded(eur("11.90"), out_of=STRIPE, of=MONEY_ON_ACCOUNT),
     "Money is put on account": ledger.put_on_account(eur("500.00"), into=BANK),
     "Money on account pays an invoice": ledger.used_from_account(eur("119.00")),

@@ -86,9 +86,13 @@ FACTS: dict[str, tuple[tuple[Entry, ...], dict[str, int]]] = {
         ledger.settled_to_cash(usd(11_900), fee=usd(375), provider="stripe", bank=BANK),
         {"Assets:Cash:3000": 11_525, "Expenses:PaymentFees:Stripe": 375, "Assets:Clearing:Stripe": -11_900},
     ),
-    "a fee": (
-        ledger.provider_fee(usd(30), provider="stripe"),
-        {"Expenses:PaymentFees:Stripe": 30, "Assets:Clearing:Stripe": -30},
+    "a dispute in a payout": (
+        ledger.settled_to_cash(usd(-11_900), fee=usd(1_500), provider="stripe", bank=BANK),
+        {"Assets:Cash:3000": -13_400, "Expenses:PaymentFees:Stripe": 1_500, "Assets:Clearing:Stripe": 11_900},
+    ),
+    "a fee alone": (
+        ledger.settled_to_cash(usd(0), fee=usd(30), provider="stripe", bank=BANK),
+        {"Assets:Cash:3000": -30, "Expenses:PaymentFees:Stripe": 30, "Assets:Clearing:Stripe": 0},
     ),
     "a refund": (
         ledger.refunded(usd(119), out_of=STRIPE),
@@ -186,11 +190,6 @@ def test_a_negative_amount_is_refused_with_what_to_do() -> None:
         ledger.written_off(usd(-1))
     with pytest.raises(UnableToPost, match="take the entries back"):
         ledger.interest_charged(usd(-1), service=OCTOBER)
-
-
-def test_a_fee_of_more_than_the_payout_is_refused() -> None:
-    with pytest.raises(UnableToPost, match="fee alone"):
-        ledger.settled_to_cash(usd(10), fee=usd(11), provider="stripe", bank=BANK)
 
 
 def test_every_account_that_has_a_name_is_in_the_chart_and_stands_there_once() -> None:

@@ -23,7 +23,7 @@ def test_labels_nested_beyond_all_sense_are_no_labels():
 def test_a_cache_starts_anew_before_long_spellings_fill_the_memory():
     cache = labels.dimension_cache()
     kept: list[int] = []
-    for n in range(80):
+    for n in range(40):
         cache.slots([b'{"%s":"%d"}' % (b"x" * 1_000_000, n), b'{%s"n":"%d"}' % (b" " * 1_000_000, n)])
         kept.append(cache.cached_bytes)
     assert max(kept) <= labels.CACHED_BYTES_MAX + 3_000_000

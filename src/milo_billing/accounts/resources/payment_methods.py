@@ -43,8 +43,9 @@ from milo_billing.kernel.errors import Conflict, FieldError, Invalid
 class PaymentMethodClassSpec(Fields):
     """What is wanted of a payment method class."""
 
-    provider: Literal["manual", "stripe"] = Field(
-        description="Who collects. With manual, people do and say so in the status. Immutable."
+    provider: Literal["manual", "stripe", "sandbox"] = Field(
+        description="Who collects. With manual, people do and say so in the status. The sandbox moves no money: it is "
+        "for trials on a server with a simulated clock, and refuses everywhere else. Immutable."
     )
     parameters: dict[str, str] | None = Field(
         default=None, description="What the provider is told. Everybody can read it: no secrets."

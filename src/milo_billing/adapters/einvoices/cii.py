@@ -23,7 +23,6 @@ _NAMESPACES: Final = {
     "xmlns:udt": "urn:un:unece:uncefact:data:standard:UnqualifiedDataType:100",
 }
 _INVOICE, _CREDIT_NOTE = "380", "381"
-_SEPA, _TRANSFER = "58", "30"
 _DISCOUNT: Final = "95"
 _DAY_FORMAT: Final = {"format": "102"}
 
@@ -102,10 +101,10 @@ def _settlement(invoice: EInvoice) -> Iterator[Element | None]:
     if (means := invoice.payment) is not None:
         yield node(
             "ram:SpecifiedTradeSettlementPaymentMeans",
-            node("ram:TypeCode", _SEPA if means.sepa else _TRANSFER),
-            node(
+            node("ram:TypeCode", means.code),
+            group(
                 "ram:PayeePartyCreditorFinancialAccount",
-                node("ram:IBANID", means.iban),
+                said("ram:IBANID", means.iban),
                 said("ram:AccountName", means.account_holder),
             ),
             group("ram:PayeeSpecifiedCreditorFinancialInstitution", said("ram:BICID", means.bic)),

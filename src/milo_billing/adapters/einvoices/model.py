@@ -100,12 +100,15 @@ class ELine:
 
 @dataclass(frozen=True, slots=True)
 class PaymentMeans:
-    """BG-16: a credit transfer. `iban` and `bic` without spaces, the latter may be empty."""
+    """BG-16: a credit transfer, or how the money is collected. `code` is of UNTDID 4461 (BT-81).
 
-    sepa: bool
-    account_holder: str
-    iban: str
-    bic: str
+    `iban` and `bic` are without spaces, the latter may be empty; all are where nothing is to be transferred.
+    """
+
+    code: str
+    account_holder: str = ""
+    iban: str = ""
+    bic: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ or a charge of that line. Discounts on the whole invoice are allowances of the d
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, Literal, TypeAlias
 
 from milo_billing.adapters.document_formats import Formats, formats_for
@@ -32,7 +32,7 @@ from milo_billing.adapters.invoice_page import (
     pay_early,
     promise_name,
 )
-from milo_billing.invoicing.types.documents import BankDetails, InvoiceDocument, Party, TaxId
+from milo_billing.invoicing.types.documents import InvoiceDocument, Party, TaxId
 from milo_billing.invoicing.types.drafts import SKU_KINDS, Part, PartKind
 from milo_billing.invoicing.types.errors import NoEInvoice
 from milo_billing.invoicing.types.invoices import InvoiceLine
@@ -43,6 +43,11 @@ DocumentKind: TypeAlias = Literal["Invoice", "CreditNote"]
 _ADJUSTING: Final[frozenset[PartKind]] = frozenset({"Discount", "Maximum", "Minimum", "Spent", "Charged"})
 _PRICED: Final[frozenset[PartKind]] = frozenset({"Usage", "Package"})
 _ONE: Final = Decimal(1)
+_CENT: Final = Decimal("0.01")
+_NO_PERCENT: Final = Decimal("0.5")
+_TRANSFER, _SEPA_TRANSFER, _CARD, _DEBIT, _SEPA_DEBIT = "30", "58", "48", "49", "59"
+"""How an invoice is paid, of UNTDID 4461."""
+
 _REGISTERS: Final = frozenset({"us_ein", "fr_siret", "fr_siren", "gb_crn", "de_hrb", "nl_kvk", "eu_eori"})
 """Types of ids that are of a register of companies, and say nothing of tax."""
 
@@ -82,7 +87,7 @@ def electronic_invoice(
         buyer=_party(document.buyer, selling=False, untaxed=untaxed),
         first_day=document.first_day,
         last_day=_last(document.end_day),
-        payment=_payment(document.bank, currency=document.currency) if kind == "Invoice" else None,
+        payment=_payment(document) if kind == "Invoice" else None,
         adjustments=tuple(_document_adjustments(document, group_of=group_of, formats=formats)),
         taxes=tuple(taxes),
         lines=tuple(
@@ -92,6 +97,7 @@ def electronic_invoice(
         accounting_tax=document.accounting_tax,
     )
     _assert_two_decimals(made)
+    _assert_rates(made)
     return made
 
 
@@ -99,7 +105,7 @@ def _notes(document: InvoiceDocument) -> Iterator[str]:
     """Why something is credited, and what the issuer says on every invoice."""
     if document.credits is not None and document.credits.reason.strip():
         yield " ".join(document.credits.reason.split())
-    yield from (line.strip() for line in document.legal_text.splitlines() if line.strip())
+    yield from (line.strip() for line in fit(document.legal_text).splitlines() if line.strip())
 
 
 def _terms(document: InvoiceDocument, *, preceding: Sequence[Preceding], formats: Formats) -> str:
@@ -131,11 +137,11 @@ def _missing(
     codes = {group.code for group in taxes}
     if "O" in codes and len(codes) > 1:
         yield "some of its lines are outside the scope of tax and others are not (BR-O-11 to 14)"
-    yield from _missing_address(document.seller, who="the issuer", where="IssuerProfile spec.address")
+    yield from _missing_of(document.seller, who="the issuer", where="IssuerProfile spec.address")
     if document.buyer is None:
         yield "the customer's details were erased"
     else:
-        yield from _missing_address(
+        yield from _missing_of(
             document.buyer, who="the customer", where="BillingAccount spec.contactInfo.address"
         )
     taxed = codes - {"O"}
@@ -146,9 +152,11 @@ def _missing(
         yield "the customer has no VAT id: say it in BillingAccount spec.taxIds (BR-AE-02)"
 
 
-def _missing_address(party: Party, *, who: str, where: str) -> Iterator[str]:
+def _missing_of(party: Party, *, who: str, where: str) -> Iterator[str]:
     if party.address is None or not party.address.country:
         yield f"{who} has no country: say it in {where} (BR-09, BR-11)"
+    if not fit(party.name).strip():
+        yield f"{who} has no name (BR-06, BR-07)"
 
 
 def _assert_two_decimals(made: EInvoice) -> None:
@@ -164,6 +172,24 @@ def _assert_two_decimals(made: EInvoice) -> None:
         amount(minor, made.currency)
     if made.accounting_tax is not None:
         amount(made.accounting_tax.tax_minor, made.accounting_tax.currency)
+
+
+def _assert_rates(made: EInvoice) -> None:
+    """Raise NoEInvoice where a tax is a whole unit or more off its rate, as the rules forbid (BR-CO-17).
+
+    So it can be where earlier credit notes were rounded and the last one takes what they left, above all in yen.
+    """
+    for tax in made.taxes:
+        said, base = (minor_to_decimal(minor, made.currency) for minor in (tax.tax_minor, tax.base_minor))
+        wanted = abs(base * tax.percent / 100).quantize(_CENT, ROUND_HALF_UP)
+        # the rules take a percentage that rounds to zero for none at all
+        off = abs(said) if tax.percent < _NO_PERCENT else abs(abs(said) - wanted)
+        if off >= (_NO_PERCENT if tax.percent < _NO_PERCENT else _ONE):
+            raise NoEInvoice(
+                f"there is no electronic invoice of {made.number}: a tax of {said} {made.currency} on {base} is not "
+                f"within one of {tax.percent.normalize():f} %, as EN 16931 asks (BR-CO-17), which can be where earlier "
+                "credit notes were rounded. Its PDF is not concerned"
+            )
 
 
 # ----------------------------------------------------------------------------------------------------- parties
@@ -213,11 +239,20 @@ def _party(party: Party, *, selling: bool, untaxed: bool) -> EParty:
     )
 
 
-def _payment(bank: BankDetails | None, *, currency: str) -> PaymentMeans | None:
+def _payment(document: InvoiceDocument) -> PaymentMeans | None:
+    euro = document.currency == "EUR"
+    if document.collected_from == "Card":
+        return PaymentMeans(_CARD)
+    if document.collected_from == "BankAccount":
+        return PaymentMeans(_SEPA_DEBIT if euro else _DEBIT)
+    bank = document.bank
     if bank is None or not bank.iban:
         return None
     return PaymentMeans(
-        sepa=currency == "EUR", account_holder=bank.account_holder, iban=bank.iban, bic=bank.bic
+        _SEPA_TRANSFER if euro else _TRANSFER,
+        account_holder=bank.account_holder,
+        iban=bank.iban,
+        bic=bank.bic,
     )
 
 

@@ -18,7 +18,6 @@ from milo_billing.adapters.einvoices.model import (
 
 _SCHEMA: Final = "urn:oasis:names:specification:ubl:schema:xsd:"
 _INVOICE, _CREDIT_NOTE = "380", "381"
-_SEPA, _TRANSFER = "58", "30"
 _DISCOUNT: Final = "95"
 
 
@@ -124,18 +123,18 @@ def _delivery(invoice: EInvoice) -> Element:
 
 
 def _payment_means(invoice: EInvoice) -> Element | None:
-    """The account to pay to, where one is known."""
+    """The account to pay to, where one is known, or that the money is collected."""
     means = invoice.payment
     if means is None:
         return None
     branch = group("cac:FinancialInstitutionBranch", said("cbc:ID", means.bic))
     return node(
         "cac:PaymentMeans",
-        node("cbc:PaymentMeansCode", _SEPA if means.sepa else _TRANSFER),
+        node("cbc:PaymentMeansCode", means.code),
         node("cbc:PaymentID", invoice.number),
-        node(
+        group(
             "cac:PayeeFinancialAccount",
-            node("cbc:ID", means.iban),
+            said("cbc:ID", means.iban),
             said("cbc:Name", means.account_holder),
             branch,
         ),

@@ -100,6 +100,12 @@ class PostgresServer:
             return self._child.poll() is None
         return _is_postgres(self.pid)
 
+    def let_go(self) -> None:
+        """Have it outlive this process, which from now on is as if it had found it running."""
+        if self._child is not None:
+            self._child.returncode = 0  # or Popen warns at its end of a child that it takes for forgotten
+            self._child = None
+
     def stop(self) -> None:
         """Shut down: open transactions are rolled back, everything is written out. Returns when it is gone."""
         for how in (signal.SIGINT, signal.SIGQUIT):

@@ -11,13 +11,18 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules.grants import Grant, MovementKind
 
 
-def insert_grant(tx: Tx, grant: Grant, *, selectors: Sequence[Mapping[str, Any]]) -> None:
-    """Write the grant, of which nothing is there to be used until its first movement. It can never be changed."""
+def insert_grant(
+    tx: Tx, grant: Grant, *, selectors: Sequence[Mapping[str, Any]], received_minor: int, unapplied_minor: int
+) -> None:
+    """Write the grant, of which nothing is there to be used until its first movement. It can never be changed.
+
+    Of prepaid credit `received_minor` came with it, `unapplied_minor` was unapplied cash, and the rest was on account.
+    """
     tx.execute(
         "insert into invoicing.credit_grants (uid, owner_org, namespace, name, account, account_name, kind, currency, "
-        "amount_minor, priority, effective_from, expires_at, issuer, title, reason, selectors, granted_at, tax_at, "
-        "tax_category, bought_by) "
-        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "amount_minor, priority, effective_from, expires_at, issuer, received_minor, unapplied_minor, title, reason, "
+        "selectors, granted_at, tax_at, tax_category, bought_by) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             grant.uid,
             grant.owner_org,
@@ -32,6 +37,8 @@ def insert_grant(tx: Tx, grant: Grant, *, selectors: Sequence[Mapping[str, Any]]
             grant.effective_from,
             grant.expires_at,
             grant.issuer,
+            received_minor,
+            unapplied_minor,
             grant.title,
             grant.reason,
             Jsonb(list(selectors)),

@@ -28,6 +28,7 @@ from milo_billing.invoicing.engine.returning import take_back_bought
 from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
+from milo_billing.invoicing.reads.kept import APPLIED, ON_ACCOUNT
 from milo_billing.invoicing.rules import grants as rules
 from milo_billing.invoicing.rules import life, postings
 from milo_billing.invoicing.rules.crediting import CreditNote, LineCredit
@@ -157,12 +158,20 @@ def grant(tx: Tx, wanted: WantedGrant, *, now: datetime, bought: Invoice | None 
         bought_by=None if bought is None else bought.uid,
         bought_number="" if bought is None else bought.number,
     )
-    insert_grant(tx, granted, selectors=wanted.selectors)
-    posted: str | None = None
-    if bought is not None:
-        posted = issue_key(bought)
-    elif prepaid:
-        posted = _set_apart(tx, granted, unapplied, into=wanted.received_into, now=now)
+    # what credit that was bought was paid with stands in its invoice's settlements
+    apart = prepaid and bought is None
+    received = granted.money(granted.amount_minor if apart and wanted.received_into else 0)
+    from_unapplied = min(unapplied, granted.money(granted.amount_minor) - received)
+    insert_grant(
+        tx,
+        granted,
+        selectors=wanted.selectors,
+        received_minor=received.minor,
+        unapplied_minor=from_unapplied.minor,
+    )
+    posted = None if bought is None else issue_key(bought)
+    if apart:
+        posted = _set_apart(tx, granted, from_unapplied, into=wanted.received_into, now=now)
     insert_movement(
         tx, granted, "Granted", minor=granted.amount_minor, cause="granted", at=now, posted=posted
     )
@@ -188,14 +197,14 @@ def pay_purchase(
         [("received", due, ledger.payment_received(due, into=cash(into)))]
         if into
         else [
-            ("unapplied", first, ledger.applied(first)),
-            ("on-account", due - first, ledger.used_from_account(due - first)),
+            (APPLIED, first, ledger.applied(first)),
+            (ON_ACCOUNT, due - first, ledger.used_from_account(due - first)),
         ]
     )
     for what, amount, entries in moved:
         if not amount.minor:
             continue
-        key = f"credit-grant/{grant}/paid/{what}"
+        key = f"invoice/{invoice.uid}/{what}/{grant}"
         fact = Fact(
             id=new_uid(),
             key=key,
@@ -217,14 +226,11 @@ def issue_key(invoice: Invoice) -> str:
     return f"invoice/{invoice.uid}/issue"
 
 
-def _set_apart(tx: Tx, granted: Grant, unapplied: Money, *, into: str, now: datetime) -> str | None:
+def _set_apart(tx: Tx, granted: Grant, from_unapplied: Money, *, into: str, now: datetime) -> str | None:
     amount = granted.money(granted.amount_minor)
-    from_unapplied = granted.money(0)
     if into:
         entries = ledger.put_on_account(amount, into=cash(into))
         _post(tx, granted, "received", entries, about="Money for", now=now)
-    else:
-        from_unapplied = min(unapplied, amount)
     entries = (
         *ledger.credit_granted(from_unapplied, of=UNAPPLIED_CASH),
         *ledger.credit_granted(amount - from_unapplied),

@@ -22,6 +22,7 @@ from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules.crediting import CreditNote, credited_line
+from milo_billing.invoicing.rules.taxes import credited_accounting_tax
 from milo_billing.invoicing.store import note_rows
 from milo_billing.invoicing.types.documents import (
     CreditedInvoice,
@@ -33,6 +34,7 @@ from milo_billing.invoicing.types.documents import (
     WrittenDocument,
 )
 from milo_billing.invoicing.types.errors import NoEInvoice
+from milo_billing.kernel.money import Money
 from milo_billing.kernel.taxes import TaxGroup
 
 _log = structlog.get_logger(__name__)
@@ -129,7 +131,12 @@ def load(tx: Tx, vault: Vault, *, note: CreditNote) -> InvoiceDocument:
         ),
         total_minor=note.total_minor,
         bank=None,
-        accounting_tax=None,
+        accounting_tax=credited_accounting_tax(
+            loaded.accounting_tax,
+            of=Money(invoice.tax_minor, note.currency),
+            before=Money(note_reads.sum_taxes_before(tx, note=note), note.currency),
+            credited=Money(note.tax_minor, note.currency),
+        ),
         credits=CreditedInvoice(
             number=invoice.number,
             issued_on=invoice.issued_on,

@@ -197,12 +197,7 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     if late is not None:
         _issue_missed(work, office, late, account=account)
         drafted = _with_late(drafted, late)
-    credits = (
-        granting.lock_reaching(work, office.engine, account=account.number, draft=drafted)
-        if has_credit
-        else ()
-    )
-    drafted = grants.with_promotional(drafted, credits)
+    drafted, credits = _with_credit(work, office, drafted, account=account) if has_credit else (drafted, ())
     # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
     if not postings.postings(drafted) and not (profile is not None and profile.zero_invoices):
         if late is not None:
@@ -267,14 +262,10 @@ def _adjust(work: Work, office: Office, late: Late, *, account: Account) -> Adju
     carrier = None
     if late.lines:
         profile, issuer = _parties(work.tx, office, account=account)
-        originals = [one.invoice for one in late.charging]
+        drafted = adjusting.draft_alone([one.invoice for one in late.charging], late.lines)
+        drafted, credits = _with_credit(work, office, drafted, account=account)
         carrier = issue_draft(
-            work,
-            office,
-            adjusting.draft_alone(originals, late.lines),
-            account=account,
-            profile=profile,
-            issuer=issuer,
+            work, office, drafted, account=account, profile=profile, issuer=issuer, credits=credits
         )
     return Adjusted(
         carrier, adjustments.note_late(work, office, late, account=account.number, carrier=carrier)
@@ -288,7 +279,25 @@ def _issue_missed(work: Work, office: Office, late: Late, *, account: Account) -
         if postings.postings(drafted):
             profile, issuer = _parties(work.tx, office, account=account)
             rated = adjustment_reads.frozen_body((period,), invoice_day=account.invoice_day)
-            issue_draft(work, office, drafted, account=account, profile=profile, issuer=issuer, rated=rated)
+            drafted, credits = _with_credit(work, office, drafted, account=account)
+            issue_draft(
+                work,
+                office,
+                drafted,
+                account=account,
+                profile=profile,
+                issuer=issuer,
+                rated=rated,
+                credits=credits,
+            )
+
+
+def _with_credit(
+    work: Work, office: Office, drafted: Draft, *, account: Account
+) -> tuple[Draft, Sequence[Reaching]]:
+    """The draft less promotional credit, and the account's grants that it may use, which are locked."""
+    credits = granting.lock_reaching(work, office.engine, account=account.number, draft=drafted)
+    return grants.with_promotional(drafted, credits), credits
 
 
 def _parties(tx: Tx, office: Office, *, account: Account) -> tuple[BillingProfile, IssuerVersion]:
@@ -425,7 +434,7 @@ def announce(
     issuer: IssuerVersion,
     now: datetime,
 ) -> None:
-    """Tell of the invoice that was issued; where this server sends mail, its account too."""
+    """Announce the invoice to the channels, and by mail to whom the account names for it."""
     event = announcing.invoice_event(
         announcing.ISSUED,
         invoice,
@@ -507,6 +516,7 @@ def _freeze(
         "timeZone": account.time_zone,
         "language": profile.language,
         "netDays": profile.net_days,
+        "collectedFrom": profile.collected_from,
         "subject": str(account.uid),
         "buyer": vault.seal(tx, subject=account.uid, value=buyer, at=now),
         "projects": {str(project.number): project.name for project in projects},

@@ -44,6 +44,9 @@ class Office:
     mails: bool = False
     """Whether this server can send mail: then invoices go to the addresses of their accounts."""
 
+    prints_ahead: bool = False
+    """Whether PDFs are written once a run is over, before somebody asks for them."""
+
     @property
     def pen(self) -> Pen:
         """What writing an invoice takes."""

@@ -41,6 +41,7 @@ def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[Inv
     buyer = vault.open(tx, subject=UUID(frozen["subject"]), ciphertext=frozen["buyer"])
     brand = issuer.get("brand", {})
     zone: str = frozen["timeZone"]
+    collected_from = frozen.get("collectedFrom")
     return InvoiceDocument(
         number=invoice.number,
         issued_at=invoice.issued_at,
@@ -59,7 +60,8 @@ def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[Inv
         buyer=None if isinstance(buyer, Erased) else issuing.party_of(cast("dict[str, Any]", buyer)),
         logo=profiles.read_logo(brand["logo"]) if brand.get("logo") else None,
         color=brand.get("color", profiles.DEFAULT_COLOR),
-        bank=profiles.issuer_bank(issuer),
+        # who is told an account to pay to and charged by card as well pays twice
+        bank=None if collected_from else profiles.issuer_bank(issuer),
         legal_text=issuer.get("legalText", ""),
         lines=lines,
         e_invoicing=invoice.e_invoicing,
@@ -69,6 +71,7 @@ def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[Inv
         accounting_tax=tax_bodies.read_accounting_tax(frozen.get("accountingTax")),
         early=invoice.early,
         early_minor=early_payment.printed_minor(invoice, lines=lines),
+        collected_from=collected_from,
     )
 
 

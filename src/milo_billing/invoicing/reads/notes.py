@@ -76,6 +76,17 @@ def list_note_taxes(tx: Tx, *, note: UUID) -> dict[int, Credited]:
     return {tax: Credited(basis, minor) for tax, basis, minor in tx.execute(query, (note,))}
 
 
+def sum_taxes_before(tx: Tx, *, note: CreditNote) -> int:
+    """What the invoice's notes before this one took of its tax, in minor units."""
+    row = tx.execute(
+        "select coalesce(sum(tax_minor), 0)::bigint from invoicing.credit_notes "
+        "where invoice = %s and (issued_at, sequence) < (%s, %s)",
+        (note.invoice, note.issued_at, note.sequence),
+    ).fetchone()
+    assert row is not None, "a sum has a row"
+    return cast("int", row[0])
+
+
 def find_note_document(tx: Tx, *, note: UUID, kind: str) -> tuple[str, bytes, str] | None:
     """As `find_document`, of a credit note."""
     return cast(

@@ -74,14 +74,8 @@ def issued_data(invoice: Invoice) -> dict[str, Any]:
 
 
 def recipients(contact: Contact | None) -> tuple[str, ...]:
-    """Who gets invoices: the contact, and the further addresses for them, each once."""
-    if contact is None:
-        return ()
-    first: dict[str, str] = {}
-    for address in (contact.email, *contact.invoice_emails):
-        if address:
-            first.setdefault(address.lower(), address)
-    return tuple(first.values())
+    """Who gets invoices; nobody where the account has no contact, or where its personal data was erased."""
+    return () if contact is None else contact.invoice_recipients
 
 
 def _shown(instant: datetime) -> str:

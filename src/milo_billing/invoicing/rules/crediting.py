@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from milo_billing.invoicing.rules import postings
+from milo_billing.invoicing.rules.spreading import spread
 from milo_billing.invoicing.rules.taxes import Credited, credit_taxes
 from milo_billing.invoicing.rules.taxes import UnableToCredit as UntaxableCredit
 from milo_billing.invoicing.types.documents import DocumentKind
@@ -20,7 +21,7 @@ from milo_billing.invoicing.types.drafts import GROUP, Part
 from milo_billing.invoicing.types.errors import UnableToSettle
 from milo_billing.invoicing.types.invoices import EInvoicing, Invoice, InvoiceLine
 from milo_billing.kernel.errors import NotFound
-from milo_billing.kernel.money import Currency, Money, allocate, half_up, minor_to_decimal, settle
+from milo_billing.kernel.money import Currency, Money, half_up, minor_to_decimal, settle
 from milo_billing.kernel.taxes import TaxGroup
 from milo_billing.ledger.types import AccountName, Posting, tax_payable
 
@@ -150,9 +151,8 @@ def credit_lines(
         )
     if amount_minor == whole:
         return everything(left)
-    weights = [(line, minor) for line, minor in sorted(left.items()) if minor > 0]
-    shares = allocate(amount_minor, weights)
-    return tuple(CreditLine(line, minor) for line, minor in sorted(shares.items()) if minor)
+    shares = spread(amount_minor, left, taxes={number: line.taxes for number, line in lines.items()})
+    return tuple(CreditLine(line, minor) for line, minor in shares.items())
 
 
 def _credited(

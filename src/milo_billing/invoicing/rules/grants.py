@@ -5,7 +5,7 @@ Owns: which grant pays how much of which line. Not: the rows and the books (engi
 void gives back (rules.returning).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -143,15 +143,33 @@ class Usable:
     reaches: frozenset[int] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the charges at these positions may give together: those that are taxed as one give no more than they net to,
+    though a line among them draws prepaid money down, or gives a charge in advance back.
+    """
+
+    positions: frozenset[int]
+    minor: int
+
+
 def burn(
-    charges: Sequence[int], credits: Sequence[Usable], *, limit_minor: int | None = None
+    charges: Sequence[int],
+    credits: Sequence[Usable],
+    *,
+    limit_minor: int | None = None,
+    rooms: Sequence[Room] = (),
 ) -> tuple[Mapping[int, int], ...]:
     """What each credit takes of which charge, by position: credits in their order, each the charges in theirs.
 
-    A charge never goes below zero; what is zero or below is left alone. No more than `limit_minor` is taken in all
-    [CM-058, CM-059, CM-061].
+    A charge never goes below zero; what is zero or below is left alone. No more than `limit_minor` is taken in all, and
+    of the charges of each room no more than it has [CM-058, CM-059, CM-061].
     """
     left = [max(charge, 0) for charge in charges]
+    room_left = [max(room.minor, 0) for room in rooms]
+    rooms_of = [
+        [n for n, room in enumerate(rooms) if position in room.positions] for position in range(len(left))
+    ]
     rest = sum(left) if limit_minor is None else max(limit_minor, 0)
     found: list[Mapping[int, int]] = []
     for credit in credits:
@@ -160,10 +178,12 @@ def burn(
         for position, charge in enumerate(left):
             if credit.reaches is not None and position not in credit.reaches:
                 continue
-            minor = min(charge, available, rest)
+            minor = min(charge, available, rest, *(room_left[number] for number in rooms_of[position]))
             if minor > 0:
                 taken[position] = minor
                 left[position] -= minor
+                for number in rooms_of[position]:
+                    room_left[number] -= minor
                 available -= minor
                 rest -= minor
         found.append(taken)
@@ -186,7 +206,8 @@ class Reaching:
 def with_promotional(draft: Draft, found: Sequence[Reaching]) -> Draft:
     """The draft, which has no tax yet, with promotional credit as discounts of invoice scope, each grant one.
 
-    What the lines give back (an advance charge, money that was prepaid) counts: the invoice is never below zero for it.
+    What the lines give back (an advance charge, money that was prepaid) counts: neither the invoice nor what is taxed
+    as one is ever below zero for it, so no tax is either.
     """
     return _taken_off(draft, [one for one in found if one.grant.kind == "Promotional"])
 
@@ -206,6 +227,7 @@ def _taken_off(draft: Draft, credits: Sequence[Reaching]) -> Draft:
         [line.net_minor for line in draft.lines],
         [one.usable for one in credits],
         limit_minor=draft.total_minor,
+        rooms=_rooms_of_categories(draft),
     )
     taken: dict[int, tuple[LineDiscount, ...]] = {}
     for one, uses in zip(credits, burned, strict=True):
@@ -223,6 +245,15 @@ def _taken_off(draft: Draft, credits: Sequence[Reaching]) -> Draft:
         discounts_minor=draft.discounts_minor - off_minor,
         total_minor=draft.total_minor - off_minor,
     )
+
+
+def _rooms_of_categories(draft: Draft) -> tuple[Room, ...]:
+    """Lines that are taxed alike, as far as is known before they are: those of a tax category."""
+    found: dict[Hashable, dict[int, int]] = {}
+    for position, line in enumerate(draft.lines):
+        key = (line.adjusts and line.adjusts.treatments) or line.tax_category
+        found.setdefault(key, {})[position] = line.net_minor
+    return tuple(Room(frozenset(nets), sum(nets.values())) for nets in found.values())
 
 
 def uses_before_tax(draft: Draft) -> dict[UUID, int]:
@@ -309,6 +340,13 @@ def _goodwill(draft: Draft, found: Sequence[Reaching]) -> tuple[GoodwillUse, ...
         [line.net_minor for line in draft.lines],
         [one.usable for one in given],
         limit_minor=sum(line.net_minor for line in draft.lines),
+        rooms=[
+            Room(
+                frozenset(n for n, line in enumerate(draft.lines) if number in line.taxes),
+                group.basis_minor,
+            )
+            for number, group in enumerate(draft.taxes, start=1)
+        ],
     )
     uses: list[GoodwillUse] = []
     earlier: list[Mapping[int, Credited]] = []

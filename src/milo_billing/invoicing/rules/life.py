@@ -15,7 +15,6 @@ from milo_billing.kernel.money import Money
 
 PAID_KINDS: Final[frozenset[SettlementKind]] = frozenset({"Payment", "PaymentReversal", "Credit"})
 CREDITED_KINDS: Final[frozenset[SettlementKind]] = frozenset({"CreditNote", "EarlyPaymentDiscount", "Void"})
-WRITTEN_OFF_KINDS: Final[frozenset[SettlementKind]] = frozenset({"WriteOff", "Recovery"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,14 @@ def parse_run_id(text: str) -> UUID:
         raise BadRequest(f"{text!r} is not the id of a run") from None
 
 
+def parse_printing_id(text: str) -> UUID:
+    """The id of a printing. Raises BadRequest."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BadRequest(f"{text!r} is not the id of a printing") from None
+
+
 def parse_step_page(parameters: Mapping[str, str]) -> tuple[Page, RunStepState | None]:
     """As `parse_page`, and `state`: only accounts of which that became. Raises BadRequest."""
     state = parameters.get("state")

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from milo_billing.accounts.types import BillingProfile
+from milo_billing.invoicing.rules.tax_territories import tax_place
 from milo_billing.kernel.money import Currency, minor_to_decimal
 from milo_billing.kernel.taxes import (
     AccountingTax,
@@ -21,7 +22,9 @@ def seller_of(issuer: Mapping[str, Any]) -> TaxSeller:
     """Who sells, from the spec of an IssuerProfile."""
     address: Mapping[str, Any] = issuer["address"]
     return TaxSeller(
-        TaxPlace(address["country"], address.get("region", "")),
+        tax_place(
+            address["country"], region=address.get("region", ""), postal_code=address.get("postalCode", "")
+        ),
         tuple(
             TaxRegistration(
                 TaxPlace(one["country"], one.get("region", "")),
@@ -38,7 +41,9 @@ def buyer_of(profile: BillingProfile, *, business_in: str | None) -> TaxBuyer:
     """Who is invoiced. `business_in` is the country of the VAT number that was confirmed, if one was."""
     address = None if profile.contact is None else profile.contact.address
     return TaxBuyer(
-        place=None if address is None else TaxPlace(address.country, address.region),
+        place=None
+        if address is None
+        else tax_place(address.country, region=address.region, postal_code=address.postal_code),
         business_in=business_in,
         exemptions=profile.tax_exemptions,
     )

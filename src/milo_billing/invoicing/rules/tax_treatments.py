@@ -9,9 +9,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
+from milo_billing.invoicing.rules.tax_territories import is_told_by_postcode
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.taxes import (
-    EUROPEAN_UNION,
     VATEX_EXPORT,
     VATEX_OUT_OF_SCOPE,
     VATEX_REVERSE_CHARGE,
@@ -33,8 +33,8 @@ UNTAXED: Final = TaxTreatment("O", ZERO, "", "", "Not subject to tax", VATEX_OUT
 def decide(question: TaxQuestion, *, rates: Iterable[TaxRateEntry]) -> TaxDecision:
     """The treatments of each tax category, with the rates in force on the question's day, of whatever place.
 
-    Raises UnableToIssue where nobody knows the buyer's place, and where the issuer is registered in a place that has
-    no rate for a category.
+    Raises UnableToIssue where nobody knows the buyer's place, or its region where the tax of one is collected, and
+    where the issuer is registered in a place that has no rate for a category.
     """
     seller, buyer, day = question.seller, question.buyer, question.day
     held = [one for one in seller.registrations if _holds_on(one.since, one.until, day)]
@@ -50,6 +50,7 @@ def decide(question: TaxQuestion, *, rates: Iterable[TaxRateEntry]) -> TaxDecisi
             "AE", ZERO, "VAT", buyer.place.country, "Reverse charge", VATEX_REVERSE_CHARGE
         )
         return dict.fromkeys(question.categories, (treatment,))
+    _assert_region_known(buyer.place, held)
     places = _taxed_places(question, held)
     if not places:
         return dict.fromkeys(question.categories, (_abroad(question, held),))
@@ -64,13 +65,29 @@ def decide(question: TaxQuestion, *, rates: Iterable[TaxRateEntry]) -> TaxDecisi
 
 def _is_reverse_charged(question: TaxQuestion) -> bool:
     """A business in another member state than the seller's owes the tax itself (article 196)."""
-    seller, buyer = question.seller.place.country, question.buyer
+    seller, buyer = question.seller.place, question.buyer
     return (
         buyer.place is not None
         and buyer.business_in == buyer.place.country
-        and buyer.business_in != seller
-        and {seller, buyer.business_in} <= EUROPEAN_UNION
+        and buyer.business_in != seller.country
+        and seller.in_union
+        and buyer.place.in_union
     )
+
+
+def _assert_region_known(place: TaxPlace, held: Iterable[TaxRegistration]) -> None:
+    """Raise UnableToIssue for a customer of whom no region is known, where the seller collects the tax of some."""
+    regions = sorted(
+        one.place.region
+        for one in held
+        if one.place.country == place.country and one.place.region and not is_told_by_postcode(one.place)
+    )
+    if regions and not place.region:
+        raise UnableToIssue(
+            f"the tax depends on where in {place.country} the customer is, for the issuer collects tax in "
+            f"{', '.join(regions)}, and the account does not say: set its spec.contactInfo.address.region, then run "
+            "the month again"
+        )
 
 
 def _taxed_places(question: TaxQuestion, held: list[TaxRegistration]) -> list[TaxPlace]:
@@ -78,23 +95,24 @@ def _taxed_places(question: TaxQuestion, held: list[TaxRegistration]) -> list[Ta
 
     Within the Union a seller without a registration there taxes as at home, unless it uses the one-stop shop.
     """
-    seller, place = question.seller.place.country, question.buyer.place
+    seller, place = question.seller.place, question.buyer.place
     assert place is not None, "who has no place was refused"
     found = sorted({one.place for one in held if one.place.holds(place)})
-    if found or place.country == seller or not {seller, place.country} <= EUROPEAN_UNION:
+    if found or place.country == seller.country or not (seller.in_union and place.in_union):
         return found
     if any(one.one_stop for one in held):
         return [TaxPlace(place.country)]
-    return [one.place for one in held if one.place == TaxPlace(seller)]
+    return [one.place for one in held if one.place == TaxPlace(seller.country)]
 
 
 def _abroad(question: TaxQuestion, held: list[TaxRegistration]) -> TaxTreatment:
-    """Out of the country of a seller that taxes all over it; anything else is out of scope."""
-    seller, place = question.seller.place.country, question.buyer.place
-    at_home = any(one.place == TaxPlace(seller) for one in held)
-    if place is None or place.country == seller or not at_home:
+    """Out of the country of a seller that taxes all over it, or of its tax; anything else is out of scope."""
+    seller, place = question.seller.place, question.buyer.place
+    at_home = not seller.outside and any(one.place == TaxPlace(seller.country) for one in held)
+    here = place is None or (place.country == seller.country and not place.outside)
+    if here or not at_home:
         return UNTAXED
-    within = seller in EUROPEAN_UNION
+    within = seller.in_union
     reason = "Export outside the EU" if within else "Export"
     return TaxTreatment("G", ZERO, "", "", reason, VATEX_EXPORT if within else "")
 

@@ -7,9 +7,9 @@ from fractions import Fraction
 
 from milo_billing.invoicing.types.drafts import Draft
 from milo_billing.invoicing.types.errors import UnableToIssue
-from milo_billing.kernel.money import half_up, minor_to_decimal
-from milo_billing.kernel.quantity import is_int64
-from milo_billing.kernel.taxes import TaxDecision, TaxGroup, TaxTreatment
+from milo_billing.kernel.money import Money, half_up, minor_to_decimal, settle
+from milo_billing.kernel.quantity import fraction, is_int64
+from milo_billing.kernel.taxes import AccountingTax, TaxDecision, TaxGroup, TaxTreatment
 
 
 class UnableToCredit(ValueError):
@@ -75,7 +75,7 @@ def with_taxes(draft: Draft, decision: TaxDecision) -> Draft:
 
     What adjusts an issued line is taxed as that was.
 
-    Raises UnableToIssue where the total does not fit in 64 bits.
+    Raises UnableToIssue where the total does not fit in 64 bits, and where only its tax brings it below zero.
     """
     found = settle_taxes(
         [
@@ -87,12 +87,29 @@ def with_taxes(draft: Draft, decision: TaxDecision) -> Draft:
     if not is_int64(total_minor):
         total = f"{minor_to_decimal(total_minor, draft.currency)} {draft.currency}"
         raise UnableToIssue(f"an invoice cannot total {total} with its tax: check the prices and the usage")
+    if total_minor < 0 <= draft.total_minor:
+        total = Money(total_minor, draft.currency)
+        raise UnableToIssue(
+            f"with tax the invoice would come to {total}, for {_given_back(found, draft)}: "
+            "so it is where prepaid money was taxed when it was bought, and pays for what is taxed less. End the "
+            "commitment, accept one whose spec.taxCategory is that of what it pays for, then run the month again"
+        )
     return replace(
         draft,
         lines=tuple(replace(line, taxes=taxes) for line, taxes in zip(draft.lines, found.lines, strict=True)),
         taxes=found.groups,
         tax_minor=found.tax_minor,
         total_minor=total_minor,
+    )
+
+
+def _given_back(found: Taxes, draft: Draft) -> str:
+    """The tax that is below zero, as people read it: `-11.50 EUR of VAT 23 % (IE)`."""
+    return " and ".join(
+        f"{Money(group.tax_minor, draft.currency)} of {group.treatment.name} {group.treatment.percent.normalize():f} % "
+        f"({group.treatment.place})"
+        for group in found.groups
+        if group.tax_minor < 0
     )
 
 
@@ -123,3 +140,21 @@ def credit_taxes(
             tax = left_tax if abs(tax) > abs(left_tax) else tax
         found[number] = Credited(basis_minor, tax)
     return found
+
+
+def credited_accounting_tax(
+    whole: AccountingTax | None, *, of: Money, before: Money, credited: Money
+) -> AccountingTax | None:
+    """What a note that credits so much of an invoice's tax takes back in the currency of the issuer's books.
+
+    At the rate of the invoice, whatever the day. `whole` is the tax `of` the invoice, `before` what earlier notes took.
+    The note that takes the last of the tax takes what is left of it there too: over all notes the invoice's comes back.
+    """
+    if whole is None:
+        return None
+
+    def until(taken: Money) -> int:
+        exact = fraction(taken.decimal()) * fraction(whole.rate)
+        return whole.tax_minor if taken == of else settle(exact, whole.currency).minor
+
+    return replace(whole, tax_minor=until(before + credited) - until(before))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, TypeAlias
 
+from milo_billing.accounts.types import MethodType
 from milo_billing.invoicing.types.invoices import EInvoicing, InvoiceDiscount, InvoiceLine
 from milo_billing.kernel.taxes import AccountingTax, TaxGroup
 from milo_billing.kernel.terms import EarlyPayment
@@ -77,7 +78,8 @@ class InvoiceDocument:
 
     The period is `[first_day, end_day)`, days in the account's zone. `buyer` is None once the
     customer's personal data have been erased. `color` is `#rrggbb`. `e_invoicing` is what the issuer sends.
-    Every line belongs to a group of `taxes`. With `credits` it is a credit note over that invoice, whose due date says
+    Every line belongs to a group of `taxes`. With `collected_from` the money is taken from there on the due date, and
+    nobody is asked to transfer it. With `credits` it is a credit note over that invoice, whose due date says
     nothing. `prepaid_minor` of the total was settled before it was issued. `early_minor` is what the discount for early
     payment takes off the rest.
     """
@@ -110,6 +112,7 @@ class InvoiceDocument:
     accounting_tax: AccountingTax | None = None
     early: EarlyPayment | None = None
     early_minor: int = 0
+    collected_from: MethodType | None = None
 
 
 @dataclass(frozen=True, slots=True)

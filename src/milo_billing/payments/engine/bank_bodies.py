@@ -7,7 +7,7 @@ from milo_billing.payments.engine.bank_importing import Imported
 from milo_billing.payments.engine.bank_rows import EntryRow, EntryState, StatementRow
 from milo_billing.payments.engine.bank_worklist import Listed
 
-_STATES: tuple[EntryState, ...] = ("Applied", "Waiting", "Returned", "Outgoing", "Known", "Ignored")
+_STATES: tuple[EntryState, ...] = ("Applied", "Waiting", "Returned", "Outgoing", "Known", "Ignored", "Payout")
 
 
 def statement_body(row: StatementRow, counts: dict[EntryState, int]) -> dict[str, Any]:

@@ -285,8 +285,9 @@ def send_back(
     for standing, matches in posted.items():
         entity = standing.removeprefix(f"bank/{original.uid}/")
         key = f"bank/{uid}/{entity}"
-        owed = sum(one.amount_minor for one in matches if one.invoice is not None)
-        kept = sum(one.amount_minor for one in matches if one.invoice is None)
+        owed = sum(_reverse(work, office, uid=uid, entry=entry, match=one, key=key) for one in matches)
+        # what an invoice does not have any more, because a refund opened it again, was kept for the account instead
+        kept = sum(one.amount_minor for one in matches) - owed
         uses = list_spent(work, account=matches[0].account, entity=entity, money=Money(kept, place.currency))
         spent = sum(use.amount_minor for use in uses)
         entries = [Entry(out_of, Money(-(owed + kept + fee), place.currency))]
@@ -307,21 +308,29 @@ def send_back(
             entry=entry,
             entries=entries,
         )
-        for one in matches:
-            if one.invoice is not None:
-                life.settle_invoice(
-                    work,
-                    engine=office.engine,
-                    invoice=one.invoice,
-                    kind="PaymentReversal",
-                    reference=f"bank/{uid}",
-                    amount_minor=one.amount_minor,
-                    posted=key,
-                    at=_noon(entry),
-                )
         for use in uses:
             take_back(work, office.engine, use=use, key=key, by=f"bank/{uid}", at=_noon(entry))
     rows.mark_returned(tx, entry=original.uid, by=uid)
+
+
+def _reverse(work: Work, office: Office, *, uid: UUID, entry: BankEntry, match: MatchRow, key: str) -> int:
+    """Have the invoice owed again by its part of a transfer that came back, as far as it is paid; that much."""
+    if match.invoice is None:
+        return 0
+    found = life.lock_invoice(work, engine=office.engine, invoice=match.invoice)
+    minor = min(match.amount_minor, found.amount_paid_minor)
+    if minor:
+        life.settle_invoice(
+            work,
+            engine=office.engine,
+            invoice=match.invoice,
+            kind="PaymentReversal",
+            reference=f"bank/{uid}",
+            amount_minor=minor,
+            posted=key,
+            at=_noon(entry),
+        )
+    return minor
 
 
 def _match(

@@ -11,11 +11,15 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.kernel.money import Money
 from milo_billing.payments.engine import bank_rows as rows
+from milo_billing.payments.engine import payout_rows
+from milo_billing.payments.engine.arrivals import note_arrival
 from milo_billing.payments.engine.bank_deciding import Place, apply, look_up_locked, send_back
 from milo_billing.payments.engine.bank_rows import EntryState, StatementRow
 from milo_billing.payments.engine.debiting import note_returned, note_settled
+from milo_billing.payments.engine.payout_rows import PayoutRow
 from milo_billing.payments.rules.matching import Matched, Reason
-from milo_billing.payments.rules.statements import EntryKey, assert_adds_up, entry_keys
+from milo_billing.payments.rules.payouts import is_named
+from milo_billing.payments.rules.statements import EntryKey, assert_adds_up, cash_name, entry_keys
 from milo_billing.payments.types import BankEntry, BankStatement
 
 
@@ -89,12 +93,36 @@ def _import_entry(
             else _waiting("PossibleDuplicate", "an equal entry without a reference stood in an earlier file")
         )
         _keep(work, office, entry, statement=statement, key=key, decision=decision)
+    elif (payout := _payout(work, entry, place=place)) is not None:
+        row, decision = payout
+        uid = _keep(work, office, entry, statement=statement, key=key, decision=decision)
+        if decision.state == "Payout":
+            note_arrival(work, entry=uid, row=row)
     elif entry.credit and not entry.return_reason:
         _import_credit(work, office, entry, statement=statement, key=key, place=place)
     elif entry.reversal:
         _import_return(work, office, entry, statement=statement, key=key, place=place)
     else:
         _keep(work, office, entry, statement=statement, key=key, decision=_Decision("Outgoing"))
+
+
+def _payout(work: Work, entry: BankEntry, *, place: Place) -> tuple[PayoutRow, _Decision] | None:
+    """A provider's payout that the entry names, and what becomes of it; None where it names none."""
+    if not entry.credit or entry.return_reason:
+        return None
+    expected = payout_rows.list_expected(work.tx, currency=place.currency)
+    named = [one for one in expected if is_named(entry, reference=one.reference, trace=one.trace)]
+    here = [one for one in named if one.bank_account in ("", cash_name(place.bank_account))]
+    equal = [one for one in here if one.amount_minor == entry.amount_minor]
+    if len(equal) == 1:
+        return equal[0], _Decision("Payout", "Payout", f"payout {equal[0].reference}")
+    exactly = [one for one in named if is_named(entry, reference=one.reference, trace="")]
+    if not exactly:
+        return None
+    one = exactly[0]
+    return one, _waiting(
+        "PayoutDiffers", f"payout {one.reference} is {one.amount}, to account …{one.bank_account}"
+    )
 
 
 def _import_credit(

@@ -21,9 +21,9 @@ from milo_billing.payments.types import BankEntry, BankStatement
 PROVIDER: Final = 0
 """Whose the bank accounts are: the provider's own organization number."""
 
-EntryState: TypeAlias = Literal["Applied", "Waiting", "Ignored", "Outgoing", "Known", "Returned"]
+EntryState: TypeAlias = Literal["Applied", "Waiting", "Ignored", "Outgoing", "Known", "Returned", "Payout"]
 """Applied pays something; Waiting is on the worklist; Ignored was taken off it; Outgoing is not our matter; Known stood
-in an earlier file; Returned took an earlier one back."""
+in an earlier file; Returned took an earlier one back; Payout is a provider's, which is posted with it."""
 
 
 class EntryNotFound(NotFound):
@@ -249,6 +249,18 @@ def list_waiting(tx: Tx, vault: Vault, *, limit: int) -> tuple[EntryRow, ...]:
         (limit,),
     ).fetchall()
     vault.prefetch(tx, {row[1] for row in rows})
+    return tuple(_entry(tx, vault, row) for row in rows)
+
+
+def list_waiting_of(
+    tx: Tx, vault: Vault, *, amount_minor: int, currency: str, limit: int
+) -> tuple[EntryRow, ...]:
+    """Entries of this amount that came in and wait, the oldest first."""
+    rows = tx.execute(
+        f"{_ENTRY} where e.state = 'Waiting' and e.credit and e.amount_minor = %s and s.currency = %s "
+        "order by e.booked_on, e.uid limit %s",
+        (amount_minor, currency, limit),
+    ).fetchall()
     return tuple(_entry(tx, vault, row) for row in rows)
 
 

@@ -17,6 +17,7 @@ from milo_billing.kernel.money import Money, settle
 from milo_billing.payments.engine import bank_rows as rows
 from milo_billing.payments.engine.bank_deciding import Place, UnableToApply, apply, guess
 from milo_billing.payments.engine.bank_rows import EntryRow
+from milo_billing.payments.engine.debiting import note_settled
 from milo_billing.payments.rules.bank_requests import Chosen
 from milo_billing.payments.rules.matching import Allocation, Candidate, Matched
 
@@ -74,12 +75,16 @@ def assign(
         outcome=outcome,
         known={one.uid: one for one in named},
     )
+    note_settled(work.tx, end_to_end_id=row.entry.end_to_end_id)
     return rows.get_entry(work.tx, office.vault, uid=uid)
 
 
 def ignore(work: Work, office: Office, *, uid: UUID, reason: str) -> EntryRow:
-    """Take the entry off the worklist: it is not about invoices. Raises EntryNotFound, UnableToApply."""
-    _waiting_entry(work.tx, office.vault, uid=uid)
+    """Take the entry off the worklist: it is not about invoices. Raises EntryNotFound, UnableToApply.
+
+    A debit whose money it is is over all the same: what it was for can be asked for again.
+    """
+    row = _waiting_entry(work.tx, office.vault, uid=uid)
     rows.decide_entry(
         work.tx,
         uid=uid,
@@ -89,6 +94,8 @@ def ignore(work: Work, office: Office, *, uid: UUID, reason: str) -> EntryRow:
         by=work.identity.user,
         now=work.now,
     )
+    if row.entry.credit:
+        note_settled(work.tx, end_to_end_id=row.entry.end_to_end_id)
     return rows.get_entry(work.tx, office.vault, uid=uid)
 
 

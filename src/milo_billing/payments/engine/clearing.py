@@ -8,7 +8,10 @@ from milo_billing.ledger.types import CLEARING, AccountName, SubledgerBalance
 
 
 class ProviderClearing:
-    """`ledger.ports.Subledger`: what came through providers, less what went back: refunds, under way too, disputes."""
+    """`ledger.ports.Subledger`: what came through providers, less what went back and what was paid out.
+
+    What went back are refunds, under way too, and disputes; payouts that came back lie there again, as nobody's.
+    """
 
     @property
     def account(self) -> AccountName:
@@ -18,10 +21,23 @@ class ProviderClearing:
     def list_balances(self, tx: Tx) -> Sequence[SubledgerBalance]:
         """By issuer, account and currency; without those of which nothing is left."""
         rows = tx.execute(
-            "select entity, account, currency, sum(amount_minor - refunded_minor - disputed_minor)::bigint "
-            "from payments.payments "
-            "where phase in ('Succeeded', 'Refunded') group by entity, account, currency "
-            "having sum(amount_minor - refunded_minor - disputed_minor) <> 0 order by entity, account, currency"
+            """
+            with moved (entity, account, currency, minor) as (
+                select entity, account, currency, amount_minor - refunded_minor - disputed_minor
+                from payments.payments where phase in ('Succeeded', 'Refunded')
+                union all
+                select p.entity, p.account, p.currency, -i.amount_minor
+                from payments.payout_items i join payments.payments p on p.uid = i.payment
+                union all
+                select o.entity, i.owner_org::integer, o.currency, -i.amount_minor
+                from payments.payout_items i join payments.payouts o on o.class = i.class and o.reference = i.payout
+                where i.kind = 'Payout'
+                union all
+                select entity, owner_org::integer, currency, amount_minor from payments.payouts
+                where state = 'Failed' and booked_at is not null)
+            select entity, account, currency, sum(minor)::bigint from moved
+            group by entity, account, currency having sum(minor) <> 0 order by entity, account, currency
+            """
         )
         return tuple(
             SubledgerBalance(entity, account, Money(minor, currency))

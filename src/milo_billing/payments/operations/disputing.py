@@ -72,6 +72,17 @@ def _take(work: Work, desk: Desk, payment: Payment, row: DisputeRow, *, minor: i
     amount = Money(minor, payment.currency)
     owed = Money(min(minor, invoice.amount_paid_minor), payment.currency)
     key, out_of = _key(payment, row), clearing(payment.provider)
+    if owed:
+        life.settle_invoice(
+            work,
+            engine=desk.engine,
+            invoice=invoice.uid,
+            kind="PaymentReversal",
+            reference=key,
+            amount_minor=owed.minor,
+            posted=key,
+            at=work.now,
+        )
     uses = list_spent(work, account=invoice.account, entity=invoice.issuer, money=amount - owed)
     again = owed + Money(sum(use.amount_minor for use in uses), payment.currency)
     receiving.post(
@@ -84,17 +95,6 @@ def _take(work: Work, desk: Desk, payment: Payment, row: DisputeRow, *, minor: i
         ),
         description=f"Payment {payment.name} was disputed: {row.reason}",
     )
-    if owed:
-        life.settle_invoice(
-            work,
-            engine=desk.engine,
-            invoice=invoice.uid,
-            kind="PaymentReversal",
-            reference=key,
-            amount_minor=owed.minor,
-            posted=key,
-            at=work.now,
-        )
     for use in uses:
         take_back(work, desk.engine, use=use, key=key, by=key, at=work.now)
     announce(

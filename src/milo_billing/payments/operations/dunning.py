@@ -91,9 +91,7 @@ def _tell(
 ) -> None:
     """Tell the channels of the account's organization, and the account by mail where mail is sent."""
     profile = accounts.get_billing_profile(work.tx, office.vault, account=account.number)
-    contact = profile.contact if office.mails else None
-    addresses = () if contact is None else (contact.email, *contact.invoice_emails)
-    mail_to = tuple(dict.fromkeys(filter(None, addresses)))
+    mail_to = profile.contact.invoice_recipients if office.mails and profile.contact else ()
     event = Event(
         type=type,
         key=f"account/{account.uid}/{type}/{once}",

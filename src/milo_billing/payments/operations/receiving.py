@@ -9,6 +9,7 @@ from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads.kept import APPLIED, ON_ACCOUNT
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
@@ -97,8 +98,8 @@ def _use(work: Work, engine: Engine, invoice: Invoice, *, source: AccountName) -
     if used.minor <= 0:
         return invoice
     reference = str(new_uid())
-    key = f"invoice/{invoice.uid}/applied/{reference}"
     unapplied = source == UNAPPLIED_CASH
+    key = f"invoice/{invoice.uid}/{APPLIED if unapplied else ON_ACCOUNT}/{reference}"
     post(
         work,
         invoice,

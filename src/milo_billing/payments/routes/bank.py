@@ -1,15 +1,14 @@
 """HTTP: bank statements in, the worklist out, and what a person decides about an entry."""
 
 import hashlib
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from milo_billing.controlplane.doors import Call, Door, repeated
+from milo_billing.controlplane.doors import Door, repeated
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing.operations.office import Office
@@ -18,6 +17,7 @@ from milo_billing.payments.engine.bank_bodies import entry_body, imported_body, 
 from milo_billing.payments.engine.bank_importing import import_statement
 from milo_billing.payments.engine.bank_rows import EntryRow
 from milo_billing.payments.engine.bank_worklist import assign, ignore, list_worklist
+from milo_billing.payments.routes.writing import written
 from milo_billing.payments.rules import bank_requests as requests
 from milo_billing.payments.rules.statements import assert_adds_up
 from milo_billing.payments.types import GROUP, STATEMENT_BYTES_MAX, BankStatement, StatementReader
@@ -28,8 +28,6 @@ DECIDE: Final = f"{GROUP}/bankstatements.decide"
 STATEMENTS_PATH: Final = "/v1/payments/statements"
 WORKLIST_PATH: Final = "/v1/payments/worklist"
 BODY_BYTES_MAX: Final = 64 * 1024
-
-R = TypeVar("R")
 
 
 def routes(door: Door, office: Office, reader: StatementReader) -> list[Route]:
@@ -63,7 +61,7 @@ def routes(door: Door, office: Office, reader: StatementReader) -> list[Route]:
         def write(work: Work) -> EntryRow:
             return assign(work, office, uid=uid, chosen=wanted.chosen, account=wanted.account)
 
-        row = await to_thread.run_sync(_decided, door, office, request, write)
+        row = await to_thread.run_sync(written, door, office.engine, request, DECIDE, write)
         return JSONResponse(entry_body(row))
 
     async def ignore_entry(request: Request) -> Response:
@@ -73,7 +71,9 @@ def routes(door: Door, office: Office, reader: StatementReader) -> list[Route]:
         def write(work: Work) -> EntryRow:
             return ignore(work, office, uid=uid, reason=reason)
 
-        return JSONResponse(entry_body(await to_thread.run_sync(_decided, door, office, request, write)))
+        return JSONResponse(
+            entry_body(await to_thread.run_sync(written, door, office.engine, request, DECIDE, write))
+        )
 
     return [
         Route(STATEMENTS_PATH, import_file, methods=["POST"]),
@@ -115,27 +115,10 @@ def _import_one(
     dry_run: bool,
 ) -> dict[str, Any]:
     with door.open(request, permission=IMPORT) as call:
-        work = _work(call)
+        work = call.work()
         body = imported_body(import_statement(work, office, statement, digest=digest, ordinal=ordinal))
         if dry_run:
             call.tx.rollback()
         else:
             office.engine.commit(work)
     return body
-
-
-def _decided(door: Door, office: Office, request: Request, write: Callable[[Work], R]) -> R:
-    """What a person decides, in one transaction."""
-
-    def once() -> R:
-        with door.open(request, permission=DECIDE) as call:
-            work = _work(call)
-            found = write(work)
-            office.engine.commit(work)
-        return found
-
-    return repeated(once)
-
-
-def _work(call: Call) -> Work:
-    return Work(call.tx, call.identity, call.reach, call.audit_id, call.now)

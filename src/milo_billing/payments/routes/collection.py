@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import AccountNotFound
-from milo_billing.controlplane.doors import Call, Door, audit_id_of, repeated
+from milo_billing.controlplane.doors import Door, audit_id_of, repeated
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.identity import Identity
 from milo_billing.controlplane.kinds import PROVIDER_ORG
@@ -56,7 +56,7 @@ def routes(door: Door, till: Desk) -> list[Route]:
 
         def keep() -> None:
             with door.open(request, permission=SET_SECRETS, org=PROVIDER_ORG) as call:
-                work = _work(call)
+                work = call.work()
                 desk.set_secrets(work, till, name=name, secrets=secrets)
                 till.engine.commit(work)
 
@@ -78,10 +78,6 @@ def routes(door: Door, till: Desk) -> list[Route]:
         Route(WEBHOOK_PATH, take_webhook, methods=["POST"]),
         Route(SETUP_PATH, show_setup, methods=["POST"]),
     ]
-
-
-def _work(call: Call) -> Work:
-    return Work(call.tx, call.identity, call.reach, call.audit_id, call.now)
 
 
 def _collect(door: Door, till: Desk, request: Request, wanted: CollectRequest) -> dict[str, Any]:
@@ -131,7 +127,7 @@ def _body(one: Collected) -> dict[str, Any]:
 def _refund(door: Door, till: Desk, request: Request, wish: RefundWish) -> dict[str, Any]:
     namespace, name = request.path_params["namespace"], request.path_params["name"]
     with door.open(request, permission=REFUND, org=PROVIDER_ORG) as call:
-        work = _work(call)
+        work = call.work()
         payment = reads.get_payment(call.tx, namespace=namespace, name=name)
         minor = None if wish.amount is None else requests.minor_of(wish.amount, currency=payment.currency)
         made = refunding.open_refund(

@@ -1,14 +1,13 @@
 """HTTP: SEPA mandates, and files of direct debits."""
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from milo_billing.controlplane.doors import Door, repeated
+from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing.operations.office import Office
@@ -22,6 +21,7 @@ from milo_billing.payments.engine.debiting import (
     note_refused,
     revoke_mandate,
 )
+from milo_billing.payments.routes.writing import written
 from milo_billing.payments.rules import bank_requests, debit_requests
 from milo_billing.payments.rules.mandates import CURRENCY
 from milo_billing.payments.types import GROUP, STATEMENT_BYTES_MAX, DebitWriter, RefusalReader
@@ -34,13 +34,14 @@ FILES_PATH: Final = "/v1/payments/debit-files"
 ANSWERS_PATH: Final = "/v1/payments/debit-answers"
 BODY_BYTES_MAX: Final = 16 * 1024
 
-R = TypeVar("R")
-
 
 def routes(door: Door, office: Office, writer: DebitWriter, reader: RefusalReader) -> list[Route]:
-    """`POST` and `GET /v1/payments/mandates`, `POST …/{reference}/revoke`; `POST` and `GET /v1/payments/debit-files`,
-    `GET …/{message}`, `POST /v1/payments/debit-answers`.
-    """
+    """Everything below `/v1/payments` that has to do with direct debits."""
+    return [*mandate_routes(door, office), *file_routes(door, office, writer, reader)]
+
+
+def mandate_routes(door: Door, office: Office) -> list[Route]:
+    """`POST` and `GET /v1/payments/mandates`, `POST …/{reference}/revoke`."""
 
     async def add(request: Request) -> Response:
         wanted = debit_requests.parse_mandate(await read_body(request, bytes_max=BODY_BYTES_MAX))
@@ -48,7 +49,7 @@ def routes(door: Door, office: Office, writer: DebitWriter, reader: RefusalReade
         def write(work: Work) -> MandateRow:
             return add_mandate(work, office.vault, wanted)
 
-        row = await to_thread.run_sync(_written, door, office, request, WRITE_MANDATES, write)
+        row = await to_thread.run_sync(written, door, office.engine, request, WRITE_MANDATES, write)
         return JSONResponse(mandate_body(row), status_code=201)
 
     def show_mandates(request: Request) -> Response:
@@ -63,8 +64,18 @@ def routes(door: Door, office: Office, writer: DebitWriter, reader: RefusalReade
         def write(work: Work) -> MandateRow:
             return revoke_mandate(work, reference=request.path_params["reference"], reason=reason)
 
-        row = await to_thread.run_sync(_written, door, office, request, WRITE_MANDATES, write)
+        row = await to_thread.run_sync(written, door, office.engine, request, WRITE_MANDATES, write)
         return JSONResponse(mandate_body(row))
+
+    return [
+        Route(MANDATES_PATH, add, methods=["POST"]),
+        Route(MANDATES_PATH, show_mandates, methods=["GET"]),
+        Route(f"{MANDATES_PATH}/{{reference}}/revoke", revoke, methods=["POST"]),
+    ]
+
+
+def file_routes(door: Door, office: Office, writer: DebitWriter, reader: RefusalReader) -> list[Route]:
+    """`POST` and `GET /v1/payments/debit-files`, `GET …/{message}`; `POST /v1/payments/debit-answers`."""
 
     async def make(request: Request) -> Response:
         wanted = debit_requests.parse_debits(await read_body(request, bytes_max=BODY_BYTES_MAX))
@@ -76,7 +87,7 @@ def routes(door: Door, office: Office, writer: DebitWriter, reader: RefusalReade
                 work.tx.rollback()
             return made
 
-        made = await to_thread.run_sync(_written, door, office, request, DEBIT, write)
+        made = await to_thread.run_sync(written, door, office.engine, request, DEBIT, write)
         return JSONResponse({**made_body(made), "dryRun": dry_run}, status_code=200 if dry_run else 201)
 
     async def answer(request: Request) -> Response:
@@ -85,7 +96,7 @@ def routes(door: Door, office: Office, writer: DebitWriter, reader: RefusalReade
         def write(work: Work) -> tuple[str, ...]:
             return note_refused(work, refusals)
 
-        refused = await to_thread.run_sync(_written, door, office, request, DEBIT, write)
+        refused = await to_thread.run_sync(written, door, office.engine, request, DEBIT, write)
         return JSONResponse({"refused": list(refused)})
 
     def show_files(request: Request) -> Response:
@@ -105,25 +116,11 @@ def routes(door: Door, office: Office, writer: DebitWriter, reader: RefusalReade
         return Response(content, headers=headers, media_type="application/xml")
 
     return [
-        Route(MANDATES_PATH, add, methods=["POST"]),
-        Route(MANDATES_PATH, show_mandates, methods=["GET"]),
-        Route(f"{MANDATES_PATH}/{{reference}}/revoke", revoke, methods=["POST"]),
         Route(ANSWERS_PATH, answer, methods=["POST"]),
         Route(FILES_PATH, make, methods=["POST"]),
         Route(FILES_PATH, show_files, methods=["GET"]),
         Route(f"{FILES_PATH}/{{message}}", show_file, methods=["GET"]),
     ]
-
-
-def _written(door: Door, office: Office, request: Request, permission: str, write: Callable[[Work], R]) -> R:
-    def once() -> R:
-        with door.open(request, permission=permission) as call:
-            work = Work(call.tx, call.identity, call.reach, call.audit_id, call.now)
-            found = write(work)
-            office.engine.commit(work)
-        return found
-
-    return repeated(once)
 
 
 def mandate_body(row: MandateRow) -> dict[str, Any]:

@@ -8,7 +8,8 @@ with ranked candidates and why each is one. Never is more allocated than the ent
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Final, Literal, TypeAlias, assert_never
+from itertools import accumulate
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from milo_billing.payments.rules.references import (
@@ -44,6 +45,7 @@ Reason: TypeAlias = Literal[
     "VoidInvoice",
     "PossibleDuplicate",
     "UnknownReturn",
+    "PayoutDiffers",
 ]
 """Why an entry waits for a person."""
 
@@ -170,7 +172,7 @@ def allocate_in_full(invoices: Sequence[OpenInvoice], *, amount_minor: int, rule
 
 def _less_early(invoices: Sequence[OpenInvoice]) -> list[OpenInvoice]:
     """The invoices as whoever takes their discounts for early payment pays them."""
-    return [replace(one, open_minor=one.open_minor - one.early_minor, early_minor=0) for one in invoices]
+    return [replace(one, open_minor=one.open_minor - one.early_minor) for one in invoices]
 
 
 def _by_number(entry: BankEntry, named: Sequence[OpenInvoice], *, currency: str) -> Outcome:
@@ -203,11 +205,8 @@ def _by_payer(entry: BankEntry, known: Sequence[OpenInvoice], *, currency: str) 
     ]
     # in full before with their discounts taken: who pays all asks for none
     for owed in (open_, _less_early(open_)):
-        total = 0
-        for count, one in enumerate(owed, start=1):
-            total += one.open_minor
-            if total == entry.amount_minor:
-                return allocate_in_full(owed[:count], amount_minor=total, rule="OldestOfKnownPayer")
+        if entry.amount_minor in accumulate(one.open_minor for one in owed):
+            return allocate_in_full(owed, amount_minor=entry.amount_minor, rule="OldestOfKnownPayer")
     return None
 
 
@@ -280,19 +279,8 @@ def _alike(payer: str, name: str) -> bool:
         {word for word in map(compacted, text.replace("-", " ").split()) if len(word) > 1} - _LEGAL_FORMS
         for text in (payer, name)
     )
-    return bool(first and second) and 2 * len(first & second) > max(len(first), len(second))
+    return 2 * len(first & second) > max(len(first), len(second))
 
 
 def _age(one: OpenInvoice) -> tuple[date, str, UUID]:
     return one.due_on, one.number, one.uid
-
-
-def describe(outcome: Outcome) -> str:
-    """One line about an outcome, for reports."""
-    match outcome:
-        case Matched():
-            return outcome.rule
-        case Waiting():
-            return f"{outcome.reason}: {outcome.detail}"
-        case _:
-            assert_never(outcome)

@@ -1,0 +1,122 @@
+"""What is taken of an invoice with lines that give money back: in proportion, and never more of a tax than it has."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from milo_billing.invoicing.rules import crediting, grants
+from milo_billing.invoicing.rules.grants import Reaching
+from milo_billing.invoicing.rules.spreading import spread
+from milo_billing.invoicing.rules.taxes import Credited, credit_taxes, settle_taxes, with_taxes
+from milo_billing.invoicing.types.drafts import Draft
+from tests.unit.invoicing.builders import line, usage_part
+from tests.unit.invoicing.golden_taxes import taxed
+from tests.unit.invoicing.granted import draft_of, granted
+
+CATEGORIES = ("standard", "zero", "reduced")
+DECISION = {
+    "standard": (taxed("19"),),
+    "zero": (taxed("0"),),
+    "reduced": (taxed("5.5", "GST"), taxed("9.975", "QST")),
+}
+LINES = st.lists(st.tuples(st.integers(-3_000, 5_000), st.sampled_from(CATEGORIES)), min_size=1, max_size=7)
+
+
+def drafted(lines: list[tuple[int, str]]) -> Draft:
+    draft = draft_of([net for net, _ in lines])
+    made = tuple(
+        replace(one, tax_category=category) for one, (_, category) in zip(draft.lines, lines, strict=True)
+    )
+    return replace(draft, lines=made)
+
+
+DRAWN = [(10_000, "standard"), (-8_000, "standard"), (5_000, "zero")]
+"""Usage at 19 %, most of it paid by prepaid money, and some that is not taxed: 20.00 and 50.00 are left."""
+
+
+@pytest.mark.parametrize(
+    ("amount", "parts", "taxes"),
+    [
+        (140, {1: 200, 2: -160, 3: 100}, {1: (40, 8), 2: (100, 0)}),  # 2 % of everything
+        (6_000, {1: 8_570, 2: -6_856, 3: 4_286}, {1: (1_714, 326), 2: (4_286, 0)}),
+        (1, {3: 1}, {2: (1, 0)}),
+    ],
+)
+def test_an_amount_is_credited_in_proportion_though_a_line_gives_money_back(
+    amount: int, parts: dict[int, int], taxes: dict[int, tuple[int, int]]
+) -> None:
+    groups = with_taxes(drafted(DRAWN), DECISION)
+    lines = {
+        number: replace(line("x", usage_part("1", "1", one.net_minor), number=number), taxes=one.taxes)
+        for number, one in enumerate(groups.lines, start=1)
+    }
+    left = crediting.left_of(lines.values(), credited={})
+    found = crediting.credit_lines((), amount_minor=amount, lines=lines, left=left, currency="EUR")
+    assert {one.line: one.net_minor for one in found} == parts
+    back = crediting.credited_taxes(found, lines=lines, groups=groups.taxes, earlier={}, currency="EUR")
+    assert back == {number: Credited(*one) for number, one in taxes.items()}
+
+
+@given(LINES, st.lists(st.integers(1, 10_000), min_size=1, max_size=5))
+def test_whatever_amounts_are_credited_one_after_the_other_no_line_and_no_tax_gives_more_than_it_has(
+    lines: list[tuple[int, str]], amounts: list[int]
+) -> None:
+    single = [(net, category) for net, category in lines if category != "reduced"]
+    assume(sum(net for net, _ in single) > 0)
+    found = settle_taxes([(net, DECISION[category]) for net, category in single])
+    numbers = dict(enumerate(found.lines, start=1))
+    left = dict(enumerate((net for net, _ in single), start=1))
+    earlier: list[dict[int, Credited]] = []
+    for amount in [*amounts, sum(left.values())]:
+        part = min(amount, sum(left.values()))
+        if part <= 0:
+            continue
+        taken = spread(part, left, taxes=numbers)
+        assert sum(taken.values()) == part
+        assert all(minor * left[one] > 0 and abs(minor) <= abs(left[one]) for one, minor in taken.items())
+        bases: dict[int, int] = {}
+        for one, minor in taken.items():
+            left[one] -= minor
+            for number in numbers[one]:
+                bases[number] = bases.get(number, 0) + minor
+        earlier.append(credit_taxes(found.groups, earlier=earlier, bases=bases))
+    assert sum(left.values()) == 0
+
+
+def test_more_than_is_left_is_not_spread() -> None:
+    for amount in (0, 11):
+        with pytest.raises(ValueError, match="cannot be taken of 10"):
+            spread(amount, {1: 30, 2: -20}, taxes={1: (1,), 2: (1,)})
+
+
+def test_promotional_credit_makes_no_tax_negative() -> None:
+    """It once took the 70.00 of the first line: 19 % of -50.00 made an invoice of -9.50."""
+    untaxed = grants.with_promotional(drafted(DRAWN), [Reaching(granted("Promotional", 20_000))])
+    assert [one.net_minor for one in untaxed.lines] == [8_000, -8_000, 0]
+    assert with_taxes(untaxed, DECISION).total_minor == 0
+
+
+def test_goodwill_takes_no_more_of_a_tax_group_than_it_comes_to() -> None:
+    """It once could not be issued: a note over 60.00 of a group with 20.00."""
+    draft = with_taxes(drafted(DRAWN), DECISION)
+    reaching = Reaching(granted("Goodwill", 6_000), frozenset({0}))
+    (use,) = grants.settling(draft, [reaching], issuer="kestrel").goodwill
+    assert (dict(use.lines), use.tax_minor) == ({0: 2_000}, 380)
+
+
+@given(LINES, st.lists(st.integers(1, 6_000), max_size=3), st.lists(st.integers(1, 6_000), max_size=3))
+def test_no_credit_brings_an_invoice_or_one_of_its_taxes_below_zero(
+    lines: list[tuple[int, str]], promotions: list[int], goodwill: list[int]
+) -> None:
+    for category in CATEGORIES:
+        assume(sum(net for net, one in lines if one == category) >= 0)
+    untaxed = grants.with_promotional(
+        drafted(lines), [Reaching(granted("Promotional", minor, n)) for n, minor in enumerate(promotions)]
+    )
+    draft = with_taxes(untaxed, DECISION)
+    assert all(group.basis_minor >= 0 for group in draft.taxes)
+    reaching = [Reaching(granted("Goodwill", minor, n)) for n, minor in enumerate(goodwill)]
+    plan = grants.settling(draft, reaching, issuer="kestrel")
+    assert 0 <= plan.goodwill_minor <= draft.total_minor
