@@ -32,6 +32,7 @@ from milo_billing.invoicing.rules import (
     periods,
     postings,
     tax_bodies,
+    taxes,
 )
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.conversions import frozen_conversions
@@ -240,16 +241,16 @@ def _owed(
     late, with the credit notes that give the rest back. Raises UnableToIssue.
     """
     day = local_day(now, zone=issuer.body["timeZone"])
-    for whole in (False, True):
+
+    def lifted(*, whole: bool) -> tuple[Draft, Late | None]:
         lifted, found = giving_back.lift(tx, drafted, late, account=account, whole=whole)
         credited = grants.with_promotional(lifted, credits)
-        taxed = _taxed(tx, office, credited, account=account, profile=profile, issuer=issuer, day=day)
-        if taxed.total_minor >= 0:
-            return taxed, found
-    raise UnableToIssue(
-        f"an invoice cannot total {taxed.total}: what it gives back is taxed more than what it charges; check the tax "
-        "categories of its lines"
-    )
+        return _taxed(tx, office, credited, account=account, profile=profile, issuer=issuer, day=day), found
+
+    taxed, found = lifted(whole=False)
+    if taxed.total_minor < 0:  # its tax did that: what is given back is taxed more than what is charged
+        taxed, found = lifted(whole=True)
+    return taxed, found
 
 
 def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
@@ -379,6 +380,7 @@ def issue_draft(
     today = local_day(now, zone=issuer.body["timeZone"])
     if not drafted.taxes:
         drafted = _taxed(tx, office, drafted, account=account, profile=profile, issuer=issuer, day=today)
+    taxes.assert_owed(drafted)
     frozen = _freeze(work, office.vault, drafted, account=account, profile=profile)
     frozen["rated"] = rated or {}
     frozen["accountingTax"] = tax_bodies.accounting_tax_body(
