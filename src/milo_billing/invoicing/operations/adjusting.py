@@ -38,7 +38,7 @@ def note_late(
     for one in late.invoices:
         sequence = one.sequence
         for invoice, given_back in _by_invoice(one).items():
-            note = _credit(work, office, one.invoice, invoice=invoice, given_back=given_back)
+            note = _credit(work, office, one, invoice=invoice, given_back=given_back)
             settlement_rows.insert_adjustment(
                 work.tx,
                 original=one.invoice,
@@ -75,7 +75,7 @@ def _by_invoice(one: Rerated) -> dict[UUID, list[tuple[Place, int]]]:
 
 
 def _credit(
-    work: Work, office: Office, original: Invoice, *, invoice: UUID, given_back: list[tuple[Place, int]]
+    work: Work, office: Office, one: Rerated, *, invoice: UUID, given_back: list[tuple[Place, int]]
 ) -> CreditNote:
     """The credit note over these lines of an invoice, with its object and the invoice's."""
     locked = settling.lock(work, office.engine, invoice=invoice)
@@ -86,7 +86,7 @@ def _credit(
         invoice=invoice,
         lines=tuple(LineCredit(place.line, minor) for place, minor in given_back),
         amount_minor=None,
-        reason=REASON.format(number=original.number),
+        reason=one.reason or REASON.format(number=one.invoice.number),
     )
     note = life.issue_credit_note(work.tx, wanted, now=work.now)
     credited = invoice_reads.get_invoice_by_uid(work.tx, uid=invoice)
