@@ -20,7 +20,6 @@ from milo_billing.accounts.types import (
     BillingProfile,
     InvoiceDays,
     MethodOwner,
-    MethodType,
     PaidProject,
     Payer,
     PayerInterval,
@@ -234,12 +233,8 @@ def get_billing_profile(tx: Tx, vault: Vault, *, account: int) -> BillingProfile
             map(profiles.read_exemption, _opened(tx, vault, uid, spec.get("taxExemptions")) or ())
         ),
         time_terms=profiles.read_time_terms(terms),
-        collected_from=_collected_from(spec.get("paymentProfile")),
+        collected_from=standing.collected_from(spec.get("paymentProfile")),
     )
-
-
-def _collected_from(profile: Mapping[str, Any] | None) -> MethodType | None:
-    return None if profile is None else standing.REFERRING_TYPES.get(profile["type"])
 
 
 def _opened(tx: Tx, vault: Vault, uid: UUID, stored: Any) -> Any:

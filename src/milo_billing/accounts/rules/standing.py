@@ -1,8 +1,9 @@
 """Where an account stands: which phase follows from what, and which action its state allows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from milo_billing.accounts.rules.timeline import format_instant
@@ -54,6 +55,11 @@ def assess_payment(
         if wrong is not None:
             return wrong
     return Finding(True, "PaymentProfileValid", "Billing account has a valid payment profile.")
+
+
+def collected_from(profile: Mapping[str, Any] | None) -> MethodType | None:
+    """What invoices are collected from under `spec.paymentProfile`; None where the customer pays by itself."""
+    return None if profile is None else REFERRING_TYPES.get(profile["type"])
 
 
 def _method_trouble(
