@@ -46,7 +46,7 @@ def test_the_percentage_is_of_all_that_is_left_settled_once(
     percent: str, left: dict[int, int], taken: dict[int, int]
 ) -> None:
     found = early_payment.discount_lines(
-        EarlyPayment(Decimal(percent), UNTIL), lines=sold(*left.values()), left=left
+        EarlyPayment(Decimal(percent), UNTIL), lines=sold(*left.values()), left=left, currency="USD"
     )
     assert found == tuple(CreditLine(number, minor) for number, minor in taken.items())
 
