@@ -27,6 +27,7 @@ from tests.db.invoicing.late_ground import (
     use_late,
     void,
 )
+from tests.db.invoicing.paying import as_it_stands
 
 
 def test_what_came_late_is_charged_by_a_line_of_the_next_invoice(ground: Ground) -> None:
@@ -249,6 +250,22 @@ def test_what_a_void_invoice_carried_is_charged_by_the_one_that_replaces_it(grou
     again = ground.issued(account, month=11, now=DECEMBER)
     assert amounts(ground, again) == [("Usage", "tokens", 1_000), ("Adjustment", "tokens", 2_000)]
     assert charged_minor(ground, account) == 13_000
+
+
+def test_what_was_given_back_of_an_adjustment_is_not_charged_again_when_that_is_void(ground: Ground) -> None:
+    """The void original takes back what its adjustment charged, by a note on that; then that is void too."""
+    account = ground.declare_account()
+    ground.spend(account, "2026-10-05", 100)
+    october = ground.issued(account)
+    use_late(ground, account, "2026-10-30", 50, meter="requests")
+    carrier = adjust(ground, october).invoice
+    assert carrier is not None
+    void(ground, october, now=NOVEMBER)
+    adjust(ground, as_it_stands(ground, october))
+    assert charged_minor(ground, account) == 0
+    void(ground, carrier, now=NOVEMBER)
+    assert adjust(ground, as_it_stands(ground, october)) == Adjusted(None, ())
+    assert charged_minor(ground, account) == 0
 
 
 def test_an_account_that_no_invoice_follows_for_is_adjusted_by_a_job(ground: Ground) -> None:
