@@ -23,6 +23,7 @@ SHARES_MAX: Final = 1_000
 """Shares of one explanation; the step before says the sum of all."""
 
 _BASE: Final = ("Usage", "Package", "Percentage", "FlatFee")
+_CREDITS: Final[Mapping[str, str]] = {"CreditGrant": "promotional credit", "PrepaidCredit": "prepaid credit"}
 _BOUNDS: Final = ("Maximum", "Minimum")
 _CALLED: Final[Mapping[str, str]] = {
     "FlatFee": "fee",
@@ -291,7 +292,7 @@ def _discount(one: LineDiscount | None, minor: int, invoice: Invoice, *, of: str
     else:
         percent = None if one.percent is None else _plain(one.percent)
         how = "off " if percent is None else f"{percent} % off "
-        by = "promotional credit" if one.given_by == "CreditGrant" else one.given_by.lower()
+        by = _CREDITS.get(one.given_by, one.given_by.lower())
         text = f"{by} {one.name}: {how}{of}: {_money(minor, invoice)}"
         giver = {"kind": one.given_by, "name": one.name, "percentage": percent}
     step = "discount" if one is None or one.scope == "Line" else "invoiceDiscount"

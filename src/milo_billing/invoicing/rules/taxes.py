@@ -7,13 +7,17 @@ from fractions import Fraction
 
 from milo_billing.invoicing.types.drafts import Draft
 from milo_billing.invoicing.types.errors import UnableToIssue
-from milo_billing.kernel.money import Money, half_up, settle
+from milo_billing.kernel.money import Money, half_up, minor_to_decimal, settle
 from milo_billing.kernel.quantity import fraction, is_int64
 from milo_billing.kernel.taxes import AccountingTax, TaxDecision, TaxGroup, TaxTreatment
 
 
 class UnableToCredit(ValueError):
-    """More would be credited than is left of a tax group; the message has the figures, in minor units."""
+    """More would be credited than is left of a tax group: the three amounts in minor units, of no currency here."""
+
+    def __init__(self, *, wanted_minor: int, left_minor: int, of_minor: int) -> None:
+        super().__init__(f"{wanted_minor} of a basis of which {left_minor} of {of_minor} is left")
+        self.wanted_minor, self.left_minor, self.of_minor = wanted_minor, left_minor, of_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ def with_taxes(draft: Draft, decision: TaxDecision) -> Draft:
 
     What adjusts an issued line is taxed as that was.
 
-    Raises UnableToIssue where the total does not fit in 64 bits, and where only its tax brings it below zero.
+    Raises UnableToIssue where the total does not fit in 64 bits. It may be below zero: see `assert_owed`.
     """
     found = settle_taxes(
         [
@@ -81,16 +85,8 @@ def with_taxes(draft: Draft, decision: TaxDecision) -> Draft:
     )
     total_minor = draft.total_minor + found.tax_minor
     if not is_int64(total_minor):
-        raise UnableToIssue(
-            f"an invoice cannot total {total_minor} minor units: check the prices and the usage"
-        )
-    if total_minor < 0 <= draft.total_minor:
-        total = Money(total_minor, draft.currency)
-        raise UnableToIssue(
-            f"with tax the invoice would come to {total}, for {_given_back(found, draft)}: "
-            "so it is where prepaid money was taxed when it was bought, and pays for what is taxed less. End the "
-            "commitment, accept one whose spec.taxCategory is that of what it pays for, then run the month again"
-        )
+        total = f"{minor_to_decimal(total_minor, draft.currency)} {draft.currency}"
+        raise UnableToIssue(f"an invoice cannot total {total} with its tax: check the prices and the usage")
     return replace(
         draft,
         lines=tuple(replace(line, taxes=taxes) for line, taxes in zip(draft.lines, found.lines, strict=True)),
@@ -100,13 +96,20 @@ def with_taxes(draft: Draft, decision: TaxDecision) -> Draft:
     )
 
 
-def _given_back(found: Taxes, draft: Draft) -> str:
-    """The tax that is below zero, as people read it: `-11.50 EUR of VAT 23 % (IE)`."""
-    return " and ".join(
-        f"{Money(group.tax_minor, draft.currency)} of {group.treatment.name} {group.treatment.percent.normalize():f} % "
-        f"({group.treatment.place})"
-        for group in found.groups
+def assert_owed(taxed: Draft) -> None:
+    """No invoice totals below zero (domain.md §7). Raises UnableToIssue, with the tax that brings it there."""
+    if taxed.total_minor >= 0:
+        return
+    given_back = " and ".join(
+        f"{Money(group.tax_minor, taxed.currency)} of {group.treatment.name} "
+        f"{group.treatment.percent.normalize():f} % ({group.treatment.place})"
+        for group in taxed.taxes
         if group.tax_minor < 0
+    )
+    raise UnableToIssue(
+        f"with tax the invoice would come to {taxed.total}, for {given_back}: so it is where prepaid money was taxed "
+        "when it was bought, and pays for what is taxed less. End the commitment, accept one whose spec.taxCategory is "
+        "that of what it pays for, then run the month again"
     )
 
 
@@ -129,9 +132,7 @@ def credit_taxes(
         left = group.basis_minor - sum(one.basis_minor for one in before)
         left_tax = group.tax_minor - sum(one.tax_minor for one in before)
         if basis_minor * left < 0 or abs(basis_minor) > abs(left):
-            raise UnableToCredit(
-                f"{basis_minor} cannot be credited where {left} of {group.basis_minor} is left: credit at most that"
-            )
+            raise UnableToCredit(wanted_minor=basis_minor, left_minor=left, of_minor=group.basis_minor)
         if basis_minor == left:
             tax = left_tax
         else:
