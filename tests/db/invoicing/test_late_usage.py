@@ -374,7 +374,8 @@ def test_late_usage_that_had_no_price_is_refused_until_there_is_one_that_then_st
     ground.declare(
         "skus", "stored", {"chargeType": "Usage", "meter": meter, "pricingUnit": "By"}, now=DECEMBER
     )
-    for day, price, now in (("2026-10-01", "2", DECEMBER), ("2026-10-02", "3", JANUARY)):
+
+    def publish(day: str, price: str, *, now: datetime) -> None:
         spec = {
             "bookName": "list-usd",
             "effectiveFrom": day,
@@ -387,9 +388,11 @@ def test_late_usage_that_had_no_price_is_refused_until_there_is_one_that_then_st
             ],
         }
         ground.declare("pricebooks", f"from-{day}", spec, now=now)
-        if now == DECEMBER:
-            november = ground.issued(account, month=11, now=DECEMBER + timedelta(hours=1))
-            assert amounts(ground, november) == [("Adjustment", "stored", 60_000)]
+
+    publish("2026-10-01", "2", now=DECEMBER)
+    november = ground.issued(account, month=11, now=DECEMBER + timedelta(hours=1))
+    assert amounts(ground, november) == [("Adjustment", "stored", 60_000)]
+    publish("2026-10-02", "3", now=JANUARY)
     use_late(ground, account, "2026-10-30", 1, meter="bytes")
     assert amounts(ground, ground.issued(account, month=12, now=JANUARY + timedelta(hours=1))) == [
         ("Adjustment", "stored", 200)

@@ -1,6 +1,6 @@
 """What issued periods came to since, and the lines that charged for them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -72,7 +72,7 @@ def find_frozen(tx: Tx, *, invoice: UUID) -> Frozen | None:
     return Frozen(row[0], rated["invoiceDay"], periods)
 
 
-def frozen_body(periods: tuple[Period, ...], *, invoice_day: int) -> dict[str, Any]:
+def frozen_body(periods: Sequence[Period], *, invoice_day: int) -> dict[str, Any]:
     """What `find_frozen` reads."""
     return {
         "invoiceDay": invoice_day,
