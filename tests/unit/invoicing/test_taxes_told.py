@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from milo_billing.invoicing.rules.tax_treatments import decide
-from milo_billing.invoicing.rules.taxes import credited_accounting_tax, with_taxes
+from milo_billing.invoicing.rules.taxes import assert_owed, credited_accounting_tax, with_taxes
 from milo_billing.invoicing.types.drafts import Draft
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.money import Money
@@ -41,7 +41,7 @@ def drafted(*lines: tuple[int, str]) -> Draft:
 def test_an_invoice_that_only_its_tax_brings_below_zero_says_which_and_what_to_do() -> None:
     made = drafted((5_100, "none"), (-5_000, "high"), (-100, "low"))
     with pytest.raises(UnableToIssue) as caught:
-        with_taxes(made, DECISION)
+        assert_owed(with_taxes(made, DECISION))
     assert str(caught.value) == (
         f"with tax the invoice would come to -11.56 {made.currency}, for -11.50 {made.currency} of VAT 23 % (IE) and "
         f"-0.06 {made.currency} of GST 5.5 % (CA): so it is where prepaid money was taxed when it was bought, and pays "
@@ -54,14 +54,17 @@ def test_an_invoice_that_only_its_tax_brings_below_zero_says_which_and_what_to_d
     ("lines", "total"),
     [
         (((6_150, "none"), (-5_000, "high")), 0),
-        (((-5_000, "high"),), -6_150),  # below zero without its tax: given back elsewhere
+        (((-5_000, "high"),), -6_150),  # what is given back comes off elsewhere before anybody asks
         (((-4, "none"),), -4),
     ],
 )
-def test_a_total_of_zero_and_one_that_was_below_before_its_tax_are_none_of_it(
+def test_taxing_alone_refuses_no_total_and_zero_is_owed(
     lines: tuple[tuple[int, str], ...], total: int
 ) -> None:
-    assert with_taxes(drafted(*lines), DECISION).total_minor == total
+    made = with_taxes(drafted(*lines), DECISION)
+    assert made.total_minor == total
+    if total == 0:
+        assert_owed(made)
 
 
 def test_a_place_with_regions_is_told_with_all_of_them() -> None:
