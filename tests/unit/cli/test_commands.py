@@ -41,6 +41,7 @@ COMMANDS = [
     ["invoices", "preview"],
     ["invoices", "adjustments"],
     ["invoices", "adjust"],
+    ["invoices", "final"],
     ["credits", "grant"],
     ["credits", "list"],
     ["credits", "history"],
