@@ -1821,7 +1821,8 @@ create table invoicing.lines (
     line integer not null check (line > 0),
     owner_org bigint not null,
     kind text not null check (kind in (
-        'Usage', 'Recurring', 'OneTime', 'Shortfall', 'Overage', 'Prepayment', 'DrawDown', 'Interest', 'Adjustment')),
+        'Usage', 'Recurring', 'OneTime', 'Shortfall', 'Overage', 'Prepayment', 'DrawDown', 'Interest', 'PrepaidCredit',
+        'Adjustment')),
     used_by integer not null,           -- the account that used
     paid_by integer not null,           -- the account that pays
     sku integer,                        -- null, like the book, where a commitment charges
@@ -1850,7 +1851,7 @@ create table invoicing.lines (
     check (case when coalesce(adjusted_kind, kind) in ('Usage', 'Recurring', 'OneTime')
         then num_nulls(sku, sku_name, book, book_name, book_effective_from) = 0 and commitment is null
         else num_nonnulls(sku, sku_name, book, book_name, book_effective_from) = 0
-            and (commitment is null) = (kind = 'Interest') end)
+            and (commitment is null) = (kind in ('Interest', 'PrepaidCredit')) end)
 );
 
 -- Who took what off a line: `Line` is inside its amount, a Discount among its parts; `Invoice` is the line's share of
@@ -1861,7 +1862,7 @@ create table invoicing.line_discounts (
     discount integer not null check (discount > 0),     -- in the order in which they acted
     owner_org bigint not null,
     scope text not null check (scope in ('Line', 'Invoice')),
-    given_by text not null check (given_by in ('Commitment', 'Discount', 'CreditGrant')),
+    given_by text not null check (given_by in ('Commitment', 'Discount', 'CreditGrant', 'PrepaidCredit')),
     source uuid not null,               -- the object's uid
     name text not null,
     title text not null,                -- what the invoice calls it
@@ -2464,8 +2465,12 @@ create table invoicing.credit_grants (
     reason text not null check (reason <> ''),
     selectors jsonb not null,           -- which Skus it pays for, as declared; all where the list is empty
     granted_at timestamptz not null,
+    tax_at text not null check (tax_at = 'Use' or tax_at = 'Purchase' and kind = 'Prepaid'),
+    tax_category text not null,         -- of what it buys, taxed at purchase; else empty
+    bought_by uuid unique references invoicing.invoices (uid) deferrable initially deferred,    -- with tax, at purchase
     unique (namespace, name),
     check ((kind = 'Prepaid') = (issuer <> '')),
+    check ((tax_at = 'Purchase') = (bought_by is not null) and (tax_at = 'Purchase') = (tax_category <> '')),
     check (received_minor + unapplied_minor <= case when kind = 'Prepaid' then amount_minor else 0 end)
 );
 create index credit_grants_open on invoicing.credit_grants (account) where remaining_minor > 0;

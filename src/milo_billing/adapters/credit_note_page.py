@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from milo_billing.adapters.document_formats import Formats, formats_for
 from milo_billing.adapters.document_strings import FALLBACK
-from milo_billing.adapters.invoice_page import page_data
+from milo_billing.adapters.invoice_page import listed_lines, page_data
 from milo_billing.invoicing.types.documents import CreditedInvoice, InvoiceDocument
-from milo_billing.invoicing.types.drafts import SKU_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,6 @@ def page_of(document: InvoiceDocument) -> dict[str, Any]:
 def _credited(page: dict[str, Any], document: InvoiceDocument, credits: CreditedInvoice) -> dict[str, Any]:
     formats = formats_for(document.language)
     words = _WORDS.get(formats.language, _WORDS[FALLBACK])
-    sold = [line for line in document.lines if line.kind in SKU_KINDS]
     return {
         **page,
         "strings": {
@@ -113,7 +111,7 @@ def _credited(page: dict[str, Any], document: InvoiceDocument, credits: Credited
         # an amount that was credited is of no quantity
         "lines": [
             shown if line.quantity else {**shown, "quantity": "", "unit": "", "price": ""}
-            for shown, line in zip(page["lines"], sold, strict=True)
+            for shown, line in zip(page["lines"], listed_lines(document), strict=True)
         ],
         "projects": [],
         "pay-please": " ".join(_effects(document, credits, words, formats)),

@@ -46,8 +46,10 @@ _PLACED_BY_TEMPLATE: Final = (
 _WHOLE: Final = "JPY"
 """A currency without decimals: a rate printed as its price has no more digits than it needs."""
 
-_WHOLE_KINDS: Final[frozenset[LineKind]] = frozenset({"Prepayment", "DrawDown", "Interest"})
+_WHOLE_KINDS: Final[frozenset[LineKind]] = frozenset({"Prepayment", "DrawDown", "Interest", "PrepaidCredit"})
 """Lines of which a single part would repeat the line."""
+_OWN_KINDS: Final[frozenset[LineKind]] = frozenset({"Interest", "PrepaidCredit"})
+"""Lines that are what the invoice is about, though no Sku is sold by them."""
 
 _LETTER_COUNTRIES: Final = frozenset({"US", "CA", "MX", "PH", "CL", "CO", "VE"})
 
@@ -83,13 +85,13 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         "due-by": words.due_by.format(date=due_on),
         "amount-head": words.amount.format(currency=document.currency),
         "lines": [
-            *(_line(line, document, formats) for line in document.lines if line.kind in SKU_KINDS),
-            *(_promise(line, document, formats) for line in document.lines if line.kind == "Interest"),
+            (_line if line.kind in SKU_KINDS else _promise)(line, document, formats)
+            for line in listed_lines(document)
         ],
         "promises": [
             _promise(line, document, formats)
             for line in document.lines
-            if line.kind not in SKU_KINDS and line.kind != "Interest" and line.adjusts is None
+            if line.kind not in SKU_KINDS | _OWN_KINDS and line.adjusts is None
         ],
         "adjustments": [
             _promise(line, document, formats) for line in document.lines if line.adjusts is not None
@@ -113,6 +115,14 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
             *(line for line in document.legal_text.splitlines() if line.strip()),
         ],
     }
+
+
+def listed_lines(document: InvoiceDocument) -> tuple[InvoiceLine, ...]:
+    """The lines of the page's first table, in its order: what was sold, and what an invoice of its own is about."""
+    return (
+        *(line for line in document.lines if line.kind in SKU_KINDS),
+        *(line for line in document.lines if line.kind in _OWN_KINDS),
+    )
 
 
 def _pay_please(document: InvoiceDocument, due: str, due_on: str, formats: Formats) -> str:
@@ -201,9 +211,11 @@ def _totals(document: InvoiceDocument, formats: Formats) -> list[list[str]]:
 
 
 def discount_name(one: InvoiceDiscount | LineDiscount, formats: Formats) -> str:
-    """What a discount is called: the word for it, its title, its percentage."""
+    """What a discount is called: the word for it, its title, its percentage. Credit that was bought is no discount."""
     percent = "" if one.percent is None else formats.percent(one.percent / 100)
-    return " · ".join(filter(None, (formats.strings.discount, one.title, percent)))
+    bought = one.given_by == "PrepaidCredit"
+    word = formats.strings.draw_down if bought else formats.strings.discount
+    return " · ".join(filter(None, (word, one.title, percent)))
 
 
 def _line(line: InvoiceLine, document: InvoiceDocument, formats: Formats) -> dict[str, Any]:
@@ -265,7 +277,7 @@ def promise_name(line: InvoiceLine, formats: Formats) -> str:
             return words.shortfall
         case "Overage":
             return words.overage
-        case "Prepayment":
+        case "Prepayment" | "PrepaidCredit":
             return words.prepayment
         case "DrawDown":
             return words.draw_down

@@ -15,6 +15,7 @@ from typing import Final
 
 from milo_billing.adapters.bank_values import account_id, clean, minor_units
 from milo_billing.kernel.ibans import is_iban
+from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.payments.types import (
     STATEMENT_BYTES_MAX,
     STATEMENT_ENTRIES_MAX,
@@ -159,10 +160,19 @@ def _take_opening(fields: _Fields, value: str) -> None:
         fields.opening = opening
     elif fields.closing is None or opening[0] != fields.closing[0]:
         raise UnreadableStatement(
-            f"{fields.where}: the next page opens with {opening[0]} minor units, "
-            f"the one before closed with {None if fields.closing is None else fields.closing[0]}"
+            f"{fields.where}: the next page opens with {_money(opening[0], fields)}, the one before "
+            + (
+                "was never closed"
+                if fields.closing is None
+                else f"closed with {_money(fields.closing[0], fields)}"
+            )
+            + ": a page is missing; ask the bank for the whole statement"
         )
     fields.more = False
+
+
+def _money(minor: int, fields: _Fields) -> str:
+    return f"{minor_to_decimal(minor, fields.currency)} {fields.currency}"
 
 
 def _balance(fields: _Fields, value: str, *, tag: str) -> tuple[int, date]:

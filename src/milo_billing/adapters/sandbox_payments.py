@@ -156,12 +156,14 @@ class SandboxPayments:
         """Nobody disputes anything here."""
         return Unknown(f"the sandbox has no dispute {reference}")
 
+    # -- payouts
+
     def get_payout(self, reference: str) -> Payout | Unknown:
-        """No money moves, so none is paid out."""
+        """It has no money that it could pay out."""
         return Unknown(f"the sandbox has no payout {reference}")
 
     def list_payouts(self, *, since: datetime) -> tuple[str, ...] | Unknown:
-        """None."""
+        """There are none."""
         del since
         return ()
 

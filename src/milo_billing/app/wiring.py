@@ -59,8 +59,10 @@ from milo_billing.infra.runtime import Runtime
 from milo_billing.infra.settings import Settings
 from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import routes as invoicing_routes
-from milo_billing.invoicing.operations.office import Office
+from milo_billing.invoicing.engine.press import Presses
+from milo_billing.invoicing.operations.office import Office, Pen
 from milo_billing.invoicing.resources import kinds as invoicing_resources
+from milo_billing.invoicing.resources.kinds import CreditGrant
 from milo_billing.ledger import jobs as ledger_jobs
 from milo_billing.ledger import routes as ledger_routes
 from milo_billing.notices import jobs as notices_jobs
@@ -108,10 +110,12 @@ def build_registry(
     late_days_max: int = LATE_DAYS_MAX,
     mirrored_from: str | None = None,
     notices_to_loopback: bool = False,
+    pen: Pen | None = None,
 ) -> Registry:
     """Every kind, in the order of the story: who, what is sold, what is owed.
 
     `mirrored_from`: the URL of the resource manager that organizations and projects are mirrored from, if they are.
+    `pen` writes the invoices that a declaration asks for; a registry that only describes the kinds has none.
     """
     modules = (
         directory_resources,
@@ -134,6 +138,7 @@ def build_registry(
         ),
         BillingAccountBinding: BillingAccountBinding(rebinding=rebinding),
         NotificationChannel: NotificationChannel(loopback=notices_to_loopback),
+        CreditGrant: CreditGrant(pen=pen),
     }
     return Registry(
         tuple(configured.get(kind) or kind() for module in modules for kind in module.KINDS),
@@ -159,6 +164,7 @@ def build_declarative(runtime: Runtime) -> Declarative:
         late_days_max=settings.late_days_max,
         mirrored_from=settings.directory_url,
         notices_to_loopback=settings.notices_to_loopback,
+        pen=Pen(runtime.vault, mails=settings.smtp_host is not None),
     )
     authorizer = TokenAuthorizer()
     engine = Engine(
@@ -330,10 +336,13 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
         *invoicing_jobs.vat_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
         *invoicing_jobs.printing_tasks(
             office=office,
-            writer=ChildDocuments(children=1, nice=BACKGROUND_NICE),
+            presses=Presses(
+                asked=ChildDocuments(children=1),
+                ahead=ChildDocuments(children=1, nice=BACKGROUND_NICE),
+                percent=runtime.settings.documents_ahead_percent,
+            ),
             database=runtime.databases.app,
             clock=runtime.clock,
-            percent=runtime.settings.documents_ahead_percent,
         ),
         *payments_jobs.dunning_tasks(
             office=office,

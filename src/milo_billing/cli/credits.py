@@ -21,7 +21,9 @@ _Reason = Annotated[str, Parameter(help="Why, for whoever asks: it is kept, and 
     "  milo-billing credits grant organization-acme/main --kind promotional --amount 100 --currency EUR "
     '--expires-at 2026-12-31T00:00:00Z --reason "welcome"\n\n'
     "  milo-billing credits grant organization-acme/main --kind prepaid --amount 5000 --currency EUR "
-    '--received-into 3000 --reason "order 4711"'
+    '--received-into 3000 --reason "order 4711"\n\n'
+    "  milo-billing credits grant organization-acme/main --kind prepaid --amount 100 --currency EUR "
+    '--taxed at-purchase --reason "voucher 12"'
 )
 def grant(
     account: _Account,
@@ -56,6 +58,18 @@ def grant(
             "Otherwise it is taken from what the account has already."
         ),
     ] = None,
+    taxed: Annotated[
+        Literal["at-use", "at-purchase"],
+        Parameter(
+            help="Of prepaid money: with the invoice that uses it, or at once, by an invoice over it and its tax."
+        ),
+    ] = "at-use",
+    tax_category: Annotated[
+        str | None,
+        Parameter(
+            help="With --taxed at-purchase: of what it buys, and the only one it pays for; standard otherwise."
+        ),
+    ] = None,
     target: Target = DEFAULT,
 ) -> None:
     """Grant credit to an account. What was granted stays; what is left of it can be revoked."""
@@ -74,6 +88,8 @@ def grant(
         "expiresAt": expires_at,
         "skuSelectors": None if sku is None else [{"cel": sku}],
         "receivedInto": received_into,
+        "taxAt": "Purchase" if taxed == "at-purchase" else None,
+        "taxCategory": tax_category,
     }
     spec.update({field: value for field, value in said.items() if value is not None})
     with target.open() as api:
@@ -86,6 +102,8 @@ def grant(
         f"granted {made['metadata']['name']}: {status['granted']} {made['spec']['currencyCode']} "
         f"{made['spec']['kind']} ({status['phase']})"
     )
+    if status["invoiceNumber"]:
+        write(f"invoice {status['invoiceNumber']} over it and its tax was issued, and is paid")
 
 
 @credits.command(name="list", help_epilogue="Example:\n\n  milo-billing credits list organization-acme/main")

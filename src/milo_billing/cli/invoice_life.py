@@ -48,7 +48,7 @@ def settlements(name: _Name, /, *, namespace: Namespace = None, target: Target =
         write("Nothing has settled it yet.")
         return
     write_table(
-        ["Step", "At", "Kind", "Amount", "Phase", "Reference", "Reason"],
+        ["Step", "At", "Kind", "Amount", "Phase", "Document", "Reason"],
         [
             [
                 one["step"],
@@ -56,7 +56,7 @@ def settlements(name: _Name, /, *, namespace: Namespace = None, target: Target =
                 one["kind"],
                 one["amount"],
                 one["phase"],
-                one["reference"],
+                (one["document"] or {}).get("name", ""),
                 one["reason"] or "",
             ]
             for one in items

@@ -328,7 +328,12 @@ def number_of(invoice: Invoice) -> str:
 def _heading(invoice: Invoice) -> list[tuple[str, str]]:
     spec, status = invoice["spec"], cast("JSON", invoice.get("status", {}))
     currency = status.get("currencyCode", "")
-    settled = (("Paid", "amountPaid"), ("Credited", "amountCredited"), ("Written off", "amountWrittenOff"))
+    settled = (
+        ("Paid", "amountPaid"),
+        ("Credited", "amountCredited"),
+        ("Written off", "amountWrittenOff"),
+        ("By granted credit", "credits"),
+    )
     return [
         ("Number", number_of(invoice)),
         ("Account", f"{identity_of(invoice)[0]}/{spec['billingAccountRef']['name']}"),

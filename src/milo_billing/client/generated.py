@@ -533,7 +533,8 @@ class CreditGrantSpec(TypedDict):
     effectiveFrom: NotRequired[str]
     expiresAt: NotRequired[str]
     skuSelectors: NotRequired[list[SkuSelector]]
-    taxAt: NotRequired[Literal["Use"]]
+    taxAt: NotRequired[Literal["Use", "Purchase"]]
+    taxCategory: NotRequired[str]
     receivedInto: NotRequired[str]
     displayName: NotRequired[str]
     reason: str
@@ -550,6 +551,7 @@ class CreditGrantStatus(TypedDict):
     revoked: NotRequired[str]
     issuer: NotRequired[str]
     grantedAt: NotRequired[str]
+    invoiceNumber: NotRequired[str]
     conditions: NotRequired[list[Condition]]
 
 
@@ -795,6 +797,7 @@ class InvoiceStatus(TypedDict):
     discounts: NotRequired[str]
     tax: NotRequired[list[InvoiceStatusTax]]
     taxTotal: NotRequired[str]
+    credits: NotRequired[str]
     total: NotRequired[str]
     amountPaid: NotRequired[str]
     amountCredited: NotRequired[str]

@@ -26,7 +26,7 @@ Stacking: TypeAlias = Literal["Refuse", "Best"]
 RenewalPolicy: TypeAlias = Literal["None", "Restart"]
 CommitmentPhase: TypeAlias = Literal["Pending", "Active", "Fulfilled", "Expired", "Terminated"]
 Scope: TypeAlias = Literal["Line", "Invoice"]
-Giver: TypeAlias = Literal["Commitment", "Discount", "CreditGrant"]
+Giver: TypeAlias = Literal["Commitment", "Discount", "CreditGrant", "PrepaidCredit"]
 """Which kind of object takes something off."""
 _OWN: Final = -1
 """The account itself among numbers of projects, which are not negative: keys that are shared out must compare."""

@@ -3,7 +3,7 @@
 Not: rules, order of locks, resource versions (engine and the database function seal).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString, Protocol, cast
@@ -117,6 +117,13 @@ class Store:
             if row is not None:
                 found[row[0]] = kind
         return found
+
+    def names(self, tx: Tx, *, uids: Collection[UUID]) -> dict[UUID, tuple[str, str]]:
+        """What the objects of these uids are, by the plural of their kind, and are called; of those that stand within
+        reach.
+        """
+        query = "select uid, resource, name from controlplane.objects where uid = any(%s)"
+        return {uid: (resource, name) for uid, resource, name in tx.execute(query, (list(uids),))}
 
     def list_page(
         self,

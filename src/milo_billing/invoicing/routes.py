@@ -21,7 +21,7 @@ from milo_billing.invoicing.engine import printings, rerating, runs, vat_checks
 from milo_billing.invoicing.engine.invoice_documents import ELECTRONIC
 from milo_billing.invoicing.operations import details as invoice_details
 from milo_billing.invoicing.operations import explaining as invoice_explaining
-from milo_billing.invoicing.operations import issuing, papers
+from milo_billing.invoicing.operations import issuing, papers, settlements
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
@@ -287,8 +287,10 @@ def _computed_routes(door: Door, office: Office) -> list[Route]:
     def show_settlements(request: Request) -> Response:
         with door.open(request, permission=GET) as call:
             invoice = invoice_reads.get_invoice(call.tx, **_names(request))
-            found = invoice_reads.list_settlements(call.tx, invoice=invoice.uid, limit=SETTLEMENTS_MAX)
-        items = [representations.settlement_body(one, currency=invoice.currency) for one in found]
+            found = settlements.list_settlements(
+                call.tx, office.engine.store, invoice=invoice.uid, limit=SETTLEMENTS_MAX
+            )
+        items = [representations.settlement_body(one, by, currency=invoice.currency) for one, by in found]
         return JSONResponse({"items": items})
 
     return [

@@ -114,6 +114,12 @@ def is_posted(tx: Tx, *, key: str) -> bool:
     return tx.execute("select from ledger.transactions where key = %s", (key,)).fetchone() is not None
 
 
+def list_descriptions(tx: Tx, *, keys: Collection[str]) -> dict[str, str]:
+    """What the transactions of these keys say of themselves, of those within reach."""
+    query = "select key, description from ledger.transactions where key = any(%s)"
+    return dict(tx.execute(query, (list(keys),)).fetchall())
+
+
 def list_debited(tx: Tx, *, keys: Collection[str], account: AccountName) -> frozenset[str]:
     """Which of these transactions debit the account."""
     rows = tx.execute(

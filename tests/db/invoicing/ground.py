@@ -20,7 +20,7 @@ from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import EVERYWHERE, Databases, Reach, Tx
 from milo_billing.invoicing.operations import issuing
-from milo_billing.invoicing.operations.office import Office
+from milo_billing.invoicing.operations.office import Office, Pen
 from milo_billing.invoicing.types.invoices import Invoice, Issued, IssueOutcome
 
 T = TypeVar("T")
@@ -208,7 +208,7 @@ def open_ground(databases: Databases, folder: Path) -> Ground:
     """The ground on these databases, with the keys in the folder; nothing is declared yet."""
     vault = Vault(folder / "keyfile")
     engine = Engine(
-        registry=build_registry(),
+        registry=build_registry(pen=Pen(vault)),
         store=Store(vault),
         namespaces=OrganizationNamespaces(),
         authorizer=Staff(),

@@ -37,7 +37,7 @@ def pay(
                 key=key,
                 entity=invoice.issuer,
                 posted_on=now.date(),
-                description="",
+                description="Money from Acme",
                 billing_account=invoice.account,
                 owner_org=invoice.owner_org,
                 entries=(Entry(BANK, signed), Entry(RECEIVABLE, -signed)),

@@ -53,9 +53,9 @@ def test_an_amount_is_credited_in_proportion_though_a_line_gives_money_back(
         for number, one in enumerate(groups.lines, start=1)
     }
     left = crediting.left_of(lines.values(), credited={})
-    found = crediting.credit_lines((), amount_minor=amount, lines=lines, left=left)
+    found = crediting.credit_lines((), amount_minor=amount, lines=lines, left=left, currency="EUR")
     assert {one.line: one.net_minor for one in found} == parts
-    back = crediting.credited_taxes(found, lines=lines, groups=groups.taxes, earlier={})
+    back = crediting.credited_taxes(found, lines=lines, groups=groups.taxes, earlier={}, currency="EUR")
     assert back == {number: Credited(*one) for number, one in taxes.items()}
 
 

@@ -13,6 +13,7 @@ from milo_billing.infra import jobs
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import settling
+from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.reads import notes as note_reads
@@ -87,7 +88,9 @@ def early_minor(tx: Tx, invoice: Invoice) -> int:
     if invoice.early is None:
         return 0
     lines = _lines(tx, invoice)
-    credited = early_payment.discount_lines(invoice.early, lines=lines, left=_left(tx, invoice, lines))
+    credited = early_payment.discount_lines(
+        invoice.early, lines=lines, left=_left(tx, invoice, lines), currency=invoice.currency
+    )
     return crediting.total_of(credited, _taxed(tx, invoice, credited, lines=lines))
 
 
@@ -106,7 +109,7 @@ def issue(tx: Tx, wanted: Wanted, *, now: datetime) -> CreditNote:
     if settled_minor:
         kind: MoneyKind = "EarlyPaymentDiscount" if wanted.early else "CreditNote"
         for step in life.settle(invoice, kind=kind, amount_minor=settled_minor, today=today):
-            key = _key(note)
+            key = key_of(note)
             if step.kind == "Recovery":
                 key = f"{key}/recovery"
                 settling.post_recovery(
@@ -149,7 +152,13 @@ def _lines(tx: Tx, invoice: Invoice) -> Mapping[int, InvoiceLine]:
 
 
 def _left(tx: Tx, invoice: Invoice, lines: Mapping[int, InvoiceLine]) -> dict[int, int]:
-    return crediting.left_of(lines.values(), credited=note_reads.list_credited(tx, invoice=invoice.uid))
+    left = crediting.left_of(lines.values(), credited=note_reads.list_credited(tx, invoice=invoice.uid))
+    if any(line.kind == "PrepaidCredit" for line in lines.values()):
+        # what was used or has lapsed of the credit cannot be given back as well
+        bought = grant_reads.find_bought_by(tx, invoice=invoice.uid)
+        assert bought is not None, "credit that was bought is granted in the same transaction"
+        left = {line: min(minor, bought.remaining_minor) for line, minor in left.items()}
+    return left
 
 
 def _choose(tx: Tx, wanted: Wanted, invoice: Invoice) -> _Chosen:
@@ -160,10 +169,16 @@ def _choose(tx: Tx, wanted: Wanted, invoice: Invoice) -> _Chosen:
     lines = _lines(tx, invoice)
     left = _left(tx, invoice, lines)
     if wanted.early and invoice.early is not None:
-        credited = early_payment.discount_lines(invoice.early, lines=lines, left=left)
+        credited = early_payment.discount_lines(
+            invoice.early, lines=lines, left=left, currency=invoice.currency
+        )
     else:
         credited = crediting.credit_lines(
-            wanted.lines, amount_minor=wanted.amount_minor, lines=lines, left=left
+            wanted.lines,
+            amount_minor=wanted.amount_minor,
+            lines=lines,
+            left=left,
+            currency=invoice.currency,
         )
     return _Chosen(lines, credited, _taxed(tx, invoice, credited, lines=lines))
 
@@ -173,7 +188,9 @@ def _taxed(
 ) -> Mapping[int, Credited]:
     """The tax that comes back with these lines, by the invoice's tax groups. Raises UnableToCredit."""
     earlier = note_reads.list_credited_taxes(tx, invoice=invoice.uid)
-    return crediting.credited_taxes(credited, lines=lines, groups=invoice.taxes, earlier=earlier)
+    return crediting.credited_taxes(
+        credited, lines=lines, groups=invoice.taxes, earlier=earlier, currency=invoice.currency
+    )
 
 
 def _numbered(
@@ -228,7 +245,8 @@ def _numbered(
     )
 
 
-def _key(note: CreditNote) -> str:
+def key_of(note: CreditNote) -> str:
+    """The key of the transaction in the books by which the note was issued."""
     return f"credit-note/{note.uid}/issue"
 
 
@@ -261,7 +279,7 @@ def _write(
     )
     fact = Fact(
         id=new_uid(),
-        key=_key(note),
+        key=key_of(note),
         entity=note.issuer,
         posted_on=note.issued_on,
         billing_account=note.account,

@@ -21,8 +21,8 @@ def insert_grant(
     tx.execute(
         "insert into invoicing.credit_grants (uid, owner_org, namespace, name, account, account_name, kind, currency, "
         "amount_minor, priority, effective_from, expires_at, issuer, received_minor, unapplied_minor, title, reason, "
-        "selectors, granted_at) "
-        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "selectors, granted_at, tax_at, tax_category, bought_by) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             grant.uid,
             grant.owner_org,
@@ -43,6 +43,9 @@ def insert_grant(
             grant.reason,
             Jsonb(list(selectors)),
             grant.granted_at,
+            grant.tax_at,
+            grant.tax_category,
+            grant.bought_by,
         ),
     )
 

@@ -23,19 +23,22 @@ from milo_billing.invoicing.engine import crediting, settling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.grant_notices import tell_grant
 from milo_billing.invoicing.engine.grant_rows import insert_grant, insert_movement
-from milo_billing.invoicing.engine.publishing import publish_note
+from milo_billing.invoicing.engine.publishing import publish, publish_note
+from milo_billing.invoicing.engine.returning import take_back_bought
 from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
+from milo_billing.invoicing.reads.kept import APPLIED, ON_ACCOUNT
 from milo_billing.invoicing.rules import grants as rules
 from milo_billing.invoicing.rules import life, postings
-from milo_billing.invoicing.rules.crediting import LineCredit
+from milo_billing.invoicing.rules.crediting import CreditNote, LineCredit
 from milo_billing.invoicing.rules.grants import (
     GoodwillUse,
     Grant,
     GrantKind,
     Reaching,
     Settling,
+    TaxAt,
     UnableToGrant,
     UnableToRevoke,
 )
@@ -50,12 +53,14 @@ ISSUE: Final = "issue"
 """The cause of what an invoice used as it was issued."""
 
 _DAY: Final = timedelta(days=1)
+_CAME_BACK: Final = "Prepaid credit came back after it had expired"
 
 
 @dataclass(frozen=True, slots=True)
 class WantedGrant:
     """What is to be granted. `received_into` names the bank account that the money of prepaid credit came to; empty
-    where the customer has it on account already. `selectors` are as declared.
+    where the customer has it on account already. `selectors` are as declared. `tax_category` is of what credit
+    buys that is taxed at purchase; then the amount is before tax.
     """
 
     uid: UUID
@@ -71,10 +76,14 @@ class WantedGrant:
     reason: str
     selectors: Sequence[Mapping[str, Any]]
     received_into: str = ""
+    tax_at: TaxAt = "Use"
+    tax_category: str = ""
 
 
-def funds(tx: Tx, wanted: WantedGrant) -> tuple[str, Money, Money]:
+def funds(tx: Tx, wanted: WantedGrant, *, asked_minor: int | None = None) -> tuple[str, Money, Money]:
     """The issuer in whose books prepaid credit would lie, and what the account has with it: unapplied, and on account.
+
+    `asked_minor` is what must be there, with the tax that is due at purchase; without one the amount of the credit.
 
     Raises UnableToGrant where nobody issues, or the account has less than is wanted and no money comes with it.
     """
@@ -101,25 +110,30 @@ def funds(tx: Tx, wanted: WantedGrant) -> tuple[str, Money, Money]:
         )
         for source in (UNAPPLIED_CASH, MONEY_ON_ACCOUNT)
     )
-    if not wanted.received_into and (unapplied + kept).minor < wanted.amount_minor:
+    asked = Money(wanted.amount_minor if asked_minor is None else asked_minor, currency)
+    if not wanted.received_into and (unapplied + kept).minor < asked.minor:
+        tax = "" if asked.minor == wanted.amount_minor else ", with the tax that is due at purchase,"
         raise UnableToGrant(
             f"billing account {wanted.account.name} has {unapplied + kept} with {issuer.name}, and prepaid credit is "
-            f"money that came: say receivedInto, the bank account that {Money(wanted.amount_minor, currency)} came "
+            f"money that came: say receivedInto, the bank account that {asked}{tax} came "
             "to, or import the bank statement first; for credit that nobody pays grant Promotional or Goodwill"
         )
     return issuer.name, unapplied, kept
 
 
-def grant(tx: Tx, wanted: WantedGrant, *, now: datetime) -> Grant:
+def grant(tx: Tx, wanted: WantedGrant, *, now: datetime, bought: Invoice | None = None) -> Grant:
     """Write the grant and its first movement; for prepaid credit the books say whose money was set apart.
+
+    `bought` is the invoice by which credit was bought that is taxed at purchase: its entries set the money apart.
 
     Raises UnableToGrant.
     """
     account = wanted.account
     prepaid = wanted.kind == "Prepaid"
-    if prepaid:  # whoever uses what the account has waits
-        tx.execute("select pg_advisory_xact_lock(%s, %s)", (advisory_locks.COLLECTION, account.number))
-    issuer, unapplied, _ = funds(tx, wanted) if prepaid else ("", Money(0, account.currency), None)
+    issuer, unapplied = ("" if bought is None else bought.issuer), Money(0, account.currency)
+    if prepaid and bought is None:
+        hold_money(tx, account=account.number)
+        issuer, unapplied, _ = funds(tx, wanted)
     granted = Grant(
         uid=wanted.uid,
         owner_org=account.owner_org,
@@ -139,8 +153,14 @@ def grant(tx: Tx, wanted: WantedGrant, *, now: datetime) -> Grant:
         selectors=rules.parse_selectors(wanted.selectors),
         granted_at=now,
         remaining_minor=wanted.amount_minor,
+        tax_at=wanted.tax_at,
+        tax_category=wanted.tax_category,
+        bought_by=None if bought is None else bought.uid,
+        bought_number="" if bought is None else bought.number,
     )
-    received = granted.money(granted.amount_minor if wanted.received_into else 0)
+    # what credit that was bought was paid with stands in its invoice's settlements
+    apart = prepaid and bought is None
+    received = granted.money(granted.amount_minor if apart and wanted.received_into else 0)
     from_unapplied = min(unapplied, granted.money(granted.amount_minor) - received)
     insert_grant(
         tx,
@@ -149,11 +169,61 @@ def grant(tx: Tx, wanted: WantedGrant, *, now: datetime) -> Grant:
         received_minor=received.minor,
         unapplied_minor=from_unapplied.minor,
     )
-    posted = _set_apart(tx, granted, from_unapplied, into=wanted.received_into, now=now) if prepaid else None
+    posted = None if bought is None else issue_key(bought)
+    if apart:
+        posted = _set_apart(tx, granted, from_unapplied, into=wanted.received_into, now=now)
     insert_movement(
         tx, granted, "Granted", minor=granted.amount_minor, cause="granted", at=now, posted=posted
     )
     return granted
+
+
+def hold_money(tx: Tx, *, account: int) -> None:
+    """Whoever else uses what the account has waits until the transaction ends."""
+    tx.execute("select pg_advisory_xact_lock(%s, %s)", (advisory_locks.COLLECTION, account))
+
+
+def pay_purchase(
+    tx: Tx, invoice: Invoice, *, grant: UUID, unapplied: Money, into: str, now: datetime
+) -> Invoice:
+    """Settle the invoice, which was just issued over the grant, with the money that came; the invoice then.
+
+    From the bank account `into`, else from unapplied cash and then from money on account; `funds` said that it is
+    there, and nobody else uses it (`hold_money`).
+    """
+    due = Money(invoice.amount_due_minor, invoice.currency)
+    first = min(unapplied, due) if not into else Money(0, invoice.currency)
+    moved = (
+        [("received", due, ledger.payment_received(due, into=cash(into)))]
+        if into
+        else [
+            (APPLIED, first, ledger.applied(first)),
+            (ON_ACCOUNT, due - first, ledger.used_from_account(due - first)),
+        ]
+    )
+    for what, amount, entries in moved:
+        if not amount.minor:
+            continue
+        key = f"invoice/{invoice.uid}/{what}/{grant}"
+        fact = Fact(
+            id=new_uid(),
+            key=key,
+            entity=invoice.issuer,
+            posted_on=invoice.issued_on,
+            billing_account=invoice.account,
+            owner_org=invoice.owner_org,
+            description=f"Money for prepaid credit, invoice {invoice.number}",
+        )
+        ledger.post_fact(tx, fact=fact, entries=entries, now=now)
+        for step in life.settle(invoice, kind="Credit", amount_minor=amount.minor, today=invoice.issued_on):
+            settling.note(tx, step, reference=f"{grant}/{what}", posted=key, at=now, now=now)
+            invoice = step.after
+    return invoice
+
+
+def issue_key(invoice: Invoice) -> str:
+    """The key of the transaction in the books by which the invoice was issued."""
+    return f"invoice/{invoice.uid}/issue"
 
 
 def _set_apart(tx: Tx, granted: Grant, from_unapplied: Money, *, into: str, now: datetime) -> str | None:
@@ -201,6 +271,11 @@ def reaching(tx: Tx, *, account: int, draft: Draft, at: datetime) -> tuple[Reach
         if one.selectors:
             selected = catalog.select_skus(one.selectors, skus)
             lines = frozenset(index for index, line in enumerate(draft.lines) if line.sku in selected)
+        if one.tax_at == "Purchase":
+            alike = frozenset(
+                index for index, line in enumerate(draft.lines) if line.tax_category == one.tax_category
+            )
+            lines = alike if lines is None else lines & alike
         found.append(Reaching(one, lines))
     return tuple(found)
 
@@ -216,23 +291,34 @@ def lock_reaching(work: Work, engine: Engine, *, account: int, draft: Draft) -> 
     return reaching(work.tx, account=account, draft=draft, at=work.now)
 
 
+def lock_used(work: Work, engine: Engine, *, invoice: UUID) -> tuple[Grant, ...]:
+    """The grants that the invoice used, which nobody else uses or gives back until the transaction ends."""
+    found = [one for one, _ in grant_reads.list_used_by(work.tx, invoice=invoice)]
+    if found:
+        kind = engine.registry.get(GROUP, "creditgrants")
+        engine.store.lock(work.tx, {one.uid: kind for one in found})
+    return tuple(found)
+
+
 def use(
     work: Work, engine: Engine, *, invoice: Invoice, drafted: Draft, found: Sequence[Reaching], plan: Settling
 ) -> Invoice:
     """Note what the invoice, whose row was just written, uses of the grants, and settle it; the invoice then.
 
-    Promotional credit stands in its lines and entries already. Its own object is the caller's to write.
+    What acts before tax stands in its lines and entries already. Its own object is the caller's to write.
     """
     tx = work.tx
     by_uid = {one.grant.uid: one.grant for one in found}
-    for uid, minor in rules.promotional_uses(drafted).items():
-        _used(tx, by_uid[uid], minor, invoice, posted=f"invoice/{invoice.uid}/issue", now=work.now)
+    before_tax = rules.uses_before_tax(drafted)
+    for uid, minor in before_tax.items():
+        _used(tx, by_uid[uid], minor, invoice, posted=issue_key(invoice), now=work.now)
     for one in plan.goodwill:
         invoice = _give_goodwill(work, engine, one, invoice, lines=drafted.lines)
     for grant_, minor in plan.prepaid:
         invoice = _settle_prepaid(tx, grant_, minor, invoice, now=work.now)
     restate(work, engine, [one.grant for one in found])
-    return invoice
+    goodwill_minor = sum(one.net_minor for one in plan.goodwill)
+    return replace(invoice, credits_minor=sum(before_tax.values()) + goodwill_minor + plan.prepaid_minor)
 
 
 def restate(work: Work, engine: Engine, grants: Sequence[Grant]) -> None:
@@ -325,33 +411,74 @@ def expire(work: Work, engine: Engine, *, uid: UUID) -> bool:
     found = grant_reads.get_grant(work.tx, uid=uid)
     if not found.remaining_minor or found.expires_at is None or work.now < found.expires_at:
         return False
+    ended = found.expires_at
+    if found.bought_by is not None:
+        found = _return_late(work, engine, found)
     posted: str | None = None
-    if found.kind == "Prepaid":
-        day = grant_reads.get_books_day(work.tx, issuer=found.issuer, now=found.expires_at)
+    if found.kind == "Prepaid" and found.remaining_minor:
+        day = grant_reads.get_books_day(work.tx, issuer=found.issuer, now=ended)
         entries = ledger.credit_expired(found.money(found.remaining_minor), service=(day, day + _DAY))
         posted = _post(work.tx, found, "expired", entries, about="Breakage of prepaid credit", now=work.now)
-    insert_movement(
-        work.tx,
-        found,
-        "Expired",
-        minor=found.remaining_minor,
-        cause="expired",
-        at=work.now,
-        posted=posted,
-    )
+    if found.remaining_minor:
+        insert_movement(
+            work.tx,
+            found,
+            "Expired",
+            minor=found.remaining_minor,
+            cause="expired",
+            at=work.now,
+            posted=posted,
+        )
+        tell_grant(work.tx, "credit.expired", found, now=work.now)
     restate(work, engine, [found])
-    tell_grant(work.tx, "credit.expired", found, now=work.now)
     return True
+
+
+def _return_late(work: Work, engine: Engine, grant: Grant) -> Grant:
+    """Credit what came back to bought credit after its end, with its tax, against its purchase; the grant then.
+
+    Nobody loses money by an invoice that was wrong, and no invoice can use it any more: it becomes money on account.
+    """
+    assert grant.bought_by is not None and grant.expires_at is not None, (
+        "asked for bought credit that has expired"
+    )
+    minor = grant_reads.given_back_late_minor(work.tx, grant=grant.uid, since=grant.expires_at)
+    minor = min(minor, grant.remaining_minor)
+    if not minor:
+        return grant
+    settling.lock(work, engine, invoice=grant.bought_by)
+    note = _credit_purchase(work.tx, grant, minor, reason=_CAME_BACK, cause="returned/", now=work.now)
+    publish_note(work, engine, note, verb="issue")
+    publish(work, engine, invoice_reads.get_invoice_by_uid(work.tx, uid=note.invoice), verb="settle")
+    return replace(grant, remaining_minor=grant.remaining_minor - minor)
+
+
+def _credit_purchase(
+    tx: Tx, grant: Grant, minor: int, *, reason: str, cause: str, now: datetime
+) -> CreditNote:
+    """Issue a credit note over so much of the invoice by which the grant was bought; so much of the grant is gone."""
+    assert grant.bought_by is not None, "only what was bought by an invoice can be credited"
+    wanted = Wanted(new_uid(), grant.namespace, "", grant.bought_by, (), minor, reason)
+    note = crediting.issue(tx, wanted, now=now)
+    take_back_bought(tx, grant, note, cause=f"{cause}{note.uid}", reason=reason, now=now)
+    return note
 
 
 def revoke(tx: Tx, *, uid: UUID, reason: str, now: datetime) -> Grant:
     """Take back what is left of the grant, whose object is locked; the grant then. Money becomes money on account.
+
+    Of credit that was bought with tax a credit note over its purchase gives back the tax as well: the objects of both
+    are the caller's to lock and to write.
 
     Raises UnableToRevoke where nothing is left.
     """
     found = grant_reads.get_grant(tx, uid=uid)
     if not found.remaining_minor:
         raise UnableToRevoke(f"nothing is left of credit grant {found.name} that could be taken back")
+    revoked = replace(found, remaining_minor=0, revoked_minor=found.revoked_minor + found.remaining_minor)
+    if found.bought_by is not None:
+        _credit_purchase(tx, found, found.remaining_minor, reason=reason, cause=grant_reads.REVOKED, now=now)
+        return revoked
     posted: str | None = None
     if found.kind == "Prepaid":
         entries = ledger.taken_back(ledger.credit_granted(found.money(found.remaining_minor)))
@@ -366,4 +493,4 @@ def revoke(tx: Tx, *, uid: UUID, reason: str, now: datetime) -> Grant:
         posted=posted,
         reason=reason,
     )
-    return replace(found, remaining_minor=0, revoked_minor=found.revoked_minor + found.remaining_minor)
+    return revoked

@@ -40,6 +40,8 @@ select 'controlplane.objects', uid::text, 'invoice ' || namespace || '/' || name
     'discounts', discounts_minor, 'tax', tax_minor, 'total', total_minor,
     'paid', amount_paid_minor, 'credited', credited_minor, 'written off', written_off_minor,
     'due', total_minor - amount_paid_minor - credited_minor - written_off_minor,
+    'credits', case phase when 'Void' then 0 else (select coalesce(-sum(m.amount_minor), 0)
+        from invoicing.grant_movements m where m.invoice = invoices.uid) end,
     'issued', issued_on, 'due date', due_on)
 from invoicing.invoices
 """
@@ -54,7 +56,8 @@ select 'controlplane.objects', uid::text, 'invoice ' || namespace || '/' || name
     'paid', replace(status ->> 'amountPaid', '.', '')::bigint,
     'credited', replace(status ->> 'amountCredited', '.', '')::bigint,
     'written off', replace(status ->> 'amountWrittenOff', '.', '')::bigint,
-    'due', replace(status ->> 'amountDue', '.', '')::bigint, 'issued', (status ->> 'issuedOn')::date,
+    'due', replace(status ->> 'amountDue', '.', '')::bigint,
+    'credits', replace(status ->> 'credits', '.', '')::bigint, 'issued', (status ->> 'issuedOn')::date,
     'due date', (status ->> 'dueDate')::date)
 from controlplane.objects where api_group = 'billing.miloapis.com' and resource = 'invoices'
 """

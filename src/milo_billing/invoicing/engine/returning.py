@@ -11,6 +11,7 @@ from uuid import UUID
 
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
+from milo_billing.invoicing.engine import crediting as crediting_engine
 from milo_billing.invoicing.engine import settling
 from milo_billing.invoicing.engine.grant_rows import insert_movement
 from milo_billing.invoicing.reads import grants as grant_reads
@@ -32,7 +33,7 @@ def before_void(tx: Tx, *, invoice: UUID, now: datetime) -> None:
 
     Where other money came nothing is done, and the void is refused.
     """
-    used = [one for one in grant_reads.list_used_by(tx, invoice=invoice) if one[0].kind == "Prepaid"]
+    used = [one for one in grant_reads.list_used_by(tx, invoice=invoice) if _pays(one[0])]
     found = invoice_reads.get_invoice_by_uid(tx, uid=invoice)
     if not used or found.phase == "Void" or found.amount_paid_minor != sum(minor for _, minor in used):
         return
@@ -52,13 +53,13 @@ def before_void(tx: Tx, *, invoice: UUID, now: datetime) -> None:
 
 
 def after_void(tx: Tx, note: CreditNote, *, now: datetime) -> None:
-    """Give back promotional credit and goodwill that the void invoice used."""
+    """Give back what the void invoice used of goodwill, and of credit that acts before tax."""
     invoice = invoice_reads.get_invoice_by_uid(tx, uid=note.invoice)
     used = grant_reads.list_used_by(tx, invoice=invoice.uid)
     if not used:
         return
     lines = _lines(tx, invoice)
-    _return_promotional(tx, note, invoice, lines, {one.uid: one for one, _ in used}, now=now)
+    _return_before_tax(tx, note, invoice, lines, {one.uid: one for one, _ in used}, now=now)
     for grant, minor in used:
         if grant.kind == "Goodwill" and minor and _is_kept(grant, now):
             key = f"invoice/{invoice.uid}/goodwill/{grant.uid}/back"
@@ -69,16 +70,39 @@ def after_void(tx: Tx, note: CreditNote, *, now: datetime) -> None:
 
 
 def after_credit_note(tx: Tx, note: CreditNote, *, now: datetime) -> None:
-    """Give back what the credited part used: promotional credit of its lines, prepaid credit that paid for them."""
+    """Give back what the credited part used: credit that lowered its lines before tax, and prepaid credit that paid.
+
+    Of an invoice by which credit was bought so much of the credit is gone.
+    """
+    bought = grant_reads.find_bought_by(tx, invoice=note.invoice)
+    if bought is not None:
+        cause = f"credit-note/{note.uid}"
+        take_back_bought(tx, bought, note, cause=cause, reason=note.reason, now=now)
+        return
     used = grant_reads.list_used_by(tx, invoice=note.invoice)
     if not used:
         return
     invoice = invoice_reads.get_invoice_by_uid(tx, uid=note.invoice)
-    _return_promotional(tx, note, invoice, _lines(tx, invoice), {one.uid: one for one, _ in used}, now=now)
+    _return_before_tax(tx, note, invoice, _lines(tx, invoice), {one.uid: one for one, _ in used}, now=now)
     _return_prepaid(tx, note, invoice, used, now=now)
 
 
-def _return_promotional(
+def take_back_bought(
+    tx: Tx, grant: Grant, note: CreditNote, *, cause: str, reason: str, now: datetime
+) -> None:
+    """Note that credit of the grant, whose object is locked, is gone with what the note took back of its purchase."""
+    posted = crediting_engine.key_of(note)
+    insert_movement(
+        tx, grant, "Revoked", minor=note.net_minor, cause=cause, at=now, posted=posted, reason=reason
+    )
+
+
+def _pays(grant: Grant) -> bool:
+    """Whether the grant pays for taxed invoices; other prepaid credit acts before tax."""
+    return grant.kind == "Prepaid" and grant.tax_at == "Use"
+
+
+def _return_before_tax(
     tx: Tx,
     note: CreditNote,
     invoice: Invoice,
@@ -93,26 +117,29 @@ def _return_promotional(
     before = dict(after)
     for one in note_reads.list_credit_lines(tx, note=note.uid):
         before[one.line] = before.get(one.line, 0) - one.net_minor
-    found = returning.promotional_returns(
+    found = returning.returns_before_tax(
         lines.values(), before=before, after=after if any(left.values()) else None
     )
     for uid in dict.fromkeys(one.grant for one in found):
         grant = grants[uid]
-        if not _is_kept(grant, now):
+        bought = any(one.bought for one in found if one.grant == uid)
+        # what is the customer's money comes back even so: the nightly end of the grant gives it to him with its tax
+        if not bought and not _is_kept(grant, now):
             continue
         parts = [one.posting for one in found if one.grant == uid]
         minor = sum(part[1] for part in parts)
-        key = f"credit-note/{note.uid}/promotional/{uid}"
+        what, into = ("Prepaid", PREPAID_CREDIT) if bought else ("Promotional", PROMOTIONAL)
+        key = f"credit-note/{note.uid}/{what.lower()}/{uid}"
         # the note took back what was charged; what the credit had taken off before it goes back beside it
-        entries = ledger.credit_noted(parts, currency=invoice.currency, into=PROMOTIONAL)
-        _post(tx, invoice, key, entries, about=f"Promotional credit {grant.name} back from", now=now)
+        entries = ledger.credit_noted(parts, currency=invoice.currency, into=into)
+        _post(tx, invoice, key, entries, about=f"{what} credit {grant.name} back from", now=now)
         _back(tx, grant, minor, invoice, cause=f"credit-note/{note.uid}", posted=key, now=now)
 
 
 def _return_prepaid(
     tx: Tx, note: CreditNote, invoice: Invoice, used: Sequence[tuple[Grant, int]], *, now: datetime
 ) -> None:
-    prepaid = [one for one in used if one[0].kind == "Prepaid"]
+    prepaid = [one for one in used if _pays(one[0])]
     if not prepaid:
         return
     still = sum(minor for _, minor in prepaid)

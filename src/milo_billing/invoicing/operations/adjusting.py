@@ -9,7 +9,7 @@ from uuid import UUID
 
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
-from milo_billing.invoicing.engine import settling
+from milo_billing.invoicing.engine import granting, settling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import publish, publish_note
 from milo_billing.invoicing.engine.rerating import Late
@@ -79,6 +79,7 @@ def _credit(
 ) -> CreditNote:
     """The credit note over these lines of an invoice, with its object and the invoice's."""
     locked = settling.lock(work, office.engine, invoice=invoice)
+    used = granting.lock_used(work, office.engine, invoice=invoice)
     wanted = Wanted(
         uid=new_uid(),
         namespace=locked.namespace,
@@ -92,4 +93,6 @@ def _credit(
     credited = invoice_reads.get_invoice_by_uid(work.tx, uid=invoice)
     publish(work, office.engine, credited, verb="credit")
     publish_note(work, office.engine, note, verb="issue", lines=wanted.lines)
+    if used:
+        granting.restate(work, office.engine, used)
     return note

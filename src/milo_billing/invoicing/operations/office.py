@@ -19,6 +19,17 @@ UNISSUED: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class Pen:
+    """What writing an invoice takes besides a transaction, where its object is written by somebody else."""
+
+    vault: Vault
+    books: dict[int, BookVersion] = field(default_factory=dict[int, BookVersion])
+    taxes: TaxEngine = field(default_factory=taxing.DeclaredRates)
+    mails: bool = False
+    """As of `Office`, each."""
+
+
+@dataclass(frozen=True, slots=True)
 class Office:
     """Where invoices are issued: what that needs besides a transaction. One a process."""
 
@@ -35,6 +46,11 @@ class Office:
 
     prints_ahead: bool = False
     """Whether PDFs are written once a run is over, before somebody asks for them."""
+
+    @property
+    def pen(self) -> Pen:
+        """What writing an invoice takes."""
+        return Pen(self.vault, self.books, self.taxes, self.mails)
 
 
 def billing_profile(tx: Tx, vault: Vault, account: Account) -> BillingProfile | None:

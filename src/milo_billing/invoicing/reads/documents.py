@@ -7,7 +7,7 @@ from uuid import UUID
 
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.reads.grants import prepaid_minor
+from milo_billing.invoicing.reads.grants import paid_at_issue_minor
 from milo_billing.invoicing.rules import early_payment, issuing, profiles, tax_bodies
 from milo_billing.invoicing.types.documents import InvoiceDocument
 from milo_billing.invoicing.types.errors import InvoiceNotFound
@@ -67,7 +67,7 @@ def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[Inv
         e_invoicing=invoice.e_invoicing,
         tax_minor=invoice.tax_minor,
         taxes=invoice.taxes,
-        prepaid_minor=prepaid_minor(tx, invoice=invoice.uid),
+        prepaid_minor=paid_at_issue_minor(tx, invoice=invoice.uid),
         accounting_tax=tax_bodies.read_accounting_tax(frozen.get("accountingTax")),
         early=invoice.early,
         early_minor=early_payment.printed_minor(invoice, lines=lines),

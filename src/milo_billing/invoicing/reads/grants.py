@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 from milo_billing.infra.database import Tx
@@ -15,10 +15,15 @@ from milo_billing.invoicing.rules.grants import (
 )
 from milo_billing.kernel.periods import local_day
 
+REVOKED: Final = "revoked/"
+"""How the cause of a movement begins by which staff took back what was left."""
+
 _GRANT: LiteralString = (
     "select g.uid, g.owner_org, g.namespace, g.name, g.account, g.account_name, g.kind, g.currency, g.amount_minor, "
     "g.priority, g.effective_from, g.expires_at, g.issuer, g.title, g.reason, g.selectors, g.granted_at, "
-    "g.remaining_minor, m.used, m.expired, m.revoked from invoicing.credit_grants g cross join lateral ("
+    "g.remaining_minor, m.used, m.expired, m.revoked, g.tax_at, g.tax_category, g.bought_by, "
+    "coalesce((select number from invoicing.invoices where uid = g.bought_by), '') "
+    "from invoicing.credit_grants g cross join lateral ("
     "select coalesce(-sum(amount_minor) filter (where kind in ('Used', 'GivenBack')), 0)::bigint as used, "
     "coalesce(-sum(amount_minor) filter (where kind = 'Expired'), 0)::bigint as expired, "
     "coalesce(-sum(amount_minor) filter (where kind = 'Revoked'), 0)::bigint as revoked "
@@ -76,25 +81,68 @@ def list_used_by(tx: Tx, *, invoice: UUID) -> tuple[tuple[Grant, int], ...]:
 
 
 def names_used_by(tx: Tx, *, invoice: UUID) -> tuple[tuple[str, str], ...]:
-    """(namespace, name) of the grants that the invoice used."""
+    """(namespace, name) of the grants that the invoice used, and of the one that was bought by it."""
     rows = tx.execute(
-        "select distinct g.namespace, g.name from invoicing.grant_movements m "
-        "join invoicing.credit_grants g on g.uid = m.credit_grant where m.invoice = %s order by 1, 2",
-        (invoice,),
+        "select g.namespace, g.name from invoicing.grant_movements m "
+        "join invoicing.credit_grants g on g.uid = m.credit_grant where m.invoice = %(invoice)s "
+        "union select namespace, name from invoicing.credit_grants where bought_by = %(invoice)s order by 1, 2",
+        {"invoice": invoice},
     )
     return tuple((namespace, name) for namespace, name in rows)
 
 
+def find_bought_by(tx: Tx, *, invoice: UUID) -> Grant | None:
+    """The grant that was bought, with its tax, by the invoice."""
+    row = tx.execute(f"{_GRANT} where g.bought_by = %s", (invoice,)).fetchone()
+    return None if row is None else _grant(row)
+
+
+def get_purchase(tx: Tx, *, invoice: UUID) -> tuple[str, str] | None:
+    """(namespace, name) of the invoice by which a grant was bought; None where the transaction does not reach it."""
+    query = "select namespace, name from invoicing.invoices where uid = %s"
+    return tx.execute(query, (invoice,)).fetchone()
+
+
+def given_back_late_minor(tx: Tx, *, grant: UUID, since: datetime) -> int:
+    """What came back to the grant from that instant on and was not taken back since."""
+    row = tx.execute(
+        "select coalesce(sum(amount_minor), 0)::bigint from invoicing.grant_movements "
+        "where credit_grant = %s and kind in ('GivenBack', 'Revoked') and at >= %s",
+        (grant, since),
+    ).fetchone()
+    assert row is not None, "a sum is one row"
+    return max(0, row[0])
+
+
+def find_revoking_note(tx: Tx, *, grant: UUID) -> UUID | None:
+    """The credit note over its purchase by which what was left of the grant was taken back, if that was done last."""
+    row = tx.execute(
+        "select cause from invoicing.grant_movements where credit_grant = %s order by step desc limit 1",
+        (grant,),
+    ).fetchone()
+    return UUID(row[0][len(REVOKED) :]) if row is not None and row[0].startswith(REVOKED) else None
+
+
 def prepaid_minor(tx: Tx, *, invoice: UUID) -> int:
-    """What prepaid credit paid of the invoice when it was issued: the same for ever."""
+    """What prepaid credit paid of the taxed invoice when it was issued: the same for ever."""
     row = tx.execute(
         "select coalesce(-sum(m.amount_minor), 0)::bigint from invoicing.grant_movements m "
         "join invoicing.credit_grants g on g.uid = m.credit_grant "
-        "where m.invoice = %s and m.kind = 'Used' and g.kind = 'Prepaid'",
+        "where m.invoice = %s and m.kind = 'Used' and g.kind = 'Prepaid' and g.tax_at = 'Use'",
         (invoice,),
     ).fetchone()
     assert row is not None, "a sum is one row"
     return row[0]
+
+
+def paid_at_issue_minor(tx: Tx, *, invoice: UUID) -> int:
+    """What of the invoice was paid as it was issued: by prepaid credit, or all of it where credit was bought by it."""
+    row = tx.execute(
+        "select total_minor from invoicing.invoices i where uid = %s "
+        "and exists (select from invoicing.credit_grants where bought_by = i.uid)",
+        (invoice,),
+    ).fetchone()
+    return prepaid_minor(tx, invoice=invoice) if row is None else row[0]
 
 
 def on_account_minor(tx: Tx, *, invoice: UUID) -> int:

@@ -22,6 +22,8 @@ _INVOICE: LiteralString = (
     "coalesce((select void.name from invoicing.invoices void where void.uid = invoices.replaces), ''), "
     "coalesce((select v.body ->> 'eInvoice' from invoicing.issuer_versions v where v.digest = issuer_version), "
     "'None'), early_percent::text, early_until, interest_percent, "
+    "(select coalesce(-sum(m.amount_minor), 0)::bigint from invoicing.grant_movements m "
+    "where m.invoice = invoices.uid and invoices.phase <> 'Void'), "
     "(select json_agg(json_build_array(t.code, t.percent::text, t.name, t.place, t.reason, t.reason_code, "
     "t.basis_minor, t.tax_minor) order by t.tax) from invoicing.taxes t where t.invoice = uid) from invoicing.invoices"
 )
@@ -290,8 +292,8 @@ def find_void_unreplaced(tx: Tx, *, account: int, period: Period) -> tuple[UUID,
 def _invoice(row: tuple[Any, ...]) -> Invoice:
     values: list[Any] = list(row)
     values[7:9] = [Period(row[7], row[8])]
-    # of the three terms before the taxes the first two are one
-    values[-4:-2] = [None if row[-4] is None else EarlyPayment(Decimal(row[-4]), row[-3])]
+    # of the three terms before credits and taxes the first two are one
+    values[-5:-3] = [None if row[-5] is None else EarlyPayment(Decimal(row[-5]), row[-4])]
     return Invoice(*values[:-1], taxes=tuple(_tax_group(*one) for one in row[-1] or ()))
 
 

@@ -48,7 +48,8 @@ def list_taken_from_unapplied(tx: Tx) -> tuple[Moved, ...]:
 def list_kept_on_account(tx: Tx) -> tuple[Moved, ...]:
     """Money on account, with prepaid credit: what credit notes left over and grants brought, less what pays invoices.
 
-    Without what was refunded of it, which payments know.
+    Credit that was taxed at purchase came with its invoice: what is left of it is kept, before tax. Without what was
+    refunded of it, which payments know.
     """
     return _list(
         tx,
@@ -62,7 +63,7 @@ def list_kept_on_account(tx: Tx) -> tuple[Moved, ...]:
         union all
         select g.issuer, g.account, g.currency, m.amount_minor
         from invoicing.grant_movements m join invoicing.credit_grants g on g.uid = m.credit_grant
-        where g.kind = 'Prepaid' and m.kind = 'Expired'
+        where g.kind = 'Prepaid' and m.kind = 'Expired' or g.tax_at = 'Purchase'
         union all
         select i.issuer, i.account, i.currency, -s.amount_minor
         from invoicing.settlements s join invoicing.invoices i on i.uid = s.invoice

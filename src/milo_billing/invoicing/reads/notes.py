@@ -1,5 +1,6 @@
 """Credit notes, and what of an invoice was credited."""
 
+from collections.abc import Collection
 from datetime import date
 from typing import LiteralString, cast
 from uuid import UUID
@@ -23,6 +24,12 @@ def find_credit_note(tx: Tx, *, uid: UUID) -> CreditNote | None:
     """The credit note, if it was issued."""
     row = tx.execute(f"{_NOTE} where c.uid = %s", (uid,)).fetchone()
     return None if row is None else CreditNote(*row)
+
+
+def list_notes(tx: Tx, *, uids: Collection[UUID]) -> tuple[CreditNote, ...]:
+    """The credit notes of these uids, of those within reach."""
+    rows = tx.execute(f"{_NOTE} where c.uid = any(%s)", (list(uids),))
+    return tuple(CreditNote(*row) for row in rows)
 
 
 def get_credit_note(tx: Tx, *, namespace: str, name: str) -> CreditNote:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import Field, StringConstraints
 from typing_extensions import override
@@ -16,12 +16,14 @@ from milo_billing.controlplane.statuses import already_exists
 from milo_billing.infra.clock import Clock
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine.granting import WantedGrant
-from milo_billing.invoicing.operations import granting
+from milo_billing.invoicing.operations import buying, granting
+from milo_billing.invoicing.operations.office import Pen
 from milo_billing.invoicing.reads import grants as grant_reads
+from milo_billing.invoicing.rules import bought_credit, requests
 from milo_billing.invoicing.rules import grants as rules
-from milo_billing.invoicing.rules import requests
-from milo_billing.invoicing.rules.grants import Grant, GrantKind, GrantPhase, UnableToGrant
+from milo_billing.invoicing.rules.grants import Grant, GrantKind, GrantPhase, TaxAt, UnableToGrant
 from milo_billing.invoicing.types.drafts import GROUP
+from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.errors import Conflict, FieldError
 from milo_billing.kernel.money import minor_to_decimal
 
@@ -70,7 +72,8 @@ class CreditGrantSpec(Fields):
         "Goodwill: a credit note against the invoice that uses it."
     )
     amount: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,30})?$")] = Field(
-        description="A decimal string, rounded once to the currency. Of Promotional and Goodwill before tax."
+        description="A decimal string, rounded once to the currency. Of Promotional and Goodwill, and with taxAt "
+        "Purchase, before tax."
     )
     currency_code: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] = Field(
         description="The account's."
@@ -91,9 +94,18 @@ class CreditGrantSpec(Fields):
         max_length=20,
         description="It pays for the Skus that any of them selects; without any, for everything on an invoice.",
     )
-    tax_at: Literal["Use"] = Field(
+    tax_at: TaxAt = Field(
         default="Use",
-        description="When tax is due on what prepaid credit buys: with the invoice that uses it.",
+        description="When tax is due on what prepaid credit buys. Use: with the invoice that uses it. Purchase: at "
+        "once, by an invoice over the credit and its tax, as the law asks for single-purpose vouchers; then the "
+        "amount is before tax, and what it pays for is not taxed again.",
+    )
+    tax_category: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="With taxAt Purchase: the tax category of what it buys, standard where nothing is said. It pays "
+        "for lines of that category.",
     )
     received_into: Annotated[str, StringConstraints(pattern="^([A-Za-z0-9][A-Za-z0-9-]{0,62})?$")] = Field(
         default="",
@@ -119,6 +131,9 @@ class CreditGrantStatus(Fields):
     revoked: str = ""
     issuer: str = Field(default="", description="In whose books the money of prepaid credit lies.")
     granted_at: str = ""
+    invoice_number: str = Field(
+        default="", description="Of the invoice by which it was bought, where it was taxed at purchase."
+    )
     conditions: list[Condition] = Field(default_factory=list[Condition])
 
 
@@ -126,8 +141,15 @@ GrantObject: TypeAlias = Object[CreditGrantSpec, CreditGrantStatus]
 GrantAdmission: TypeAlias = Admission[CreditGrantSpec, CreditGrantStatus]
 
 
-class CreditGrant(Kind[CreditGrantSpec, CreditGrantStatus]):
-    """Credit of an account. It is granted in the transaction that creates it; what became of it are its movements."""
+class GrantRules(Kind[CreditGrantSpec, CreditGrantStatus]):
+    """Credit of an account. It is granted in the transaction that creates it; what became of it are its movements.
+
+    The kind itself, in `kinds`, adds the invoice by which it was bought. `pen` writes that; a registry that only
+    describes the kinds has none.
+    """
+
+    def __init__(self, *, pen: Pen | None = None) -> None:
+        self._pen = pen
 
     group = GROUP
     kind = "CreditGrant"
@@ -178,7 +200,7 @@ class CreditGrant(Kind[CreditGrantSpec, CreditGrantStatus]):
             yield _invalid("spec.currencyCode", f'billing account "{name}" is in {account.currency}')
             return
         if not faults:
-            yield from _money_faults(admission.tx, new, account, now=admission.now)
+            yield from self._money_faults(admission.tx, new, account, now=admission.now)
 
     @override
     def validate_delete(self, admission: GrantAdmission) -> None:
@@ -208,7 +230,10 @@ class CreditGrant(Kind[CreditGrantSpec, CreditGrantStatus]):
             tx, namespace=object.namespace, name=object.spec.billing_account_ref.name
         )
         assert account is not None, "validated in this transaction"
-        return granting.grant_credit(tx, _wanted(object, account, now=now), now=now)
+        wanted = _wanted(object, account, now=now)
+        if wanted.tax_at == "Purchase":
+            return buying.buy_credit(tx, self._inked(), wanted, now=now)
+        return granting.grant_credit(tx, wanted, now=now)
 
     @override
     def reconcile(self, object: GrantObject, facts: Grant, *, now: datetime) -> CreditGrantStatus:
@@ -237,8 +262,30 @@ class CreditGrant(Kind[CreditGrantSpec, CreditGrantStatus]):
             revoked=shown(facts.revoked_minor),
             issuer=facts.issuer,
             granted_at=f"{facts.granted_at:%Y-%m-%dT%H:%M:%SZ}",
+            invoice_number=facts.bought_number,
             conditions=list(conditions),
         )
+
+    def _money_faults(
+        self, tx: Tx, grant: GrantObject, account: Account, *, now: datetime
+    ) -> Iterator[FieldError]:
+        if grant.spec.kind != "Prepaid":
+            return
+        wanted = _wanted(grant, account, now=now)
+        try:
+            if wanted.tax_at == "Purchase":
+                buying.check_purchase(tx, self._inked(), wanted, now=now)
+            else:
+                granting.check_funds(tx, wanted)
+        except UnableToGrant as error:
+            yield _invalid("spec.amount", str(error))
+        except UnableToIssue as error:
+            yield _invalid("spec.taxAt", str(error))
+
+    def _inked(self) -> Pen:
+        if self._pen is None:
+            raise AssertionError("only a registry of a server writes invoices: build it with a pen")
+        return self._pen
 
 
 def _faults(spec: CreditGrantSpec, *, now: datetime) -> Iterator[FieldError]:
@@ -262,16 +309,16 @@ def _faults(spec: CreditGrantSpec, *, now: datetime) -> Iterator[FieldError]:
         yield FieldError(
             "spec.receivedInto", "FieldValueForbidden", f"Forbidden: nobody pays for {spec.kind} credit"
         )
+    if spec.tax_at == "Purchase" and spec.kind != "Prepaid":
+        yield FieldError(
+            "spec.taxAt",
+            "FieldValueForbidden",
+            f"Forbidden: nobody buys {spec.kind} credit; say Use, or nothing",
+        )
+    if spec.tax_category is not None and spec.tax_at != "Purchase":
+        message = "Forbidden: what uses the credit is taxed by its Sku; only with taxAt Purchase the credit is taxed"
+        yield FieldError("spec.taxCategory", "FieldValueForbidden", message)
     yield from catalog.check_selectors(rules.parse_selectors(_selectors(spec)), path="spec.skuSelectors")
-
-
-def _money_faults(tx: Tx, grant: GrantObject, account: Account, *, now: datetime) -> Iterator[FieldError]:
-    if grant.spec.kind != "Prepaid":
-        return
-    try:
-        granting.check_funds(tx, _wanted(grant, account, now=now))
-    except UnableToGrant as error:
-        yield _invalid("spec.amount", str(error))
 
 
 def _wanted(grant: GrantObject, account: Account, *, now: datetime) -> WantedGrant:
@@ -290,6 +337,8 @@ def _wanted(grant: GrantObject, account: Account, *, now: datetime) -> WantedGra
         reason=spec.reason,
         selectors=_selectors(spec),
         received_into=spec.received_into,
+        tax_at=spec.tax_at,
+        tax_category=(spec.tax_category or bought_credit.STANDARD) if spec.tax_at == "Purchase" else "",
     )
 
 

@@ -29,10 +29,10 @@ from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import notes as note_reads
-from milo_billing.invoicing.resources.grants import CreditGrant
+from milo_billing.invoicing.resources.grants import GrantObject, GrantRules
 from milo_billing.invoicing.resources.issuers import IssuerProfile
 from milo_billing.invoicing.resources.tax_rates import TaxRate
-from milo_billing.invoicing.rules import crediting, requests
+from milo_billing.invoicing.rules import crediting, issuing, requests
 from milo_billing.invoicing.rules.crediting import CreditNote as NoteRow
 from milo_billing.invoicing.rules.crediting import LineCredit, UnableToCredit
 from milo_billing.invoicing.types.drafts import GROUP, InvoiceKind
@@ -100,6 +100,11 @@ class InvoiceStatus(Fields):
     discounts: str = Field(default="", description="What is taken off the whole invoice, zero or below.")
     tax: list[InvoiceTax] = Field(default_factory=list[InvoiceTax])
     tax_total: str = Field(default="", description="The sum of the taxes.")
+    credits: str = Field(
+        default="",
+        description="What credit that was granted took off it or paid of it, less what came back: promotions are among "
+        "the discounts, goodwill is credited, prepaid money is paid. Zero once it is void.",
+    )
     total: str = Field(default="", description="Subtotal, discounts and tax.")
     amount_paid: str = Field(default="", description="By payments that stand, and by money on account.")
     amount_credited: str = Field(default="", description="Taken back by credit notes.")
@@ -138,6 +143,7 @@ class Invoice(Kind[InvoiceSpec, InvoiceStatus]):
         Column("Currency", ".status.currencyCode"),
         Column("Phase", ".status.phase"),
         Column("Due", ".status.dueDate", priority=1),
+        Column("Credits", ".status.credits", priority=1),
     )
     selectable = ("status.phase", "status.number", "spec.billingAccountRef.name")
     actions = ("void", "writeOff")
@@ -180,17 +186,7 @@ class Invoice(Kind[InvoiceSpec, InvoiceStatus]):
             return
         note = note_reads.find_voiding_note(tx, invoice=object.uid)
         assert note is not None, "an invoice becomes void by a credit note"
-        yield Made(
-            kind=CreditNote,
-            namespace=note.namespace,
-            name=note.name,
-            uid=note.uid,
-            spec=CreditNoteSpec.model_validate(crediting.made_spec(note)).model_dump(
-                mode="json", by_alias=True, exclude_none=True
-            ),
-            status=note_body(note, (), now=now),
-            verb="issue",
-        )
+        yield _made(note, now=now)
 
 
 # ------------------------------------------------------------------------------------------------ CreditNote
@@ -346,6 +342,58 @@ class CreditNote(Kind[CreditNoteSpec, CreditNoteStatus]):
     def reconcile(self, object: NoteObject, facts: NoteRow, *, now: datetime) -> CreditNoteStatus:
         """What the row says."""
         return CreditNoteStatus.model_validate(note_body(facts, object.status.conditions, now=now))
+
+
+class CreditGrant(GrantRules):
+    """Credit of an account, with the invoice by which it was bought where it is taxed at purchase."""
+
+    @override
+    def affects(self, tx: Tx, object: GrantObject, old: GrantObject | None) -> Sequence[Ref]:
+        """The invoice by which it was bought: what is taken back of the credit is credited of it."""
+        grant = None if old is None else grant_reads.find_grant(tx, uid=object.uid)
+        if grant is None or grant.bought_by is None:
+            return ()
+        found = grant_reads.get_purchase(tx, invoice=grant.bought_by)
+        return () if found is None else (Ref(Invoice, *found),)
+
+    @override
+    def makes(self, tx: Tx, object: GrantObject, old: GrantObject | None, *, now: datetime) -> Iterable[Made]:
+        """The invoice by which it was bought; the credit note by which what was left of it was taken back."""
+        if not object.status.invoice_number:
+            return
+        if old is None or not old.status.invoice_number:
+            grant = grant_reads.get_grant(tx, uid=object.uid)
+            assert grant.bought_by is not None, "the number is of the invoice by which it was bought"
+            invoice = invoice_reads.get_invoice_by_uid(tx, uid=grant.bought_by)
+            yield Made(
+                kind=Invoice,
+                namespace=invoice.namespace,
+                name=invoice.name,
+                uid=invoice.uid,
+                spec=issuing.invoice_spec(invoice),
+                status=invoice_body(invoice, (), now=now),
+                verb="issue",
+            )
+        elif object.status.revoked != old.status.revoked:
+            uid = grant_reads.find_revoking_note(tx, grant=object.uid)
+            note = None if uid is None else note_reads.find_credit_note(tx, uid=uid)
+            if note is not None:  # else a credit note that was declared took it back, whose object stands
+                yield _made(note, now=now)
+
+
+def _made(note: NoteRow, *, now: datetime) -> Made:
+    """The object of a credit note that nobody declared."""
+    return Made(
+        kind=CreditNote,
+        namespace=note.namespace,
+        name=note.name,
+        uid=note.uid,
+        spec=CreditNoteSpec.model_validate(crediting.made_spec(note)).model_dump(
+            mode="json", by_alias=True, exclude_none=True
+        ),
+        status=note_body(note, (), now=now),
+        verb="issue",
+    )
 
 
 def _grants_of(tx: Tx, invoice: UUID) -> tuple[Ref, ...]:

@@ -21,7 +21,7 @@ from milo_billing.invoicing.types.drafts import GROUP, Part
 from milo_billing.invoicing.types.errors import UnableToSettle
 from milo_billing.invoicing.types.invoices import EInvoicing, Invoice, InvoiceLine
 from milo_billing.kernel.errors import NotFound
-from milo_billing.kernel.money import half_up, minor_to_decimal, settle
+from milo_billing.kernel.money import Currency, Money, half_up, minor_to_decimal, settle
 from milo_billing.kernel.taxes import TaxGroup
 from milo_billing.ledger.types import AccountName, Posting, tax_payable
 
@@ -102,7 +102,7 @@ def read_amount(text: str | None, *, currency: str, field: str) -> int | None:
     amount = Decimal(text)
     minor = settle(amount, currency)
     if minor_to_decimal(minor.minor, currency) != amount:
-        raise UnableToCredit(f"{text}: {currency} has fewer decimals", field=field)
+        raise UnableToCredit(f"{text}: {currency} has fewer decimals; write {minor}", field=field)
     return minor.minor
 
 
@@ -122,6 +122,7 @@ def credit_lines(
     amount_minor: int | None,
     lines: Mapping[int, InvoiceLine],
     left: Mapping[int, int],
+    currency: Currency,
 ) -> tuple[CreditLine, ...]:
     """The lines of a credit note: those wanted, or an amount over all lines in proportion to what is left of them.
 
@@ -130,7 +131,7 @@ def credit_lines(
     """
     if wanted:
         found = tuple(
-            _credited(one, lines=lines, left=left, field=f"spec.lines[{index}]")
+            _credited(one, lines=lines, left=left, currency=currency, field=f"spec.lines[{index}]")
             for index, one in enumerate(wanted)
         )
         if len({one.line for one in found}) < len(found):
@@ -144,7 +145,9 @@ def credit_lines(
     whole = sum(left.values())
     if not 0 < amount_minor <= whole:
         raise UnableToCredit(
-            f"{amount_minor} minor units: between 1 and {whole} can be credited", field="spec.amount"
+            f"{Money(amount_minor, currency)} cannot be credited: of the invoice {Money(max(whole, 0), currency)} is "
+            "left, before tax; credit more than zero and at most that",
+            field="spec.amount",
         )
     if amount_minor == whole:
         return everything(left)
@@ -153,7 +156,12 @@ def credit_lines(
 
 
 def _credited(
-    wanted: LineCredit, *, lines: Mapping[int, InvoiceLine], left: Mapping[int, int], field: str
+    wanted: LineCredit,
+    *,
+    lines: Mapping[int, InvoiceLine],
+    left: Mapping[int, int],
+    currency: Currency,
+    field: str,
 ) -> CreditLine:
     line = lines.get(wanted.line)
     if line is None:
@@ -169,7 +177,9 @@ def _credited(
     minor = wanted.amount_minor
     if minor == 0 or minor * rest < 0 or abs(minor) > abs(rest):
         raise UnableToCredit(
-            f"{minor} minor units: of line {wanted.line}, {rest} is left", field=f"{field}.amount"
+            f"{Money(minor, currency)} cannot be credited: of line {wanted.line} {Money(rest, currency)} is left, "
+            "before tax; credit an amount of the same sign, and at most that",
+            field=f"{field}.amount",
         )
     return CreditLine(wanted.line, minor)
 
@@ -200,6 +210,7 @@ def credited_taxes(
     lines: Mapping[int, InvoiceLine],
     groups: Sequence[TaxGroup],
     earlier: Mapping[int, Credited],
+    currency: Currency,
 ) -> dict[int, Credited]:
     """The tax that comes back with these lines, by the invoice's tax groups; `earlier` is what notes before took.
 
@@ -212,7 +223,13 @@ def credited_taxes(
     try:
         return credit_taxes(groups, earlier=[earlier], bases=bases)
     except UntaxableCredit as error:
-        raise UnableToCredit(f"its tax: {error}") from error
+        wanted, left, whole = (
+            Money(minor, currency) for minor in (error.wanted_minor, error.left_minor, error.of_minor)
+        )
+        raise UnableToCredit(
+            f"{wanted} would be credited of what is taxed alike, of which {left} of {whole} is left: credit at most "
+            "that"
+        ) from error
 
 
 def total_of(credited: Iterable[CreditLine], taxes: Mapping[int, Credited]) -> int:

@@ -17,6 +17,7 @@ from milo_billing.invoicing.types.drafts import (
     beside_minor,
 )
 from milo_billing.invoicing.types.errors import UnableToIssue
+from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.kernel.periods import Period
 from milo_billing.kernel.quantity import is_int64, shown_decimal
 from milo_billing.pricing.types import RatedLine, SubLine
@@ -35,9 +36,8 @@ def draft(composed: Sequence[ComposedPeriod], *, kind: InvoiceKind = "Periodic")
     assert_priced(composed)
     found = provisional(composed, kind=kind)
     if not is_int64(found.subtotal_minor) or not is_int64(found.total_minor):
-        raise UnableToIssue(
-            f"an invoice cannot total {found.total_minor} minor units: check the prices and the usage"
-        )
+        total = f"{minor_to_decimal(found.total_minor, found.currency)} {found.currency}"
+        raise UnableToIssue(f"an invoice cannot total {total}: check the prices and the usage")
     return found
 
 

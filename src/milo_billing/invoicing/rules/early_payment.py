@@ -16,7 +16,7 @@ from milo_billing.invoicing.rules.crediting import (
     total_of,
 )
 from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
-from milo_billing.kernel.money import half_up
+from milo_billing.kernel.money import Currency, half_up
 from milo_billing.kernel.terms import EarlyPayment
 
 _REASONS: Final[Mapping[str, str]] = {
@@ -28,7 +28,7 @@ _REASONS: Final[Mapping[str, str]] = {
 
 
 def discount_lines(
-    early: EarlyPayment, *, lines: Mapping[int, InvoiceLine], left: Mapping[int, int]
+    early: EarlyPayment, *, lines: Mapping[int, InvoiceLine], left: Mapping[int, int], currency: Currency
 ) -> tuple[CreditLine, ...]:
     """What the discount takes of every line: the percentage of what is left of the net, settled once, spread pro rata.
 
@@ -38,7 +38,7 @@ def discount_lines(
     net_minor = half_up(exact.numerator, exact.denominator)
     if net_minor <= 0:
         return ()
-    return credit_lines((), amount_minor=net_minor, lines=lines, left=left)
+    return credit_lines((), amount_minor=net_minor, lines=lines, left=left, currency=currency)
 
 
 def printed_minor(invoice: Invoice, *, lines: Sequence[InvoiceLine]) -> int:
@@ -46,8 +46,15 @@ def printed_minor(invoice: Invoice, *, lines: Sequence[InvoiceLine]) -> int:
     if invoice.early is None:
         return 0
     by_number = {line.line: line for line in lines}
-    credited = discount_lines(invoice.early, lines=by_number, left=left_of(lines, credited={}))
-    return total_of(credited, credited_taxes(credited, lines=by_number, groups=invoice.taxes, earlier={}))
+    credited = discount_lines(
+        invoice.early, lines=by_number, left=left_of(lines, credited={}), currency=invoice.currency
+    )
+    return total_of(
+        credited,
+        credited_taxes(
+            credited, lines=by_number, groups=invoice.taxes, earlier={}, currency=invoice.currency
+        ),
+    )
 
 
 def is_offered(invoice: Invoice, *, day: date) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from milo_billing.catalog.types import LabelRequirement, SkuSelector
+from milo_billing.commitments.types import Giver
 from milo_billing.invoicing.rules.taxes import Credited, credit_taxes
 from milo_billing.invoicing.types.drafts import Draft, DraftLine, LineDiscount
 from milo_billing.kernel.errors import Conflict, NotFound
@@ -21,10 +22,15 @@ from milo_billing.kernel.quantity import is_int64
 
 GrantKind: TypeAlias = Literal["Prepaid", "Promotional", "Goodwill"]
 MovementKind: TypeAlias = Literal["Granted", "Used", "GivenBack", "Expired", "Revoked"]
+TaxAt: TypeAlias = Literal["Use", "Purchase"]
+"""When what prepaid credit buys is taxed: with the invoice that uses it, or when the credit is bought."""
 GrantPhase: TypeAlias = Literal["Scheduled", "Active", "UsedUp", "Expired", "Revoked"]
 
 GIVER: Final = "CreditGrant"
 """Who took promotional credit off a line, in `LineDiscount.given_by`."""
+BOUGHT: Final = "PrepaidCredit"
+"""Who took prepaid credit that was taxed when it was bought off a line, in the same."""
+CREDIT_GIVERS: Final[frozenset[Giver]] = frozenset({GIVER, BOUGHT})
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -48,6 +54,9 @@ class Grant:
     It may be used by an invoice that is issued within `[effective_from, expires_at)`; None never expires. `issuer` is
     in whose books the money of prepaid credit lies, and empty for credit that nobody paid. `selectors` say which Skus
     it pays for, all of them where there are none. `used_minor` is net of what was given back.
+
+    Prepaid credit that is taxed at purchase was bought by an invoice, `bought_by`, with the tax of `tax_category`; its
+    amounts are before tax, and it lowers what is taxed of lines of that category.
     """
 
     uid: UUID
@@ -71,6 +80,10 @@ class Grant:
     used_minor: int = 0
     expired_minor: int = 0
     revoked_minor: int = 0
+    tax_at: TaxAt = "Use"
+    tax_category: str = ""
+    bought_by: UUID | None = None
+    bought_number: str = ""
 
     def holds_at(self, instant: datetime) -> bool:
         """Whether an invoice that is issued then may use it."""
@@ -190,21 +203,39 @@ class Reaching:
         return Usable(self.grant.remaining_minor, self.lines)
 
 
+def before_tax(draft: Draft, found: Sequence[Reaching], *, issuer: str) -> Draft:
+    """The draft, which has no tax yet, with all credit that lowers what is taxed when this issuer invoices it."""
+    return with_bought(with_promotional(draft, found), found, issuer=issuer)
+
+
 def with_promotional(draft: Draft, found: Sequence[Reaching]) -> Draft:
     """The draft, which has no tax yet, with promotional credit as discounts of invoice scope, each grant one.
 
     What the lines give back (an advance charge, money that was prepaid) counts: neither the invoice nor what is taxed
     as one is ever below zero for it, so no tax is either.
     """
-    promotional = [one for one in found if one.grant.kind == "Promotional"]
+    return _taken_off(draft, [one for one in found if one.grant.kind == "Promotional"])
+
+
+def with_bought(draft: Draft, found: Sequence[Reaching], *, issuer: str) -> Draft:
+    """The draft, which has no tax yet, with prepaid credit that was taxed when it was bought from this issuer.
+
+    It settles lines before tax, so that what was taxed is not taxed again; behind what the provider gives himself.
+    """
+    return _taken_off(
+        draft, [one for one in found if one.grant.tax_at == "Purchase" and one.grant.issuer == issuer]
+    )
+
+
+def _taken_off(draft: Draft, credits: Sequence[Reaching]) -> Draft:
     burned = burn(
         [line.net_minor for line in draft.lines],
-        [one.usable for one in promotional],
+        [one.usable for one in credits],
         limit_minor=draft.total_minor,
         rooms=_rooms_of_categories(draft),
     )
     taken: dict[int, tuple[LineDiscount, ...]] = {}
-    for one, uses in zip(promotional, burned, strict=True):
+    for one, uses in zip(credits, burned, strict=True):
         for position, minor in uses.items():
             taken[position] = (*taken.get(position, ()), _discount(one.grant, minor))
     if not taken:
@@ -230,12 +261,12 @@ def _rooms_of_categories(draft: Draft) -> tuple[Room, ...]:
     return tuple(Room(frozenset(nets), sum(nets.values())) for nets in found.values())
 
 
-def promotional_uses(draft: Draft) -> dict[UUID, int]:
-    """What the draft takes of promotional credit, by the grant's uid; positive, in the order of its lines."""
+def uses_before_tax(draft: Draft) -> dict[UUID, int]:
+    """What the draft takes of credit that acts before tax, by the grant's uid; positive, in the order of its lines."""
     found: dict[UUID, int] = {}
     for line in draft.lines:
         for one in line.discounts:
-            if one.given_by == GIVER:
+            if one.given_by in CREDIT_GIVERS:
                 found[one.source] = found.get(one.source, 0) - one.amount_minor
     return found
 
@@ -243,10 +274,11 @@ def promotional_uses(draft: Draft) -> dict[UUID, int]:
 def _discount(grant: Grant, minor: int) -> LineDiscount:
     return LineDiscount(
         scope="Invoice",
-        given_by=GIVER,
+        given_by=GIVER if grant.kind == "Promotional" else BOUGHT,
         source=grant.uid,
         name=grant.name,
-        title=grant.title,
+        # whoever is shown that less is taxed can find where it was
+        title=f"{grant.title} ({grant.bought_number})" if grant.bought_number else grant.title,
         percent=None,
         amount_minor=-minor,
     )
@@ -294,7 +326,11 @@ def settling(draft: Draft, found: Sequence[Reaching], *, issuer: str) -> Settlin
     A grant for some Skus pays at most what their lines come to, with their part of the tax [CR-072].
     """
     goodwill = _goodwill(draft, found)
-    prepaid = [one for one in found if one.grant.kind == "Prepaid" and one.grant.issuer == issuer]
+    prepaid = [
+        one
+        for one in found
+        if one.grant.kind == "Prepaid" and one.grant.tax_at == "Use" and one.grant.issuer == issuer
+    ]
     due = draft.total_minor - sum(one.total_minor for one in goodwill)
     burned = burn(_gross(draft, goodwill), [one.usable for one in prepaid], limit_minor=due)
     return Settling(
@@ -353,12 +389,17 @@ def _gross(draft: Draft, goodwill: Sequence[GoodwillUse]) -> list[int]:
 
 def charged_minor(line: DraftLine) -> int:
     """The line's net as if no credit had been granted: what was earned of it."""
-    return line.net_minor - granted_minor(line)
+    return line.net_minor - granted_minor(line) - bought_minor(line)
 
 
 def granted_minor(line: DraftLine) -> int:
     """What promotional credit took off the line, zero or below."""
     return sum(one.amount_minor for one in line.discounts if one.given_by == GIVER)
+
+
+def bought_minor(line: DraftLine) -> int:
+    """What credit that was taxed when it was bought paid of the line, zero or below."""
+    return sum(one.amount_minor for one in line.discounts if one.given_by == BOUGHT)
 
 
 # ---------------------------------------------------------------------------------------------------- bodies

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from milo_billing.accounts.types import BillingProfile, Contact
+from milo_billing.commitments.types import Giver
 from milo_billing.invoicing.rules.tax_bodies import tax_bodies
 from milo_billing.invoicing.types.documents import DocumentKind, Party, PostalAddress, TaxId
 from milo_billing.invoicing.types.drafts import GROUP, Draft
@@ -100,6 +101,7 @@ def invoice_status(invoice: Invoice) -> dict[str, Any]:
         "discounts": amount(invoice.discounts_minor),
         "tax": tax_bodies(invoice.taxes, currency=invoice.currency),
         "taxTotal": amount(invoice.tax_minor),
+        "credits": amount(0 if invoice.phase == "Void" else invoice.credits_minor),
         "total": amount(invoice.total_minor),
         "amountPaid": amount(invoice.amount_paid_minor),
         "amountCredited": amount(invoice.credited_minor),
@@ -130,15 +132,17 @@ def invoice_conditions(invoice: Invoice) -> Iterator[tuple[str, Literal["True", 
 
 def invoice_discounts(lines: Iterable[InvoiceLine]) -> tuple[InvoiceDiscount, ...]:
     """What was taken off the whole invoice, once for each Discount, in the order in which they acted."""
-    amounts: dict[tuple[UUID, str, Decimal | None], int] = {}
+    amounts: dict[tuple[UUID, str, Decimal | None, Giver], int] = {}
     for line in lines:
         for one in line.discounts:
             if one.scope == "Invoice":
-                key = one.source, one.title, one.percent
+                key = one.source, one.title, one.percent, one.given_by
                 amounts[key] = amounts.get(key, 0) + one.amount_minor
     # percentages act before fixed amounts; a line may have been reached by some of them only
     ordered = sorted(amounts.items(), key=lambda item: item[0][2] is None)
-    return tuple(InvoiceDiscount(title, percent, minor) for (_, title, percent), minor in ordered)
+    return tuple(
+        InvoiceDiscount(title, percent, minor, giver) for (_, title, percent, giver), minor in ordered
+    )
 
 
 def addressee(profile: BillingProfile, *, account_name: str) -> Party:

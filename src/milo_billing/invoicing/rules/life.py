@@ -48,7 +48,9 @@ def settle(invoice: Invoice, *, kind: MoneyKind, amount_minor: int, today: date)
     invoice.
     """
     if amount_minor <= 0:
-        raise UnableToSettle(f"invoice {invoice.number}: {amount_minor} minor units settle nothing")
+        raise UnableToSettle(
+            f"invoice {invoice.number}: {_money(invoice, amount_minor)} settles nothing; say more than zero"
+        )
     if invoice.phase == "Void":
         raise UnableToSettle(f"invoice {invoice.number} is void: nothing is owed for it")
     if kind == "PaymentReversal":

@@ -3,13 +3,14 @@
 from datetime import timedelta
 from typing import Final, assert_never
 
-from milo_billing.invoicing.rules.grants import charged_minor, granted_minor
+from milo_billing.invoicing.rules.grants import bought_minor, charged_minor, granted_minor
 from milo_billing.invoicing.types.drafts import Draft, DraftLine
 from milo_billing.invoicing.types.invoices import InvoiceLine, MoneyKind
 from milo_billing.ledger.types import (
     BAD_DEBT,
     BAD_DEBT_RECOVERY,
     INTEREST,
+    PREPAID_CREDIT,
     PROMOTIONAL,
     RECEIVABLE,
     AccountName,
@@ -28,13 +29,18 @@ def postings(draft: Draft) -> tuple[Posting, ...]:
 
     Usage and surcharges are earned in the days of their line, a shortfall on the last day of its interval. What is
     charged in advance and money that is prepaid is deferred, with the days that it is for; revenue takes it from there.
-    What promotional credit took off a line was earned, and given up beside it. Tax is owed to its place, for no days.
-    Empty where the books stay as they are.
+    What promotional credit took off a line was earned, and given up beside it; what credit that was bought with tax
+    paid of it is owed no more. Tax is owed to its place, for no days. Empty where the books stay as they are.
     """
     found: dict[tuple[AccountName, ServicePeriod | None], int] = {}
     for line in draft.lines:
-        for account, minor in ((account_of(line), charged_minor(line)), (PROMOTIONAL, granted_minor(line))):
-            key = account, service_of(line)
+        days = service_of(line)
+        for account, minor, served in (
+            (account_of(line), charged_minor(line), days),
+            (PROMOTIONAL, granted_minor(line), days),
+            (PREPAID_CREDIT, bought_minor(line), None),
+        ):
+            key = account, served
             found[key] = found.get(key, 0) + minor
     for group in draft.taxes:
         if group.tax_minor:
@@ -53,6 +59,8 @@ def account_of(line: DraftLine | InvoiceLine) -> AccountName:
             return deferred("Prepayment")
         case "Interest":
             return INTEREST
+        case "PrepaidCredit":
+            return PREPAID_CREDIT
         case "Usage" | "OneTime" | "Shortfall" | "Overage":
             return revenue(kind)
         case "Adjustment":
@@ -61,8 +69,12 @@ def account_of(line: DraftLine | InvoiceLine) -> AccountName:
             assert_never(kind)
 
 
-def service_of(line: DraftLine | InvoiceLine) -> ServicePeriod:
-    """The days in which the line is earned: `[first, end)`; an adjustment in those of what it adjusts."""
+def service_of(line: DraftLine | InvoiceLine) -> ServicePeriod | None:
+    """The days in which the line is earned: `[first, end)`; an adjustment in those of what it adjusts. None for credit
+    that is bought: nobody knows yet when it will be used.
+    """
+    if line.kind == "PrepaidCredit":
+        return None
     if "Shortfall" in (line.kind, line.adjusts and line.adjusts.kind):
         return line.end_day - _DAY, line.end_day
     return line.first_day, line.end_day

@@ -9,7 +9,7 @@ from milo_billing.invoicing.rules.runs import Run, RunStep, RunStepState
 from milo_billing.invoicing.rules.tax_bodies import line_tax_bodies, plain
 from milo_billing.invoicing.types.documents import Finding, Syntax
 from milo_billing.invoicing.types.drafts import Adjusts, LineDiscount, Part
-from milo_billing.invoicing.types.invoices import InvoiceLine, LineShare, Settlement
+from milo_billing.invoicing.types.invoices import InvoiceLine, LineShare, SettledBy, Settlement
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.kernel.taxes import TaxGroup, VatCheck
 
@@ -34,8 +34,8 @@ def run_body(run: Run) -> dict[str, Any]:
     }
 
 
-def settlement_body(one: Settlement, *, currency: str) -> dict[str, Any]:
-    """One thing that became of an invoice: `amount` is how much less is due by it."""
+def settlement_body(one: Settlement, by: SettledBy, *, currency: str) -> dict[str, Any]:
+    """One thing that became of an invoice: `amount` is how much less is due by it, `document` what it came from."""
     return {
         "step": one.step,
         "kind": one.kind,
@@ -43,7 +43,8 @@ def settlement_body(one: Settlement, *, currency: str) -> dict[str, Any]:
         "amount": str(minor_to_decimal(one.amount_minor, currency)),
         "phase": one.phase,
         "at": _instant(one.at),
-        "reason": one.reason,
+        "document": {"kind": by.kind, "name": by.document} if by.document else None,
+        "reason": by.reason or None,
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from milo_billing.invoicing.rules import postings
-from milo_billing.invoicing.rules.grants import GIVER, Grant
+from milo_billing.invoicing.rules.grants import BOUGHT, CREDIT_GIVERS, Grant
 from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from milo_billing.kernel.money import half_up
 from milo_billing.ledger.types import Posting
@@ -20,14 +20,17 @@ from milo_billing.ledger.types import Posting
 
 @dataclass(frozen=True, slots=True)
 class LineReturn:
-    """Promotional credit that comes back with one line: whose, how much, and what revenue it lowers again."""
+    """Credit that comes back with one line: whose, how much, and what revenue it lowers again; `bought` where it is
+    money that was taxed when it came.
+    """
 
     grant: UUID
     minor: int
     posting: Posting
+    bought: bool
 
 
-def promotional_returns(
+def returns_before_tax(
     lines: Iterable[InvoiceLine], *, before: Mapping[int, int], after: Mapping[int, int] | None
 ) -> tuple[LineReturn, ...]:
     """What comes back when what is credited of the lines, net by number, goes from `before` to `after`; None: to all.
@@ -38,14 +41,15 @@ def promotional_returns(
     found: list[LineReturn] = []
     for line in lines:
         for one in line.discounts:
-            if one.given_by != GIVER:
+            if one.given_by not in CREDIT_GIVERS:
                 continue
             used = -one.amount_minor
             then = _share(used, line, before)
             now = used if after is None else _share(used, line, after)
             if now != then:
                 account, days = postings.account_of(line), postings.service_of(line)
-                found.append(LineReturn(one.source, now - then, (account, now - then, days)))
+                posting = account, now - then, days
+                found.append(LineReturn(one.source, now - then, posting, one.given_by == BOUGHT))
     return tuple(found)
 
 

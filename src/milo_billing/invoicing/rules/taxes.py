@@ -7,13 +7,17 @@ from fractions import Fraction
 
 from milo_billing.invoicing.types.drafts import Draft
 from milo_billing.invoicing.types.errors import UnableToIssue
-from milo_billing.kernel.money import Money, half_up, settle
+from milo_billing.kernel.money import Money, half_up, minor_to_decimal, settle
 from milo_billing.kernel.quantity import fraction, is_int64
 from milo_billing.kernel.taxes import AccountingTax, TaxDecision, TaxGroup, TaxTreatment
 
 
 class UnableToCredit(ValueError):
-    """More would be credited than is left of a tax group; the message has the figures, in minor units."""
+    """More would be credited than is left of a tax group: the three amounts in minor units, of no currency here."""
+
+    def __init__(self, *, wanted_minor: int, left_minor: int, of_minor: int) -> None:
+        super().__init__(f"{wanted_minor} of a basis of which {left_minor} of {of_minor} is left")
+        self.wanted_minor, self.left_minor, self.of_minor = wanted_minor, left_minor, of_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,8 @@ def with_taxes(draft: Draft, decision: TaxDecision) -> Draft:
     )
     total_minor = draft.total_minor + found.tax_minor
     if not is_int64(total_minor):
-        raise UnableToIssue(
-            f"an invoice cannot total {total_minor} minor units: check the prices and the usage"
-        )
+        total = f"{minor_to_decimal(total_minor, draft.currency)} {draft.currency}"
+        raise UnableToIssue(f"an invoice cannot total {total} with its tax: check the prices and the usage")
     return replace(
         draft,
         lines=tuple(replace(line, taxes=taxes) for line, taxes in zip(draft.lines, found.lines, strict=True)),
@@ -129,9 +132,7 @@ def credit_taxes(
         left = group.basis_minor - sum(one.basis_minor for one in before)
         left_tax = group.tax_minor - sum(one.tax_minor for one in before)
         if basis_minor * left < 0 or abs(basis_minor) > abs(left):
-            raise UnableToCredit(
-                f"{basis_minor} cannot be credited where {left} of {group.basis_minor} is left: credit at most that"
-            )
+            raise UnableToCredit(wanted_minor=basis_minor, left_minor=left, of_minor=group.basis_minor)
         if basis_minor == left:
             tax = left_tax
         else:

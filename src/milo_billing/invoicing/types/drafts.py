@@ -17,9 +17,10 @@ from milo_billing.pricing.types import PartKind as PricedKind
 InvoiceKind: TypeAlias = Literal["Periodic", "OneTime", "Adjustment", "Consolidated", "Final"]
 LineKind: TypeAlias = (
     Literal["Usage", "Recurring", "OneTime", "Shortfall", "Overage", "Prepayment", "DrawDown", "Interest"]
-    | Literal["Adjustment"]
+    | Literal["PrepaidCredit", "Adjustment"]
 )
-"""A Sku by its charge type, what a commitment adds, time that a payment was late, what came to more or less since."""
+"""A Sku by its charge type, what a commitment adds, time that a payment was late, credit that was bought with tax, what
+came to more or less since."""
 PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent", "Rerated", "Charged", "GivenBack"]
 """Pricing's; the two amounts whose difference is a shortfall, and the two whose difference is an adjustment; what a
 credit note gives back instead of the invoice."""

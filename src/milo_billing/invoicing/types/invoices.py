@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
-from milo_billing.commitments.types import ComposedPeriod
+from milo_billing.commitments.types import ComposedPeriod, Giver
 from milo_billing.invoicing.types.drafts import (
     Adjusts,
     Draft,
@@ -82,7 +82,8 @@ class Invoice:
     this one stands.
 
     `issued_on` and `due_on` are dates in the issuer's zone; `sequence` counts without a gap within (issuer, series).
-    `total_minor` is with tax. `interest_percent` is a year on what is overdue.
+    `total_minor` is with tax. `interest_percent` is a year on what is overdue. `credits_minor` is what credit that was
+    granted took off it or paid of it and did not get back: promotions and goodwill before tax, money as it paid.
     """
 
     uid: UUID
@@ -114,6 +115,7 @@ class Invoice:
     e_invoicing: EInvoicing = "None"
     early: EarlyPayment | None = None
     interest_percent: Decimal | None = None
+    credits_minor: int = 0
     taxes: tuple[TaxGroup, ...] = ()
 
     @property
@@ -148,6 +150,17 @@ class Settlement:
     posted: str | None
     at: datetime
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SettledBy:
+    """What a settlement came from, for people: `document` is the number of the credit note, the name of the payment or
+    of the grant, empty where there is none; `kind` what that is; `reason` why, or what the books say of it.
+    """
+
+    kind: str
+    document: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,3 +251,4 @@ class InvoiceDiscount:
     title: str
     percent: Decimal | None
     amount_minor: int
+    given_by: Giver = "Discount"
