@@ -187,6 +187,18 @@ def find_closed_until(tx: Tx, *, account: int) -> datetime | None:
     return None if row is None else row[0]
 
 
+def needs_final(tx: Tx, *, account: int) -> bool:
+    """Whether the account has paid for a project, or was invoiced, and has no final invoice of the time after."""
+    row = tx.execute(
+        "select coalesce(greatest(max(nullif(p.ends_at, 'infinity')), max(b.billed_until)) > "
+        "coalesce(max(b.final_until), '-infinity'), false) from (values (%s)) as a (number) "
+        "left join accounts.payer_intervals p on p.account = a.number "
+        "left join accounts.billed b on b.account = a.number",
+        (account,),
+    ).fetchone()
+    return row is not None and row[0]
+
+
 def load_billed(tx: Tx, *, since: Mapping[int, int]) -> tuple[Billed, ...]:
     """Accounts of these shares that were invoiced further after those versions; for caches.
 
@@ -511,6 +523,14 @@ def count_bound_projects(tx: Tx, *, account: int) -> int:
         (account,),
     ).fetchone()
     return 0 if row is None else row[0]
+
+
+def find_first_start(tx: Tx, *, account: int) -> datetime | None:
+    """When the account began to pay for the first of its projects; None where it never did."""
+    row = tx.execute(
+        "select min(starts_at) from accounts.payer_intervals where account = %s", (account,)
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def find_last_end(tx: Tx, *, account: int) -> datetime | None:

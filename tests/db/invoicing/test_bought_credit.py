@@ -247,9 +247,9 @@ def test_the_database_refuses_credit_that_was_taxed_without_an_invoice(
         bare_ground.databases.app.transaction(reach=EVERYWHERE) as tx,
     ):
         tx.execute(
-            "insert into invoicing.credit_grants select gen_random_uuid(), owner_org, namespace, 'other', account, "
-            "account_name, kind, currency, amount_minor, 0, priority, effective_from, expires_at, issuer, title, "
-            "reason, selectors, granted_at, 'Purchase', 'standard', null from invoicing.credit_grants"
+            "insert into invoicing.credit_grants select (jsonb_populate_record(g, jsonb_build_object("
+            "'uid', gen_random_uuid(), 'name', 'other', 'bought_by', null, 'remaining_minor', 0))).* "
+            "from invoicing.credit_grants g"
         )
 
 

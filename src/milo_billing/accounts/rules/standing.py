@@ -166,7 +166,7 @@ class ArchiveGround:
 
     `usage_until`: the instant after which no usage of it can arrive any more (the end of its last interval plus the
     late window); None where it never paid. `sub_accounts`: names of those that are not archived themselves, and
-    `holds` is (slice, reason).
+    `holds` is (slice, reason). `unbilled` says that its final invoice has not been issued.
     """
 
     binding: str | None
@@ -175,6 +175,7 @@ class ArchiveGround:
     sub_accounts: Sequence[str]
     holds: Sequence[tuple[str, str]]
     approved: bool
+    unbilled: bool = False
 
 
 def archive_refused(*, account: str, ground: ArchiveGround, permission: str, now: datetime) -> str | None:
@@ -187,6 +188,8 @@ def archive_refused(*, account: str, ground: ArchiveGround, permission: str, now
         )
     elif ground.usage_until is not None and ground.usage_until > now:
         found.append(f"usage of it may still arrive until {format_instant(ground.usage_until)}")
+    if ground.unbilled and ground.binding is None:
+        found.append("its final invoice has not been issued (milo-billing invoices final)")
     if ground.sub_accounts:
         named = ", ".join(f'"{name}"' for name in ground.sub_accounts[:NAMED_MAX])
         more = ", …" if len(ground.sub_accounts) > NAMED_MAX else ""

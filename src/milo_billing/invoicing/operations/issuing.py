@@ -32,7 +32,7 @@ from milo_billing.invoicing.rules import (
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.grants import Reaching
 from milo_billing.invoicing.store import invoice_rows
-from milo_billing.invoicing.types.drafts import Draft
+from milo_billing.invoicing.types.drafts import Draft, InvoiceKind
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.invoicing.types.invoices import (
     Invoice,
@@ -47,14 +47,21 @@ from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import Period, local_day
 
 
-def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime) -> Draft:
+def draft(
+    tx: Tx,
+    *,
+    account: Account,
+    stretch: Sequence[Period],
+    now: datetime,
+    kind: InvoiceKind = "Periodic",
+) -> Draft:
     """What the account owes for consecutive rating periods, as it stands now; nothing is written.
 
     With everything that was promised, and every discount; before tax. Raises UnableToIssue where usage has no price.
     """
     return drafts.draft(
         commitments.rate_periods(tx, account=account.number, periods=stretch, now=now, payer=account),
-        kind="Periodic",
+        kind=kind,
     )
 
 
@@ -152,12 +159,41 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     if not stretch:
         return Unchanged(standing[-1])
     issuing.assert_closed(stretch[-1], now=now)
+    return issue_stretch(
+        work,
+        office,
+        account=account,
+        profile=profile,
+        stretch=stretch,
+        invoice_day=invoice_day,
+        has_credit=has_credit,
+        voided=voided,
+    )
+
+
+def issue_stretch(
+    work: Work,
+    office: Office,
+    *,
+    account: Account,
+    profile: BillingProfile | None,
+    stretch: Sequence[Period],
+    invoice_day: int,
+    has_credit: bool,
+    voided: Sequence[Invoice] = (),
+    kind: InvoiceKind = "Periodic",
+) -> Issued | Skipped:
+    """Issue the account's invoice over consecutive rating periods that are over and that no other covers.
+
+    The account is locked by the caller. Raises UnableToIssue.
+    """
+    tx, now = work.tx, work.now
     # from here until commit no payer changes: a binding is not backdated into what is being invoiced
     accounts.hold_fence(tx, exclusive=False)
     # and no usage comes in that the draft might miss without knowing that it came after an invoice
     accounts.hold_billing(tx, account=account.number)
     late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
-    drafted = draft(tx, account=account, stretch=stretch, now=now)
+    drafted = draft(tx, account=account, stretch=stretch, now=now, kind=kind)
     if late is not None and late.missed:
         _issue_missed(work, office, late, account=account)
         late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
@@ -327,7 +363,7 @@ def _with_late(drafted: Draft, late: Late | None) -> Draft:
     """The draft with what is charged in addition of earlier periods; where it has nothing else, these are its days."""
     if late is None:
         return drafted
-    if late.lines and not drafted.lines:
+    if late.lines and not drafted.lines and drafted.kind == "Periodic":
         return adjusting.draft_alone([one.invoice for one in late.charging], late.lines)
     return adjusting.with_adjustments(drafted, late.lines)
 
