@@ -1901,7 +1901,7 @@ create table invoicing.line_parts (
     owner_org bigint not null,
     kind text not null check (kind in (
         'Usage', 'Package', 'Percentage', 'FlatFee', 'Discount', 'Maximum', 'Minimum', 'Committed', 'Spent',
-        'Rerated', 'Charged')),
+        'Rerated', 'Charged', 'GivenBack')),
     tier integer,
     quantity numeric,
     unit_price numeric,

@@ -1,6 +1,6 @@
 """Invoices of every sort that an electronic invoice has to say: with their tax groups, and what they refer to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -18,7 +18,7 @@ from milo_billing.invoicing.types.documents import (
     TaxId,
     WrittenDocument,
 )
-from milo_billing.invoicing.types.drafts import LineConversion, LineDiscount, Part
+from milo_billing.invoicing.types.drafts import Adjusts, LineConversion, LineDiscount, LineKind, Part
 from milo_billing.invoicing.types.invoices import InvoiceLine
 from milo_billing.kernel.money import settle
 from milo_billing.kernel.taxes import AccountingTax
@@ -135,6 +135,48 @@ def _promised() -> tuple[InvoiceLine, ...]:
     )
 
 
+def _adjustment(one: InvoiceLine, kind: LineKind = "Usage") -> InvoiceLine:
+    """The line as what invoice KC-2026-000097 came to since; September's."""
+    return replace(
+        one,
+        kind="Adjustment",
+        quantity=Decimal(0),
+        first_day=date(2026, 9, 1),
+        end_day=date(2026, 10, 1),
+        adjusts=Adjusts(SOURCE, "KC-2026-000097", kind),
+    )
+
+
+def came_late() -> tuple[InvoiceLine, ...]:
+    """What late usage charged in addition, and took off a shortfall."""
+    more = line(
+        "Requests",
+        Part("Rerated", None, None, None, 12_000),
+        Part("Charged", None, None, None, -6_000),
+    )
+    less = line(
+        "annual-2026",
+        Part("Rerated", None, None, None, 0),
+        Part("Charged", None, None, None, -4_000),
+        number=2,
+    )
+    return (
+        _adjustment(more),
+        replace(_adjustment(less, "Shortfall"), sku=None, pricing_unit=""),
+    )
+
+
+def below_zero() -> tuple[InvoiceLine, ...]:
+    """A month that gives back more than it charges: the rest is a credit note's, and the invoice is zero."""
+    back = line("Seats", replace(usage_part("-2.5", "30", -7_500), tier=None), number=2)
+    rest = line("Seats", Part("GivenBack", None, None, None, 2_985), number=3)
+    return (
+        TOKENS,
+        replace(back, kind="Recurring", quantity=Decimal("-2.5"), in_advance=True),
+        replace(_adjustment(rest, "Recurring"), first_day=date(2026, 10, 1), end_day=date(2026, 11, 1)),
+    )
+
+
 def _converted() -> InvoiceLine:
     rate = LineConversion("USD", 4515, Decimal("0.8"), date(2026, 10, 30), "ECB", Decimal("1.25"), Decimal(1))
     return replace(TOKENS, amount_minor=3612, parts=(usage_part("18.059974", "2.50", 3612),), conversion=rate)
@@ -178,6 +220,10 @@ def _several_rates() -> Case:
     return Case(invoice, groups)
 
 
+def _numbered(lines: Iterable[InvoiceLine], first: int) -> Iterator[InvoiceLine]:
+    return (replace(one, line=number) for number, one in enumerate(lines, start=first))
+
+
 def corpus() -> Mapping[str, Case]:
     """Every sort of invoice, by what is special about it. The tax authorities' codes are those of VATEX."""
     euro = document(TOKENS, STORAGE, TIERS, currency="EUR")
@@ -208,6 +254,11 @@ def corpus() -> Mapping[str, Case]:
         "several rates, a discount on the whole": _several_rates(),
         "a line with a discount and a minimum": _case(document(_adjusted(), currency="EUR"), "S", "23"),
         "what was promised": _case(document(*_promised(), currency="EUR"), "S", "23"),
+        "usage that came late": _case(
+            document(TOKENS, *_numbered(came_late(), 2), currency="EUR"), "S", "23"
+        ),
+        "nothing but what came late": _case(document(*came_late(), currency="EUR"), "S", "23"),
+        "a month below zero": _case(document(*below_zero(), currency="EUR"), "S", "23"),
         "a price in another currency": _case(document(_converted(), currency="EUR"), "S", "23"),
         "prepaid": _case(euro, "S", "23", paid_minor=10_000),
         "prepaid in full": replace(_case(euro, "S", "23"), paid_minor=_gross(_case(euro, "S", "23"))),

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from milo_billing.adapters.typst_documents import TypstDocuments
-from milo_billing.app import wiring
 from milo_billing.cli.commands import app
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.runtime import Runtime
 from milo_billing.invoicing.engine import printings
-from milo_billing.invoicing.jobs import print_documents
+from milo_billing.invoicing.engine.press import Presses, print_documents
 from tests.contract.conftest import Cluster
 from tests.contract.examples import ACME, EXAMPLES
 from tests.contract.invoiced import stand_invoice
@@ -32,7 +31,6 @@ def number(cluster: Cluster, runtime: Runtime) -> str:
 @pytest.fixture
 def press(runtime: Runtime) -> Iterator[None]:
     """A worker that does nothing else."""
-    office = wiring.open_office(runtime, wiring.build_declarative(runtime).engine)
     database, writer, ended = runtime.databases.app, TypstDocuments(), threading.Event()
 
     def work() -> None:
@@ -40,7 +38,7 @@ def press(runtime: Runtime) -> Iterator[None]:
             with database.transaction(reach=EVERYWHERE) as tx:
                 waiting = printings.list_open(tx, limit=9)
             for id in waiting:
-                print_documents(office, writer, database, runtime.clock, id=id, percent=100)
+                print_documents(runtime.vault, Presses(writer, writer), database, runtime.clock, id=id)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

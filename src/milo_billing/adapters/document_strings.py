@@ -48,6 +48,7 @@ class Strings:
     adjusts: str
     rerated: str
     charged: str
+    given_back: str
     shortfall: str
     overage: str
     prepayment: str
@@ -125,6 +126,7 @@ _EN = Strings(
     adjusts="Adjustment of invoice {number}",
     rerated="As known now",
     charged="Charged before",
+    given_back="Given back by a credit note",
     shortfall="Minimum spend not reached",
     overage="Usage beyond the commitment",
     prepayment="Prepayment",
@@ -202,6 +204,7 @@ _DE = Strings(
     adjusts="Berichtigung der Rechnung {number}",
     rerated="Nach heutigem Stand",
     charged="Bereits berechnet",
+    given_back="Durch Gutschrift zurückgegeben",
     shortfall="Mindestumsatz nicht erreicht",
     overage="Nutzung über die Zusage hinaus",
     prepayment="Vorauszahlung",
@@ -279,6 +282,7 @@ _FR = Strings(
     adjusts="Régularisation de la facture {number}",
     rerated="D’après les données actuelles",
     charged="Déjà facturé",
+    given_back="Restitué par un avoir",
     shortfall="Minimum de dépense non atteint",
     overage="Utilisation au-delà de l’engagement",
     prepayment="Prépaiement",
@@ -356,6 +360,7 @@ _JA = Strings(
     adjusts="請求書 {number} の調整",
     rerated="現時点での金額",
     charged="請求済み",
+    given_back="クレジットノートにて返金",
     shortfall="最低利用額の不足分",
     overage="コミットメント超過分",
     prepayment="前払い",

@@ -369,6 +369,8 @@ def part_name(part: Part, currency: str, formats: Formats) -> str:
             return words.rerated
         case "Charged":
             return words.charged
+        case "GivenBack":
+            return words.given_back
 
 
 def _projects(document: InvoiceDocument, formats: Formats) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from milo_billing.payments.types import (
     MethodReady,
     PaymentRequest,
     PaymentResult,
+    Payout,
     Processing,
     ProviderConfig,
     ProviderEvent,
@@ -154,6 +155,17 @@ class SandboxPayments:
     def get_dispute(self, reference: str) -> Dispute | Unknown:
         """Nobody disputes anything here."""
         return Unknown(f"the sandbox has no dispute {reference}")
+
+    # -- payouts
+
+    def get_payout(self, reference: str) -> Payout | Unknown:
+        """It has no money that it could pay out."""
+        return Unknown(f"the sandbox has no payout {reference}")
+
+    def list_payouts(self, *, since: datetime) -> tuple[str, ...] | Unknown:
+        """There are none."""
+        del since
+        return ()
 
     # -- refunds
 

@@ -53,6 +53,7 @@ PREVIEWS: Final = (
                 "firstDay": DAY,
                 "endDay": DAY,
                 "provisional": {"type": "boolean"},
+                "givenBack": many(fields(dict.fromkeys(("invoice", "amount"), TEXT))),
                 "invoices": many(fields(dict.fromkeys(("name", "number", "total"), TEXT))),
                 "lines": many(ANY),
                 "linesLeft": number(),

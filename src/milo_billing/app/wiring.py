@@ -59,6 +59,7 @@ from milo_billing.infra.runtime import Runtime
 from milo_billing.infra.settings import Settings
 from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import routes as invoicing_routes
+from milo_billing.invoicing.engine.press import Presses
 from milo_billing.invoicing.operations.office import Office, Pen
 from milo_billing.invoicing.resources import kinds as invoicing_resources
 from milo_billing.invoicing.resources.kinds import CreditGrant
@@ -335,10 +336,13 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
         *invoicing_jobs.vat_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
         *invoicing_jobs.printing_tasks(
             office=office,
-            writer=ChildDocuments(children=1, nice=BACKGROUND_NICE),
+            presses=Presses(
+                asked=ChildDocuments(children=1),
+                ahead=ChildDocuments(children=1, nice=BACKGROUND_NICE),
+                percent=runtime.settings.documents_ahead_percent,
+            ),
             database=runtime.databases.app,
             clock=runtime.clock,
-            percent=runtime.settings.documents_ahead_percent,
         ),
         *payments_jobs.dunning_tasks(
             office=office,

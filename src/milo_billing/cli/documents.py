@@ -141,8 +141,8 @@ def print_(
 ) -> int:
     """Have the PDFs of all invoices of a month, or of all there are, and of the credit notes over them written.
 
-    Workers of the server write each once, at low priority, in a process that they replace, so its memory stays what it
-    is; what was written before is not written again. Whatever interrupts this command, they go on; the same command
+    Workers of the server write each once, in a process that they replace, so its memory stays what it is; what was
+    written before is not written again. Whatever interrupts this command, they go on; the same command
     goes on where it was, and leaves alone what is in the folder.
     """
     if month is not None:

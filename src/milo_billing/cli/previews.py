@@ -85,6 +85,8 @@ def _write(found: JSON) -> None:
             totals.append((label, f"-{found[field]} {currency}"))
     if found["amountDue"] != found["total"]:
         totals.append(("Due", f"{found['amountDue']} {currency}"))
+    for back in cast("list[JSON]", found["givenBack"]):
+        totals.append(("Credit note", f"{back['amount']} {currency} before tax, off {back['invoice']}"))
     width = max(len(label) for label, _ in totals)
     for label, value in totals:
         write(f"{label:<{width}}  {value}")

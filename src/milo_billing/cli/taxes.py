@@ -43,7 +43,7 @@ def import_(
     all_changes: Annotated[bool, Parameter(name="--all", negative=())] = False,
     target: Target = DEFAULT,
 ) -> int:
-    """Make TaxRates of a public list of VAT rates by country and period, and show what that changes.
+    """Make TaxRates of a public list of tax rates by country and period, and show what that changes.
 
     Importing the same again changes nothing. Where a rate stands with another percentage, nothing is changed at all.
     Rates of other taxes and regions stay.
@@ -51,7 +51,8 @@ def import_(
     Parameters
     ----------
     file
-        rates.json of ibericode/vat-rates, or a file of that form.
+        rates.json of ibericode/vat-rates, sales_tax_rates.json of node-sales-tax (the world, with regions), or
+        vat_rates.csv of kdeldycke/vat-rates (since VAT began), or a file of one of these forms.
     since
         Leave out rates that ended on this day or before, YYYY-MM-DD.
     all_categories
@@ -132,7 +133,9 @@ def _read(file: Path, *, since: date | None, all_categories: bool) -> TaxList:
         raise UnableToImport(f"The file cannot be read: {error.strerror}.", where=str(file)) from error
     except UnableToReadRates as error:
         raise UnableToImport(
-            f"{error}.", where=str(file), next_step="Take rates.json of ibericode/vat-rates."
+            f"{error}.",
+            where=str(file),
+            next_step="Take rates.json of ibericode/vat-rates, or another list that docs/tax.md names.",
         ) from error
 
 
@@ -156,8 +159,8 @@ def _show(planned: Plan, listed: TaxList, *, all_changes: bool) -> None:
 def _say_left_out(parts: Sequence[str]) -> None:
     if parts:
         write(
-            f"left out {len(parts):,} parts of countries that the list tells by postcode, such as {parts[0]}: those "
-            "outside the Union's VAT count as abroad, the others as the rest of their country (docs/tax.md)"
+            f"left out {len(parts):,} parts of countries that are told by postcode, such as {parts[0]}: those outside "
+            "the Union's VAT count as abroad, the others as the rest of their country (docs/tax.md)"
         )
 
 

@@ -74,9 +74,8 @@ def rate_periods(
     discounts = comparing.changed(reads.list_discounts(tx, account=account), what_if.discounts, what_if)
     books = what_if.other_books
     if not commitments and not discounts:
-        known_at = None if as_issued is None else as_issued.known_at
         return tuple(
-            _as_rated(tx, account=account, period=one, now=now, books=books, known_at=known_at, payer=payer)
+            _as_rated(tx, account=account, period=one, now=now, books=books, as_issued=as_issued, payer=payer)
             for one in periods
         )
     payer = payer or accounts.get_account(tx, number=account)
@@ -103,11 +102,18 @@ def _as_rated(
     period: Period,
     now: datetime,
     books: OtherBooks | None,
-    known_at: datetime | None,
+    as_issued: AsIssued | None,
     payer: Account | None,
 ) -> ComposedPeriod:
     rated = pricing.rate_account(
-        tx, account=account, period=period, now=now, other_books=books, known_at=known_at, payer=payer
+        tx,
+        account=account,
+        period=period,
+        now=now,
+        other_books=books,
+        known_at=None if as_issued is None else as_issued.known_at,
+        since=() if as_issued is None else as_issued.since,
+        payer=payer,
     )
     return ComposedPeriod(
         account=account,
@@ -210,6 +216,7 @@ class _Ledger:
             now=self.now,
             other_books=self.other_books,
             known_at=None if self.as_issued is None else self.as_issued.known_at,
+            since=() if self.as_issued is None else self.as_issued.since,
         )
 
     def compose(self, days: DaySpan) -> _Composed:

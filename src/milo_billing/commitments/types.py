@@ -303,6 +303,8 @@ class AsIssued:
 
     known_at: datetime
     invoice_day: int
+    since: tuple[datetime, ...] = ()
+    """The instants, in order, whose price books price what had no price before: those of its adjustments, and now."""
 
 
 # ----------------------------------------------------------------------------------------------- simulation

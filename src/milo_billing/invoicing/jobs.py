@@ -1,7 +1,6 @@
 """What workers do for invoicing: take the steps of runs and printings, also of those a killed worker left behind."""
 
 from collections.abc import Iterator
-from time import sleep
 from typing import Final, Literal, assert_never
 from uuid import UUID
 
@@ -13,22 +12,21 @@ from milo_billing.accounts.types import Account
 from milo_billing.controlplane.doors import repeated
 from milo_billing.controlplane.identity import Identity, Reach
 from milo_billing.controlplane.work import Work
-from milo_billing.infra.clock import Clock, monotonic_s, new_uid
+from milo_billing.infra.clock import Clock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
-from milo_billing.invoicing.engine import printings, runs, settling, vat_checks
+from milo_billing.invoicing.engine import press, printings, runs, settling, vat_checks
 from milo_billing.invoicing.engine.crediting import TELL_CREDIT_NOTE
-from milo_billing.invoicing.operations import granting, issuing, late_interest, life, printing
+from milo_billing.invoicing.operations import granting, issuing, late_interest, life
 from milo_billing.invoicing.operations.late_interest import InterestOutcome
 from milo_billing.invoicing.operations.office import Office
-from milo_billing.invoicing.ports import DocumentWriter, VatRegister
+from milo_billing.invoicing.ports import VatRegister
 from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.reads import interest as interest_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
-from milo_billing.invoicing.rules.printings import Printing, pause_s
+from milo_billing.invoicing.rules.printings import Printing
 from milo_billing.invoicing.rules.runs import Run, RunStepState
-from milo_billing.invoicing.types.errors import UnableToRender
 from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Skipped, Unchanged
 from milo_billing.kernel.errors import MiloError, Unavailable
 from milo_billing.usage import reads as usage
@@ -37,9 +35,6 @@ _RESUMED_AT_ONCE_MAX: Final = 100
 _PAGE: Final = 500
 _TOLD_MAX: Final = 10_000
 """Expiring grants that one day looks at, the soonest first."""
-_PRINTED_S: Final = 5.0
-"""So long one job writes documents; then another goes on, so that a server that stops need not break one off."""
-
 _SYSTEM: Final = Identity("system:invoicing")
 _SHUT_DOWN: Final = "57P"
 """SQLSTATEs that say nothing of the statement: the server stops, or is starting."""
@@ -68,9 +63,6 @@ _past_due = counter(
     "invoices_fallen_due", about="Invoices whose last day to pay was over, by outcome.", labels=("outcome",)
 )
 
-_printed = counter(
-    "documents_printed", about="PDFs that printings wrote, and those that cannot be.", labels=("outcome",)
-)
 _lapsed = counter(
     "credit_grants_lapsed",
     about="Credit grants that had expired with something left, by outcome.",
@@ -394,110 +386,22 @@ def _lapse(office: Office, database: Database, clock: Clock, *, grant: UUID) -> 
 
 
 def printing_tasks(
-    *, office: Office, writer: DocumentWriter, database: Database, clock: Clock, percent: int
+    *, office: Office, presses: press.Presses, database: Database, clock: Clock
 ) -> tuple[Periodic | Task, ...]:
-    """Write what printings want, one document at a time; those ahead of anybody's asking in `percent` of the time."""
+    """Write what printings want, one document at a time."""
 
     def print_some(printing: str) -> None:
-        print_documents(office, writer, database, clock, id=UUID(printing), percent=percent)
+        press.print_documents(office.vault, presses, database, clock, id=UUID(printing))
 
     def resume(timestamp: int) -> None:
         del timestamp
         with database.transaction(reach=EVERYWHERE) as tx:
-            for id in printings.list_open(tx, limit=_RESUMED_AT_ONCE_MAX):
-                printings.resume(tx, id=id)
+            printings.resume_open(tx)
 
     return (
         Task(printings.PRINT, print_some),
         Periodic(Task("invoicing.resume_printings", resume), cron="* * * * *"),
     )
-
-
-def print_documents(
-    office: Office, writer: DocumentWriter, database: Database, clock: Clock, *, id: UUID, percent: int
-) -> None:
-    """Write documents of a printing for a while; queue the next job where some still wait, else close it.
-
-    One document a transaction, which also notes the step. One that cannot be written is noted and stops no other.
-    Raises Unavailable when the database is away: what was committed stays, the rest is for the next call.
-    """
-    with database.transaction(reach=EVERYWHERE) as tx:
-        wanted = printings.get(tx, id=id)
-    if wanted.finished_at is not None:
-        return
-    share = 100 if wanted.run is None else max(1, percent)
-    press = _Press(office, writer, database, clock, wanted)
-    until_s = monotonic_s() + _PRINTED_S
-    while (began_s := monotonic_s()) < until_s and press.print_next():
-        sleep(pause_s(monotonic_s() - began_s, percent=share))
-    with database.transaction(reach=EVERYWHERE) as tx:
-        if not printings.finish(tx, id=id, at=clock.now()):
-            printings.resume(tx, id=id)
-
-
-class _Press:
-    """One job's way through the documents of a printing."""
-
-    def __init__(
-        self, office: Office, writer: DocumentWriter, database: Database, clock: Clock, wanted: Printing
-    ) -> None:
-        self._office = office
-        self._writer = writer
-        self._database = database
-        self._clock = clock
-        self._wanted = wanted
-        self._reach: Reach = EVERYWHERE if wanted.organizations is None else frozenset(wanted.organizations)
-        self._step = 0
-
-    def print_next(self) -> bool:
-        """Whether there was a document to write; what cannot be written counts."""
-        before = self._step
-        try:
-            return self._print(after=before)
-        except Unavailable:
-            raise
-        except Exception as error:  # one document's defect must not stop the others
-            if _is_away(error):
-                raise Unavailable(f"the database went away: {error}") from error
-            if self._step == before:
-                raise  # no step was taken, so there is none to note it at
-            self._fail(error)
-            return True
-
-    def _print(self, *, after: int) -> bool:
-        with self._database.transaction(reach=self._reach) as tx:
-            taken = printings.take_step(tx, printing=self._wanted.id, after=after)
-            if taken is None:
-                return False
-            self._step, invoice, credit_note = taken
-            printing.print_step(
-                tx,
-                self._office.vault,
-                self._writer,
-                printing=self._wanted.id,
-                step=self._step,
-                invoice=invoice,
-                credit_note=credit_note,
-                now=self._clock.now(),
-            )
-        _printed.labels("printed").inc()
-        return True
-
-    def _fail(self, error: Exception) -> None:
-        reason = str(error)
-        if not isinstance(error, (MiloError, UnableToRender)):
-            _log.error("print_failed", printing=str(self._wanted.id), step=self._step, exc_info=error)
-            reason = f"internal error: see the server's log of printing {self._wanted.id}"
-        with self._database.transaction(reach=self._reach) as tx:
-            printings.note_step(
-                tx,
-                printing=self._wanted.id,
-                step=self._step,
-                state="failed",
-                reason=reason,
-                at=self._clock.now(),
-            )
-        _printed.labels("failed").inc()
 
 
 # ------------------------------------------------------------------------------------------------ VAT numbers

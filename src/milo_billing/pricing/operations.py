@@ -19,7 +19,8 @@ from milo_billing.kernel.periods import DaySpan, Period, local_day, local_midnig
 from milo_billing.pricing import reads, store
 from milo_billing.pricing.rules import fx
 from milo_billing.pricing.rules.explaining import explain
-from milo_billing.pricing.rules.lines import rate
+from milo_billing.pricing.rules.later_prices import with_later
+from milo_billing.pricing.rules.lines import Rating, rate
 from milo_billing.pricing.rules.one_time import rate_charges
 from milo_billing.pricing.rules.percentages import discount_line, reduce_line
 from milo_billing.pricing.rules.quotes import quotes_of
@@ -67,6 +68,7 @@ def rate_account(
     now: datetime,
     other_books: OtherBooks | None = None,
     known_at: datetime | None = None,
+    since: Sequence[datetime] = (),
     payer: Account | None = None,
 ) -> RatedUsage:
     """What the account owes for the period in its currency: usage, what is sold once, what falls due of what recurs.
@@ -76,23 +78,22 @@ def rate_account(
     where the catalog and the usage do not fit together, or an exchange rate is missing. Usage without a price is in
     `unpriced`, all of it where no price book is for this account; charges and subscriptions without one are in
     `unpriced_skus`. `other_books` is what a simulation changes; nothing is written in either case. `known_at` prices
-    with the price books and exchange rates that were there at that instant, as an invoice did that was issued then.
-    `payer` is the account where the caller has read it.
+    with the price books and exchange rates that were there at that instant, as an invoice did that was issued then;
+    usage that had no price then is priced as known at the instants `since`, each in turn for what the ones before leave
+    without a price. `payer` is the account where the caller has read it.
     """
     payer = payer or accounts.get_account(tx, number=account)
     first_day, end_day = _days(period, zone=payer.time_zone)
     card = read_rate_card(
         tx, payer=payer, first_day=first_day, end_day=end_day, other_books=other_books, known_at=known_at
     )
-    used = _read_usage(tx, card, account=account, first_day=first_day, end_day=end_day)
-    rating = rate(
-        used,
-        card,
-        first_day=first_day,
-        end_day=end_day,
-        bound=_bound_days(tx, payer, card, first_day=first_day, end_day=end_day),
-        distinct=lambda cells: usage.count_distinct_keys(tx, account=account, cells=cells),
-    )
+    rating = _rate_usage(tx, card, payer, first_day=first_day, end_day=end_day)
+    for instant in since:
+        if not rating.unpriced:
+            break
+        later = read_rate_card(tx, payer=payer, first_day=first_day, end_day=end_day, known_at=instant)
+        card = with_later(card, later, meters={one.meter_name for one in rating.unpriced})
+        rating = _rate_usage(tx, card, payer, first_day=first_day, end_day=end_day)
     charged = _rate_charges(tx, card, account=account, first_day=first_day, end_day=end_day)
     recurring = _rate_subscriptions(
         tx, other_books, payer=payer, first_day=first_day, end_day=end_day, known_at=known_at
@@ -106,6 +107,17 @@ def rate_account(
         lines=tuple(sorted(lines, key=lambda line: (line.sku.name, line.first_day))),
         unpriced=rating.unpriced,
         unpriced_skus=(*charged.unpriced, *recurring.unpriced),
+    )
+
+
+def _rate_usage(tx: Tx, card: RateCard, payer: Account, *, first_day: date, end_day: date) -> Rating:
+    return rate(
+        _read_usage(tx, card, account=payer.number, first_day=first_day, end_day=end_day),
+        card,
+        first_day=first_day,
+        end_day=end_day,
+        bound=_bound_days(tx, payer, card, first_day=first_day, end_day=end_day),
+        distinct=lambda cells: usage.count_distinct_keys(tx, account=payer.number, cells=cells),
     )
 
 

@@ -9,11 +9,13 @@ from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money
-from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, cash, clearing
+from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, cash
 from milo_billing.payments.engine.bank_importing import Imported
+from milo_billing.payments.engine.bank_worklist import assign
 from milo_billing.payments.operations import receiving
 from tests.bank_files import Told, camt053
 from tests.db.bank.bank_ground import NOW, BankGround
+from tests.db.invoicing.ground import ACME
 from tests.db.invoicing.paying import pay
 
 BANK = cash("6199")
@@ -109,10 +111,10 @@ def test_a_transfer_is_decided_by_what_its_invoice_can_take_when_it_is_booked(ba
 
 
 def test_a_transfer_comes_back_whose_invoice_was_opened_again_by_a_refund(bank: BankGround) -> None:
-    """A card paid it too, which was kept; its refund had the invoice owed again instead: so what was kept goes."""
+    """Another transfer paid it too, which was kept; its refund opened the invoice again: what was kept goes."""
     _, (invoice,) = bank.customer("main", 25)
     bank.receive(camt053(Told(2500, text=invoice.number, end_to_end="E1", bank_reference="B1")))
-    keep(bank, invoice, 1000)
+    keep(bank, 1000)
     pay(bank.ground, invoice, 1000, "refund", kind="PaymentReversal", now=NOW)
     assert (bank.stands(invoice), bank.balance(UNAPPLIED_CASH).minor) == (("PartiallyPaid", 1000), -1000)
     returned = Told(-2500, end_to_end="E1", reason="AC04", bank_reference="R1")
@@ -137,18 +139,10 @@ def test_what_a_transfer_paid_twice_over_an_invoice_is_taken_back_once(bank: Ban
     )
 
 
-def keep(bank: BankGround, invoice: Invoice, minor: int) -> None:
-    """More money for an invoice that is paid already, which is kept unapplied."""
-
-    def received(work: Work) -> None:
-        receiving.receive(
-            work,
-            bank.ground.engine,
-            invoice=invoice.uid,
-            amount=Money(minor, "EUR"),
-            into=clearing("stripe"),
-            key="card",
-            reference="card",
-        )
-
-    bank.ground.write(received, now=NOW)
+def keep(bank: BankGround, minor: int) -> None:
+    """More money of the account, which is kept unapplied."""
+    bank.receive(camt053(Told(minor, text="again", bank_reference="K1"), opening=2500, statement="S-9"))
+    ((entry,),) = bank.ground.read("select uid from payments.statement_entries where state = 'Waiting'")
+    bank.ground.write(
+        lambda work: assign(work, bank.ground.office, uid=entry, chosen=(), account=(ACME, "main")), now=NOW
+    )

@@ -13,6 +13,7 @@ from milo_billing.invoicing.rules.explaining import explanation_body
 from milo_billing.invoicing.types.errors import LineNotFound
 from milo_billing.invoicing.types.invoices import Invoice
 from tests.db.invoicing.ground import Ground
+from tests.db.invoicing.late_ground import DECEMBER, JANUARY, spend_late
 from tests.db.invoicing.test_previews import promised
 
 
@@ -154,3 +155,39 @@ def test_the_command_writes_the_steps_and_exits_by_what_was_found(
     assert write_explanation({**found, "recomputed": "differs"}, json=True) == 1
     assert write_explanation({**found, "recomputed": "differs", "recomputedAmount": None}, json=False) == 1
     assert "nothing, which differs" in capsys.readouterr().out
+
+
+def test_an_adjustment_is_explained_by_what_was_charged_before_and_what_came_since(ground: Ground) -> None:
+    account = ground.declare_account()
+    ground.spend(account, "2026-10-05", 100)
+    october = ground.issued(account)
+    spend_late(ground, account, "2026-10-30", 20)
+    november = ground.issued(account, month=11, now=DECEMBER)
+    assert texts(explained(ground, november)[0]) == [
+        f"invoice {october.number} charged 100.00 USD in line 1, from 2026-10-01 up to 2026-11-01",
+        "since then usage changed by 8000000 metered, late: 1 event",
+        "the period comes to, rated again as the invoice was: 120.00 USD",
+        "less what was charged before: -100.00 USD",
+        "the line comes to 20.00 USD",
+    ]
+    spend_late(ground, account, "2026-10-30", 5)
+    (found,) = explained(ground, ground.issued(account, month=12, now=JANUARY))
+    assert texts(found)[1] == f"{november.number} charged 20.00 USD of it"
+    assert (found["recomputed"], found["recomputedAmount"], found["amount"]) == ("same", "5.00", "5.00")
+
+
+def test_a_shortfall_that_late_usage_made_smaller_is_explained(ground: Ground) -> None:
+    account = ground.declare_account()
+    ground.promise(
+        minimumSpends=[{"amount": "100", "currencyCode": "USD", "interval": "Monthly"}], termMonths=1
+    )
+    ground.spend(account, "2026-10-05", 60)
+    ground.issued(account)
+    spend_late(ground, account, "2026-10-30", 60)
+    found = explained(ground, ground.issued(account, month=11, now=DECEMBER))
+    assert [(one["recomputed"], one["amount"]) for one in found] == [("same", "-40.00"), ("same", "60.00")]
+    assert texts(found[0])[-3:] == [
+        "the period comes to, rated again as the invoice was: 0.00 USD",
+        "less what was charged before: -40.00 USD",
+        "the line comes to -40.00 USD",
+    ]

@@ -23,6 +23,14 @@ def left(ground: Ground) -> dict[str, int]:
     return dict(ground.read("select name, remaining_minor from invoicing.credit_grants"))
 
 
+def shown(ground: Ground) -> dict[str, str]:
+    """What the grants' objects say is left."""
+    rows = ground.read(
+        "select name, status ->> 'remaining' from controlplane.objects where resource = 'creditgrants'"
+    )
+    return dict(rows)
+
+
 def test_a_month_that_usage_reaches_late_uses_credit_before_the_month_that_comes_with_it(
     ground: Ground,
 ) -> None:
@@ -56,3 +64,4 @@ def test_an_adjustment_uses_credit_and_gives_it_back(ground: Ground) -> None:
     spend_late(ground, account, "2026-10-30", -20)
     adjust(ground, october)
     assert left(ground) == {"paid": 4_000, "promo": 500}
+    assert shown(ground) == {"paid": "40.00", "promo": "5.00"}

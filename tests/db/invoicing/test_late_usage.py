@@ -8,8 +8,10 @@ import pytest
 
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.invoicing import jobs
+from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.types.drafts import Part
+from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.invoicing.types.invoices import Issued, Skipped
 from tests.db.invoicing.ground import NOVEMBER, PRICES, Ground
 from tests.db.invoicing.late_ground import (
@@ -338,3 +340,45 @@ def test_however_usage_is_split_into_on_time_and_late_it_comes_to_the_same(groun
             use_late(ground, split, day, total, meter=meter)
         ground.issue(split, month=month, now=now)
     assert charged_minor(ground, split) == charged_minor(ground, on_time)
+
+
+def test_late_usage_that_had_no_price_is_refused_until_there_is_one_that_then_stays(ground: Ground) -> None:
+    account = ground.declare_account()
+    ground.spend(account, "2026-10-05", 100)
+    october = ground.issued(account)
+    use_late(ground, account, "2026-10-30", 300, meter="bytes")
+    with pytest.raises(UnableToIssue, match=r"usage of example\.com/bytes has no price"):
+        ground.issue(account, month=11, now=DECEMBER)
+    preview = ground.reading(
+        lambda tx: issuing.preview(tx, office=ground.office, account=account, month=(2026, 11), now=DECEMBER)
+    )
+    assert "example.com/bytes has no price" in (preview.untaxed or "")
+    meter = {"meterName": "example.com/bytes"}
+    ground.declare(
+        "skus", "stored", {"chargeType": "Usage", "meter": meter, "pricingUnit": "By"}, now=DECEMBER
+    )
+    for day, price, now in (("2026-10-01", "2", DECEMBER), ("2026-10-02", "3", JANUARY)):
+        spec = {
+            "bookName": "list-usd",
+            "effectiveFrom": day,
+            "currencyCode": "USD",
+            "phase": "Published",
+            # what had a price keeps it
+            "prices": [
+                {**PRICES[0], "unitPrice": "99"},
+                {"skuRef": {"name": "stored"}, "model": "PerUnit", "unitPrice": price},
+            ],
+        }
+        ground.declare("pricebooks", f"from-{day}", spec, now=now)
+        if now == DECEMBER:
+            november = ground.issued(account, month=11, now=DECEMBER + timedelta(hours=1))
+            assert amounts(ground, november) == [("Adjustment", "stored", 60_000)]
+    use_late(ground, account, "2026-10-30", 1, meter="bytes")
+    assert amounts(ground, ground.issued(account, month=12, now=JANUARY + timedelta(hours=1))) == [
+        ("Adjustment", "stored", 200)
+    ]
+    (line,) = lines_of(ground, november)
+    assert (line.book_effective_from, line.adjusts and line.adjusts.number) == (
+        date(2026, 10, 1),
+        october.number,
+    )

@@ -13,6 +13,7 @@ from milo_billing.invoicing.rules.previews import draft_lines, net_shares, previ
 from milo_billing.invoicing.types.invoices import Preview
 from milo_billing.kernel.errors import BadRequest
 from tests.db.invoicing.ground import NOVEMBER, Ground
+from tests.db.invoicing.late_ground import DECEMBER, notes, spend_late
 
 MID = datetime(2026, 10, 15, 12, tzinfo=UTC)
 
@@ -139,3 +140,28 @@ def test_a_line_in_another_currency_says_at_which_rate(ground: Ground) -> None:
         "2026-10-14",
         True,
     )
+
+
+def test_what_waits_of_earlier_invoices_is_in_the_preview_of_the_next_one(ground: Ground) -> None:
+    account = ground.declare_account()
+    ground.spend(account, "2026-10-05", 100)
+    october = ground.issued(account)
+    spend_late(ground, account, "2026-10-30", 20)
+    ground.spend(account, "2026-11-05", 50)
+    found = previewed(ground, account, now=datetime(2026, 11, 15, tzinfo=UTC))
+    body = preview_body(found, account=account, by="project", at=DECEMBER)
+    assert (body["provisional"], body["total"]) == (True, "70.00")
+    assert [(line["kind"], line["amount"]) for line in body["lines"]] == [
+        ("Usage", "50.00"),
+        ("Adjustment", "20.00"),
+    ]
+    assert body["shares"]["items"] == [
+        {"project": "web", "amount": "70.00", "skus": [{"sku": "tokens", "amount": "70.00"}]}
+    ]
+    spend_late(ground, account, "2026-10-30", -30)
+    body = preview_body(
+        previewed(ground, account, month=(2026, 11), now=DECEMBER), account=account, by="sku", at=MID
+    )
+    assert (body["total"], body["givenBack"]) == ("50.00", [{"invoice": october.number, "amount": "10.00"}])
+    assert ground.issued(account, month=11, now=DECEMBER).total_minor == 5_000
+    assert notes(ground) == [(october.number, 1_000)]

@@ -12,7 +12,8 @@ from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Reach
 from milo_billing.invoicing.engine import printings
-from milo_billing.invoicing.jobs import print_documents, run_steps
+from milo_billing.invoicing.engine.press import Presses, print_documents
+from milo_billing.invoicing.jobs import run_steps
 from milo_billing.invoicing.operations import papers
 from milo_billing.invoicing.ports import DocumentWriter
 from milo_billing.invoicing.reads import invoices as invoice_reads
@@ -66,7 +67,7 @@ def ask(ground: Ground, asked: PrintingRequest = ALL, *, reach: Reach = EVERYWHE
 def work(ground: Ground, writer: DocumentWriter, id: UUID) -> Printing:
     """One job; the printing behind it."""
     clock = SimulatedClock(NOVEMBER)
-    print_documents(ground.office, writer, ground.databases.app, clock, id=id, percent=100)
+    print_documents(ground.office.vault, Presses(writer, writer), ground.databases.app, clock, id=id)
     return ground.reading(lambda tx: printings.get(tx, id=id))
 
 
@@ -128,6 +129,22 @@ def test_a_run_that_is_over_has_its_invoices_printed_ahead(ground: Ground, write
     assert ground.read("select run from invoicing.printings") == [(run,)], (
         "once a run, and where it is wanted"
     )
+
+
+def test_what_is_ahead_gives_way_to_what_somebody_waits_for(ground: Ground, writer: Counting) -> None:
+    ground.spend(ground.declare_account("a"), "2026-10-05", 25)
+    office = replace(ground.office, prints_ahead=True)
+    run = open_run(ground.databases.app, year=2026, month=10, now=NOVEMBER)
+    run_steps(office, ground.databases.app, SimulatedClock(NOVEMBER), id=run)
+    ((ahead,),) = ground.read("select id from invoicing.printings where run = %s", run)
+    asked = ask(ground)
+    assert work(ground, writer, ahead).counts == {}
+    with ground.databases.job.transaction(reach=EVERYWHERE) as tx:
+        tx.execute("delete from jobs.procrastinate_jobs")  # both are taken
+    assert work(ground, writer, asked).counts == {"printed": 1}
+    assert jobs(ground) == [(str(ahead), printings.PRINT)], "it goes on by itself"
+    done = work(ground, writer, ahead)
+    assert (done.counts, done.finished_at is not None, len(writer.written)) == ({"printed": 1}, True, 1)
 
 
 def test_one_that_cannot_be_printed_is_told_and_stops_no_other(ground: Ground, writer: Counting) -> None:

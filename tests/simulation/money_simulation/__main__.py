@@ -6,8 +6,8 @@ import sys
 from collections import Counter
 from time import monotonic
 
-from tests.simulation.money_simulation.run import TURNS, Outcome, again, failure, shrink, simulate
-from tests.simulation.usage_simulation.ground import Ground, own_ground
+from tests.simulation.money_simulation.run import TURNS, Outcome, Stage, again, failure, open_stage, shrink
+from tests.simulation.usage_simulation.ground import own_ground
 
 
 def main(arguments: list[str]) -> int:
@@ -34,10 +34,10 @@ def main(arguments: list[str]) -> int:
     without = frozenset(int(turn) for turn in chosen.without.split(",") if turn)
     failed: list[int] = []
     happened: Counter[str] = Counter()
-    with own_ground() as ground:
+    with own_ground() as ground, open_stage(ground, database="simulated") as stage:
         for seed in range(chosen.seed, chosen.seed + chosen.seeds):
             began = monotonic()
-            outcome = simulate(seed, ground=ground, database="simulated", turns=chosen.turns, without=without)
+            outcome = stage.simulate(seed, turns=chosen.turns, without=without)
             happened += outcome.happened
             if chosen.story:
                 print(*outcome.story, sep="\n")
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
             if outcome.wrong:
                 print(failure(outcome, turns=chosen.turns), flush=True)
                 if chosen.shrink:
-                    print(f"the least that fails: {shrunk(outcome, ground, turns=chosen.turns)}", flush=True)
+                    print(f"the least that fails: {shrunk(outcome, stage, turns=chosen.turns)}", flush=True)
     if chosen.counts:
         print(*(f"{count:8} {what}" for what, count in sorted(happened.items())), sep="\n")
     print(f"{chosen.seeds - len(failed)} of {chosen.seeds} seeds as they must be, {said(happened)}")
@@ -59,11 +59,11 @@ def main(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def shrunk(outcome: Outcome, ground: Ground, *, turns: int) -> str:
+def shrunk(outcome: Outcome, stage: Stage, *, turns: int) -> str:
     """The command that repeats a seed with few turns."""
 
     def run(turns: int, without: frozenset[int]) -> Outcome:
-        return simulate(outcome.seed, ground=ground, database="simulated", turns=turns, without=without)
+        return stage.simulate(outcome.seed, turns=turns, without=without)
 
     without = shrink(outcome, run=run, turns=turns)
     last = turns if outcome.failed_in is None else outcome.failed_in + 1

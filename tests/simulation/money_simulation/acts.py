@@ -12,6 +12,8 @@ from uuid import UUID
 from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing.jobs import mark_past_due
+from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Unchanged
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.kernel.periods import next_month
@@ -140,6 +142,24 @@ def issue(sim: "Simulation") -> None:
         if outcomes:
             sim.issued_until[customer] = max(sim.issued_until[customer], next_month(month))
             sim.void_months.discard((customer, month))
+
+
+def adjust(sim: "Simulation") -> None:
+    """What reached an invoiced month late is charged and given back at once, by one or by two at the same time."""
+    found = sim.rows(
+        "select uid from invoicing.invoices where kind = 'Periodic' and phase <> 'Void' order by sequence"
+    )
+    if not found:
+        return
+    (uid,) = sim.chance.choice(found[-8:])
+    invoice = sim.reading(lambda tx: invoice_reads.get_invoice_by_uid(tx, uid=uid))
+    office = sim.shop.till.ground.office
+
+    def adjusted() -> None:
+        sim.shop.write(lambda work: issuing.adjust_invoice(work, office=office, invoice=invoice))
+
+    sim.race(adjusted, adjusted) if sim.chance.random() < 0.3 else sim.persist(adjusted)
+    sim.count("adjusted")
 
 
 # -------------------------------------------------------------------------------------------------- what is taken back
@@ -438,6 +458,7 @@ ACTS: Final[tuple[tuple[int, Act], ...]] = (
     (2, subscribe),
     (2, change_prices),
     (12, issue),
+    (4, adjust),
     (8, credit),
     (2, void_invoice),
     (2, write_off),

@@ -4,8 +4,9 @@ import random
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.bank_files import Told
 from tests.simulation.money_simulation import acts
 from tests.simulation.money_simulation.auditing import Auditor
 from tests.simulation.money_simulation.fuse import Killed
-from tests.simulation.money_simulation.shop import CUSTOMERS, Customer, open_shop
+from tests.simulation.money_simulation.shop import CUSTOMERS, Customer, Shop, declare_shop, open_shop
 from tests.simulation.usage_simulation.ground import Ground
 
 T = TypeVar("T")
@@ -64,11 +65,11 @@ class Outcome:
 class Simulation:
     """One seed on one database."""
 
-    def __init__(self, seed: int, *, conninfo: str, folder: Path) -> None:
+    def __init__(self, seed: int, shop: Shop) -> None:
         self.outcome = Outcome(seed)
         self.chance = random.Random(f"money {seed}")
         """Of the turn: what happens in one does not change what the others draw, so turns can be left out."""
-        self.shop = open_shop(conninfo, folder, seed=seed)
+        self.shop = shop
         self.auditor = Auditor(self.shop)
         self.issued_until = {one.name: BEGUN for one in CUSTOMERS}
         self.void_months: set[tuple[str, date]] = set()
@@ -270,21 +271,38 @@ def again(seed: int, *, turns: int = TURNS, without: Collection[int] = frozenset
     return f"python -m tests.simulation.money_simulation --seed {seed}{more} --story"
 
 
-def simulate(
-    seed: int,
-    *,
-    ground: Ground,
-    database: str,
-    turns: int = TURNS,
-    without: Collection[int] = frozenset(),
-) -> Outcome:
-    """Run one seed on a new database of that name, which is dropped afterwards."""
-    conninfo = ground.server.clone(database)
+class Stage:
+    """Where seeds run, one after the other: the shop is declared once, and each seed has a copy of it."""
+
+    def __init__(self, ground: Ground, *, database: str) -> None:
+        self._server = ground.server
+        self._database = database
+        self._declared = declare_shop(self._server, f"{database}_declared")
+
+    def simulate(self, seed: int, *, turns: int = TURNS, without: Collection[int] = frozenset()) -> Outcome:
+        """Run one seed on a new database, which is dropped afterwards."""
+        conninfo = self._server.create(self._database, template=self._declared.database)
+        try:
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                shop = open_shop(self._declared, conninfo, folder, seed=seed)
+                return Simulation(seed, shop).run(turns, without=without)
+        finally:
+            self._server.drop(self._database)
+
+    def close(self) -> None:
+        """Drop what the seeds were copied from."""
+        self._server.drop(self._declared.database)
+
+
+@contextmanager
+def open_stage(ground: Ground, *, database: str) -> Generator[Stage]:
+    """A stage on databases of this name, which are gone afterwards."""
+    stage = Stage(ground, database=database)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            return Simulation(seed, conninfo=conninfo, folder=Path(folder)).run(turns, without=without)
+        yield stage
     finally:
-        ground.server.drop(database)
+        stage.close()
 
 
 def failure(outcome: Outcome, *, turns: int = TURNS) -> str:

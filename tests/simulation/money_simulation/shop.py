@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -23,10 +24,12 @@ from milo_billing.payments.engine.bank_importing import Imported, import_stateme
 from milo_billing.payments.engine.debiting import add_mandate
 from milo_billing.payments.operations.desk import set_secrets
 from milo_billing.payments.rules.debit_requests import MandateRequest
+from milo_billing.payments.types import SetupResult
 from milo_billing.usage import operations as usage_operations
 from milo_billing.usage.engine.archive import Archive
 from tests.accounts_world import Grants, World
 from tests.bank_files import IBAN, Told, camt053
+from tests.conftest import TestServer
 from tests.db.invoicing.ground import ACCOUNT, ACME, ISSUER, PRICES
 from tests.db.invoicing.test_other_books import bring_rates
 from tests.db.payments.ground import Till, join_till
@@ -195,23 +198,61 @@ class Shop:
         ]
 
 
-def open_shop(conninfo: str, folder: Path, *, seed: int) -> Shop:
-    """The provider on its first day: all is declared, nothing was used."""
+@dataclass(frozen=True)
+class Declared:
+    """The provider on its first day: all is declared, nothing was used. Each seed begins with a copy of it.
+
+    `database` is a template, `keyfile` the key that it is sealed with; the rest is what stands outside of it.
+    """
+
+    database: str
+    keyfile: bytes
+    setups: dict[str, SetupResult]
+    class_uid: UUID
+    accounts: dict[str, Account]
+    now: datetime
+
+
+def declare_shop(server: TestServer, database: str) -> Declared:
+    """Declare everything in a database of that name. It costs as much as forty turns, so it is done once."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shop = _connect(server.clone(database), folder, seed=0)
+        try:
+            shop.till.clock.instant = BEGINS
+            _declare(shop)
+            keyfile = (folder / "keyfile").read_bytes()
+        finally:
+            shop.till.ground.databases.close()
+        setups = dict(shop.provider.setups)
+    return Declared(database, keyfile, setups, shop.till.class_uid, shop.accounts, shop.now)
+
+
+def open_shop(declared: Declared, conninfo: str, folder: Path, *, seed: int) -> Shop:
+    """A copy of the provider on its first day, of which `conninfo` is the database."""
+    (folder / "keyfile").touch(mode=0o600)
+    (folder / "keyfile").write_bytes(declared.keyfile)
+    shop = _connect(conninfo, folder, seed=seed)
+    shop.provider.setups.update(declared.setups)
+    shop.till.class_uid = declared.class_uid
+    shop.till.clock.instant = declared.now
+    shop.accounts.update(declared.accounts)
+    return shop
+
+
+def _connect(conninfo: str, folder: Path, *, seed: int) -> Shop:
     chance, fuse = random.Random(seed), Fuse()
     databases = open_mortal(conninfo, pool_max=6, fuse=fuse)
     provider = HostileProvider(seed=seed, soft_declines=chance.randrange(2, 9))
     till = join_till(databases, folder, provider)
-    till.clock.instant = BEGINS
     world = World(databases, till.ground.engine, till.clock, Grants(), till.ground.office.vault)
-    shop = Shop(
+    return Shop(
         till=till,
         usage=UsageWorld(world, make_committer(databases)),
         fuse=fuse,
         chance=chance,
         archive=Archive(FolderBlobs(folder)),
     )
-    _declare(shop)
-    return shop
 
 
 def _declare(shop: Shop) -> None:

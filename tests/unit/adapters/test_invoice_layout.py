@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 
 from milo_billing.adapters.invoice_page import page_data
 from milo_billing.adapters.typst_documents import TypstDocuments
 from milo_billing.invoicing.types.drafts import Part
 from milo_billing.invoicing.types.invoices import LineShare
+from tests.contract.einvoices import below_zero, came_late
 from tests.unit.invoicing.builders import document, line, usage_part
-from tests.unit.invoicing.pdf import read_pages
+from tests.unit.invoicing.pdf import heights, read_pages
 
 WRITER = TypstDocuments()
 
@@ -45,3 +47,27 @@ def test_a_text_that_needs_two_lines_has_them() -> None:
     text = read_pages(WRITER.write(wide).content)[0]
     assert text.count("unusually") == 4
     assert "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWW" in text.replace("\n", "")
+
+
+def test_what_earlier_invoices_came_to_stands_in_rows_of_its_own_with_their_number_and_days() -> None:
+    lines = [replace(one, line=number) for number, one in enumerate(came_late(), start=2)]
+    written = WRITER.write(document(line("Tokens", usage_part("3", "2", 600)), *lines)).content
+    text = read_pages(written)[0]
+    assert text.count("Adjustment of invoice KC-2026-000097") == 2
+    assert "Requests · Sep 1" in text
+    rows = heights(
+        written,
+        "Adjustments of earlier",
+        "Requests",
+        "As known now",
+        "Charged before",
+        "annual-2026",
+        "Total",
+    )
+    assert all(above - below > 6 for above, below in pairwise(rows)), rows
+
+
+def test_a_month_below_zero_says_that_a_credit_note_gives_the_rest_back() -> None:
+    text = read_pages(WRITER.write(document(*below_zero())).content)[0]
+    assert "Adjustment of invoice KC-2026-000097" in text
+    assert "Given back by a credit note" in text

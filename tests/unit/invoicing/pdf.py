@@ -32,5 +32,15 @@ def embedded_fonts(content: bytes) -> set[str]:
     return {name.decode() for name in re.findall(rb"/FontName/[A-Z]{6}\+([\w-]+)[^>]*/FontFile3", content)}
 
 
+def heights(content: bytes, *texts: str) -> list[float]:
+    """How far above the foot of the first page each text stands, in points: of its first letter."""
+    pdf: Any = pypdfium2.PdfDocument(content)
+    try:
+        page = pdf[0].get_textpage()
+        return [page.get_charbox(page.search(text).get_next()[0])[1] for text in texts]
+    finally:
+        pdf.close()
+
+
 def _plain(text: str) -> str:
     return re.sub("[\u00a0\u2009\u202f]", " ", text).replace("\r\n", "\n")

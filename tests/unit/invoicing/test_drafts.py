@@ -51,11 +51,10 @@ def test_usage_without_a_price_is_refused_by_name_each_meter_once() -> None:
         draft([rated(TOKENS, unpriced=("b.example/y", "a.example/x", "b.example/y"))])
 
 
-@pytest.mark.parametrize("minor", [-1, INT64_MAX])
-def test_no_invoice_is_below_zero_or_beyond_64_bits(minor: int) -> None:
+def test_no_invoice_is_beyond_64_bits() -> None:
     lines = [
-        rated_line("tokens", SubLine("Usage", minor)),
-        rated_line("more", SubLine("Usage", max(minor, 0))),
+        rated_line("tokens", SubLine("Usage", INT64_MAX)),
+        rated_line("more", SubLine("Usage", INT64_MAX)),
     ]
     with pytest.raises(UnableToIssue, match="an invoice cannot total"):
         draft([rated(*lines)])

@@ -36,7 +36,7 @@ def sold(*nets_minor: int) -> dict[int, InvoiceLine]:
         ("3", {1: 16}, {}),  # 0.48
         ("2", {1: 75}, {1: 2}),  # 1.5: half up
         ("2", {1: 100, 2: 0}, {1: 2}),
-        ("50", {1: 3, 2: -1}, {1: 1}),  # of what the lines come to together
+        ("50", {1: 3, 2: -1}, {1: 2, 2: -1}),  # of what the lines come to together
         ("100", {1: 3, 2: -1}, {1: 3, 2: -1}),
         ("2", {1: -10_000}, {}),
         ("2", {}, {}),

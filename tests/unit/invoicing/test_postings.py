@@ -139,8 +139,3 @@ def test_what_is_declared_without_a_price_is_refused() -> None:
         UnableToIssue, match="no price for setup from 2026-10-03 on, which a Charge or an Entitlement has"
     ):
         draft([unpriced])
-
-
-def test_more_given_back_than_charged_is_refused() -> None:
-    with pytest.raises(UnableToIssue, match=r"cannot total -0\.40 USD: .*given back"):
-        draft([rated(sold("Recurring", -40, billing="Advance"))])

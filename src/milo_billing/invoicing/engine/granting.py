@@ -291,6 +291,15 @@ def lock_reaching(work: Work, engine: Engine, *, account: int, draft: Draft) -> 
     return reaching(work.tx, account=account, draft=draft, at=work.now)
 
 
+def lock_used(work: Work, engine: Engine, *, invoice: UUID) -> tuple[Grant, ...]:
+    """The grants that the invoice used, which nobody else uses or gives back until the transaction ends."""
+    found = [one for one, _ in grant_reads.list_used_by(work.tx, invoice=invoice)]
+    if found:
+        kind = engine.registry.get(GROUP, "creditgrants")
+        engine.store.lock(work.tx, {one.uid: kind for one in found})
+    return tuple(found)
+
+
 def use(
     work: Work, engine: Engine, *, invoice: Invoice, drafted: Draft, found: Sequence[Reaching], plan: Settling
 ) -> Invoice:

@@ -1,6 +1,6 @@
 """The rows of printings: PDFs that workers write, one step a document, noted in the transaction that keeps it.
 
-Owns: the statements, and which document is written next. Not: writing it (operations), who does (jobs).
+Owns: the statements, and which document is written next. Not: writing it (press).
 """
 
 from datetime import date, datetime
@@ -19,6 +19,8 @@ from milo_billing.invoicing.rules.printings import (
 
 PRINT: Final = "invoicing.print_documents"
 """The job that writes documents of a printing for a while, and queues itself again while some wait."""
+
+RESUMED_AT_ONCE_MAX: Final = 100
 
 _PRINTING: LiteralString = (
     "select id, organizations, run, opened_by, opened_at, total, finished_at from invoicing.printings"
@@ -84,12 +86,24 @@ def resume(tx: Tx, *, id: UUID) -> None:
     jobs.defer(tx, PRINT, lock=PRINT, once=f"{PRINT}/{id}", printing=str(id))
 
 
+def resume_open(tx: Tx) -> None:
+    """Have workers go on with all that are not finished."""
+    for id in list_open(tx, limit=RESUMED_AT_ONCE_MAX):
+        resume(tx, id=id)
+
+
 def list_open(tx: Tx, *, limit: int) -> tuple[UUID, ...]:
     """Printings that are not finished, the oldest first."""
     rows = tx.execute(
         "select id from invoicing.printings where finished_at is null order by opened_at limit %s", (limit,)
     )
     return tuple(id for (id,) in rows)
+
+
+def is_asked_open(tx: Tx) -> bool:
+    """Whether somebody waits for a printing that he asked for."""
+    row = tx.execute("select from invoicing.printings where finished_at is null and run is null limit 1")
+    return row.fetchone() is not None
 
 
 def take_step(tx: Tx, *, printing: UUID, after: int) -> tuple[int, UUID | None, UUID | None] | None:

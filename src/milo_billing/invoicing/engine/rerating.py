@@ -7,17 +7,16 @@ and give it back (operations.adjusting). Nothing is written here.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from uuid import UUID
 
 from milo_billing.accounts.types import Account
 from milo_billing.commitments import operations as commitments
 from milo_billing.commitments import reads as promises
 from milo_billing.commitments.types import AsIssued
 from milo_billing.infra.database import Tx
+from milo_billing.invoicing.engine.left import list_creditable, places_of
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
-from milo_billing.invoicing.reads import notes as note_reads
-from milo_billing.invoicing.rules import adjusting, crediting, drafts
+from milo_billing.invoicing.rules import adjusting, drafts
 from milo_billing.invoicing.rules.adjusting import (
     Additional,
     Adjustment,
@@ -57,6 +56,12 @@ class Late:
     def charging(self) -> tuple[Rerated, ...]:
         """The invoices of which something is charged in addition."""
         return tuple(one for one in self.invoices if one.lines)
+
+    @property
+    def given_back(self) -> tuple[tuple[Invoice, int], ...]:
+        """What credit notes give back of which invoice's period, net."""
+        sums = [(one.invoice, sum(minor for _, minor in one.given_back)) for one in self.invoices]
+        return tuple((invoice, minor) for invoice, minor in sums if minor)
 
 
 def find_late(tx: Tx, *, account: Account, before: datetime, now: datetime) -> Late | None:
@@ -112,8 +117,8 @@ def rerate(tx: Tx, *, invoice: Invoice, now: datetime) -> Rerated:
     Raises UnableToIssue where late usage has no price.
     """
     made = adjustment_reads.list_adjustments(tx, invoice=invoice.uid)
-    before, places = _charged_before(tx, invoice, made)
-    today = () if invoice.phase == "Void" else _rated_again(tx, invoice, now=now)
+    before, places, withheld_minor = _charged_before(tx, invoice, made)
+    today = () if invoice.phase == "Void" else _rated_again(tx, invoice, made, now=now)
     issued = () if invoice.phase == "Void" else before.issued
     earlier = [one.lines for one in made if one.stands]
     lines: tuple[DraftLine, ...] = ()
@@ -122,6 +127,9 @@ def rerate(tx: Tx, *, invoice: Invoice, now: datetime) -> Rerated:
     change = adjusting.change_of(issued=issued, earlier=earlier, now=today)
     if isinstance(change, GivenBack):
         given_back = adjusting.give_back(change, places)
+        rest_minor = min(change.total_minor - sum(minor for _, minor in given_back), withheld_minor)
+        if rest_minor:
+            given_back += _elsewhere(tx, change, rest_minor, invoice=invoice, made=made, now=now)
         taken = adjusting.by_line(given_back)
         if -sum(taken.values()) == change.total_minor:
             # which lines gave it back may not be those that came to less: prepaid money is moved between them
@@ -132,7 +140,12 @@ def rerate(tx: Tx, *, invoice: Invoice, now: datetime) -> Rerated:
     return Rerated(invoice, lines, charged, given_back, len(made) + 1)
 
 
-def _rated_again(tx: Tx, invoice: Invoice, *, now: datetime) -> tuple[DraftLine, ...]:
+def _rated_again(
+    tx: Tx, invoice: Invoice, made: Sequence[Adjustment], *, now: datetime
+) -> tuple[DraftLine, ...]:
+    """The lines at the versions that the invoice froze. Usage of which nobody had a price then is priced as it was when
+    an adjustment first charged it, else as now: it is never free, and its price never changes either.
+    """
     frozen = adjustment_reads.find_frozen(tx, invoice=invoice.uid)
     if frozen is None:
         raise UnableToIssue(f"invoice {invoice.number} did not keep how its period was rated")
@@ -141,41 +154,58 @@ def _rated_again(tx: Tx, invoice: Invoice, *, now: datetime) -> tuple[DraftLine,
         account=invoice.account,
         periods=frozen.periods,
         now=now,
-        as_issued=AsIssued(frozen.issued_at, frozen.invoice_day),
+        as_issued=AsIssued(
+            frozen.issued_at,
+            frozen.invoice_day,
+            since=(*(one.adjusted_at for one in made if one.carrier is not None and one.stands), now),
+        ),
     )
     drafts.assert_priced(composed)
     return drafts.provisional(composed).lines
 
 
-def _charged_before(tx: Tx, invoice: Invoice, made: Sequence[Adjustment]) -> tuple[Before, tuple[Place, ...]]:
-    """The lines that charged for the invoice's period, and those that can be credited: the newest document first."""
+def _elsewhere(
+    tx: Tx,
+    change: GivenBack,
+    minor: int,
+    *,
+    invoice: Invoice,
+    made: Sequence[Adjustment],
+    now: datetime,
+) -> tuple[tuple[Place, int], ...]:
+    """So much of other invoices: the period's own charged less than its lines say, as it gave back of earlier ones."""
+    own = {invoice.uid, *(one.carrier for one in made if one.carrier is not None)}
+    others = list_creditable(tx, account=invoice.account, before=now, but=own)
+    places = [place for one in others for place in one.places]
+    key = next(iter(change.lines))
+    return adjusting.give_back(GivenBack({key: minor}, minor), places)
+
+
+def _charged_before(
+    tx: Tx, invoice: Invoice, made: Sequence[Adjustment]
+) -> tuple[Before, tuple[Place, ...], int]:
+    """The lines that charged for the invoice's period, those that can be credited, the newest document first, and what
+    they were charged with and cannot, because others are below zero.
+    """
     carriers = [one.carrier for one in reversed(made) if one.carrier is not None and one.stands]
     carried: list[DraftLine] = []
     places: list[Place] = []
+    withheld_minor = 0
     for carrier in carriers:
         pairs = adjustment_reads.list_charged(tx, invoice=carrier)
         own = [(line, drafted) for line, drafted in pairs if _adjusts(drafted, invoice)]
         carried += [drafted for _, drafted in own]
-        left = crediting.left_of(
-            [line for line, _ in own], credited=note_reads.list_credited(tx, invoice=carrier)
-        )
-        places += _places(carrier, [drafted for _, drafted in own], left)
+        found, withheld = places_of(tx, carrier, pairs, of=[drafted for _, drafted in own])
+        places += found
+        withheld_minor += withheld
     pairs = adjustment_reads.list_charged(tx, invoice=invoice.uid)
-    if invoice.phase != "Void":
-        own = [(line, drafted) for line, drafted in pairs if drafted.kind != "Adjustment"]
-        left = crediting.left_of(
-            [line for line, _ in own], credited=note_reads.list_credited(tx, invoice=invoice.uid)
-        )
-        places += _places(invoice.uid, [drafted for _, drafted in own], left)
     issued = tuple(drafted for _, drafted in pairs if drafted.kind != "Adjustment")
-    return Before(issued, tuple(carried)), tuple(places)
+    if invoice.phase != "Void":
+        found, withheld = places_of(tx, invoice.uid, pairs, of=issued)
+        places += found
+        withheld_minor += withheld
+    return Before(issued, tuple(carried)), tuple(places), withheld_minor
 
 
 def _adjusts(line: DraftLine, invoice: Invoice) -> bool:
     return line.adjusts is not None and line.adjusts.invoice == invoice.uid
-
-
-def _places(invoice: UUID, drafted: Sequence[DraftLine], left: Mapping[int, int]) -> Iterator[Place]:
-    for line, (number, minor) in zip(drafted, left.items(), strict=True):
-        if minor > 0:
-            yield Place(invoice, number, adjusting.charged(line), minor)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
-from milo_billing.invoicing.engine import settling
+from milo_billing.invoicing.engine import granting, settling
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.engine.publishing import publish, publish_note
 from milo_billing.invoicing.engine.rerating import Late
@@ -38,7 +38,7 @@ def note_late(
     for one in late.invoices:
         sequence = one.sequence
         for invoice, given_back in _by_invoice(one).items():
-            note = _credit(work, office, one.invoice, invoice=invoice, given_back=given_back)
+            note = _credit(work, office, one, invoice=invoice, given_back=given_back)
             settlement_rows.insert_adjustment(
                 work.tx,
                 original=one.invoice,
@@ -75,10 +75,11 @@ def _by_invoice(one: Rerated) -> dict[UUID, list[tuple[Place, int]]]:
 
 
 def _credit(
-    work: Work, office: Office, original: Invoice, *, invoice: UUID, given_back: list[tuple[Place, int]]
+    work: Work, office: Office, one: Rerated, *, invoice: UUID, given_back: list[tuple[Place, int]]
 ) -> CreditNote:
     """The credit note over these lines of an invoice, with its object and the invoice's."""
     locked = settling.lock(work, office.engine, invoice=invoice)
+    used = granting.lock_used(work, office.engine, invoice=invoice)
     wanted = Wanted(
         uid=new_uid(),
         namespace=locked.namespace,
@@ -86,10 +87,12 @@ def _credit(
         invoice=invoice,
         lines=tuple(LineCredit(place.line, minor) for place, minor in given_back),
         amount_minor=None,
-        reason=REASON.format(number=original.number),
+        reason=one.reason or REASON.format(number=one.invoice.number),
     )
     note = life.issue_credit_note(work.tx, wanted, now=work.now)
     credited = invoice_reads.get_invoice_by_uid(work.tx, uid=invoice)
     publish(work, office.engine, credited, verb="credit")
     publish_note(work, office.engine, note, verb="issue", lines=wanted.lines)
+    if used:
+        granting.restate(work, office.engine, used)
     return note

@@ -65,7 +65,7 @@ def _draft(
     )
     day = local_day(now, zone=issuer.body["timeZone"])
     return (
-        issuing.taxed(tx, pen, drafted, account=account, profile=profile, issuer=issuer, day=day),
+        issuing.tax(tx, pen, drafted, account=account, profile=profile, issuer=issuer, day=day),
         profile,
         issuer,
     )

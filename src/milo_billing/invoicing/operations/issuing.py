@@ -15,7 +15,7 @@ from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.engine import granting, rerating, taxing
+from milo_billing.invoicing.engine import giving_back, granting, rerating, taxing
 from milo_billing.invoicing.engine.publishing import publish
 from milo_billing.invoicing.engine.rerating import Late
 from milo_billing.invoicing.operations import adjusting as adjustments
@@ -32,6 +32,7 @@ from milo_billing.invoicing.rules import (
     periods,
     postings,
     tax_bodies,
+    taxes,
 )
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.conversions import frozen_conversions
@@ -92,55 +93,48 @@ def preview(
     standing = invoice_reads.list_periodic(
         tx, account=account.number, within=Period(begun[0].start, begun[-1].end)
     )
-    stretch = periods.uncovered(begun, invoiced=[one.period for one in standing]) or tuple(begun)
+    left = periods.uncovered(begun, invoiced=[one.period for one in standing])
+    stretch = left or tuple(begun)
     composed = commitments.rate_periods(tx, account=account.number, periods=stretch, now=now, payer=account)
-    provisional = drafts.provisional(composed)
+    late: Late | None = None
+    untaxed: str | None = None
+    try:
+        if left:
+            late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
+    except UnableToIssue as error:
+        untaxed = str(error)
+    drafted = _with_late(drafts.provisional(composed), late)
     # it could not be issued before its period is over
-    credits = granting.reaching(
-        tx, account=account.number, draft=provisional, at=max(now, provisional.period.end)
-    )
+    credits = granting.reaching(tx, account=account.number, draft=drafted, at=max(now, drafted.period.end))
     issuer = issuer_reads.find_default_issuer(tx)
-    issued_by = "" if issuer is None else issuer.name
-    lowered = grants.with_bought(grants.with_promotional(provisional, credits), credits, issuer=issued_by)
-    drafted, untaxed = _provisionally_taxed(tx, office, lowered, account, profile, now, issuer=issuer)
-    plan = grants.settling(drafted, credits, issuer=issued_by)
-    used = {share.project for line in drafted.lines for share in line.shares}
+    try:
+        if issuer is None or profile is None:
+            raise UnableToIssue(UNISSUED if issuer is None else "the account was deleted")
+        owed, late = _owed(
+            tx, office, drafted, late, credits, account=account, profile=profile, issuer=issuer, now=now
+        )
+    except UnableToIssue as error:
+        issued_by = "" if issuer is None else issuer.name
+        owed, untaxed = grants.before_tax(drafted, credits, issuer=issued_by), untaxed or str(error)
+    plan = grants.settling(owed, credits, issuer="" if issuer is None else issuer.name)
+    used = {share.project for line in owed.lines for share in line.shares}
     used |= {one.project for period in composed for one in period.unpriced}
     numbers = {project for project in used if project is not None}
     return Preview(
-        draft=drafted,
+        draft=owed,
         periods=composed,
         closed=all(period.closed for period in composed),
         invoices=standing,
-        books=_book_versions(tx, drafted, known=office.books),
+        books=_book_versions(tx, owed, known=office.books),
         projects={one.number: one.name for one in directory.list_projects(tx, numbers=numbers)},
         untaxed=untaxed,
         goodwill_minor=plan.goodwill_minor,
         prepaid_minor=plan.prepaid_minor,
+        given_back=() if late is None else late.given_back,
     )
 
 
-def _provisionally_taxed(
-    tx: Tx,
-    office: Office,
-    drafted: Draft,
-    account: Account,
-    profile: BillingProfile | None,
-    now: datetime,
-    *,
-    issuer: IssuerVersion | None,
-) -> tuple[Draft, str | None]:
-    """The draft with its tax, were it issued now; without, and why, where that cannot be told."""
-    if issuer is None or profile is None:
-        return drafted, UNISSUED if issuer is None else "the account was deleted"
-    day = local_day(now, zone=issuer.body["timeZone"])
-    try:
-        return taxed(tx, office.pen, drafted, account=account, profile=profile, issuer=issuer, day=day), None
-    except UnableToIssue as error:
-        return drafted, str(error)
-
-
-def taxed(
+def tax(
     tx: Tx,
     pen: Pen,
     drafted: Draft,
@@ -194,12 +188,14 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     accounts.hold_billing(tx, account=account.number)
     late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
     drafted = draft(tx, account=account, stretch=stretch, now=now)
-    if late is not None:
+    if late is not None and late.missed:
         _issue_missed(work, office, late, account=account)
-        drafted = _with_late(drafted, late)
-    drafted, credits = _with_credit(work, office, drafted, account=account) if has_credit else (drafted, ())
+        late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
+    drafted = _with_late(drafted, late)
+    credits = _lock_credit(work, office, drafted, account=account) if has_credit else ()
     # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
-    if not postings.postings(drafted) and not (profile is not None and profile.zero_invoices):
+    moves = postings.postings(drafted) or (late is not None and late.lines)
+    if not moves and not (profile is not None and profile.zero_invoices):
         if late is not None:
             adjustments.note_late(work, office, late, account=account.number, carrier=None)
         accounts.mark_closed(tx, account=account.number, until=drafted.period.end)
@@ -212,21 +208,51 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     issuer = issuer_reads.find_default_issuer(tx)
     if issuer is None:
         raise UnableToIssue(UNISSUED)
-    rated = adjustment_reads.frozen_body(stretch, invoice_day=invoice_day)
+    taxed, late = _owed(
+        tx, office, drafted, late, credits, account=account, profile=profile, issuer=issuer, now=now
+    )
     invoice = issue_draft(
         work,
         office,
-        drafted,
+        taxed,
         account=account,
         profile=profile,
         issuer=issuer,
-        rated=rated,
+        rated=adjustment_reads.frozen_body(stretch, invoice_day=invoice_day),
         credits=credits,
         voided=voided,
     )
     if late is not None:
         adjustments.note_late(work, office, late, account=account.number, carrier=invoice)
     return Issued(invoice)
+
+
+def _owed(
+    tx: Tx,
+    office: Office,
+    drafted: Draft,
+    late: Late | None,
+    credits: Sequence[Reaching],
+    *,
+    account: Account,
+    profile: BillingProfile,
+    issuer: IssuerVersion,
+    now: datetime,
+) -> tuple[Draft, Late | None]:
+    """The draft as it is issued, with credit that acts before tax and its tax, at zero where it came to less; and what
+    came late, with the credit notes that give the rest back. Raises UnableToIssue.
+    """
+    day = local_day(now, zone=issuer.body["timeZone"])
+
+    def lifted(*, whole: bool) -> tuple[Draft, Late | None]:
+        lifted, found = giving_back.lift(tx, drafted, late, account=account, whole=whole)
+        credited = grants.before_tax(lifted, credits, issuer=issuer.name)
+        return tax(tx, office.pen, credited, account=account, profile=profile, issuer=issuer, day=day), found
+
+    taxed, found = lifted(whole=False)
+    if taxed.total_minor < 0:  # its tax did that: what is given back is taxed more than what is charged
+        taxed, found = lifted(whole=True)
+    return taxed, found
 
 
 def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
@@ -263,7 +289,8 @@ def _adjust(work: Work, office: Office, late: Late, *, account: Account) -> Adju
     if late.lines:
         profile, issuer = _parties(work.tx, office, account=account)
         drafted = adjusting.draft_alone([one.invoice for one in late.charging], late.lines)
-        drafted, credits = _with_credit(work, office, drafted, account=account)
+        credits = _lock_credit(work, office, drafted, account=account)
+        drafted = grants.before_tax(drafted, credits, issuer=issuer.name)
         carrier = issue_draft(
             work, office, drafted, account=account, profile=profile, issuer=issuer, credits=credits
         )
@@ -278,26 +305,36 @@ def _issue_missed(work: Work, office: Office, late: Late, *, account: Account) -
         drafted = draft(work.tx, account=account, stretch=[period], now=work.now)
         if postings.postings(drafted):
             profile, issuer = _parties(work.tx, office, account=account)
-            rated = adjustment_reads.frozen_body((period,), invoice_day=account.invoice_day)
-            drafted, credits = _with_credit(work, office, drafted, account=account)
-            issue_draft(
-                work,
+            credits = _lock_credit(work, office, drafted, account=account)
+            owed, given_back = _owed(
+                work.tx,
                 office,
                 drafted,
+                None,
+                credits,
+                account=account,
+                profile=profile,
+                issuer=issuer,
+                now=work.now,
+            )
+            rated = adjustment_reads.frozen_body((period,), invoice_day=account.invoice_day)
+            made = issue_draft(
+                work,
+                office,
+                owed,
                 account=account,
                 profile=profile,
                 issuer=issuer,
                 rated=rated,
                 credits=credits,
             )
+            if given_back is not None:
+                adjustments.note_late(work, office, given_back, account=account.number, carrier=made)
 
 
-def _with_credit(
-    work: Work, office: Office, drafted: Draft, *, account: Account
-) -> tuple[Draft, Sequence[Reaching]]:
-    """The draft less promotional credit, and the account's grants that it may use, which are locked."""
-    credits = granting.lock_reaching(work, office.engine, account=account.number, draft=drafted)
-    return grants.with_promotional(drafted, credits), credits
+def _lock_credit(work: Work, office: Office, drafted: Draft, *, account: Account) -> Sequence[Reaching]:
+    """The account's grants that the draft may use, which are locked."""
+    return granting.lock_reaching(work, office.engine, account=account.number, draft=drafted)
 
 
 def _parties(tx: Tx, office: Office, *, account: Account) -> tuple[BillingProfile, IssuerVersion]:
@@ -314,8 +351,10 @@ def _parties(tx: Tx, office: Office, *, account: Account) -> tuple[BillingProfil
     return profile, issuer
 
 
-def _with_late(drafted: Draft, late: Late) -> Draft:
+def _with_late(drafted: Draft, late: Late | None) -> Draft:
     """The draft with what is charged in addition of earlier periods; where it has nothing else, these are its days."""
+    if late is None:
+        return drafted
     if late.lines and not drafted.lines:
         return adjusting.draft_alone([one.invoice for one in late.charging], late.lines)
     return adjusting.with_adjustments(drafted, late.lines)
@@ -335,17 +374,14 @@ def issue_draft(
 ) -> Invoice:
     """Issue the draft and post its receivable, in the caller's transaction; taxed here, where it has no taxes yet.
 
-    Before that it is lowered by credit that was taxed when it was bought.
-
     `rated` is how its period was rated, for rating it again; of `voided`, the void invoices of its days that no other
     replaces yet, in the order of issue, it replaces the last. Raises UnableToIssue where nobody can say how a line is
     taxed.
     """
     tx, now = work.tx, work.now
-    drafted = grants.with_bought(drafted, credits, issuer=issuer.name)
     if not drafted.taxes:
         today = local_day(now, zone=issuer.body["timeZone"])
-        drafted = taxed(tx, office.pen, drafted, account=account, profile=profile, issuer=issuer, day=today)
+        drafted = tax(tx, office.pen, drafted, account=account, profile=profile, issuer=issuer, day=today)
     invoice = write_invoice(
         tx,
         office.pen,
@@ -385,6 +421,7 @@ def write_invoice(
 
     Raises UnableToIssue.
     """
+    taxes.assert_owed(drafted)
     today = local_day(now, zone=issuer.body["timeZone"])
     frozen = _freeze(tx, pen.vault, drafted, account=account, profile=profile, now=now)
     frozen["rated"] = rated or {}

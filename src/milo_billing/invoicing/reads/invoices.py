@@ -245,6 +245,16 @@ def list_periodic(tx: Tx, *, account: int, within: Period) -> tuple[Invoice, ...
     return tuple(map(_invoice, rows))
 
 
+def list_standing(tx: Tx, *, account: int, before: datetime, limit: int) -> tuple[Invoice, ...]:
+    """The account's invoices over usage and charges of days before the instant, but void ones, the newest first."""
+    rows = tx.execute(
+        f"{_INVOICE} where account = %s and kind in ('Periodic', 'Adjustment', 'Final') and phase <> 'Void' "
+        "and lower(period) < %s order by issued_at desc, sequence desc limit %s",
+        (account, before, limit),
+    )
+    return tuple(map(_invoice, rows))
+
+
 def list_standing_and_void(
     tx: Tx, *, account: int, within: Period
 ) -> tuple[tuple[Invoice, ...], tuple[Invoice, ...]]:

@@ -308,7 +308,8 @@ def by_line(given_back: Iterable[tuple[Place, int]]) -> Mapping[Charged, int]:
 class Rerated:
     """What an issued invoice came to since: lines that charge more, and what of which line is given back.
 
-    `change` is what the lines charge. `sequence` is the number of its next adjustment.
+    `change` is what the lines charge. `sequence` is the number of its next adjustment. `reason` is what its credit
+    notes say; empty where usage was corrected.
     """
 
     invoice: Invoice
@@ -316,6 +317,7 @@ class Rerated:
     change: Mapping[Charged, int]
     given_back: tuple[tuple[Place, int], ...]
     sequence: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

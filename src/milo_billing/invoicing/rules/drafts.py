@@ -30,16 +30,14 @@ def draft(composed: Sequence[ComposedPeriod], *, kind: InvoiceKind = "Periodic")
     """What one account owes for consecutive rating periods, one or more, of one currency.
 
     Lines of Skus come first, by rating period, then what commitments charge. Raises UnableToIssue where usage has no
-    price (never silently free), and where the total does not fit in 64 bits or is below zero.
+    price (never silently free), and where the total does not fit in 64 bits. It may be below zero, where more is given
+    back than charged (`below_zero`).
     """
     assert_priced(composed)
     found = provisional(composed, kind=kind)
-    if not is_int64(found.subtotal_minor) or not is_int64(found.total_minor) or found.total_minor < 0:
+    if not is_int64(found.subtotal_minor) or not is_int64(found.total_minor):
         total = f"{minor_to_decimal(found.total_minor, found.currency)} {found.currency}"
-        raise UnableToIssue(
-            f"an invoice cannot total {total}: check the prices and the usage, and what is given back of charges in "
-            "advance"
-        )
+        raise UnableToIssue(f"an invoice cannot total {total}: check the prices and the usage")
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from milo_billing.catalog.types import Book, Meter, Sku
 from milo_billing.invoicing.rules.conversions import conversion_body
+from milo_billing.invoicing.rules.explaining_adjustments import AdjustedLine, recomputed_minor, steps
 from milo_billing.invoicing.types.drafts import QUANTITY_PLACES_MAX, LineConversion, LineDiscount, Part
 from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from milo_billing.kernel.money import minor_to_decimal
@@ -24,6 +25,11 @@ SHARES_MAX: Final = 1_000
 _BASE: Final = ("Usage", "Package", "Percentage", "FlatFee")
 _CREDITS: Final[Mapping[str, str]] = {"CreditGrant": "promotional credit", "PrepaidCredit": "prepaid credit"}
 _BOUNDS: Final = ("Maximum", "Minimum")
+_CALLED: Final[Mapping[str, str]] = {
+    "FlatFee": "fee",
+    "Rerated": "the period comes to, rated again as the invoice was",
+    "Charged": "less what was charged before",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,8 @@ class LineExplanation:
     """An issued line with everything that it came of.
 
     `shares` are by project and dimension set, at most so many; `metered` is over all. `sku`, `meter` and `book` are
-    None where a commitment charged. `again` is the line as the frozen version of the book charges it now.
+    None where a commitment charged. `again` is the line as the frozen version of the book charges it now; what stands
+    behind a line that adjusts another invoice is `adjusted`.
     """
 
     invoice: Invoice
@@ -56,6 +63,7 @@ class LineExplanation:
     meter: Meter | None
     book: Book | None
     again: RatedLine | None
+    adjusted: AdjustedLine | None = None
 
 
 def frozen_line(line: InvoiceLine, *, metered: Decimal, currency: str) -> FrozenLine:
@@ -94,8 +102,13 @@ def _rate(conversion: LineConversion | None, *, to_currency: str) -> ExchangeRat
     )
 
 
-def is_same(line: InvoiceLine, again: RatedLine | None) -> bool:
-    """Whether the line, charged again, has the same parts; of what a commitment charged, whether its parts make it."""
+def is_same(found: LineExplanation) -> bool:
+    """Whether the line, charged again, has the same parts; of what a commitment charged, whether its parts make it; of
+    what adjusts another invoice, whether it is what its period came to less what was charged before.
+    """
+    line, again = found.line, found.again
+    if found.adjusted is not None:
+        return recomputed_minor(line, found.adjusted) == line.amount_minor
     if line.sku is None:
         return sum(part.amount_minor for part in line.parts) == line.amount_minor
     if again is None:
@@ -111,7 +124,7 @@ def is_same(line: InvoiceLine, again: RatedLine | None) -> bool:
 def explanation_body(found: LineExplanation) -> dict[str, Any]:
     """The answer of …/lines/{line}/explanation. Decimals are strings; `text` says a step to a person."""
     line, invoice = found.line, found.invoice
-    same = is_same(line, found.again)
+    same = is_same(found)
     return {
         "invoice": invoice.number,
         "line": line.line,
@@ -142,6 +155,8 @@ def _book_body(book: Book) -> dict[str, str]:
 
 
 def _recomputed(found: LineExplanation) -> str | None:
+    if found.adjusted is not None:
+        return _shown(recomputed_minor(found.line, found.adjusted), found.invoice.currency)
     if found.line.sku is None:
         return _shown(sum(part.amount_minor for part in found.line.parts), found.invoice.currency)
     return None if found.again is None else _shown(found.again.amount_minor, found.invoice.currency)
@@ -162,7 +177,9 @@ def _share_body(share: DimensionsShare, invoice: Invoice) -> dict[str, Any]:
 
 def _steps(found: LineExplanation) -> Iterator[dict[str, Any]]:
     line, invoice = found.line, found.invoice
-    if found.sku is not None and found.sku.charge_type == "Usage":
+    if found.adjusted is not None:
+        yield from steps(line, found.adjusted)
+    elif found.sku is not None and found.sku.charge_type == "Usage":
         yield from _quantity_steps(found, found.sku)
     elif found.sku is not None:
         text = f"{_plain(line.quantity)} {line.pricing_unit} from {line.first_day} up to {line.end_day}"
@@ -213,7 +230,7 @@ def _priced(part: Part, found: LineExplanation) -> dict[str, Any]:
     """One settled part: the product as it was, and the amount that it was rounded to."""
     currency = found.invoice.currency if found.line.conversion is None else found.line.conversion.currency
     body: dict[str, Any] = {"step": part.kind[0].lower() + part.kind[1:]}
-    what = "fee" if part.kind == "FlatFee" else part.kind.lower()
+    what = _CALLED.get(part.kind, part.kind.lower())
     if part.tier is not None:
         what = f"tier {part.tier}, {what}"
     converted = (

@@ -212,6 +212,13 @@ def with_promotional(draft: Draft, found: Sequence[Reaching]) -> Draft:
     return _taken_off(draft, [one for one in found if one.grant.kind == "Promotional"])
 
 
+def before_tax(draft: Draft, found: Sequence[Reaching], *, issuer: str) -> Draft:
+    """The draft, which has no tax yet, with all credit that lowers what is taxed: the provider's first, then what the
+    customer bought from this issuer with its tax.
+    """
+    return with_bought(with_promotional(draft, found), found, issuer=issuer)
+
+
 def with_bought(draft: Draft, found: Sequence[Reaching], *, issuer: str) -> Draft:
     """The draft, which has no tax yet, with prepaid credit that was taxed when it was bought from this issuer.
 

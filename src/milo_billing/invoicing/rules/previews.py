@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -43,6 +44,7 @@ def preview_body(found: Preview, *, account: Account, by: Grouping, at: datetime
         "goodwill": shown(found.goodwill_minor),
         "prepaidCredit": shown(found.prepaid_minor),
         "amountDue": shown(draft.total_minor - found.goodwill_minor - found.prepaid_minor),
+        "givenBack": [{"invoice": one.number, "amount": shown(minor)} for one, minor in found.given_back],
         "invoices": [
             {"name": one.name, "number": one.number, "total": shown(one.total_minor)}
             for one in found.invoices
@@ -101,8 +103,9 @@ def _line(number: int, line: DraftLine, found: Preview) -> InvoiceLine:
         projects=_project_shares(line, found.projects),
         conversion=line.conversion,
         discounts=line.discounts,
+        in_advance=line.in_advance,
         taxes=line.taxes,
-        adjusts=line.adjusts,
+        adjusts=None if line.adjusts is None else replace(line.adjusts, treatments=()),
     )
 
 
@@ -123,7 +126,8 @@ def _project_shares(line: DraftLine, names: Mapping[int, str]) -> tuple[LineShar
 
 
 def net_shares(found: Preview) -> Mapping[tuple[str | None, str | None], int]:
-    """What each project owes for each Sku after every discount, before promotional credit and tax.
+    """What each project owes for each Sku after every discount, before promotional credit and tax; with what earlier
+    invoices came to since.
 
     The project None is the account's own; the Sku None is what commitments charge.
     """
@@ -135,6 +139,10 @@ def net_shares(found: Preview) -> Mapping[tuple[str | None, str | None], int]:
                 shares[project, line.line.sku.name] += minor
         for charge in period.charges:
             shares[None, None] += charge.amount_minor
+    for line in found.draft.lines:
+        for share in line.shares if line.adjusts is not None else ():
+            project = None if share.project is None else found.projects.get(share.project, str(share.project))
+            shares[project, line.sku] += share.amount_minor
     return shares
 
 

@@ -1,6 +1,7 @@
-"""A public list of VAT rates as TaxRates, and what that changes of those that stand.
+"""A public list of tax rates as TaxRates, and what that changes of those that stand.
 
-The list is that of ibericode/vat-rates: by country its periods, each with rates by name, from a date on.
+The list of ibericode/vat-rates has by country its periods, each with rates by name, from a date on; others are read by
+`tax_sources`.
 """
 
 import json
@@ -8,18 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, cast
 
 from milo_billing.invoicing.rules.tax_bodies import plain
+from milo_billing.invoicing.rules.tax_sources import (
+    FIRST_DAY,
+    HISTORY_HEAD,
+    STANDARD,
+    Listed,
+    ListedRate,
+    read_history,
+    read_world,
+)
 
-FIRST_DAY: Final = date(1970, 1, 1)
-"""What the list calls 0000-01-01: before anybody asks."""
-STANDARD: Final = "standard"
-TAX: Final = "VAT"
 _BILLING: Final = "billing.miloapis.com/v1alpha1"
-
-Key: TypeAlias = tuple[str, str, str]
-"""Country, tax category, first day."""
 
 
 class UnableToReadRates(ValueError):
@@ -27,29 +30,8 @@ class UnableToReadRates(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class ListedRate:
-    """A rate of the list in `[starts_on, ends_on)`; None is without end."""
-
-    country: str
-    category: str
-    percent: Decimal
-    starts_on: date
-    ends_on: date | None
-
-    @property
-    def key(self) -> Key:
-        """What no two rates share."""
-        return self.country, self.category, self.starts_on.isoformat()
-
-    @property
-    def name(self) -> str:
-        """What its TaxRate is called where it is new."""
-        return f"{TAX.lower()}-{self.country.lower()}-{self.category}-{self.starts_on}"
-
-
-@dataclass(frozen=True, slots=True)
 class TaxList:
-    """What a file lists, and what of it no TaxRate can say: parts of countries told by their postcodes."""
+    """What a file lists, and what of it no TaxRate can say: parts of countries, above all those told by postcodes."""
 
     rates: tuple[ListedRate, ...]
     left_out: tuple[str, ...]
@@ -81,50 +63,69 @@ class Plan:
 def read_list(content: bytes, *, since: date | None = None, all_categories: bool = False) -> TaxList:
     """The rates of the list, of the standard category unless all are wanted; `since` leaves out what ended before it.
 
-    Raises UnableToReadRates.
+    Its form is told by how it begins. Raises UnableToReadRates.
     """
     try:
-        body: Any = json.loads(content, parse_float=Decimal, parse_int=Decimal)
-        countries = cast("dict[str, list[dict[str, Any]]]", body["items"])
-        rates = [
-            rate
-            for country in sorted(countries)
-            for rate in _country(country, countries[country])
-            if (all_categories or rate.category == STANDARD)
-            and (since is None or rate.ends_on is None or rate.ends_on > since)
-        ]
-        parts = {
-            f"{country}: {one['name']}"
-            for country, periods in countries.items()
-            for period in periods
-            for one in period.get("exceptions", ())
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        rates, left_out = _listed(content)
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise UnableToReadRates(
             f"the file is no list of VAT rates by country and period: {type(error).__name__} {error}"
         ) from None
-    return TaxList(tuple(rates), tuple(sorted(parts)))
+    wanted = (
+        one
+        for one in rates
+        if (all_categories or one.category == STANDARD)
+        and (since is None or one.ends_on is None or one.ends_on > since)
+    )
+    return TaxList(tuple(wanted), left_out)
+
+
+def _listed(content: bytes) -> Listed:
+    if content.startswith(HISTORY_HEAD):
+        return read_history(content.decode())
+    body: Any = json.loads(content, parse_float=Decimal, parse_int=Decimal)
+    if "items" not in body:
+        if not body:
+            raise ValueError("it is empty")
+        return read_world(body)
+    countries = cast("dict[str, list[dict[str, Any]]]", body["items"])
+    parts = {
+        f"{country}: {one['name']}"
+        for country, periods in countries.items()
+        for period in periods
+        for one in period.get("exceptions", ())
+    }
+    rates = tuple(rate for country in sorted(countries) for rate in _country(country, countries[country]))
+    return rates, tuple(sorted(parts))
 
 
 def plan(listed: Iterable[ListedRate], standing: Sequence[Mapping[str, Any]]) -> Plan:
     """What has to be applied so that the rates stand as they are listed.
 
-    Ends come before new rates, which would overlap otherwise. TaxRates of other taxes, regions and days stay.
+    Ends come before new rates, which would overlap otherwise. TaxRates of other taxes, places and days stay; one that
+    holds on days of a listed rate and began on another is in its way.
     """
-    known = {
-        (spec["country"], spec["taxCategory"], spec["startsOn"]): (one["metadata"]["name"], spec)
+    listed = tuple(listed)
+    known: dict[tuple[str, ...], tuple[str, Mapping[str, Any]]] = {
+        (*_kind(spec), spec["startsOn"]): (one["metadata"]["name"], spec)
         for one in standing
         for spec in (one["spec"],)
-        if spec["tax"] == TAX and not spec.get("region")
     }
+    wanted_keys = {rate.key for rate in listed}
+    others = [(name, spec) for key, (name, spec) in known.items() if key not in wanted_keys]
     ended: list[dict[str, Any]] = []
     added: list[dict[str, Any]] = []
     changes: list[Change] = []
     unchanged = 0
     for rate in listed:
-        name, spec = known.get(rate.key, (rate.name, None))
+        name, spec = known.get(rate.key) or (rate.name, None)
         wanted = _spec(rate)
-        if spec is None:
+        in_the_way = next(((name, one) for name, one in others if _overlaps(rate, one)), None)
+        if in_the_way is not None:
+            changes.append(
+                _change("conflict", in_the_way[0], rate, old=_shown(in_the_way[1]), new=_shown(wanted))
+            )
+        elif spec is None:
             added.append(_manifest(name, wanted))
             changes.append(_change("added", name, rate, old="", new=_shown(wanted)))
         elif Decimal(spec["percent"]) != rate.percent:
@@ -156,6 +157,20 @@ def _country(country: str, periods: Sequence[Mapping[str, Any]]) -> Iterable[Lis
             yield ListedRate(country, category.replace("_", "-"), began[1], began[0], None)
 
 
+def _kind(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    return spec["tax"], spec["country"], spec.get("region") or "", spec["taxCategory"]
+
+
+def _overlaps(rate: ListedRate, spec: Mapping[str, Any]) -> bool:
+    """Whether both would hold on a day."""
+    ends = spec.get("endsOn")
+    return (
+        rate.kind == _kind(spec)
+        and (rate.ends_on is None or date.fromisoformat(spec["startsOn"]) < rate.ends_on)
+        and (ends is None or rate.starts_on < date.fromisoformat(ends))
+    )
+
+
 def _day(text: str) -> date:
     return FIRST_DAY if text.startswith("0000") else date.fromisoformat(text)
 
@@ -164,7 +179,8 @@ def _spec(rate: ListedRate) -> dict[str, Any]:
     ends = {} if rate.ends_on is None else {"endsOn": rate.ends_on.isoformat()}
     return {
         "country": rate.country,
-        "tax": TAX,
+        **({"region": rate.region} if rate.region else {}),
+        "tax": rate.tax,
         "taxCategory": rate.category,
         "percent": plain(rate.percent),
         "startsOn": rate.starts_on.isoformat(),
@@ -184,4 +200,12 @@ def _shown(spec: Mapping[str, Any]) -> str:
 def _change(
     kind: Literal["added", "ended", "conflict"], name: str, rate: ListedRate, *, old: str, new: str
 ) -> Change:
-    return Change(kind, name, rate.country, rate.category, rate.starts_on.isoformat(), old, new)
+    return Change(
+        kind,
+        name,
+        f"{rate.country}-{rate.region}" if rate.region else rate.country,
+        rate.category,
+        rate.starts_on.isoformat(),
+        old,
+        new,
+    )

@@ -107,10 +107,9 @@ def _taxed_places(question: TaxQuestion, held: list[TaxRegistration]) -> list[Ta
 
 def _abroad(question: TaxQuestion, held: list[TaxRegistration]) -> TaxTreatment:
     """Out of the country of a seller that taxes all over it, or of its tax; anything else is out of scope."""
-    seller, place = question.seller.place, question.buyer.place
+    seller = question.seller.place
     at_home = not seller.outside and any(one.place == TaxPlace(seller.country) for one in held)
-    here = place is None or (place.country == seller.country and not place.outside)
-    if here or not at_home:
+    if not at_home:
         return UNTAXED
     within = seller.in_union
     reason = "Export outside the EU" if within else "Export"

@@ -75,7 +75,7 @@ def with_taxes(draft: Draft, decision: TaxDecision) -> Draft:
 
     What adjusts an issued line is taxed as that was.
 
-    Raises UnableToIssue where the total does not fit in 64 bits, and where only its tax brings it below zero.
+    Raises UnableToIssue where the total does not fit in 64 bits. It may be below zero: see `assert_owed`.
     """
     found = settle_taxes(
         [
@@ -87,13 +87,6 @@ def with_taxes(draft: Draft, decision: TaxDecision) -> Draft:
     if not is_int64(total_minor):
         total = f"{minor_to_decimal(total_minor, draft.currency)} {draft.currency}"
         raise UnableToIssue(f"an invoice cannot total {total} with its tax: check the prices and the usage")
-    if total_minor < 0 <= draft.total_minor:
-        total = Money(total_minor, draft.currency)
-        raise UnableToIssue(
-            f"with tax the invoice would come to {total}, for {_given_back(found, draft)}: "
-            "so it is where prepaid money was taxed when it was bought, and pays for what is taxed less. End the "
-            "commitment, accept one whose spec.taxCategory is that of what it pays for, then run the month again"
-        )
     return replace(
         draft,
         lines=tuple(replace(line, taxes=taxes) for line, taxes in zip(draft.lines, found.lines, strict=True)),
@@ -103,13 +96,20 @@ def with_taxes(draft: Draft, decision: TaxDecision) -> Draft:
     )
 
 
-def _given_back(found: Taxes, draft: Draft) -> str:
-    """The tax that is below zero, as people read it: `-11.50 EUR of VAT 23 % (IE)`."""
-    return " and ".join(
-        f"{Money(group.tax_minor, draft.currency)} of {group.treatment.name} {group.treatment.percent.normalize():f} % "
-        f"({group.treatment.place})"
-        for group in found.groups
+def assert_owed(taxed: Draft) -> None:
+    """No invoice totals below zero (domain.md §7). Raises UnableToIssue, with the tax that brings it there."""
+    if taxed.total_minor >= 0:
+        return
+    given_back = " and ".join(
+        f"{Money(group.tax_minor, taxed.currency)} of {group.treatment.name} "
+        f"{group.treatment.percent.normalize():f} % ({group.treatment.place})"
+        for group in taxed.taxes
         if group.tax_minor < 0
+    )
+    raise UnableToIssue(
+        f"with tax the invoice would come to {taxed.total}, for {given_back}: so it is where prepaid money was taxed "
+        "when it was bought, and pays for what is taxed less. End the commitment, accept one whose spec.taxCategory is "
+        "that of what it pays for, then run the month again"
     )
 
 

@@ -21,8 +21,9 @@ LineKind: TypeAlias = (
 )
 """A Sku by its charge type, what a commitment adds, time that a payment was late, credit that was bought with tax, what
 came to more or less since."""
-PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent", "Rerated", "Charged"]
-"""Pricing's; the two amounts whose difference is a shortfall, and the two whose difference is an adjustment."""
+PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent", "Rerated", "Charged", "GivenBack"]
+"""Pricing's; the two amounts whose difference is a shortfall, and the two whose difference is an adjustment; what a
+credit note gives back instead of the invoice."""
 SKU_KINDS: Final[frozenset[LineKind]] = frozenset({"Usage", "Recurring", "OneTime"})
 GROUP: Final = "billing.miloapis.com"
 QUANTITY_PLACES_MAX: Final = 12

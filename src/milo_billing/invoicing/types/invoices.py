@@ -40,7 +40,8 @@ class Preview:
     and `projects` have the names for the numbers in the draft. `invoices` are those that stand for these days already:
     where they cover all of them, the draft is what they would be now. `untaxed` says why the tax cannot be told: then
     there is none in the draft, and it could not be issued. `goodwill_minor`, with tax, and `prepaid_minor` are what
-    credit that was granted would settle of the total at once.
+    credit that was granted would settle of the total at once. `given_back` is what credit notes would give back with it
+    of earlier invoices, net.
     """
 
     draft: Draft
@@ -52,6 +53,7 @@ class Preview:
     untaxed: str | None = None
     goodwill_minor: int = 0
     prepaid_minor: int = 0
+    given_back: "tuple[tuple[Invoice, int], ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)

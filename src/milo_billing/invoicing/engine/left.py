@@ -1,0 +1,58 @@
+"""What is left of issued invoices, line by line, that a credit note can take back. Nothing is written here."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from milo_billing.infra.database import Tx
+from milo_billing.invoicing.reads import adjustments as adjustment_reads
+from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import notes as note_reads
+from milo_billing.invoicing.rules import adjusting, crediting
+from milo_billing.invoicing.rules.adjusting import Place
+from milo_billing.invoicing.rules.below_zero import Creditable, capped
+from milo_billing.invoicing.types.drafts import SKU_KINDS, DraftLine
+from milo_billing.invoicing.types.invoices import InvoiceLine
+
+INVOICES_MAX: Final = 60
+"""So many invoices of an account, the newest first, are looked through for what was charged before."""
+
+
+def places_of(
+    tx: Tx, invoice: UUID, pairs: Sequence[tuple[InvoiceLine, DraftLine]], *, of: Collection[DraftLine]
+) -> tuple[tuple[Place, ...], int]:
+    """What can be credited of these lines of an invoice, and how much more were left of them if others were not below
+    zero: never more is taken than is left of the invoice as a whole.
+    """
+    credited = note_reads.list_credited(tx, invoice=invoice)
+    left = crediting.left_of([line for line, _ in pairs], credited=credited)
+    places = [
+        Place(invoice, line.line, adjusting.charged(drafted), left[line.line])
+        for line, drafted in pairs
+        if drafted in of and left[line.line] > 0
+    ]
+    found = capped(places, left_minor=sum(left.values()))
+    return found, _sum(places) - _sum(found)
+
+
+def list_creditable(
+    tx: Tx, *, account: int, before: datetime, but: Collection[UUID] = ()
+) -> tuple[Creditable, ...]:
+    """The account's invoices of days before the instant, without some, the newest first, with what is left of their
+    usage and charges: what was prepaid has its own way back.
+    """
+    standing = invoice_reads.list_standing(tx, account=account, before=before, limit=INVOICES_MAX)
+    found: list[Creditable] = []
+    for one in standing:
+        if one.uid not in but:
+            pairs = adjustment_reads.list_charged(tx, invoice=one.uid)
+            of = [drafted for _, drafted in pairs if drafted.kind in SKU_KINDS]
+            places, _ = places_of(tx, one.uid, pairs, of=of)
+            made = adjustment_reads.list_adjustments(tx, invoice=one.uid)
+            found.append(Creditable(one, places, sequence=len(made) + 1))
+    return tuple(found)
+
+
+def _sum(places: Iterable[Place]) -> int:
+    return sum(place.left_minor for place in places)
