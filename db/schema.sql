@@ -967,6 +967,8 @@ create table accounts.billed (
     version bigint not null,
     -- up to where there was nothing to invoice: what still comes is a change, but nothing is forbidden there
     closed_until timestamptz,
+    -- up to where its final invoice is, or it was said that none is needed
+    final_until timestamptz,
     check (num_nonnulls(billed_until, closed_until) > 0)
 );
 create index billed_by_version on accounts.billed ((account & 63), version);
@@ -1777,7 +1779,7 @@ create table invoicing.invoices (
     unique (namespace, name),
     unique (issuer, series, sequence),
     unique (issuer, number),
-    exclude using gist (account with =, kind with =, period with &&) where (kind = 'Periodic' and phase <> 'Void')
+    exclude using gist (account with =, period with &&) where (kind in ('Periodic', 'Final') and phase <> 'Void')
 );
 
 -- Whose last day to pay has come is looked at by the day.

@@ -64,13 +64,14 @@ class Case:
             self.attempt(self.chance.choice(acts))
 
     def attempt(self, act: Callable[[], object]) -> None:
-        """What makes no sense is refused, and that is all."""
+        """What makes no sense is refused, and that is all; jobs are never refused."""
+        title = f"{self.clock.now():%m-%d %H} {act.__name__}"
         try:
             act()
-            self.story.append(f"{self.clock.now():%m-%d %H} {act.__name__}")
-        except MiloError as refused:
-            self.story.append(f"{self.clock.now():%m-%d %H} {act.__name__}: {refused}"[:300])
-            if act in (self.issue, self.adjust, self.lapse):
+            self.story.append(title)
+        except Exception as refused:
+            self.story.append(f"{title}: {refused}"[:300])
+            if act in (self.issue, self.adjust, self.lapse) or not isinstance(refused, MiloError):
                 raise AssertionError("\n".join(self.story)) from refused
 
     def use(self, day: str, *, late: bool) -> None:

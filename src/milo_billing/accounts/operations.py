@@ -81,6 +81,14 @@ def mark_closed(tx: Tx, *, account: int, until: datetime) -> None:
     store.raise_closed(tx, account=account, until=until)
 
 
+def mark_final(tx: Tx, *, account: int, until: datetime) -> None:
+    """Tell that nothing is left to be invoiced of an account that is being closed, up to `until`: it can be archived.
+
+    The caller has marked it as billed or closed up to there, and holds its billing lock.
+    """
+    store.raise_final(tx, account=account, until=until)
+
+
 def check_claim(
     tx: Tx, *, claim: timeline.Claim, rebinding: Rebinding, now: datetime
 ) -> tuple[FieldError, ...]:

@@ -20,7 +20,6 @@ from milo_billing.accounts.types import (
     BillingProfile,
     InvoiceDays,
     MethodOwner,
-    MethodType,
     PaidProject,
     Payer,
     PayerInterval,
@@ -188,6 +187,18 @@ def find_closed_until(tx: Tx, *, account: int) -> datetime | None:
     return None if row is None else row[0]
 
 
+def needs_final(tx: Tx, *, account: int) -> bool:
+    """Whether the account has paid for a project, or was invoiced, and has no final invoice of the time after."""
+    row = tx.execute(
+        "select coalesce(greatest(max(nullif(p.ends_at, 'infinity')), max(b.billed_until)) > "
+        "coalesce(max(b.final_until), '-infinity'), false) from (values (%s)) as a (number) "
+        "left join accounts.payer_intervals p on p.account = a.number "
+        "left join accounts.billed b on b.account = a.number",
+        (account,),
+    ).fetchone()
+    return row is not None and row[0]
+
+
 def load_billed(tx: Tx, *, since: Mapping[int, int]) -> tuple[Billed, ...]:
     """Accounts of these shares that were invoiced further after those versions; for caches.
 
@@ -234,12 +245,8 @@ def get_billing_profile(tx: Tx, vault: Vault, *, account: int) -> BillingProfile
             map(profiles.read_exemption, _opened(tx, vault, uid, spec.get("taxExemptions")) or ())
         ),
         time_terms=profiles.read_time_terms(terms),
-        collected_from=_collected_from(spec.get("paymentProfile")),
+        collected_from=standing.collected_from(spec.get("paymentProfile")),
     )
-
-
-def _collected_from(profile: Mapping[str, Any] | None) -> MethodType | None:
-    return None if profile is None else standing.REFERRING_TYPES.get(profile["type"])
 
 
 def _opened(tx: Tx, vault: Vault, uid: UUID, stored: Any) -> Any:
@@ -516,6 +523,14 @@ def count_bound_projects(tx: Tx, *, account: int) -> int:
         (account,),
     ).fetchone()
     return 0 if row is None else row[0]
+
+
+def find_first_start(tx: Tx, *, account: int) -> datetime | None:
+    """When the account began to pay for the first of its projects; None where it never did."""
+    row = tx.execute(
+        "select min(starts_at) from accounts.payer_intervals where account = %s", (account,)
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def find_last_end(tx: Tx, *, account: int) -> datetime | None:

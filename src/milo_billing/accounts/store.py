@@ -204,6 +204,14 @@ def raise_closed(tx: Tx, *, account: int, until: datetime) -> None:
     )
 
 
+def raise_final(tx: Tx, *, account: int, until: datetime) -> None:
+    """Note up to where the final invoice of the account is; an earlier instant than the standing one is ignored."""
+    tx.execute(
+        "update accounts.billed set final_until = greatest(final_until, %s) where account = %s",
+        (until, account),
+    )
+
+
 def raise_billed(tx: Tx, *, account: int, until: datetime) -> None:
     """Note that the account has been invoiced up to `until`; an earlier instant than the standing one is ignored.
 

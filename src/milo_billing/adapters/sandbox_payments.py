@@ -156,14 +156,12 @@ class SandboxPayments:
         """Nobody disputes anything here."""
         return Unknown(f"the sandbox has no dispute {reference}")
 
-    # -- payouts
-
     def get_payout(self, reference: str) -> Payout | Unknown:
-        """It has no money that it could pay out."""
+        """No money moves, so none is paid out."""
         return Unknown(f"the sandbox has no payout {reference}")
 
     def list_payouts(self, *, since: datetime) -> tuple[str, ...] | Unknown:
-        """There are none."""
+        """None."""
         del since
         return ()
 

@@ -13,7 +13,7 @@ from milo_billing.controlplane.endpoints import (
     many,
     number,
 )
-from milo_billing.invoicing.routes import ADJUST, INVOICE_PATH, PREVIEW_PATH
+from milo_billing.invoicing.routes import ADJUST, FINAL_PATH, INVOICE_PATH, ISSUE_FINAL, PREVIEW_PATH
 from milo_billing.invoicing.routes import GET as READ_INVOICES
 
 _NULLABLE_TEXT: Final = {**TEXT, "nullable": True}
@@ -86,6 +86,22 @@ PREVIEWS: Final = (
         "credit notes, without waiting for the account's next invoice; only the provider's staff.",
         permission=ADJUST,
         answer=fields({"invoice": {**ANY, "nullable": True}, "creditNotes": many(ANY)}),
+    ),
+    Endpoint(
+        id="issueFinalInvoice",
+        method="post",
+        path=FINAL_PATH,
+        about="Issue the last invoice of an account that is being closed, over all that no invoice covers up to its "
+        "last midnight; nothing of it may run any more. Only the provider's staff.",
+        permission=ISSUE_FINAL,
+        answer=fields(
+            {
+                "account": TEXT,
+                "issued": {"type": "boolean"},
+                "reason": _NULLABLE_TEXT,
+                "invoice": {**ANY, "nullable": True},
+            }
+        ),
     ),
     Endpoint(
         id="explainInvoiceLine",

@@ -15,6 +15,7 @@ from milo_billing.cli import (
     documents,
     entitlements,
     invoice_adjustments,
+    invoice_final,
     invoice_life,
     objects,
     places,
@@ -49,6 +50,7 @@ app.command(commitment)
 invoices.command(preview, help_epilogue=PREVIEW_HELP)
 invoice_life.mount(invoices)
 invoice_adjustments.mount(invoices)
+invoice_final.mount(invoices)
 documents.mount(invoices)
 details.mount(invoices)
 app.command(invoices)

@@ -79,10 +79,6 @@ class UnableToImport(ClientError):
     """A usage file cannot be imported: a column is missing, a row is bad, or the file changed meanwhile."""
 
 
-class UnableToVerify(ClientError):
-    """The audit chain does not verify."""
-
-
 _NAMED: Final = re.compile(r'([a-z]+)(?:\.[a-z]+)+ "')
 """How an answer names an object: the plural of its kind, with the group, and its name."""
 

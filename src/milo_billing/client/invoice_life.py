@@ -24,6 +24,12 @@ def adjust_invoice(api: ApiClient, *, namespace: str, name: str) -> JSON:
     return api.json("POST", f"{_invoice(namespace, name)}/adjust")
 
 
+def issue_final_invoice(api: ApiClient, *, namespace: str, name: str) -> JSON:
+    """Issue the last invoice of the account that is being closed: `{account, issued, reason, invoice}`."""
+    path = f"{BILLING}/namespaces/{quote(namespace)}/billingaccounts/{quote(name)}/finalInvoice"
+    return api.json("POST", path)
+
+
 def act_on_invoice(
     api: ApiClient, *, namespace: str, name: str, action: Literal["void", "writeOff"], reason: str
 ) -> JSON:

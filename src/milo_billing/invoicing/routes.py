@@ -19,6 +19,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx, forbid_writes
 from milo_billing.invoicing.engine import printings, rerating, runs, vat_checks
 from milo_billing.invoicing.engine.invoice_documents import ELECTRONIC
+from milo_billing.invoicing.operations import closing as closing_accounts
 from milo_billing.invoicing.operations import details as invoice_details
 from milo_billing.invoicing.operations import explaining as invoice_explaining
 from milo_billing.invoicing.operations import issuing, papers, settlements
@@ -31,6 +32,7 @@ from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import (
     adjustment_bodies,
+    closing,
     explaining,
     grant_bodies,
     previews,
@@ -42,7 +44,7 @@ from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.runs import Run
 from milo_billing.invoicing.types.documents import DocumentKind, PrintedDocument
 from milo_billing.invoicing.types.drafts import GROUP
-from milo_billing.invoicing.types.invoices import Invoice
+from milo_billing.invoicing.types.invoices import Invoice, IssueOutcome
 from milo_billing.kernel.errors import BadRequest, Forbidden
 from milo_billing.ledger import reads as books
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH
@@ -50,6 +52,8 @@ from milo_billing.usage.ports import BlobStore
 
 RUN: Final = f"{GROUP}/invoices.run"
 ADJUST: Final = f"{GROUP}/invoices.adjust"
+ISSUE_FINAL: Final = f"{GROUP}/invoices.issueFinal"
+FINAL_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/billingaccounts/{{name}}/finalInvoice"
 GET: Final = f"{GROUP}/invoices.get"
 GET_NOTES: Final = f"{GROUP}/creditnotes.get"
 READ_USAGE: Final = f"{GROUP}/usage.read"
@@ -314,10 +318,28 @@ def _adjustment_routes(door: Door, office: Office) -> list[Route]:
     def adjust(request: Request) -> Response:
         return JSONResponse(adjustment_bodies.adjusted_body(repeated(lambda: _adjust(door, office, request))))
 
+    def close(request: Request) -> Response:
+        name = request.path_params["name"]
+        return JSONResponse(closing.outcome_body(name, repeated(lambda: _close(door, office, request))))
+
     return [
         Route(f"{INVOICE_PATH}/adjustments", show_adjustments, methods=["GET"]),
         Route(f"{INVOICE_PATH}/adjust", adjust, methods=["POST"]),
+        Route(FINAL_PATH, close, methods=["POST"]),
     ]
+
+
+def _close(door: Door, office: Office, request: Request) -> IssueOutcome:
+    with door.open(request, permission=ISSUE_FINAL) as call:
+        if not reaches(call.reach, PROVIDER_ORG):
+            raise Forbidden(
+                f'forbidden: User "{call.identity.user}" lacks the permission {ISSUE_FINAL} for the provider'
+            )
+        account = _get_account(call.tx, **_names(request))
+        work = call.work()
+        found = closing_accounts.issue_final(work, office=office, account=account)
+        office.engine.commit(work)
+    return found
 
 
 def _adjust(door: Door, office: Office, request: Request) -> Adjusted:

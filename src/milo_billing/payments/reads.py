@@ -1,6 +1,5 @@
 """SQL that reads what was paid. Row-level security narrows each to the organizations that the transaction may see."""
 
-from collections.abc import Collection
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
@@ -178,12 +177,6 @@ def find_secrets(tx: Tx, *, class_uid: UUID) -> str | None:
     """A class's secrets, as ciphertext."""
     row = tx.execute("select sealed from payments.class_secrets where class = %s", (class_uid,)).fetchone()
     return None if row is None else row[0]
-
-
-def list_with_secrets(tx: Tx, *, classes: Collection[UUID]) -> frozenset[UUID]:
-    """Those of the classes that have secrets."""
-    rows = tx.execute("select class from payments.class_secrets where class = any(%s)", (list(classes),))
-    return frozenset(uid for (uid,) in rows)
 
 
 # -------------------------------------------------------------------------------------------------- projections

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from milo_billing.accounts import reads
+from milo_billing.accounts import operations, reads
 from milo_billing.accounts.resources.account_actions import ARCHIVE
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
@@ -223,6 +223,13 @@ def test_the_late_window_must_be_over(main: World, way: str):
     with pytest.raises(Conflict, match=r"usage of it may still arrive until 2026-10-31T13:00:00\.000000Z"):
         archive(main, way)
     main.clock.forward(microseconds=1)
+    with pytest.raises(Conflict, match=r"cannot be archived yet: its final invoice has not been issued"):
+        archive(main, way)
+    with main.databases.app.transaction(reach=EVERYWHERE) as tx:
+        account = reads.find_account(tx, namespace=ACME, name="main")
+        assert account is not None
+        operations.mark_billed(tx, account=account.number, until=main.clock.now())
+        operations.mark_final(tx, account=account.number, until=main.clock.now())
     assert archive(main, way)["phase"] == "Archived"
 
 

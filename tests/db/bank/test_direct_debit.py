@@ -8,7 +8,7 @@ import pytest
 from milo_billing.accounts.types import Account
 from milo_billing.adapters.bank_files import read_refusals
 from milo_billing.adapters.pain008 import write_pain008
-from milo_billing.ledger.types import RECEIVABLE
+from milo_billing.ledger.types import EARLY_PAYMENT_DISCOUNT, RECEIVABLE
 from milo_billing.payments.engine import debit_rows
 from milo_billing.payments.engine.bank_worklist import assign, ignore
 from milo_billing.payments.engine.debit_rows import MandateRow, UnableToDebit
@@ -252,3 +252,31 @@ def test_without_a_creditor_identifier_nobody_collects(bank: BankGround) -> None
         tx.execute("update invoicing.issuers set is_default = true where name = 'kestrel'")
     with pytest.raises(UnableToDebit, match="sepaCreditorId"):
         file_of(bank)
+
+
+@pytest.mark.parametrize(
+    ("discount_days", "collected"),
+    [
+        (20, [2450]),  # until 22 November, and collected on the 19th: before it is due on 2 December
+        (15, []),  # until the 17th: all of it is collected when it is due
+    ],
+)
+def test_a_debit_within_the_days_of_the_discount_is_less_by_it(
+    bank: BankGround, discount_days: int, collected: list[int]
+) -> None:
+    terms = {"earlyPaymentDiscountPercent": "2", "earlyPaymentDiscountDays": discount_days, "netDays": 30}
+    _, (invoice,) = bank.customer("main", 25, paymentTerms=terms)
+    signs(bank, "main")
+    made = file_of(bank, now=datetime(2026, 11, 16, 9, tzinfo=UTC), on=date(2026, 11, 19))
+    assert [one.amount_minor for one in made.planned] == collected
+    if not collected:
+        later = file_of(bank)
+        assert [one.amount_minor for one in later.planned] == [2500]
+        return
+    # the bank books it after the last day, and it was collected in time all the same
+    told = Told(2450, end_to_end=made.planned[0].end_to_end_id, bank_reference="D1")
+    (done,) = bank.receive(camt053(told, on=date(2026, 11, 23)), now=datetime(2026, 11, 24, 6, tzinfo=UTC))
+    assert done.counts == {"Applied": 1}
+    assert bank.stands(invoice) == ("Paid", 0)
+    assert bank.balance(EARLY_PAYMENT_DISCOUNT).minor == 50
+    assert bank.balance(RECEIVABLE).minor == 0

@@ -27,6 +27,7 @@ from tests.db.invoicing.late_ground import (
     use_late,
     void,
 )
+from tests.db.invoicing.paying import as_it_stands
 
 
 def test_what_came_late_is_charged_by_a_line_of_the_next_invoice(ground: Ground) -> None:
@@ -251,6 +252,22 @@ def test_what_a_void_invoice_carried_is_charged_by_the_one_that_replaces_it(grou
     assert charged_minor(ground, account) == 13_000
 
 
+def test_what_was_given_back_of_an_adjustment_is_not_charged_again_when_that_is_void(ground: Ground) -> None:
+    """The void original takes back what its adjustment charged, by a note on that; then that is void too."""
+    account = ground.declare_account()
+    ground.spend(account, "2026-10-05", 100)
+    october = ground.issued(account)
+    use_late(ground, account, "2026-10-30", 50, meter="requests")
+    carrier = adjust(ground, october).invoice
+    assert carrier is not None
+    void(ground, october, now=NOVEMBER)
+    adjust(ground, as_it_stands(ground, october))
+    assert charged_minor(ground, account) == 0
+    void(ground, carrier, now=NOVEMBER)
+    assert adjust(ground, as_it_stands(ground, october)) == Adjusted(None, ())
+    assert charged_minor(ground, account) == 0
+
+
 def test_an_account_that_no_invoice_follows_for_is_adjusted_by_a_job(ground: Ground) -> None:
     account = ground.declare_account()
     open_one = ground.declare_account("other")
@@ -357,7 +374,8 @@ def test_late_usage_that_had_no_price_is_refused_until_there_is_one_that_then_st
     ground.declare(
         "skus", "stored", {"chargeType": "Usage", "meter": meter, "pricingUnit": "By"}, now=DECEMBER
     )
-    for day, price, now in (("2026-10-01", "2", DECEMBER), ("2026-10-02", "3", JANUARY)):
+
+    def publish(day: str, price: str, *, now: datetime) -> None:
         spec = {
             "bookName": "list-usd",
             "effectiveFrom": day,
@@ -370,9 +388,11 @@ def test_late_usage_that_had_no_price_is_refused_until_there_is_one_that_then_st
             ],
         }
         ground.declare("pricebooks", f"from-{day}", spec, now=now)
-        if now == DECEMBER:
-            november = ground.issued(account, month=11, now=DECEMBER + timedelta(hours=1))
-            assert amounts(ground, november) == [("Adjustment", "stored", 60_000)]
+
+    publish("2026-10-01", "2", now=DECEMBER)
+    november = ground.issued(account, month=11, now=DECEMBER + timedelta(hours=1))
+    assert amounts(ground, november) == [("Adjustment", "stored", 60_000)]
+    publish("2026-10-02", "3", now=JANUARY)
     use_late(ground, account, "2026-10-30", 1, meter="bytes")
     assert amounts(ground, ground.issued(account, month=12, now=JANUARY + timedelta(hours=1))) == [
         ("Adjustment", "stored", 200)

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from milo_billing.kernel.money import Money
-from milo_billing.payments.rules.payouts import Bookable, Held, Known, Share, is_named, judge
+from milo_billing.payments.rules.payouts import Bookable, Held, Known, Share, is_named, judge, said_by
 from milo_billing.payments.types import BankEntry, Payout, PayoutItem, PayoutItemKind
 
 DAY = date(2026, 12, 2)
@@ -119,4 +119,8 @@ def test_shares_are_the_payout() -> None:
 )
 def test_a_bank_entry_names_a_payout(text: str, reference: str, named: bool) -> None:
     entry = BankEntry(1, 2500, True, False, DAY, DAY, remittance=text, end_to_end_id=reference)
-    assert is_named(entry, reference="po_1Oaz", trace="KESTREL 123") is named
+    assert is_named(said_by(entry), reference="po_1Oaz", trace="KESTREL 123") is named
+
+
+def test_a_name_without_letters_names_nothing() -> None:
+    assert not is_named("ANYTHING", reference="po_1", trace="– –")

@@ -100,6 +100,7 @@ def check_archive(
         ),
         holds=list_holds(tx, uid=account.uid),
         approved=approved,
+        unbilled=reads.needs_final(tx, account=entry.number),
     )
     refused = standing.archive_refused(account=account.name, ground=ground, permission=ARCHIVE, now=now)
     if refused is not None:

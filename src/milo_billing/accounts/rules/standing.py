@@ -1,8 +1,9 @@
 """Where an account stands: which phase follows from what, and which action its state allows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from milo_billing.accounts.rules.timeline import format_instant
@@ -54,6 +55,11 @@ def assess_payment(
         if wrong is not None:
             return wrong
     return Finding(True, "PaymentProfileValid", "Billing account has a valid payment profile.")
+
+
+def collected_from(profile: Mapping[str, Any] | None) -> MethodType | None:
+    """What invoices are collected from under `spec.paymentProfile`; None where the customer pays by itself."""
+    return None if profile is None else REFERRING_TYPES.get(profile["type"])
 
 
 def _method_trouble(
@@ -160,7 +166,7 @@ class ArchiveGround:
 
     `usage_until`: the instant after which no usage of it can arrive any more (the end of its last interval plus the
     late window); None where it never paid. `sub_accounts`: names of those that are not archived themselves, and
-    `holds` is (slice, reason).
+    `holds` is (slice, reason). `unbilled` says that its final invoice has not been issued.
     """
 
     binding: str | None
@@ -169,6 +175,7 @@ class ArchiveGround:
     sub_accounts: Sequence[str]
     holds: Sequence[tuple[str, str]]
     approved: bool
+    unbilled: bool = False
 
 
 def archive_refused(*, account: str, ground: ArchiveGround, permission: str, now: datetime) -> str | None:
@@ -181,6 +188,8 @@ def archive_refused(*, account: str, ground: ArchiveGround, permission: str, now
         )
     elif ground.usage_until is not None and ground.usage_until > now:
         found.append(f"usage of it may still arrive until {format_instant(ground.usage_until)}")
+    if ground.unbilled and ground.binding is None:
+        found.append("its final invoice has not been issued (milo-billing invoices final)")
     if ground.sub_accounts:
         named = ", ".join(f'"{name}"' for name in ground.sub_accounts[:NAMED_MAX])
         more = ", …" if len(ground.sub_accounts) > NAMED_MAX else ""

@@ -7,7 +7,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import granting
 from milo_billing.invoicing.engine.granting import WantedGrant
-from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.operations import writing
 from milo_billing.invoicing.operations.office import UNISSUED, Pen, billing_profile
 from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import bought_credit
@@ -35,14 +35,14 @@ def buy_credit(tx: Tx, pen: Pen, wanted: WantedGrant, *, now: datetime) -> Grant
     granting.hold_money(tx, account=account.number)
     drafted, profile, issuer = _draft(tx, pen, wanted, now=now)
     _, unapplied, _ = granting.funds(tx, wanted, asked_minor=drafted.total_minor)
-    invoice = issuing.write_invoice(
+    invoice = writing.write_invoice(
         tx, pen, drafted, uid=new_uid(), account=account, profile=profile, issuer=issuer, now=now
     )
     invoice = granting.pay_purchase(
         tx, invoice, grant=wanted.uid, unapplied=unapplied, into=wanted.received_into, now=now
     )
     granted = granting.grant(tx, wanted, now=now, bought=invoice)
-    issuing.announce(tx, pen, invoice, account=account, profile=profile, issuer=issuer, now=now)
+    writing.announce(tx, pen, invoice, account=account, profile=profile, issuer=issuer, now=now)
     return granted
 
 
@@ -65,7 +65,7 @@ def _draft(
     )
     day = local_day(now, zone=issuer.body["timeZone"])
     return (
-        issuing.tax(tx, pen, drafted, account=account, profile=profile, issuer=issuer, day=day),
+        writing.taxed(tx, pen, drafted, account=account, profile=profile, issuer=issuer, day=day),
         profile,
         issuer,
     )

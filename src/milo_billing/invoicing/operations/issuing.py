@@ -1,47 +1,40 @@
 """Draft, preview and issue: from rated usage to an invoice that never changes again (domain.md §7)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from milo_billing.accounts import operations as accounts
 from milo_billing.accounts import reads as accounts_reads
 from milo_billing.accounts.types import Account, BillingProfile
-from milo_billing.catalog import reads as catalog
 from milo_billing.commitments import operations as commitments
 from milo_billing.controlplane.work import Work
 from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import new_uid
-from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.engine import giving_back, granting, rerating, taxing
+from milo_billing.invoicing.engine import giving_back, granting, rerating
 from milo_billing.invoicing.engine.publishing import publish
 from milo_billing.invoicing.engine.rerating import Late
 from milo_billing.invoicing.operations import adjusting as adjustments
-from milo_billing.invoicing.operations.office import UNISSUED, Office, Pen, billing_profile
+from milo_billing.invoicing.operations import writing
+from milo_billing.invoicing.operations.office import UNISSUED, Office, billing_profile
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import (
     adjusting,
-    announcing,
     drafts,
     grants,
     issuing,
     periods,
     postings,
-    tax_bodies,
-    taxes,
 )
 from milo_billing.invoicing.rules.adjusting import Adjusted
-from milo_billing.invoicing.rules.conversions import frozen_conversions
 from milo_billing.invoicing.rules.grants import Reaching
 from milo_billing.invoicing.store import invoice_rows
-from milo_billing.invoicing.types.drafts import Draft
+from milo_billing.invoicing.types.drafts import Draft, InvoiceKind
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.invoicing.types.invoices import (
-    BookVersion,
     Invoice,
     Issued,
     IssueOutcome,
@@ -52,18 +45,23 @@ from milo_billing.invoicing.types.invoices import (
 )
 from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import Period, local_day
-from milo_billing.ledger import operations as ledger
-from milo_billing.notices import operations as notices
 
 
-def draft(tx: Tx, *, account: Account, stretch: Sequence[Period], now: datetime) -> Draft:
+def draft(
+    tx: Tx,
+    *,
+    account: Account,
+    stretch: Sequence[Period],
+    now: datetime,
+    kind: InvoiceKind = "Periodic",
+) -> Draft:
     """What the account owes for consecutive rating periods, as it stands now; nothing is written.
 
     With everything that was promised, and every discount; before tax. Raises UnableToIssue where usage has no price.
     """
     return drafts.draft(
         commitments.rate_periods(tx, account=account.number, periods=stretch, now=now, payer=account),
-        kind="Periodic",
+        kind=kind,
     )
 
 
@@ -114,8 +112,10 @@ def preview(
             tx, office, drafted, late, credits, account=account, profile=profile, issuer=issuer, now=now
         )
     except UnableToIssue as error:
-        issued_by = "" if issuer is None else issuer.name
-        owed, untaxed = grants.before_tax(drafted, credits, issuer=issued_by), untaxed or str(error)
+        owed, untaxed = (
+            grants.before_tax(drafted, credits, issuer="" if issuer is None else issuer.name),
+            untaxed or str(error),
+        )
     plan = grants.settling(owed, credits, issuer="" if issuer is None else issuer.name)
     used = {share.project for line in owed.lines for share in line.shares}
     used |= {one.project for period in composed for one in period.unpriced}
@@ -125,35 +125,12 @@ def preview(
         periods=composed,
         closed=all(period.closed for period in composed),
         invoices=standing,
-        books=_book_versions(tx, owed, known=office.books),
+        books=writing.book_versions(tx, owed, known=office.books),
         projects={one.number: one.name for one in directory.list_projects(tx, numbers=numbers)},
         untaxed=untaxed,
         goodwill_minor=plan.goodwill_minor,
         prepaid_minor=plan.prepaid_minor,
         given_back=() if late is None else late.given_back,
-    )
-
-
-def tax(
-    tx: Tx,
-    pen: Pen,
-    drafted: Draft,
-    *,
-    account: Account,
-    profile: BillingProfile,
-    issuer: IssuerVersion,
-    day: date,
-) -> Draft:
-    """The draft with its tax as of `day`, the issue date in the issuer's zone. Raises UnableToIssue."""
-    return taxing.tax_draft(
-        tx,
-        drafted,
-        engine=pen.taxes,
-        vault=pen.vault,
-        account=account,
-        profile=profile,
-        issuer=issuer,
-        day=day,
     )
 
 
@@ -182,12 +159,41 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     if not stretch:
         return Unchanged(standing[-1])
     issuing.assert_closed(stretch[-1], now=now)
+    return issue_stretch(
+        work,
+        office,
+        account=account,
+        profile=profile,
+        stretch=stretch,
+        invoice_day=invoice_day,
+        has_credit=has_credit,
+        voided=voided,
+    )
+
+
+def issue_stretch(
+    work: Work,
+    office: Office,
+    *,
+    account: Account,
+    profile: BillingProfile | None,
+    stretch: Sequence[Period],
+    invoice_day: int,
+    has_credit: bool,
+    voided: Sequence[Invoice] = (),
+    kind: InvoiceKind = "Periodic",
+) -> Issued | Skipped:
+    """Issue the account's invoice over consecutive rating periods that are over and that no other covers.
+
+    The account is locked by the caller. Raises UnableToIssue.
+    """
+    tx, now = work.tx, work.now
     # from here until commit no payer changes: a binding is not backdated into what is being invoiced
     accounts.hold_fence(tx, exclusive=False)
     # and no usage comes in that the draft might miss without knowing that it came after an invoice
     accounts.hold_billing(tx, account=account.number)
     late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
-    drafted = draft(tx, account=account, stretch=stretch, now=now)
+    drafted = draft(tx, account=account, stretch=stretch, now=now, kind=kind)
     if late is not None and late.missed:
         _issue_missed(work, office, late, account=account)
         late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
@@ -208,13 +214,13 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     issuer = issuer_reads.find_default_issuer(tx)
     if issuer is None:
         raise UnableToIssue(UNISSUED)
-    taxed, late = _owed(
+    owed, late = _owed(
         tx, office, drafted, late, credits, account=account, profile=profile, issuer=issuer, now=now
     )
     invoice = issue_draft(
         work,
         office,
-        taxed,
+        owed,
         account=account,
         profile=profile,
         issuer=issuer,
@@ -239,20 +245,22 @@ def _owed(
     issuer: IssuerVersion,
     now: datetime,
 ) -> tuple[Draft, Late | None]:
-    """The draft as it is issued, with credit that acts before tax and its tax, at zero where it came to less; and what
-    came late, with the credit notes that give the rest back. Raises UnableToIssue.
+    """The draft as it is issued, with promotional credit and its tax, at zero where it came to less; and what came
+    late, with the credit notes that give the rest back. Raises UnableToIssue.
     """
     day = local_day(now, zone=issuer.body["timeZone"])
 
     def lifted(*, whole: bool) -> tuple[Draft, Late | None]:
         lifted, found = giving_back.lift(tx, drafted, late, account=account, whole=whole)
         credited = grants.before_tax(lifted, credits, issuer=issuer.name)
-        return tax(tx, office.pen, credited, account=account, profile=profile, issuer=issuer, day=day), found
+        return writing.taxed(
+            tx, office.pen, credited, account=account, profile=profile, issuer=issuer, day=day
+        ), found
 
-    taxed, found = lifted(whole=False)
-    if taxed.total_minor < 0:  # its tax did that: what is given back is taxed more than what is charged
-        taxed, found = lifted(whole=True)
-    return taxed, found
+    owed, found = lifted(whole=False)
+    if owed.total_minor < 0:  # its tax did that: what is given back is taxed more than what is charged
+        owed, found = lifted(whole=True)
+    return owed, found
 
 
 def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
@@ -355,7 +363,7 @@ def _with_late(drafted: Draft, late: Late | None) -> Draft:
     """The draft with what is charged in addition of earlier periods; where it has nothing else, these are its days."""
     if late is None:
         return drafted
-    if late.lines and not drafted.lines:
+    if late.lines and not drafted.lines and drafted.kind == "Periodic":
         return adjusting.draft_alone([one.invoice for one in late.charging], late.lines)
     return adjusting.with_adjustments(drafted, late.lines)
 
@@ -381,8 +389,10 @@ def issue_draft(
     tx, now = work.tx, work.now
     if not drafted.taxes:
         today = local_day(now, zone=issuer.body["timeZone"])
-        drafted = tax(tx, office.pen, drafted, account=account, profile=profile, issuer=issuer, day=today)
-    invoice = write_invoice(
+        drafted = writing.taxed(
+            tx, office.pen, drafted, account=account, profile=profile, issuer=issuer, day=today
+        )
+    invoice = writing.write_invoice(
         tx,
         office.pen,
         drafted,
@@ -400,171 +410,5 @@ def issue_draft(
             work, office.engine, invoice=invoice, drafted=drafted, found=credits, plan=plan
         )
     publish(work, office.engine, invoice, verb="issue", new=True)
-    announce(tx, office.pen, invoice, account=account, profile=profile, issuer=issuer, now=now)
+    writing.announce(tx, office.pen, invoice, account=account, profile=profile, issuer=issuer, now=now)
     return invoice
-
-
-def write_invoice(
-    tx: Tx,
-    pen: Pen,
-    drafted: Draft,
-    *,
-    uid: UUID,
-    account: Account,
-    profile: BillingProfile,
-    issuer: IssuerVersion,
-    now: datetime,
-    rated: Mapping[str, Any] | None = None,
-    voided: Sequence[Invoice] = (),
-) -> Invoice:
-    """Write the taxed draft as an invoice, numbered, and post its receivable; its object is the caller's to write.
-
-    Raises UnableToIssue.
-    """
-    taxes.assert_owed(drafted)
-    today = local_day(now, zone=issuer.body["timeZone"])
-    frozen = _freeze(tx, pen.vault, drafted, account=account, profile=profile, now=now)
-    frozen["rated"] = rated or {}
-    frozen["accountingTax"] = tax_bodies.accounting_tax_body(
-        taxing.accounting_tax(tx, drafted, issuer=issuer, day=today)
-    )
-    books = _book_versions(tx, drafted, known=pen.books)
-    owned = invoice_rows.Owned(uid, account=account.number, owner_org=account.owner_org)
-    invoice_rows.insert_contents(tx, owned, lines=drafted.lines, taxes=drafted.taxes, books=books)
-    if drafted.kind != "OneTime":
-        accounts.mark_billed(tx, account=account.number, until=drafted.period.end)
-    # the number comes as late as it can: the series stays locked from here until commit
-    invoice = _numbered(
-        tx,
-        drafted,
-        uid=owned.uid,
-        account=account,
-        profile=profile,
-        issuer=issuer,
-        now=now,
-        void=issuing.replaced_by(drafted, voided),
-    )
-    invoice_rows.insert_invoice(tx, invoice, issuer_version=issuer.digest, frozen=frozen)
-    ledger.post_receivable(
-        tx,
-        id=new_uid(),
-        key=f"invoice/{invoice.uid}/issue",
-        entity=invoice.issuer,
-        posted_on=invoice.issued_on,
-        billing_account=invoice.account,
-        owner_org=invoice.owner_org,
-        currency=invoice.currency,
-        lines=postings.postings(drafted),
-        now=now,
-        description=f"Invoice {invoice.number}",
-    )
-    return invoice
-
-
-def announce(
-    tx: Tx,
-    pen: Pen,
-    invoice: Invoice,
-    *,
-    account: Account,
-    profile: BillingProfile,
-    issuer: IssuerVersion,
-    now: datetime,
-) -> None:
-    """Announce the invoice to the channels, and by mail to whom the account names for it."""
-    event = announcing.invoice_event(
-        announcing.ISSUED,
-        invoice,
-        language=profile.language,
-        issuer=issuer.body,
-        subject=account.uid,
-        mail_to=announcing.recipients(profile.contact) if pen.mails else (),
-        more=announcing.issued_data(invoice),
-    )
-    notices.send(tx, pen.vault, event=event, now=now)
-
-
-def _numbered(
-    tx: Tx,
-    drafted: Draft,
-    *,
-    uid: UUID,
-    account: Account,
-    profile: BillingProfile,
-    issuer: IssuerVersion,
-    now: datetime,
-    void: Invoice | None,
-) -> Invoice:
-    """The invoice with the next number of its series, dated in the issuer's zone; `void` is the one it replaces."""
-    series_spec: Mapping[str, Any] = issuer.body["numberSeries"]
-    today = local_day(now, zone=issuer.body["timeZone"])
-    series = issuing.series_of(prefix=series_spec["prefix"], per_year=series_spec["perYear"], day=today)
-    # interest is simple: what charges it bears none, and nothing is off for paying it early
-    one_time = drafted.kind == "OneTime"
-    sequence, issued_on = invoice_rows.draw_number(
-        tx, issuer=issuer.name, series=series, start=series_spec["start"], day=today
-    )
-    number = issuing.number_text(series=series, sequence=sequence, digits=series_spec["digits"])
-    name, second_name = issuing.object_names(issuer=issuer.name, number=number)
-    if invoice_reads.is_name_taken(tx, namespace=account.namespace, name=name):
-        name = second_name
-    return Invoice(
-        uid=uid,
-        name=name,
-        namespace=account.namespace,
-        owner_org=account.owner_org,
-        account=account.number,
-        account_name=account.name,
-        kind=drafted.kind,
-        period=drafted.period,
-        phase="Issued" if drafted.total_minor else "Paid",
-        issuer=issuer.name,
-        series=series,
-        sequence=sequence,
-        number=number,
-        currency=drafted.currency,
-        subtotal_minor=drafted.subtotal_minor,
-        discounts_minor=drafted.discounts_minor,
-        tax_minor=drafted.tax_minor,
-        total_minor=drafted.total_minor,
-        amount_paid_minor=0,
-        issued_at=now,
-        issued_on=issued_on,
-        due_on=issuing.due_on(issued_on, net_days=profile.net_days),
-        replaces=None if void is None else void.uid,
-        replaces_name="" if void is None else void.name,
-        e_invoicing=issuer.body.get("eInvoice", "None"),
-        early=None
-        if one_time
-        else issuing.early_payment(profile.time_terms, issued_on=issued_on, net_days=profile.net_days),
-        interest_percent=None if one_time else profile.time_terms.interest_percent,
-        taxes=drafted.taxes,
-    )
-
-
-def _freeze(
-    tx: Tx, vault: Vault, drafted: Draft, *, account: Account, profile: BillingProfile, now: datetime
-) -> dict[str, Any]:
-    """What is printed and could change later. The addressee is personal: sealed under the account's key."""
-    buyer = issuing.party_body(issuing.addressee(profile, account_name=account.name))
-    numbers = {share.project for line in drafted.lines for share in line.shares if share.project is not None}
-    projects = directory.list_projects(tx, numbers=numbers)
-    return {
-        "timeZone": account.time_zone,
-        "language": profile.language,
-        "netDays": profile.net_days,
-        "collectedFrom": profile.collected_from,
-        "subject": str(account.uid),
-        "buyer": vault.seal(tx, subject=account.uid, value=buyer, at=now),
-        "projects": {str(project.number): project.name for project in projects},
-        "conversions": frozen_conversions(drafted.lines),
-    }
-
-
-def _book_versions(tx: Tx, drafted: Draft, *, known: dict[int, BookVersion]) -> Mapping[int, BookVersion]:
-    """The names of the price books' versions that the lines were charged under, by number."""
-    missing = {line.book for line in drafted.lines if line.book is not None and line.book not in known}
-    if missing:
-        for number, name, effective_from in catalog.list_book_names(tx, numbers=missing):
-            known[number] = BookVersion(name, effective_from)
-    return known

@@ -1,6 +1,6 @@
 """What issued periods came to since, and the lines that charged for them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -29,12 +29,14 @@ class Frozen:
 def list_adjustments(tx: Tx, *, invoice: UUID) -> tuple[Adjustment, ...]:
     """Every adjustment of the invoice, in order."""
     rows = tx.execute(
-        "select a.sequence, a.carrier, a.credit_note, coalesce(c.phase <> 'Void', true), a.amount_minor, "
+        # what a void invoice charged is not owed, so neither stands what was given back of it
+        "select a.sequence, a.carrier, a.credit_note, coalesce(c.phase, o.phase) <> 'Void', a.amount_minor, "
         "a.adjusted_at, coalesce(c.number, n.number), (select json_agg(json_build_array(l.kind, l.charged_for, "
         "l.first_day, l.end_day, l.amount_minor)) from invoicing.adjusted_lines l "
         "where l.invoice = a.invoice and l.sequence = a.sequence) from invoicing.adjustments a "
         "left join invoicing.invoices c on c.uid = a.carrier "
-        "left join invoicing.credit_notes n on n.uid = a.credit_note where a.invoice = %s order by a.sequence",
+        "left join invoicing.credit_notes n on n.uid = a.credit_note "
+        "left join invoicing.invoices o on o.uid = n.invoice where a.invoice = %s order by a.sequence",
         (invoice,),
     )
     return tuple(Adjustment(*row[:-1], lines=_lines(row[-1] or ())) for row in rows)
@@ -70,7 +72,7 @@ def find_frozen(tx: Tx, *, invoice: UUID) -> Frozen | None:
     return Frozen(row[0], rated["invoiceDay"], periods)
 
 
-def frozen_body(periods: tuple[Period, ...], *, invoice_day: int) -> dict[str, Any]:
+def frozen_body(periods: Sequence[Period], *, invoice_day: int) -> dict[str, Any]:
     """What `find_frozen` reads."""
     return {
         "invoiceDay": invoice_day,

@@ -45,14 +45,6 @@ def find_grant(tx: Tx, *, uid: UUID) -> Grant | None:
     return None if row is None else _grant(row)
 
 
-def get_grant_named(tx: Tx, *, namespace: str, name: str) -> Grant:
-    """The grant that has this name. Raises GrantNotFound, also where the transaction does not reach it."""
-    row = tx.execute(f"{_GRANT} where g.namespace = %s and g.name = %s", (namespace, name)).fetchone()
-    if row is None:
-        raise GrantNotFound(f'creditgrants.billing.miloapis.com "{name}" not found')
-    return _grant(row)
-
-
 def is_grant_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
     """Whether a grant of that name stands, also one whose object has gone."""
     query = "select from invoicing.credit_grants where namespace = %s and name = %s"

@@ -237,9 +237,12 @@ def is_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
 
 
 def list_periodic(tx: Tx, *, account: int, within: Period) -> tuple[Invoice, ...]:
-    """The account's periodic invoices, but void ones, that share an instant with the period, by period."""
+    """The account's periodic invoices and its final one, but void ones, that share an instant with the period, by
+    period.
+    """
     rows = tx.execute(
-        f"{_INVOICE} where account = %s and kind = 'Periodic' and phase <> 'Void' and period && %s order by period",
+        f"{_INVOICE} where account = %s and kind in ('Periodic', 'Final') and phase <> 'Void' and period && %s "
+        "order by period",
         (account, TimestamptzRange(within.start, within.end)),
     )
     return tuple(map(_invoice, rows))
@@ -258,9 +261,10 @@ def list_standing(tx: Tx, *, account: int, before: datetime, limit: int) -> tupl
 def list_standing_and_void(
     tx: Tx, *, account: int, within: Period
 ) -> tuple[tuple[Invoice, ...], tuple[Invoice, ...]]:
-    """The account's periodic invoices that share an instant with the period, by period; and the void ones of these
-    days that no other replaces yet, by issue."""
-    shared = "account = %(account)s and kind = 'Periodic' and period && %(within)s"
+    """The account's periodic invoices, and its final one, that share an instant with the period, by period; and the
+    void ones of these days that no other replaces yet, by issue.
+    """
+    shared = "account = %(account)s and kind in ('Periodic', 'Final') and period && %(within)s"
     rows = tx.execute(
         f"{_INVOICE} where {shared} and phase <> 'Void' union all {_INVOICE} where {shared} and phase = 'Void' "
         "and not exists (select from invoicing.invoices n where n.replaces = invoices.uid)",
@@ -280,7 +284,7 @@ def list_standing_and_void(
 def find_void_unreplaced(tx: Tx, *, account: int, period: Period) -> tuple[UUID, str] | None:
     """Uid and name of the void periodic invoice for these days that no other replaces yet; the newest of several."""
     row = tx.execute(
-        "select v.uid, v.name from invoicing.invoices v where v.account = %s and v.kind = 'Periodic' "
+        "select v.uid, v.name from invoicing.invoices v where v.account = %s and v.kind in ('Periodic', 'Final') "
         "and v.phase = 'Void' and v.period && %s "
         "and not exists (select from invoicing.invoices n where n.replaces = v.uid) "
         "order by v.issued_at desc, v.sequence desc limit 1",

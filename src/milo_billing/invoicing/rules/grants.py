@@ -203,6 +203,11 @@ class Reaching:
         return Usable(self.grant.remaining_minor, self.lines)
 
 
+def before_tax(draft: Draft, found: Sequence[Reaching], *, issuer: str) -> Draft:
+    """The draft, which has no tax yet, with all credit that lowers what is taxed when this issuer invoices it."""
+    return with_bought(with_promotional(draft, found), found, issuer=issuer)
+
+
 def with_promotional(draft: Draft, found: Sequence[Reaching]) -> Draft:
     """The draft, which has no tax yet, with promotional credit as discounts of invoice scope, each grant one.
 
@@ -210,13 +215,6 @@ def with_promotional(draft: Draft, found: Sequence[Reaching]) -> Draft:
     as one is ever below zero for it, so no tax is either.
     """
     return _taken_off(draft, [one for one in found if one.grant.kind == "Promotional"])
-
-
-def before_tax(draft: Draft, found: Sequence[Reaching], *, issuer: str) -> Draft:
-    """The draft, which has no tax yet, with all credit that lowers what is taxed: the provider's first, then what the
-    customer bought from this issuer with its tax.
-    """
-    return with_bought(with_promotional(draft, found), found, issuer=issuer)
 
 
 def with_bought(draft: Draft, found: Sequence[Reaching], *, issuer: str) -> Draft:

@@ -39,6 +39,17 @@ def running_month(day: date, *, invoice_day: int) -> tuple[int, int]:
     return before.year, before.month
 
 
+def months_between(first: date, last: date, *, invoice_day: int) -> tuple[tuple[int, int], ...]:
+    """(year, month) of the rating periods that hold the days from `first` to `last`, in order."""
+    (year, month), until = (
+        running_month(first, invoice_day=invoice_day),
+        running_month(last, invoice_day=invoice_day),
+    )
+    count = until[0] * 12 + until[1] - year * 12 - month + 1
+    months = (divmod(year * 12 + month - 1 + one, 12) for one in range(count))
+    return tuple((y, m + 1) for y, m in months)
+
+
 def uncovered(periods: Iterable[Period], *, invoiced: Iterable[Period]) -> tuple[Period, ...]:
     """The next stretch of the rating periods that no invoice covers yet; empty where all of them are covered.
 

@@ -69,9 +69,13 @@ CHART: Final = (
         "What was invoiced and is earned later.",
         per="kind of line, Recurring and Prepayment",
     ),
-    ChartAccount(MONEY_ON_ACCOUNT, "Customers' money kept for invoices to come, such as over-payments."),
+    ChartAccount(
+        MONEY_ON_ACCOUNT, "Customers' money kept for invoices to come, such as what a paid invoice gave back."
+    ),
     ChartAccount(PREPAID_CREDIT, "The part of it that was set apart as prepaid credit."),
-    ChartAccount(UNAPPLIED_CASH, "Money received of which it is not known yet what it pays."),
+    ChartAccount(
+        UNAPPLIED_CASH, "Money received that no invoice has taken yet: too much, or nobody knows for what."
+    ),
     ChartAccount(TAX_PAYABLE, "Tax on issued invoices that is handed on.", per="place whose tax it is"),
     ChartAccount(PARTNERS_PAYABLE, "Partners' shares that are not paid out yet."),
     ChartAccount(VENDORS_PAYABLE, "Vendors' shares that are not paid out yet."),

@@ -13,7 +13,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.payments.engine import bank_rows, payout_rows
 from milo_billing.payments.engine.bank_rows import EntryRow
 from milo_billing.payments.engine.payout_rows import PayoutRow
-from milo_billing.payments.rules.payouts import is_named
+from milo_billing.payments.rules.payouts import is_named, said_by
 from milo_billing.payments.rules.statements import cash_name
 
 NOTE: Final = "payments.note_payout"
@@ -64,5 +64,5 @@ def is_arrival(entry: EntryRow, row: PayoutRow) -> bool:
     return (
         (entry.entry.amount_minor, entry.currency) == (row.amount_minor, row.currency)
         and row.bank_account in ("", cash_name(entry.bank_account))
-        and is_named(entry.entry, reference=row.reference, trace=row.trace)
+        and is_named(said_by(entry.entry), reference=row.reference, trace=row.trace)
     )

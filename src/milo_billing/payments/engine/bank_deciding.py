@@ -5,7 +5,7 @@ Owns: the order of locks and writes. Not: what is certain (rules.matching), the 
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -154,7 +154,13 @@ def _debited(tx: Tx, entry: BankEntry) -> Invoice | None:
 
 def _early_minor(tx: Tx, invoice: Invoice, *, entry: BankEntry) -> int:
     """What is off for early payment, were the rest of the invoice paid by this entry."""
-    return invoice.amount_due_minor - life.asked_minor(tx, invoice=invoice, now=_noon(entry))
+    return invoice.amount_due_minor - life.asked_minor(tx, invoice=invoice, now=_counts_from(tx, entry))
+
+
+def _counts_from(tx: Tx, entry: BankEntry) -> datetime:
+    """A debit is in time for a discount if it was to be collected in time, however late the bank books it."""
+    debit = debit_rows.find_debit(tx, end_to_end_id=entry.end_to_end_id) if entry.end_to_end_id else None
+    return _noon(entry) if debit is None else min(_noon(entry), debit_rows.noon(debit.collect_on))
 
 
 def _names(tx: Tx, vault: Vault, *, account: int) -> tuple[str, ...]:
@@ -253,6 +259,7 @@ def _settle(
     key: str,
 ) -> None:
     """Settle the invoices of one issuer by their parts of the entry, and note which part is whose."""
+    counts_from = _counts_from(work.tx, entry)
     for invoice, minor in paid.items():
         life.settle_invoice(
             work,
@@ -262,7 +269,7 @@ def _settle(
             reference=f"bank/{uid}",
             amount_minor=minor,
             posted=key,
-            at=_noon(entry),
+            at=counts_from,
         )
         _match(work.tx, uid=uid, org=org, outcome=outcome, invoice=invoice, minor=minor, key=key)
 
@@ -367,5 +374,4 @@ def _default_issuer(tx: Tx) -> str:
 
 
 def _noon(entry: BankEntry) -> datetime:
-    """A bank says the day only; noon UTC is within it in nearly every zone."""
-    return datetime(entry.booked_on.year, entry.booked_on.month, entry.booked_on.day, 12, tzinfo=UTC)
+    return debit_rows.noon(entry.booked_on)

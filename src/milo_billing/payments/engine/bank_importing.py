@@ -4,6 +4,8 @@ Owns: what is known already, and which way an entry goes. Not: reading files (ad
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from milo_billing.controlplane.work import Work
@@ -18,9 +20,12 @@ from milo_billing.payments.engine.bank_rows import EntryState, StatementRow
 from milo_billing.payments.engine.debiting import note_returned, note_settled
 from milo_billing.payments.engine.payout_rows import PayoutRow
 from milo_billing.payments.rules.matching import Matched, Reason
-from milo_billing.payments.rules.payouts import is_named
+from milo_billing.payments.rules.payouts import is_named, said_by
 from milo_billing.payments.rules.statements import EntryKey, assert_adds_up, cash_name, entry_keys
 from milo_billing.payments.types import BankEntry, BankStatement
+
+EXPECTED: Final = timedelta(days=90)
+"""How long ago a payout was heard of that may still arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,12 @@ def import_statement(
     keys = entry_keys(statement)
     known = rows.list_known_keys(tx, keys=keys)
     place = Place(statement.account, statement.currency)
+    expected = list(payout_rows.list_expected(tx, currency=place.currency, since=work.now - EXPECTED))
     for entry, key in zip(statement.entries, keys, strict=True):
-        _import_entry(work, office, entry, statement=uid, key=key, known=key.digest in known, place=place)
+        known_already = key.digest in known
+        _import_entry(
+            work, office, entry, statement=uid, key=key, known=known_already, place=place, expected=expected
+        )
     found = rows.find_statement(tx, digest=digest, ordinal=ordinal)
     assert found is not None, "it was inserted above"
     counts = rows.count_entries(tx, statements=[uid])[uid]
@@ -84,8 +93,17 @@ def _gap(statement: BankStatement, before: StatementRow | None) -> str:
 
 
 def _import_entry(
-    work: Work, office: Office, entry: BankEntry, *, statement: UUID, key: EntryKey, known: bool, place: Place
+    work: Work,
+    office: Office,
+    entry: BankEntry,
+    *,
+    statement: UUID,
+    key: EntryKey,
+    known: bool,
+    place: Place,
+    expected: list[PayoutRow],
 ) -> None:
+    """`expected` are payouts that have not arrived yet; one that the entry is stands there no more."""
     if known:
         decision = (
             _Decision("Known", "Known", "it stood in an earlier file")
@@ -93,11 +111,12 @@ def _import_entry(
             else _waiting("PossibleDuplicate", "an equal entry without a reference stood in an earlier file")
         )
         _keep(work, office, entry, statement=statement, key=key, decision=decision)
-    elif (payout := _payout(work, entry, place=place)) is not None:
+    elif (payout := _payout(entry, place=place, expected=expected)) is not None:
         row, decision = payout
         uid = _keep(work, office, entry, statement=statement, key=key, decision=decision)
         if decision.state == "Payout":
             note_arrival(work, entry=uid, row=row)
+            expected.remove(row)
     elif entry.credit and not entry.return_reason:
         _import_credit(work, office, entry, statement=statement, key=key, place=place)
     elif entry.reversal:
@@ -106,17 +125,19 @@ def _import_entry(
         _keep(work, office, entry, statement=statement, key=key, decision=_Decision("Outgoing"))
 
 
-def _payout(work: Work, entry: BankEntry, *, place: Place) -> tuple[PayoutRow, _Decision] | None:
+def _payout(
+    entry: BankEntry, *, place: Place, expected: list[PayoutRow]
+) -> tuple[PayoutRow, _Decision] | None:
     """A provider's payout that the entry names, and what becomes of it; None where it names none."""
-    if not entry.credit or entry.return_reason:
+    if not expected or not entry.credit or entry.return_reason:
         return None
-    expected = payout_rows.list_expected(work.tx, currency=place.currency)
-    named = [one for one in expected if is_named(entry, reference=one.reference, trace=one.trace)]
+    said = said_by(entry)
+    named = [one for one in expected if is_named(said, reference=one.reference, trace=one.trace)]
     here = [one for one in named if one.bank_account in ("", cash_name(place.bank_account))]
     equal = [one for one in here if one.amount_minor == entry.amount_minor]
     if len(equal) == 1:
         return equal[0], _Decision("Payout", "Payout", f"payout {equal[0].reference}")
-    exactly = [one for one in named if is_named(entry, reference=one.reference, trace="")]
+    exactly = [one for one in named if is_named(said, reference=one.reference, trace="")]
     if not exactly:
         return None
     one = exactly[0]

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal, LiteralString, cast
 from uuid import UUID
 
@@ -53,6 +53,12 @@ class DebitRow:
     account: int
     amount_minor: int
     state: Literal["Sent", "Settled", "Returned"]
+    collect_on: date
+
+
+def noon(day: date) -> datetime:
+    """A bank says the day only; noon UTC is within it in nearly every zone."""
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
 
 
 def insert_mandate(tx: Tx, vault: Vault, mandate: Mandate, *, subject: UUID, by: str, now: datetime) -> None:
@@ -261,7 +267,8 @@ def get_file(tx: Tx, vault: Vault, *, message_id: str) -> bytes:
 def find_debit(tx: Tx, *, end_to_end_id: str) -> DebitRow | None:
     """The debit that a bank knows by this id."""
     row = tx.execute(
-        "select uid, mandate, invoice, account, amount_minor, state from payments.debits where end_to_end_id = %s",
+        "select d.uid, d.mandate, d.invoice, d.account, d.amount_minor, d.state, f.collect_on "
+        "from payments.debits d join payments.debit_files f on f.uid = d.file where d.end_to_end_id = %s",
         (end_to_end_id,),
     ).fetchone()
     return None if row is None else DebitRow(*row)

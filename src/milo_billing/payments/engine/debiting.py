@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
 from milo_billing.accounts import reads as accounts
 from milo_billing.accounts.types import AccountNotFound
@@ -15,6 +16,7 @@ from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
+from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.types.invoices import Invoice
@@ -132,9 +134,21 @@ def _plan(
         histories=rows.load_histories(tx),
         tried=tried,
         standing=standing,
+        discounted=_discounted(tx, open_, collect_on=collect_on),
         collect_on=collect_on,
         notified_days=notified_days,
     )[:DEBITS_MAX]
+
+
+def _discounted(tx: Tx, open_: Sequence[Invoice], *, collect_on: date) -> dict[UUID, int]:
+    """What settles each invoice that is less by a discount where it is collected on this day."""
+    at = rows.noon(collect_on)
+    asked = {
+        one.uid: (one.amount_due_minor, life.asked_minor(tx, invoice=one, now=at))
+        for one in open_
+        if one.early is not None and one.amount_due_minor
+    }
+    return {uid: minor for uid, (due_minor, minor) in asked.items() if minor < due_minor}
 
 
 def _creditor(tx: Tx) -> tuple[str, Creditor]:

@@ -65,11 +65,12 @@ def list_payouts(tx: Tx, *, limit: int) -> tuple[PayoutRow, ...]:
     return tuple(PayoutRow(*row) for row in rows)
 
 
-def list_expected(tx: Tx, *, currency: str) -> tuple[PayoutRow, ...]:
-    """Payouts of which no bank entry is known, whatever the provider says of them; the newest first."""
+def list_expected(tx: Tx, *, currency: str, since: datetime) -> tuple[PayoutRow, ...]:
+    """Payouts of which no bank entry is known, and that were heard of since then; the newest first."""
     rows = tx.execute(
-        f"{_PAYOUT} where entry is null and currency = %s and state <> 'Failed' order by noted_at desc limit 500",
-        (currency,),
+        f"{_PAYOUT} where entry is null and currency = %s and state <> 'Failed' and noted_at >= %s "
+        "order by noted_at desc, reference",
+        (currency, since),
     )
     return tuple(PayoutRow(*row) for row in rows)
 

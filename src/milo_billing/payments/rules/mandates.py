@@ -64,10 +64,12 @@ def plan(
     histories: Mapping[UUID, History],
     tried: Mapping[UUID, int],
     standing: Collection[UUID],
+    discounted: Mapping[UUID, int],
     collect_on: date,
     notified_days: int,
 ) -> tuple[PlannedDebit, ...]:
-    """What is collected on this day, by due date and number: all that is due in euro of accounts with a mandate.
+    """What is collected on this day, by due date and number: all that is due in euro of accounts with a mandate, and
+    what the day is early enough for that a discount is off (`discounted`: what then settles the invoice).
 
     Left out is what is not due by then, what was invoiced less than `notified_days` before, what is being collected
     (`standing`), and what only an expired mandate covers. `tried` says how often each was asked for before, which makes
@@ -80,7 +82,7 @@ def plan(
         if (
             mandate is None
             or one.uid in standing
-            or not _is_due(one, on=collect_on, notified_days=notified_days)
+            or not _is_due(one, on=collect_on, notified_days=notified_days, early=one.uid in discounted)
         ):
             continue
         if is_expired(mandate, histories.get(mandate.uid, History()), on=collect_on):
@@ -88,16 +90,17 @@ def plan(
         sequence: DebitSequence = "RCUR" if mandate.uid in begun else "FRST"
         begun.add(mandate.uid)
         end_to_end_id = end_to_end(one, attempt=tried.get(one.uid, 0) + 1)
-        found.append(PlannedDebit(one, mandate, one.amount_due_minor, sequence, end_to_end_id))
+        amount_minor = discounted.get(one.uid, one.amount_due_minor)
+        found.append(PlannedDebit(one, mandate, amount_minor, sequence, end_to_end_id))
     return tuple(found)
 
 
-def _is_due(invoice: Invoice, *, on: date, notified_days: int) -> bool:
+def _is_due(invoice: Invoice, *, on: date, notified_days: int, early: bool) -> bool:
     return (
         invoice.currency == CURRENCY
         and invoice.phase in ("Issued", "PartiallyPaid", "PastDue")
         and invoice.amount_due_minor > 0
-        and invoice.due_on <= on
+        and (early or invoice.due_on <= on)
         and invoice.issued_on + timedelta(days=notified_days) <= on
     )
 

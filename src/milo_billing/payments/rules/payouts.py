@@ -155,8 +155,14 @@ def _shares(parts: Sequence[Part], *, home: str, currency: str) -> tuple[Share, 
     )
 
 
-def is_named(entry: BankEntry, *, reference: str, trace: str) -> bool:
-    """Whether a bank entry says that it is this payout: by the provider's name of it, or what it was to be called."""
-    texts = (entry.end_to_end_id, entry.bank_reference, entry.remittance, *entry.references)
-    said = compacted(" ".join(texts).upper())
-    return any(name and compacted(name.upper()) in said for name in (reference, trace))
+def said_by(entry: BankEntry) -> str:
+    """What a bank entry says, for looking names of payouts up in it."""
+    return compacted(
+        " ".join((entry.end_to_end_id, entry.bank_reference, entry.remittance, *entry.references))
+    )
+
+
+def is_named(said: str, *, reference: str, trace: str) -> bool:
+    """Whether an entry that says this is the payout: by the provider's name of it, or what it was to be called."""
+    names = (compacted(reference), compacted(trace))
+    return any(name and name in said for name in names)
