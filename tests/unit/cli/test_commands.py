@@ -30,7 +30,6 @@ COMMANDS = [
     ["commitment", "accept"],
     ["invoices", "run"],
     ["invoices", "runs"],
-    ["invoices", "final"],
     ["invoices", "list"],
     ["invoices", "show"],
     ["invoices", "pdf"],

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milo_billing.accounts import operations as accounts
-from milo_billing.accounts import reads as account_reads
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import BILLING_SHARES, Billed
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.periods import local_day
