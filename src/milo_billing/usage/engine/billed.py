@@ -93,7 +93,7 @@ def _change(rows: Rows, now: datetime) -> NewChange:
 
 
 def _read_versions(tx: Tx) -> dict[int, int]:
-    """The versions of what has been invoiced, by share of the accounts (accounts.reads.load_billed)."""
+    """The versions of what has been invoiced, by share of the accounts (accounts.reads.accounts.load_billed)."""
     rows = tx.execute(
         "select substr(name, 8)::int, version from controlplane.versions where name like 'billed/%'",
         prepare=True,
