@@ -40,7 +40,6 @@ COMMANDS = [
     ["invoices", "preview"],
     ["invoices", "adjustments"],
     ["invoices", "adjust"],
-    ["invoices", "final"],
     ["credits", "grant"],
     ["credits", "list"],
     ["credits", "history"],

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
-from milo_billing.accounts.rules import profiles, standing
-from milo_billing.accounts.types import Account, AccountNotFound, Billed, BillingProfile, InvoiceDays, TaxId
+from milo_billing.accounts.rules import profiles
+from milo_billing.accounts.types import Account, AccountNotFound, Billed, BillingProfile, InvoiceDays
 from milo_billing.controlplane.store import SEALED
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
@@ -192,26 +192,8 @@ def get_billing_profile(tx: Tx, vault: Vault, *, account: int) -> BillingProfile
     if row is None:
         raise AccountNotFound(f"there is no billing account number {account}, or it was deleted")
     uid, spec = row
-    terms: dict[str, Any] = spec["paymentTerms"]
-    return BillingProfile(
-        account=account,
-        net_days=terms["netDays"],
-        invoice_day=terms["invoiceDayOfMonth"],
-        invoice_frequency=terms["invoiceFrequency"],
-        language=spec["language"],
-        display_name=spec.get("displayName", ""),
-        zero_invoices=spec["zeroInvoices"],
-        contact=profiles.read_contact(_opened(tx, vault, uid, spec.get("contactInfo"))),
-        tax_ids=tuple(
-            TaxId(type=tax_id["type"], value=tax_id["value"])
-            for tax_id in _opened(tx, vault, uid, spec.get("taxIds")) or ()
-        ),
-        tax_exemptions=tuple(
-            map(profiles.read_exemption, _opened(tx, vault, uid, spec.get("taxExemptions")) or ())
-        ),
-        time_terms=profiles.read_time_terms(terms),
-        collected_from=standing.collected_from(spec.get("paymentProfile")),
-    )
+    opened = {field: _opened(tx, vault, uid, spec.get(field)) for field in profiles.PERSONAL}
+    return profiles.read_profile(account, {**spec, **opened})
 
 
 def _opened(tx: Tx, vault: Vault, uid: UUID, stored: Any) -> Any:
