@@ -30,6 +30,7 @@ COMMANDS = [
     ["commitment", "accept"],
     ["invoices", "run"],
     ["invoices", "runs"],
+    ["invoices", "final"],
     ["invoices", "list"],
     ["invoices", "show"],
     ["invoices", "pdf"],
