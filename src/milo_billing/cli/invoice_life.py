@@ -56,7 +56,7 @@ def settlements(name: _Name, /, *, namespace: Namespace = None, target: Target =
                 one["kind"],
                 one["amount"],
                 one["phase"],
-                (one["document"] or {}).get("name", ""),
+                one["document"]["name"] if one["document"] else "",
                 one["reason"] or "",
             ]
             for one in items

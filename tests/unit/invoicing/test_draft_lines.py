@@ -117,7 +117,9 @@ def test_a_subtotal_beyond_64_bits_is_refused_whatever_is_taken_off_it() -> None
     huge = rated_line("tokens", SubLine("Usage", INT64_MAX))
     off = TakenOff(GIFT, "gift", None, Fraction(1), -1000, scope="Invoice")
     lines = [ComposedLine(huge, (), (off,)), ComposedLine(rated_line("more", SubLine("Usage", 1)), (), ())]
-    with pytest.raises(UnableToIssue, match=r"cannot total 92233720368547748\.08 USD: check the prices and the usage$"):
+    with pytest.raises(
+        UnableToIssue, match=r"cannot total 92233720368547748\.08 USD: check the prices and the usage$"
+    ):
         draft([rated(*lines)])
 
 
