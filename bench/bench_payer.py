@@ -16,7 +16,8 @@ from pathlib import Path
 
 from bench.figures import Figure
 from bench.load import declare_provider
-from milo_billing.accounts import reads
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.infra.database import EVERYWHERE, Database, Tx, connect
 from milo_billing.infra.migrations import migrate
 from milo_billing.infra.postgres.server import start
@@ -72,10 +73,10 @@ def _measure(conninfo: str) -> Sequence[Figure]:
             at = NOW - timedelta(seconds=randomness.randrange(300 * 86_400))
             number, called = project + 1, f"p-{project:06d}"
             floor_s.append(_seconds(lambda key=number // 10 + 1: tx.execute(FLOOR, (key,)).fetchone()))
-            number_s.append(_seconds(lambda n=number, t=at: reads.find_payer(tx, project=n, at=t)))
-            name_s.append(_seconds(lambda n=called, t=at: reads.who_pays(tx, project_name=n, at=t)))
+            number_s.append(_seconds(lambda n=number, t=at: payer_reads.find_payer(tx, project=n, at=t)))
+            name_s.append(_seconds(lambda n=called, t=at: payer_reads.who_pays(tx, project_name=n, at=t)))
             timeline_s.append(
-                _seconds(lambda n=called: reads.list_payers(tx, project_name=n, limit=100) or None)
+                _seconds(lambda n=called: payer_reads.list_payers(tx, project_name=n, limit=100) or None)
             )
         page, page_floor = _measure_pages(tx, randomness)
     database.close()
@@ -117,7 +118,7 @@ def _declare_giant(owner: Tx) -> None:
 
 def _measure_pages(tx: Tx, randomness: random.Random) -> tuple[float, float]:
     """Median seconds of a page of the giant's projects, and of as many rows by primary key."""
-    giant = reads.find_account(tx, namespace="organization-org-1", name=GIANT)
+    giant = account_reads.find_account(tx, namespace="organization-org-1", name=GIANT)
     assert giant is not None
     (first, last) = tx.execute(
         "select min(id), max(id) from accounts.payer_intervals where account = %s", (giant.number,)
@@ -133,7 +134,8 @@ def _measure_pages(tx: Tx, randomness: random.Random) -> tuple[float, float]:
         page_s.append(
             _seconds(
                 lambda a=after, t=at: (
-                    reads.list_paid_projects(tx, account=giant.number, at=t, after=a, limit=PAGE) or None
+                    payer_reads.list_paid_projects(tx, account=giant.number, at=t, after=a, limit=PAGE)
+                    or None
                 )
             )
         )

@@ -13,7 +13,7 @@ from uuid import UUID
 import duckdb
 
 from milo_billing.accounts import operations as accounts
-from milo_billing.accounts import reads as account_reads
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.adapters.folder_blobs import FolderBlobs
 from milo_billing.controlplane.identity import Identity
 from milo_billing.infra.clock import new_uid

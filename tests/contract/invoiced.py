@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.app import wiring
 from milo_billing.controlplane.identity import Identity
 from milo_billing.controlplane.work import Work
@@ -21,7 +21,7 @@ NOW = datetime(2026, 3, 2, tzinfo=UTC)
 def stand_invoice(runtime: Runtime) -> str:
     """Use 100 million requests in February and issue the invoice over 40.00 USD; its name."""
     with runtime.databases.app.transaction(reach=EVERYWHERE) as tx:
-        account = accounts.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
     assert account is not None
     with runtime.databases.ingest.transaction(reach=EVERYWHERE) as tx:
         tx.execute(

@@ -116,3 +116,19 @@ def test_what_an_invoice_came_to_since_is_shown_and_adjusted_by_staff(
         assert (ended.value.code, said in capsys.readouterr().out) == (0, True)
     (note,) = cluster.http.get(INVOICES.replace("invoices", "creditnotes")).json()["items"]
     assert (note["spec"]["lines"], note["status"]["total"]) == ([{"line": 1, "amount": "20.00"}], "20.00")
+
+
+@pytest.mark.usefixtures("invoice")
+def test_the_final_invoice_is_issued_by_staff_over_the_api_and_the_cli(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = cluster.http.post(INVOICES.replace("/invoices", "/billingaccounts/main/finalInvoice"))
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"account": "main", "issued": False, "reason": "nothing to charge", "invoice": None},
+    )
+    monkeypatch.setenv("MILO_BILLING_SERVER", cluster.url)
+    monkeypatch.setenv("MILO_BILLING_TOKEN", cluster.token)
+    with pytest.raises(SystemExit) as ended:
+        app(["invoices", "final", "--account", f"{ACME}/main"])
+    assert (ended.value.code, "no final invoice is needed" in capsys.readouterr().out) == (0, True)

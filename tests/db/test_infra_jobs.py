@@ -119,10 +119,10 @@ def test_a_periodic_task_runs_by_the_clock(databases: Databases) -> None:
     assert "timestamp" in ledger.seen[0]
 
 
-def die_amid(databases: Databases, name: str, **wanted: str) -> None:
+def die_amid(databases: Databases, name: str, *, lock: str | None = None) -> None:
     """A worker has begun a job and was killed; silent for a minute now."""
     with databases.app.transaction(reach=EVERYWHERE) as tx:
-        defer(tx, name, **wanted)
+        defer(tx, name, lock=lock, once=lock)
     with connect(databases.job.conninfo, role="milo_job") as tx:
         tx.execute("set search_path = jobs, pg_catalog")
         row = tx.execute("select worker_id from procrastinate_register_worker_v1()").fetchone()
@@ -146,7 +146,7 @@ def test_a_job_of_a_dead_worker_is_queued_again(databases: Databases, clean_data
 
 def test_a_dead_workers_job_is_queued_again_also_where_its_like_waits(databases: Databases) -> None:
     """Both have the lock: while the dead one's job counted as running, the other waited for it, and for ever."""
-    die_amid(databases, "lane", lock="lane", once="lane")
+    die_amid(databases, "lane", lock="lane")
     with databases.app.transaction(reach=EVERYWHERE) as tx:
         assert defer(tx, "lane", lock="lane", once="lane") is not None, "none waits: the first has begun"
     ledger = Ledger(enough=2)

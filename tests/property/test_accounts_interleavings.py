@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from milo_billing.accounts import reads
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.resources.account_actions import ARCHIVE
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.app.projections import compare_projections
@@ -55,7 +56,7 @@ def unbind(world: World, project: str) -> None:
     """Delete the binding that makes somebody pay for the project, whichever it is at present."""
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
         entry = directory.find_project(tx, name=project, at=world.clock.now())
-        last = None if entry is None else reads.find_last_interval(tx, project=entry.number)
+        last = None if entry is None else payer_reads.find_last_interval(tx, project=entry.number)
     if last is not None and last.ends_at is None:
         world.unbind(last.binding_name)
 
@@ -128,5 +129,5 @@ def test_whatever_many_clients_do_at_once_who_pays_is_beyond_doubt(
 
 def account_phase(world: World, name: str) -> str | None:
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        found = reads.find_account(tx, namespace=ACME, name=name)
+        found = account_reads.find_account(tx, namespace=ACME, name=name)
     return None if found is None else found.phase

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from milo_billing.accounts import reads
+from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.types import PayerInterval
 from milo_billing.directory import reads as directory
 from milo_billing.infra.database import EVERYWHERE, Databases
@@ -70,7 +70,7 @@ def test_a_project_has_one_payer_from_its_first_binding_until_a_deletion(
 
 def intervals(world: World, project: str) -> list[PayerInterval]:
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        return [i for i in reads.load_intervals(tx) if i.project_name == project]
+        return [i for i in payer_reads.load_intervals(tx) if i.project_name == project]
 
 
 def assert_lookup_agrees(world: World, project: str, found: list[PayerInterval], earlier: datetime) -> None:
@@ -83,7 +83,7 @@ def assert_lookup_agrees(world: World, project: str, found: list[PayerInterval],
             expected = [
                 i.account for i in found if i.starts_at <= at and (i.ends_at is None or at < i.ends_at)
             ]
-            payer = reads.find_payer(tx, project=entry.number, at=at)
+            payer = payer_reads.find_payer(tx, project=entry.number, at=at)
             assert ([] if payer is None else [payer.account]) == expected
 
 

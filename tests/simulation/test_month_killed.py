@@ -18,7 +18,7 @@ from uuid import UUID
 
 import pytest
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import EVERYWHERE, Databases, open_databases
 from milo_billing.invoicing.engine import runs
@@ -60,7 +60,7 @@ def open_run(till: Till, year: int, month: int) -> UUID:
         opened_at=till.clock.now(),
     )
     with till.ground.databases.app.transaction(reach=EVERYWHERE) as tx:
-        runs.open_run(tx, run, accounts.load_accounts(tx))
+        runs.open_run(tx, run, account_reads.load_accounts(tx))
     return run.id
 
 

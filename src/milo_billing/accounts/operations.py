@@ -7,7 +7,11 @@ from uuid import UUID
 
 from milo_billing.access import reads as access
 from milo_billing.access.types import Position
-from milo_billing.accounts import reads, store
+from milo_billing.accounts import store
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import methods as method_reads
+from milo_billing.accounts.reads import payers as payer_reads
+from milo_billing.accounts.reads import tree as tree_reads
 from milo_billing.accounts.rules import standing, timeline, tree, wording
 from milo_billing.accounts.types import BILLING_SHARES, PayerInterval, PaymentProfileType, Rebinding
 from milo_billing.controlplane.holds import hold, release
@@ -54,9 +58,9 @@ def keep_invoice_day(tx: Tx, *, uid: UUID, today: date) -> None:
 
     An invoice that is being issued is waited for, so that what it charged was known to it.
     """
-    if reads.is_invoice_day_kept(tx, uid=uid):
+    if account_reads.is_invoice_day_kept(tx, uid=uid):
         return
-    store.lock_billing_shared(tx, shares={reads.get_number(tx, uid=uid) % BILLING_SHARES})
+    store.lock_billing_shared(tx, shares={account_reads.get_number(tx, uid=uid) % BILLING_SHARES})
     store.put_invoice_day(tx, uid=uid, today=today)
 
 
@@ -102,10 +106,14 @@ def _survey(
     tx: Tx, *, claim: timeline.Claim, project: ProjectEntry | None, rebinding: Rebinding
 ) -> tuple[timeline.Ground, PayerInterval | None]:
     """What the claim stands on, and the project's newest interval; `project` bears the claim's name now."""
-    payable = reads.find_payable(tx, namespace=claim.namespace, name=claim.account)
+    payable = account_reads.find_payable(tx, namespace=claim.namespace, name=claim.account)
     account, account_goes, billed_until = payable or (None, False, None)
     bindable = project is not None and project.owner_org == claim.owner_org
-    last = reads.find_last_interval(tx, project=project.number) if project is not None and bindable else None
+    last = (
+        payer_reads.find_last_interval(tx, project=project.number)
+        if project is not None and bindable
+        else None
+    )
     bearer = project
     if claim.effective_from is not None:
         bearer = directory.find_project(tx, name=claim.project, at=claim.effective_from)
@@ -114,7 +122,7 @@ def _survey(
         account_being_deleted=account_goes,
         billed_until=billed_until,
         project_bindable=bindable,
-        project_being_deleted=project is not None and reads.is_being_deleted(tx, uid=project.uid),
+        project_being_deleted=project is not None and account_reads.is_being_deleted(tx, uid=project.uid),
         rival=last.binding_name
         if rebinding == "reject" and last is not None and last.ends_at is None
         else None,
@@ -153,7 +161,7 @@ def begin_paying(
 ) -> None:
     """Open the interval that `decide_start` decided on, end the one before at the same instant, hold the project."""
     project = directory.find_project(tx, name=claim.project, at=now)
-    account = reads.find_account(tx, namespace=claim.namespace, name=claim.account)
+    account = account_reads.find_account(tx, namespace=claim.namespace, name=claim.account)
     assert project is not None and account is not None, "decide_start has looked at both, under lock"
     store.open_interval(
         tx,
@@ -189,14 +197,14 @@ def _hold_reason(binding_name: str) -> str:
 
 def check_place(tx: Tx, *, place: tree.Place) -> tuple[FieldError, ...]:
     """What stands against an account's place in its tree, as this transaction sees the tree now."""
-    parent, own = None, reads.find_node(tx, namespace=place.namespace, name=place.name)
+    parent, own = None, tree_reads.find_node(tx, namespace=place.namespace, name=place.name)
     if place.parent is not None and place.parent[0] == place.namespace:
-        parent = reads.find_node(tx, namespace=place.parent[0], name=place.parent[1])
+        parent = tree_reads.find_node(tx, namespace=place.parent[0], name=place.parent[1])
     around = tree.Surroundings(
-        above=() if parent is None else reads.list_ancestors(tx, account=parent.number),
-        parent_being_deleted=parent is not None and reads.is_being_deleted(tx, uid=parent.uid),
-        levels_below=0 if own is None else reads.count_levels_below(tx, account=own.number),
-        consolidated=() if own is None else reads.list_consolidated(tx, account=own.number),
+        above=() if parent is None else tree_reads.list_ancestors(tx, account=parent.number),
+        parent_being_deleted=parent is not None and account_reads.is_being_deleted(tx, uid=parent.uid),
+        levels_below=0 if own is None else tree_reads.count_levels_below(tx, account=own.number),
+        consolidated=() if own is None else tree_reads.list_consolidated(tx, account=own.number),
     )
     return tuple(tree.place_errors(place, around))
 
@@ -205,7 +213,7 @@ def get_parent(tx: Tx, *, place: tree.Place) -> int | None:
     """The surrogate number of the parent, where there is one. Raises LookupError for one that does not exist."""
     if place.parent is None:
         return None
-    parent = reads.find_node(tx, namespace=place.parent[0], name=place.parent[1])
+    parent = tree_reads.find_node(tx, namespace=place.parent[0], name=place.parent[1])
     if parent is None:
         raise LookupError(f"billing account {place.parent[0]}/{place.parent[1]} has no projection")
     return parent.number
@@ -226,15 +234,15 @@ def assess_payment(
     """
     parent = None
     if invoiced_above is not None:
-        parent = reads.find_node(tx, namespace=namespace, name=invoiced_above)
+        parent = tree_reads.find_node(tx, namespace=namespace, name=invoiced_above)
     if parent is None:
-        entry = None if method is None else reads.find_method(tx, namespace=namespace, name=method)
+        entry = None if method is None else method_reads.find_method(tx, namespace=namespace, name=method)
         own = standing.assess_payment(account=account, type=type, method_name=method, method=entry)
         return own, None
-    payer = tree.invoiced(reads.list_ancestors(tx, account=parent.number))
+    payer = tree.invoiced(tree_reads.list_ancestors(tx, account=parent.number))
     entry = None
     if payer.payment_method is not None:
-        entry = reads.find_method(tx, namespace=payer.namespace, name=payer.payment_method)
+        entry = method_reads.find_method(tx, namespace=payer.namespace, name=payer.payment_method)
     theirs = standing.assess_payment(
         account=payer.uid, type=payer.profile_type, method_name=payer.payment_method, method=entry
     )

@@ -13,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from milo_billing.accounts import reads
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
+from milo_billing.accounts.reads import tree as tree_reads
 from milo_billing.accounts.rules import timeline, tree
 from milo_billing.accounts.types import (
     Account,
@@ -54,7 +56,7 @@ def _show_payer(door: Door, request: Request) -> Response:
         at = wanted or call.now
         if directory.find_project(call.tx, name=name, at=at) is None:
             raise NotFound(f'project "{name}" not found at {timeline.format_instant(at)}')
-        payer = reads.who_pays(call.tx, project_name=name, at=at)
+        payer = payer_reads.who_pays(call.tx, project_name=name, at=at)
     shown = {"project": name, "at": timeline.format_instant(at)}
     return JSONResponse({**shown, **_shown_payer(payer)})
 
@@ -63,7 +65,7 @@ def _list_payers(door: Door, request: Request) -> Response:
     name: str = request.path_params["project"]
     limit, after = _limit_of(request), _continued_at(request)
     with door.open(request, permission=READ) as call:
-        found = reads.list_payers(call.tx, project_name=name, after=after, limit=limit + 1)
+        found = payer_reads.list_payers(call.tx, project_name=name, after=after, limit=limit + 1)
         if not found and directory.find_project(call.tx, name=name, at=call.now) is None:
             raise NotFound(f'project "{name}" not found')
         uids = {p.number: p.uid for p in directory.list_projects(call.tx, numbers=_projects(found))}
@@ -86,7 +88,9 @@ def _list_projects(door: Door, request: Request) -> Response:
     with door.open(request, permission=READ) as call:
         at = wanted or call.now
         account = _account_of(call.tx, request, at)
-        found = reads.list_paid_projects(call.tx, account=account.number, at=at, after=after, limit=limit + 1)
+        found = payer_reads.list_paid_projects(
+            call.tx, account=account.number, at=at, after=after, limit=limit + 1
+        )
     shown = [_shown_project(project) for project in found[:limit]]
     return JSONResponse(
         {
@@ -103,11 +107,11 @@ def _show_tree(door: Door, request: Request) -> Response:
     after = tuple(part for part in request.query_params.get("continue", "").split("/") if part)
     namespace, name = request.path_params["namespace"], request.path_params["account"]
     with door.open(request, permission=READ) as call:
-        node = reads.find_node(call.tx, namespace=namespace, name=name)
+        node = tree_reads.find_node(call.tx, namespace=namespace, name=name)
         if node is None:
             raise _no_account(namespace, name)
-        _, *above = reads.list_ancestors(call.tx, account=node.number)
-        below = reads.list_tree(call.tx, account=node.number, after=after, limit=limit + 1)
+        _, *above = tree_reads.list_ancestors(call.tx, account=node.number)
+        below = tree_reads.list_tree(call.tx, account=node.number, after=after, limit=limit + 1)
     invoiced = tree.invoiced([*above]) if node.mode == "Parent" else node
     return JSONResponse(
         {
@@ -155,7 +159,7 @@ def _limit_of(request: Request) -> int:
 def _account_of(tx: Tx, request: Request, at: datetime) -> Account:
     """The account that bore the name at that instant. Raises AccountNotFound."""
     namespace, name = request.path_params["namespace"], request.path_params["account"]
-    account = reads.find_account_at(tx, namespace=namespace, name=name, at=at)
+    account = account_reads.find_account_at(tx, namespace=namespace, name=name, at=at)
     if account is None:
         raise _no_account(namespace, name)
     return account

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import AccountNotFound
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine.accruals import MonthEndAccruals
@@ -19,14 +19,14 @@ class NamedAccounts:
 
     def get_number(self, tx: Tx, *, namespace: str, name: str) -> int:
         """The number of the account that has the name. Raises AccountNotFound."""
-        found = accounts.find_account(tx, namespace=namespace, name=name)
+        found = account_reads.find_account(tx, namespace=namespace, name=name)
         if found is None:
             raise AccountNotFound(f'billingaccounts.billing.miloapis.com "{namespace}/{name}" not found')
         return found.number
 
     def list_names(self, tx: Tx, *, numbers: Collection[int]) -> Mapping[int, str]:
         """`namespace/name` by number."""
-        return accounts.list_names(tx, numbers=numbers)
+        return account_reads.list_names(tx, numbers=numbers)
 
 
 def above_the_books() -> Above:

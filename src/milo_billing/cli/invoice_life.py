@@ -1,6 +1,6 @@
 """Commands on what becomes of an invoice: what settled it, taking it back in part or as a whole, giving it up."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from cyclopts import App, Parameter
 
@@ -8,6 +8,7 @@ from milo_billing.cli.invoices import find_invoice
 from milo_billing.cli.output import write, write_json, write_table
 from milo_billing.cli.target import DEFAULT, Namespace, Target
 from milo_billing.client.errors import ClientError
+from milo_billing.client.http import JSON
 from milo_billing.client.invoice_life import act_on_invoice, issue_credit_note, list_settlements
 
 _Name = Annotated[str, Parameter(help="The invoice's name or its number.")]
@@ -56,7 +57,11 @@ def settlements(name: _Name, /, *, namespace: Namespace = None, target: Target =
                 one["kind"],
                 one["amount"],
                 one["phase"],
+<<<<<<< HEAD
                 one["document"]["name"] if one["document"] else "",
+=======
+                cast("JSON", one["document"] or {}).get("name", ""),
+>>>>>>> main
                 one["reason"] or "",
             ]
             for one in items

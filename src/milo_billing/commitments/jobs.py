@@ -5,7 +5,7 @@ from uuid import UUID
 
 import structlog
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.commitments import operations, reads
 from milo_billing.commitments.resources.commitments import CommitmentKind
 from milo_billing.commitments.resources.reporting import report_account
@@ -70,7 +70,7 @@ def _assess(
     with database.transaction(reach=EVERYWHERE) as tx:
         work = Work(tx=tx, identity=_SYSTEM, reach=EVERYWHERE, audit_id=new_uid(), now=now)
         if accepted:
-            payer = accounts.get_account(tx, number=commitment.account)
+            payer = account_reads.get_account(tx, number=commitment.account)
             today = local_day(now, zone=payer.time_zone)
             ended = [row[2] for row in reads.list_shortfalls(tx, commitment=commitment.uid)]
             reached = max(ended, default=commitment.promise.starts_on)

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final
 from uuid import UUID
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account
 from milo_billing.catalog import operations as catalog
 from milo_billing.catalog.types import Sku, SkuSelector
@@ -78,7 +78,7 @@ def rate_periods(
             _as_rated(tx, account=account, period=one, now=now, books=books, as_issued=as_issued, payer=payer)
             for one in periods
         )
-    payer = payer or accounts.get_account(tx, number=account)
+    payer = payer or account_reads.get_account(tx, number=account)
     if as_issued is not None:
         payer = replace(payer, invoice_day=as_issued.invoice_day)
     ledger = _Ledger(tx, payer, now, commitments, composing.in_order(discounts), books, as_issued)
@@ -171,7 +171,7 @@ def assess(tx: Tx, *, commitment: Commitment, since: date, now: datetime) -> tup
 def _open(tx: Tx, *, account: int, now: datetime) -> "_Ledger":
     return _Ledger(
         tx,
-        accounts.get_account(tx, number=account),
+        account_reads.get_account(tx, number=account),
         now,
         reads.list_commitments(tx, account=account),
         composing.in_order(reads.list_discounts(tx, account=account)),

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import AccountNotFound
 from milo_billing.commitments import operations, reads
 from milo_billing.commitments.resources import simulations
@@ -60,7 +60,7 @@ def _simulate(door: Door, call: Call, registry: Registry, body: bytes, content_t
     forbid_writes(call.tx)
     asked = simulations.read_simulation(body, content_type)
     namespace, name = asked.billing_account_ref.namespace, asked.billing_account_ref.name
-    account = accounts.find_account(call.tx, namespace=namespace, name=name)
+    account = account_reads.find_account(call.tx, namespace=namespace, name=name)
     if account is None:
         raise AccountNotFound(f'billing account "{namespace}/{name}" not found')
     if not reaches(door.authorizer.reach(call.tx, call.identity, READ_PRICES), account.owner_org):

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.directory import reads as directory
@@ -20,8 +21,8 @@ def review(tx: Tx, *, project: str, service: str, now: datetime) -> tuple[Verdic
     right in the very second in which an entitlement starts or ends.
     """
     found = directory.find_project(tx, name=project, at=now)
-    payer = None if found is None else accounts.who_pays(tx, project_name=project, at=now)
-    account = None if payer is None else accounts.get_account(tx, number=payer.account)
+    payer = None if found is None else payer_reads.who_pays(tx, project_name=project, at=now)
+    account = None if payer is None else account_reads.get_account(tx, number=payer.account)
     verdict = reviews.decide(
         reviews.Ground(
             project=project,

@@ -7,7 +7,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account
 from milo_billing.controlplane.doors import repeated
 from milo_billing.controlplane.identity import Identity, Reach
@@ -137,7 +137,9 @@ def adjust_closed_accounts(office: Office, database: Database, clock: Clock) -> 
         with database.transaction(reach=EVERYWHERE) as tx:
             page = usage.list_changed_accounts(tx, after=after, limit=_PAGE)
             closed = [
-                one for one in (accounts.get_account(tx, number=number) for number in page) if _closed(one)
+                one
+                for one in (account_reads.get_account(tx, number=number) for number in page)
+                if _closed(one)
             ]
         for account in closed:
             try:
@@ -208,7 +210,7 @@ def charge_interest(office: Office, database: Database, clock: Clock) -> None:
 def _charge_interest(office: Office, database: Database, clock: Clock, number: int) -> InterestOutcome:
     with database.transaction(reach=EVERYWHERE) as tx:
         work = Work(tx=tx, identity=_SYSTEM, reach=EVERYWHERE, audit_id=new_uid(), now=clock.now())
-        account = accounts.get_account(tx, number=number)
+        account = account_reads.get_account(tx, number=number)
         done = late_interest.charge_interest(work, office=office, account=account)
         office.engine.commit(work)
     return done
@@ -276,7 +278,7 @@ class _Lane:
                 audit_id=run.audit_id,
                 now=self._clock.now(),
             )
-            account = accounts.get_account(tx, number=number)
+            account = account_reads.get_account(tx, number=number)
             outcome = issuing.issue_month(
                 work, office=self._office, account=account, year=run.year, month=run.month
             )
@@ -416,7 +418,7 @@ def vat_tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Peri
     def check_numbers(timestamp: int) -> None:
         del timestamp
         with database.transaction(reach=EVERYWHERE) as tx:
-            numbers = accounts.list_numbers(tx)
+            numbers = account_reads.list_numbers(tx)
         for number in numbers:
             try:
                 _checks.labels(_check_number(office, register, database, clock, account=number)).inc()
@@ -432,7 +434,7 @@ def _check_number(
 ) -> Literal["none", "known", "valid", "invalid"]:
     """What became of one account's number; the register is asked between two transactions."""
     with database.transaction(reach=EVERYWHERE) as tx:
-        found = accounts.get_account(tx, number=account)
+        found = account_reads.get_account(tx, number=account)
         vat_number = vat_checks.find_vat_number(tx, office.vault, account=found)
         if vat_number is None:
             return "none"

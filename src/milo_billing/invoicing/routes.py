@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account, AccountNotFound
 from milo_billing.controlplane.doors import Door, repeated
 from milo_billing.controlplane.edge import read_body
@@ -453,13 +453,13 @@ def _accounts_of(tx: Tx, wanted: requests.RunRequest) -> tuple[Account, ...]:
     Deleted ones are among them: usage of theirs that was not invoiced must not go unnoticed.
     """
     if wanted.accounts is None:
-        every = (a for a in accounts.load_accounts(tx) if requests.stood_in(a, wanted))
+        every = (a for a in account_reads.load_accounts(tx) if requests.stood_in(a, wanted))
         return tuple(sorted(every, key=lambda a: (a.namespace, a.name, a.number)))
     return tuple(_get_account(tx, namespace=namespace, name=name) for namespace, name in wanted.accounts)
 
 
 def _get_account(tx: Tx, *, namespace: str, name: str) -> Account:
-    found = accounts.find_account(tx, namespace=namespace, name=name)
+    found = account_reads.find_account(tx, namespace=namespace, name=name)
     if found is None:
         raise AccountNotFound(f'billingaccounts.billing.miloapis.com "{namespace}/{name}" not found')
     return found

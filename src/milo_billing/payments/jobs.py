@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import methods as method_reads
 from milo_billing.accounts.types import SET_UP_METHOD, AccountNotFound
 from milo_billing.controlplane.doors import repeated
 from milo_billing.controlplane.engine import Engine
@@ -318,7 +318,7 @@ class Cashier:
                 refunding.defer_give_back(tx, payment=refund.payment, number=refund.number)
             for class_uid, id in reads.list_waiting_events(tx, before=before, limit=SWEPT_MAX):
                 telling.defer_apply(tx, class_uid=class_uid, id=id)
-            for method in accounts.list_pending_methods(tx, limit=SWEPT_MAX):
+            for method in method_reads.list_pending_methods(tx, limit=SWEPT_MAX):
                 jobs.defer(tx, SET_UP_METHOD, once=f"{SET_UP_METHOD}/{method}", method=str(method))
             found = ages.measure_ages(tx, now=now)
         _unanswered.set(found.unanswered_s)

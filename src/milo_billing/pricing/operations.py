@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Final, TypeAlias
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.catalog.types import Book, Sku
@@ -82,7 +83,7 @@ def rate_account(
     usage that had no price then is priced as known at the instants `since`, each in turn for what the ones before leave
     without a price. `payer` is the account where the caller has read it.
     """
-    payer = payer or accounts.get_account(tx, number=account)
+    payer = payer or account_reads.get_account(tx, number=account)
     first_day, end_day = _days(period, zone=payer.time_zone)
     card = read_rate_card(
         tx, payer=payer, first_day=first_day, end_day=end_day, other_books=other_books, known_at=known_at
@@ -150,7 +151,7 @@ def _rate_subscriptions(
     if not held:
         return DeclaredRating((), ())
     subscriptions = [subscription_of(one) for one in held]
-    invoice_days = accounts.get_invoice_days(tx, account=payer.number)
+    invoice_days = account_reads.get_invoice_days(tx, account=payer.number)
     priced = priced_days(subscriptions, due=due, invoice_days=invoice_days)
     card = read_rate_card(
         tx,
@@ -318,7 +319,7 @@ def _bound_days(
     if not any(meter is not None and is_prorated(meter.aggregation, meter.window) for meter in meters):
         return {}
     window = payer, first_day, end_day
-    return accounts.count_bound_days(tx, windows=[window])[payer.number, first_day]
+    return payer_reads.count_bound_days(tx, windows=[window])[payer.number, first_day]
 
 
 def _days(period: Period, *, zone: str) -> tuple[date, date]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from milo_billing.accounts import operations as billing
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import BILLING_SHARES, Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.controlplane.kinds import (
@@ -161,13 +161,15 @@ class Charge(Kind[ChargeSpec, ChargeStatus]):
 
 
 def _account(tx: Tx, object: ChargeObject) -> Account | None:
-    return accounts.find_account(tx, namespace=object.namespace, name=object.spec.billing_account_ref.name)
+    return account_reads.find_account(
+        tx, namespace=object.namespace, name=object.spec.billing_account_ref.name
+    )
 
 
 def _billed_until(tx: Tx, account: Account) -> datetime | None:
     """Up to where the account is invoiced; whoever invoices it waits for this transaction, or this one for him."""
     billing.hold_billing_shared(tx, shares={account.number % BILLING_SHARES})
-    return accounts.find_billed_until(tx, account=account.number)
+    return account_reads.find_billed_until(tx, account=account.number)
 
 
 def _settled_reason(tx: Tx, object: ChargeObject, *, now: datetime) -> str | None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import AccountNotFound
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import read_body
@@ -73,7 +73,7 @@ def routes(door: Door) -> list[Route]:
         if not (namespace and name and sku):
             raise BadRequest('the parameters "account", as namespace/name, and "sku" must be given')
         with door.open(request, permission=EXPLAIN) as call:
-            account = accounts.find_account(call.tx, namespace=namespace, name=name)
+            account = account_reads.find_account(call.tx, namespace=namespace, name=name)
             if account is None:
                 raise AccountNotFound(f'billing account "{namespace}/{name}" not found')
             at = instant_of(query, zone=account.time_zone) or call.now

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from milo_billing.access import operations as access
 from milo_billing.accounts import operations as accounts
-from milo_billing.accounts import reads as account_reads
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import BILLING_SHARES
 from milo_billing.controlplane.identity import Identity
 from milo_billing.controlplane.projections import KEEP, ProjectionDifference, compare_rows

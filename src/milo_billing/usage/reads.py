@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.catalog.types import Meter
@@ -293,7 +293,7 @@ def _bound_days(
         if is_prorated(meters[cell.meter].aggregation, meters[cell.meter].window)
     }
     windows = [(payers[number], first, next_month(first)) for number, first in prorated]
-    return accounts.count_bound_days(tx, windows=windows)
+    return payer_reads.count_bound_days(tx, windows=windows)
 
 
 def _figures(row: Sequence[Any]) -> Figures:

@@ -8,7 +8,8 @@ from typing import Annotated, TypeAlias, cast
 from pydantic import Field, StringConstraints
 from typing_extensions import override
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.catalog.types import Meter
@@ -219,7 +220,7 @@ def _name_errors(admission: CorrectionAdmission, ground: _Ground) -> Iterable[Fi
         yield FieldError("spec.day", "FieldValueInvalid", f'Invalid value: "{spec.day}" is in the future')
     if ground.project is None:
         yield _not_found("spec.projectRef.name", spec.project_ref.name)
-    elif not accounts.paid_within(tx, account=account.number, project=ground.project, period=day):
+    elif not payer_reads.paid_within(tx, account=account.number, project=ground.project, period=day):
         yield FieldError(
             "spec.projectRef.name",
             "FieldValueInvalid",
@@ -233,7 +234,9 @@ def _not_found(field: str, name: str) -> FieldError:
 
 def _ground(tx: Tx, correction: CorrectionObject) -> _Ground:
     spec = correction.spec
-    account = accounts.find_account(tx, namespace=correction.namespace, name=spec.billing_account_ref.name)
+    account = account_reads.find_account(
+        tx, namespace=correction.namespace, name=spec.billing_account_ref.name
+    )
     day = None if account is None else _day(spec.day, account.time_zone)
     project = (
         None

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from milo_billing.accounts import operations, reads
+from milo_billing.accounts import operations
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.resources.account_actions import ARCHIVE
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
@@ -191,7 +192,7 @@ def test_an_account_that_never_paid_can_be_archived_at_once(main: World, way: st
     status = archive(main, way)
     assert (status["phase"], status["linkedProjectsCount"]) == ("Archived", 0)
     with main.databases.app.transaction(reach=EVERYWHERE) as tx:
-        account = reads.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
     assert account is not None and account.phase == "Archived"
 
 
@@ -201,7 +202,7 @@ def test_everything_that_stands_against_archiving_is_told_at_once(main: World, w
     main.bind("web-main", project="web")
     main.account("below", parentRef={"namespace": ACME, "name": "main"})
     with main.databases.app.transaction(reach=EVERYWHERE) as tx:
-        account = reads.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
         assert account is not None
         hold(tx, uid=account.uid, slice="invoicing", reason="invoice 7 is open", at=main.clock.now())
     with pytest.raises(Conflict) as refused:
@@ -226,7 +227,7 @@ def test_the_late_window_must_be_over(main: World, way: str):
     with pytest.raises(Conflict, match=r"cannot be archived yet: its final invoice has not been issued"):
         archive(main, way)
     with main.databases.app.transaction(reach=EVERYWHERE) as tx:
-        account = reads.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
         assert account is not None
         operations.mark_billed(tx, account=account.number, until=main.clock.now())
         operations.mark_final(tx, account=account.number, until=main.clock.now())
@@ -235,7 +236,7 @@ def test_the_late_window_must_be_over(main: World, way: str):
 
 def test_a_hold_keeps_an_account_from_being_archived_until_it_is_released(main: World):
     with main.databases.app.transaction(reach=EVERYWHERE) as tx:
-        account = reads.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
         assert account is not None
         hold(tx, uid=account.uid, slice="payments", reason="a refund is under way", at=main.clock.now())
     with pytest.raises(Conflict, match="payments holds it: a refund is under way"):

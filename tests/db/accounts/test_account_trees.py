@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from milo_billing.accounts import reads
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.resources.account_actions import ARCHIVE
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.resources.payment_methods import PaymentMethod
@@ -148,7 +148,7 @@ def test_the_database_refuses_a_cycle_by_itself(
 ):
     chain(world, 2)
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        numbers = {a.name: a.number for a in reads.load_accounts(tx)}
+        numbers = {a.name: a.number for a in account_reads.load_accounts(tx)}
     with pytest.raises(psycopg.errors.CheckViolation, match=said):
         superuser_tx.execute(statement.encode(), numbers)
 

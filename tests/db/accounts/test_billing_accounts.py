@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from milo_billing.accounts import reads
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.resources.accounts import GRANT_TERMS, BillingAccount
 from milo_billing.accounts.types import AccountNotFound, TaxId
 from milo_billing.infra.database import EVERYWHERE, Databases, Reach
@@ -200,14 +200,17 @@ def test_an_account_that_pays_for_a_project_cannot_be_deleted(world: World):
 def test_a_deleted_account_keeps_its_number_and_its_name_can_be_used_again(world: World):
     world.account()
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        first = reads.find_account(tx, namespace=ACME, name="main")
+        first = account_reads.find_account(tx, namespace=ACME, name="main")
     world.delete(BillingAccount, "main", namespace=ACME)
     world.account()
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        second = reads.find_account(tx, namespace=ACME, name="main")
+        second = account_reads.find_account(tx, namespace=ACME, name="main")
         assert first is not None and second is not None and first.number != second.number
-        assert reads.get_account(tx, number=first.number).deleted_at is not None
-        assert [account.number for account in reads.load_accounts(tx)] == [first.number, second.number]
+        assert account_reads.get_account(tx, number=first.number).deleted_at is not None
+        assert [account.number for account in account_reads.load_accounts(tx)] == [
+            first.number,
+            second.number,
+        ]
 
 
 def test_caches_reload_accounts_that_changed_only(world: World):
@@ -219,7 +222,7 @@ def test_caches_reload_accounts_that_changed_only(world: World):
     world.patch(BillingAccount, "one", {"displayName": "One"}, namespace=ACME)
     world.patch(BillingAccount, "two", {"paymentProfile": None}, namespace=ACME)
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        assert [account.name for account in reads.load_accounts(tx, since_version=row[0])] == ["two"]
+        assert [account.name for account in account_reads.load_accounts(tx, since_version=row[0])] == ["two"]
 
 
 def test_the_billing_profile_has_personal_fields_in_clear_and_the_database_does_not(world: World):
@@ -229,9 +232,9 @@ def test_the_billing_profile_has_personal_fields_in_clear_and_the_database_does_
         contactInfo=contact, taxIds=[{"type": "eu_vat", "value": "DE136695976"}], displayName="Main"
     )
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        account = reads.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
         assert account is not None
-        profile = reads.get_billing_profile(tx, world.vault, account=account.number)
+        profile = account_reads.get_billing_profile(tx, world.vault, account=account.number)
         assert (profile.net_days, profile.invoice_day, profile.display_name) == (30, 1, "Main")
         assert profile.contact is not None and profile.contact.address is not None
         assert (profile.contact.business_name, profile.contact.address.city) == ("Acme GmbH", "Ulm")
@@ -247,11 +250,11 @@ def test_an_erased_contact_leaves_a_profile_without_one(world: World):
     row = world.account(contactInfo={"email": "ann@example.com"})
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
         world.vault.erase(tx, row.uid, world.clock.now())
-        account = reads.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
         assert account is not None
-        assert reads.get_billing_profile(tx, world.vault, account=account.number).contact is None
+        assert account_reads.get_billing_profile(tx, world.vault, account=account.number).contact is None
 
 
 def test_there_is_no_profile_of_an_account_that_never_was(world: World):
     with world.databases.app.transaction(reach=EVERYWHERE) as tx, pytest.raises(AccountNotFound):
-        reads.get_billing_profile(tx, world.vault, account=99)
+        account_reads.get_billing_profile(tx, world.vault, account=99)

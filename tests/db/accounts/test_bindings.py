@@ -10,7 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from milo_billing.accounts import operations, reads
+from milo_billing.accounts import operations
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.resources.bindings import BACKDATE, BillingAccountBinding
 from milo_billing.accounts.rules import timeline
@@ -37,12 +39,12 @@ def bound(world: World) -> World:
 
 def intervals(world: World) -> tuple[PayerInterval, ...]:
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        return reads.load_intervals(tx)
+        return payer_reads.load_intervals(tx)
 
 
 def payer(world: World, project: str, at: datetime) -> str | None:
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        found = reads.who_pays(tx, project_name=project, at=at)
+        found = payer_reads.who_pays(tx, project_name=project, at=at)
     return None if found is None else f"{found.namespace}/{found.name}"
 
 
@@ -284,7 +286,7 @@ def test_backdating_needs_an_instant_in_the_past(unbound: World, effective_from:
 
 def test_backdating_never_reaches_into_an_invoiced_period(unbound: World):
     with unbound.databases.app.transaction(reach=EVERYWHERE) as tx:
-        account = reads.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
         assert account is not None
         for until in (datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)):
             operations.mark_billed(tx, account=account.number, until=until)
@@ -486,20 +488,20 @@ def test_row_level_security_hides_the_payers_of_others(bound: World):
         rival = directory.find_organization(tx, name="rival")
     assert rival is not None
     with bound.databases.app.transaction(reach=frozenset({rival.number})) as tx:
-        assert reads.load_intervals(tx) == ()
-        assert reads.load_accounts(tx) == ()
-        assert reads.who_pays(tx, project_name="web", at=START) is None
+        assert payer_reads.load_intervals(tx) == ()
+        assert account_reads.load_accounts(tx) == ()
+        assert payer_reads.who_pays(tx, project_name="web", at=START) is None
 
 
 def test_ingest_loads_payers_and_only_what_changed(bound: World):
     bound.project("api")
     bound.bind("api-main", project="api")
     with bound.databases.ingest.transaction(reach=EVERYWHERE) as tx:
-        version = max(interval.version for interval in reads.load_intervals(tx))
+        version = max(interval.version for interval in payer_reads.load_intervals(tx))
     bound.clock.forward(hours=1)
     bound.bind("second", project="web", account="other")
     with bound.databases.ingest.transaction(reach=EVERYWHERE) as tx:
-        changed = reads.load_intervals(tx, since_version=version)
+        changed = payer_reads.load_intervals(tx, since_version=version)
     assert [(i.binding_name, i.ends_at is None) for i in changed] == [("first", False), ("second", True)]
 
 

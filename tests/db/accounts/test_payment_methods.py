@@ -6,7 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from milo_billing.accounts import reads, store
+from milo_billing.accounts import store
+from milo_billing.accounts.reads import methods as method_reads
 from milo_billing.accounts.resources.account_actions import ARCHIVE
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.resources.payment_methods import PaymentMethod, PaymentMethodClass
@@ -271,7 +272,7 @@ def reach_of_acme(world: World) -> frozenset[int]:
 def test_customers_see_and_keep_the_classes_of_the_provider_and_write_none(world: World):
     reach = reach_of_acme(world)
     with world.databases.app.transaction(reach=reach) as tx:
-        found = reads.find_method_class(tx, name=None)
+        found = method_reads.find_method_class(tx, name=None)
         assert found is not None and found.name == "manual"
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             store.put_method_class(tx, uid=found.uid, name="manual", provider="manual", is_default=False)
@@ -280,6 +281,6 @@ def test_customers_see_and_keep_the_classes_of_the_provider_and_write_none(world
 def test_customers_do_not_see_the_methods_of_others(world: World):
     world.method()
     with world.databases.app.transaction(reach=reach_of_acme(world)) as tx:
-        assert reads.find_method(tx, namespace=ACME, name="visa") is not None
+        assert method_reads.find_method(tx, namespace=ACME, name="visa") is not None
     with world.databases.app.transaction(reach=frozenset({99})) as tx:
-        assert reads.find_method(tx, namespace=ACME, name="visa") is None
+        assert method_reads.find_method(tx, namespace=ACME, name="visa") is None

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.commitments import operations, reads
 from milo_billing.commitments.resources.commitments import CommitmentKind
 from milo_billing.commitments.resources.discounts import DiscountKind
@@ -87,7 +87,7 @@ class Ground:
 
     def rated(self, year: int, month: int, *, now: datetime = LATER) -> ComposedPeriod:
         with self.world.databases.app.transaction(reach=EVERYWHERE) as tx:
-            account = accounts.find_account(tx, namespace=ACME, name="main")
+            account = account_reads.find_account(tx, namespace=ACME, name="main")
             assert account is not None
             period = billing_month(year, month, zone=account.time_zone, invoice_day=account.invoice_day)
             return operations.rate_period(tx, account=account.number, period=period, now=now)

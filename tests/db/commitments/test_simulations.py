@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.catalog.resources.books import PriceBook
 from milo_billing.commitments import operations
 from milo_billing.commitments.resources import simulations
@@ -26,7 +26,7 @@ def simulate(ground: Ground, *, now: datetime = LATER, **question: Any) -> Simul
     asked = simulations.read_simulation(body, "application/json")
     with ground.world.databases.app.transaction(reach=EVERYWHERE) as tx:
         forbid_writes(tx)
-        account = accounts.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
         book_kind = ground.world.engine.registry.instance(PriceBook)
         assert account is not None
         periods, what_if = simulations.resolve(tx, asked, account=account, book_kind=book_kind)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from milo_billing.accounts import operations as accounts
-from milo_billing.accounts import reads as account_reads
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.entitlements import jobs, operations, reads
 from milo_billing.entitlements.jobs import settle_due
 from milo_billing.entitlements.resources.entitlements import GRANT, Entitlement

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account
 from milo_billing.app.wiring import build_registry
 from milo_billing.controlplane.decoding import Draft
@@ -154,7 +154,7 @@ class Ground:
 
     def account(self, name: str = "main") -> Account:
         with self.databases.app.transaction(reach=EVERYWHERE) as tx:
-            found = accounts.find_account(tx, namespace=ACME, name=name)
+            found = account_reads.find_account(tx, namespace=ACME, name=name)
         assert found is not None
         return found
 

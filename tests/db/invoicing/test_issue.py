@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account
 from milo_billing.app.projections import compare_projections
 from milo_billing.controlplane.work import Work
@@ -78,7 +78,7 @@ def test_issue_tells_accounts_how_far_it_has_billed(ground: Ground) -> None:
     account = ground.declare_account()
     ground.use(account, TOKENS)
     invoice = ground.issued(account)
-    until = ground.reading(lambda tx: accounts.find_billed_until(tx, account=account.number))
+    until = ground.reading(lambda tx: account_reads.find_billed_until(tx, account=account.number))
     assert until == invoice.period.end
 
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from bench.month_world import MONTH, YEAR, declare_month, open_office
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import SimulatedClock, new_uid
@@ -42,7 +42,7 @@ def open_run(database: Database, *, year: int, month: int, now: datetime, reach:
         opened_at=now,
     )
     with database.transaction(reach=reach) as tx:
-        runs.open_run(tx, run, accounts.load_accounts(tx))
+        runs.open_run(tx, run, account_reads.load_accounts(tx))
     return run.id
 
 

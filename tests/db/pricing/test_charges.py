@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from milo_billing.accounts import operations as accounts_operations
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.app.projections import compare_projections
 from milo_billing.catalog import reads as catalog
 from milo_billing.catalog.resources.kinds import PriceBook, Sku
@@ -39,14 +39,14 @@ def shop(world: World) -> World:
 
 def bill(world: World, until: datetime) -> None:
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        account = accounts.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
         assert account is not None
         accounts_operations.mark_billed(tx, account=account.number, until=until)
 
 
 def listed(world: World) -> tuple[OneTimeCharge, ...]:
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        account = accounts.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
         assert account is not None
         return reads.list_charges(
             tx, account=account.number, first=date(2026, 10, 1), end=date(2026, 11, 1), limit=10

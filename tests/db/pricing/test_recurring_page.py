@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.entitlements.resources.entitlements import GRANT, Entitlement
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.kernel.periods import billing_month
@@ -50,7 +50,7 @@ def declare(world: World, *, billing: str) -> None:
 
 def charged(world: World, sku: str, *months: tuple[int, int]) -> list[Decimal]:
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        account = accounts.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
         assert account is not None
         periods = [billing_month(year, month, zone="Etc/UTC") for year, month in months]
         rated = [rate_account(tx, account=account.number, period=one, now=one.end) for one in periods]

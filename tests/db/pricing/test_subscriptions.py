@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from milo_billing.accounts import operations as accounts_operations
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.app.projections import compare_projections
 from milo_billing.catalog.resources.kinds import PriceBook, Service, Sku
@@ -69,7 +69,7 @@ def change(world: World, name: str = "main-team", **spec: Any) -> None:
 
 def number_of(world: World) -> int:
     with world.databases.app.transaction(reach=EVERYWHERE) as tx:
-        account = accounts.find_account(tx, namespace=ACME, name="main")
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
     assert account is not None
     return account.number
 
@@ -261,7 +261,7 @@ def test_a_book_in_another_currency_is_converted_at_the_rate_of_the_rating_perio
     shop.create(BillingAccount, "swiss", {"currencyCode": "CHF", "timeZone": ZONE}, namespace=ACME)
     take(at(shop, "2026-12-20"), billingAccountRef={"name": "swiss"}, startsAt="2027-01-01")
     with shop.databases.app.transaction(reach=EVERYWHERE) as tx:
-        account = accounts.find_account(tx, namespace=ACME, name="swiss")
+        account = account_reads.find_account(tx, namespace=ACME, name="swiss")
         assert account is not None
         months = [
             rate_account(tx, account=account.number, period=month(text), now=month(text).end)

@@ -8,7 +8,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.infra.clock import new_uid, random_bits
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import Unavailable
@@ -78,7 +78,7 @@ def test_readers_are_never_wrong_while_deltas_are_written_and_compacted(usage: U
             with usage.databases.app.transaction(reach="*") as tx:
                 totals = reads.list_totals(
                     tx,
-                    accounts=accounts.load_accounts(tx),
+                    accounts=account_reads.load_accounts(tx),
                     projects=None,
                     meter=None,
                     first=usage.now.date(),

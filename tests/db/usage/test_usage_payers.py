@@ -4,7 +4,7 @@ from datetime import timedelta
 from threading import Event, Thread
 
 from milo_billing.accounts import operations as accounts
-from milo_billing.accounts import reads as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.catalog.resources import kinds as catalog
 from milo_billing.directory import resources as directory
 from milo_billing.usage.rules import sender_organization
@@ -93,7 +93,7 @@ def test_a_name_used_again_leads_to_the_project_that_bore_it_then(usage: UsageWo
     with usage.databases.app.transaction(
         reach="*"
     ) as tx:  # the same answer as for one project at one instant
-        found = [account_reads.who_pays(tx, project_name="shop", at=at) for at in (first, between, usage.now)]
+        found = [payer_reads.who_pays(tx, project_name="shop", at=at) for at in (first, between, usage.now)]
     assert [payer and payer.name for payer in found] == ["main", None, "second"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.catalog.resources.kinds import MeterDefinition, PriceBook, Sku
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
@@ -91,7 +91,7 @@ def send_example(usage: UsageWorld) -> None:
 def billed(usage: UsageWorld, account: str = "main") -> dict[str, Decimal]:
     """Quantities of the lines of October's draft, by Sku."""
     with usage.databases.app.transaction(reach=EVERYWHERE) as tx:
-        found = accounts.find_account(tx, namespace="organization-acme", name=account)
+        found = account_reads.find_account(tx, namespace="organization-acme", name=account)
         assert found is not None
         drafted = draft(tx, account=found, stretch=[billing_month(2026, 10, zone="Etc/UTC")], now=usage.now)
     return {line.sku: line.quantity for line in drafted.lines if line.sku is not None}

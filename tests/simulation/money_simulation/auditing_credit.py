@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 from milo_billing.infra.database import Tx
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
+_INSTANT: Final = timedelta(microseconds=1)
 _RISING: Final = ("Granted", "GivenBack")
 
 
@@ -125,7 +126,10 @@ def order_is_kept(tx: Tx) -> Iterator[str]:
         "select m.credit_grant, g.account, m.at, m.amount_minor, m.kind from invoicing.grant_movements m "
         "join invoicing.credit_grants g on g.uid = m.credit_grant"
     ):
-        moved[uid].append((at, minor))
+        if kind != "GivenBack":
+            moved[uid].append((at, minor))
+        else:  # what comes back with an invoice is there for the next one
+            moved[uid].append((at + _INSTANT, minor))
         if kind == "Used" and uid in grants:
             used[account, at].add(uid)
     for (account, at), uids in used.items():

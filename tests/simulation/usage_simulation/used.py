@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.infra.database import Tx
 from milo_billing.usage import reads
 from milo_billing.usage.types import Grouping
@@ -98,7 +98,7 @@ def _payer_of(day: date, payers: list[Paid], zone: ZoneInfo) -> str | None:
 
 def read_used(tx: Tx, projects: Mapping[int, tuple[str, datetime]]) -> Used:
     """What the API answers for everything that is asked."""
-    named = [accounts.find_account(tx, namespace=namespace_of(name), name=name) for name in ZONES]
+    named = [account_reads.find_account(tx, namespace=namespace_of(name), name=name) for name in ZONES]
     living = [account for account in named if account is not None]
     found: Used = {}
     for asked in ASKED:

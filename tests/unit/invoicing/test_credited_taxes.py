@@ -16,8 +16,11 @@ def test_nothing_can_be_credited_of_what_was_credited_whole(net_minor: int) -> N
     whole = credit_taxes(groups, earlier=(), bases={1: net_minor})
     assert whole == {1: Credited(net_minor, net_minor * 19 // 100)}
     for more in (1, -1):
-        with pytest.raises(UnableToCredit, match=f"^{more} of a basis of which 0 of {net_minor} is left"):
+        said = f"^{more} of a basis of which 0 of {net_minor} is left$"
+        with pytest.raises(UnableToCredit, match=said) as caught:
             credit_taxes(groups, earlier=(whole,), bases={1: more})
+        refused = caught.value
+        assert (refused.wanted_minor, refused.left_minor, refused.of_minor) == (more, 0, net_minor)
 
 
 def test_to_credit_nothing_takes_no_tax() -> None:

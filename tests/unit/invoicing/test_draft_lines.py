@@ -117,9 +117,7 @@ def test_a_subtotal_beyond_64_bits_is_refused_whatever_is_taken_off_it() -> None
     huge = rated_line("tokens", SubLine("Usage", INT64_MAX))
     off = TakenOff(GIFT, "gift", None, Fraction(1), -1000, scope="Invoice")
     lines = [ComposedLine(huge, (), (off,)), ComposedLine(rated_line("more", SubLine("Usage", 1)), (), ())]
-    with pytest.raises(
-        UnableToIssue, match=r"cannot total 92233720368547748\.08 USD: check the prices and the usage$"
-    ):
+    with pytest.raises(UnableToIssue, match=r" 92233720368547748\.08 USD: check the prices and the usage$"):
         draft([rated(*lines)])
 
 
@@ -175,5 +173,7 @@ def test_what_adjusts_an_issued_line_is_taxed_as_that_was() -> None:
 
 def test_a_total_beyond_64_bits_is_refused_with_its_tax() -> None:
     made = draft([rated(rated_line("requests", SubLine("Usage", INT64_MAX)))])
-    with pytest.raises(UnableToIssue, match=r"an invoice cannot total .*: check the prices and the usage"):
+    with pytest.raises(
+        UnableToIssue, match=r"^an invoice cannot total .* USD with its tax: check the prices and the usage$"
+    ):
         with_taxes(made, {"standard": (VAT_19,)})

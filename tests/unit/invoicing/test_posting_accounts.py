@@ -12,6 +12,7 @@ from milo_billing.invoicing.rules.postings import account_of, postings, recovery
 from milo_billing.invoicing.types.drafts import Adjusts, DraftLine, LineKind
 from milo_billing.invoicing.types.invoices import MoneyKind
 from milo_billing.kernel.taxes import TaxGroup, TaxTreatment
+from milo_billing.ledger.types import PREPAID_CREDIT
 from milo_billing.pricing.types import SubLine
 from tests.unit.invoicing.builders import rated, rated_line
 
@@ -42,6 +43,11 @@ def of(kind: LineKind, *, adjusts: LineKind | None = None, in_advance: bool = Fa
 )
 def test_every_kind_of_line_has_its_account(line: DraftLine, account: str) -> None:
     assert account_of(line) == account
+
+
+def test_credit_that_is_bought_is_owed_and_is_for_no_days() -> None:
+    assert account_of(of("PrepaidCredit")) == PREPAID_CREDIT
+    assert service_of(of("PrepaidCredit")) is None
 
 
 def test_an_adjustment_of_nothing_is_a_defect() -> None:

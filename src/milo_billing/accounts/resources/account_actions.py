@@ -4,7 +4,9 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import TypeAlias, get_args
 
-from milo_billing.accounts import reads
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
+from milo_billing.accounts.reads import tree as tree_reads
 from milo_billing.accounts.resources.account_fields import (
     GROUP,
     SUSPENSION_MESSAGE_LENGTH_MAX,
@@ -86,21 +88,21 @@ def check_archive(
     tx: Tx, account: AccountObject, *, approved: bool, late_days_max: int, now: datetime
 ) -> None:
     """Raise Conflict with everything that stands against archiving the account, as the transaction sees it now."""
-    entry = reads.find_account(tx, namespace=account.namespace, name=account.name)
+    entry = account_reads.find_account(tx, namespace=account.namespace, name=account.name)
     if entry is None:
         raise LookupError(f"billing account {account.namespace}/{account.name} has no projection")
-    bound = reads.find_active_interval(tx, account=entry.number)
-    ended_at = reads.find_last_end(tx, account=entry.number)
+    bound = payer_reads.find_active_interval(tx, account=entry.number)
+    ended_at = payer_reads.find_last_end(tx, account=entry.number)
     ground = standing.ArchiveGround(
         binding=None if bound is None else bound.binding_name,
         project=None if bound is None else bound.project_name,
         usage_until=None if ended_at is None else ended_at + timedelta(days=late_days_max),
-        sub_accounts=reads.list_sub_accounts(
+        sub_accounts=tree_reads.list_sub_accounts(
             tx, account=entry.number, archived=False, limit=standing.NAMED_MAX + 1
         ),
         holds=list_holds(tx, uid=account.uid),
         approved=approved,
-        unbilled=reads.needs_final(tx, account=entry.number),
+        unbilled=account_reads.needs_final(tx, account=entry.number),
     )
     refused = standing.archive_refused(account=account.name, ground=ground, permission=ARCHIVE, now=now)
     if refused is not None:

@@ -7,7 +7,10 @@ from typing import TypeAlias
 
 from typing_extensions import override
 
-from milo_billing.accounts import operations, reads, store
+from milo_billing.accounts import operations, store
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
+from milo_billing.accounts.reads import tree as tree_reads
 from milo_billing.accounts.resources import account_actions
 from milo_billing.accounts.resources.account_fields import (
     GROUP,
@@ -100,13 +103,13 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
         account = _account_of(admission.tx, admission.object)
         if account is None:
             return
-        bound = reads.find_active_interval(admission.tx, account=account)
+        bound = payer_reads.find_active_interval(admission.tx, account=account)
         if bound is not None:
             raise Conflict(
                 f'billing account has active binding "{bound.binding_name}" for project "{bound.project_name}"; '
                 "remove all bindings before deleting"
             )
-        below = reads.list_sub_accounts(admission.tx, account=account, archived=True, limit=1)
+        below = tree_reads.list_sub_accounts(admission.tx, account=account, archived=True, limit=1)
         if below:
             raise Conflict(
                 f'billing account has sub-account "{below[0]}"; delete or move all sub-accounts before deleting'
@@ -138,7 +141,7 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
         account = _account_of(tx, object)
         if account is None:
             return ()
-        below = reads.list_consolidated(tx, account=account)
+        below = tree_reads.list_consolidated(tx, account=account)
         return [Ref(BillingAccount, node.namespace, node.name) for node in below]
 
     @override
@@ -169,7 +172,7 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
             if object.spec.parent_ref is not None and object.spec.billing_mode == "Parent"
             else None,
         )
-        projects = 0 if account is None else reads.count_bound_projects(tx, account=account)
+        projects = 0 if account is None else payer_reads.count_bound_projects(tx, account=account)
         return AccountFacts(projects, payment, payer)
 
     @override
@@ -234,7 +237,7 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
 
 def _account_of(tx: Tx, object: AccountObject) -> int | None:
     """The surrogate number of the object's account; None before it was written."""
-    account = reads.find_account(tx, namespace=object.namespace, name=object.name)
+    account = account_reads.find_account(tx, namespace=object.namespace, name=object.name)
     return None if account is None else account.number
 
 

@@ -8,7 +8,9 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 from typing_extensions import override
 
-from milo_billing.accounts import operations, reads, store
+from milo_billing.accounts import operations, store
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.resources.account_fields import GROUP, TIMESTAMP, BillingAccountName
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.rules import timeline, wording
@@ -143,7 +145,7 @@ class BillingAccountBinding(Kind[BillingAccountBindingSpec, BillingAccountBindin
                 return ()
             store.lock_project(tx, project=project.number)
             refs = [Ref(BillingAccount, object.namespace, object.spec.billing_account_ref.name)]
-            last = reads.find_last_interval(tx, project=project.number)
+            last = payer_reads.find_last_interval(tx, project=project.number)
             if last is not None and last.ends_at is None:
                 refs += [
                     Ref(BillingAccountBinding, object.namespace, last.binding_name),
@@ -151,7 +153,7 @@ class BillingAccountBinding(Kind[BillingAccountBindingSpec, BillingAccountBindin
                 ]
             return refs
         leaves = object.deleted or (object.deletion_requested_at is not None and not object.finalizers)
-        interval = reads.find_interval(tx, binding=object.uid) if leaves else None
+        interval = payer_reads.find_interval(tx, binding=object.uid) if leaves else None
         if interval is None:
             return ()
         store.lock_project(tx, project=interval.project)
@@ -174,7 +176,7 @@ class BillingAccountBinding(Kind[BillingAccountBindingSpec, BillingAccountBindin
         if object.deleted and interval.ends_at is None:
             ends_at = operations.decide_end(tx, interval=interval, clock=clock)
             return BindingFacts(interval.starts_at, ends_at, successor=None)
-        successor = reads.find_successor(tx, interval=interval)
+        successor = payer_reads.find_successor(tx, interval=interval)
         name = None if successor is None else successor.binding_name
         return BindingFacts(interval.starts_at, interval.ends_at, successor=name)
 
@@ -240,14 +242,14 @@ def _claim(binding: BindingObject) -> timeline.Claim:
 
 
 def _interval_of(tx: Tx, binding: BindingObject) -> PayerInterval:
-    interval = reads.find_interval(tx, binding=binding.uid)
+    interval = payer_reads.find_interval(tx, binding=binding.uid)
     if interval is None:
         raise LookupError(f"binding {binding.namespace}/{binding.name} ({binding.uid}) has no payer interval")
     return interval
 
 
 def _payer_ref(tx: Tx, interval: PayerInterval) -> Ref:
-    account = reads.get_account(tx, number=interval.account)
+    account = account_reads.get_account(tx, number=interval.account)
     return Ref(BillingAccount, account.namespace, account.name)
 
 

@@ -12,7 +12,10 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 from typing_extensions import override
 
-from milo_billing.accounts import reads, store
+from milo_billing.accounts import store
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import methods as method_reads
+from milo_billing.accounts.reads import tree as tree_reads
 from milo_billing.accounts.resources.account_fields import GROUP, BillingAccountName
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.rules import standing, wording
@@ -95,7 +98,7 @@ class PaymentMethodClass(Kind[PaymentMethodClassSpec, PaymentMethodClassStatus])
             return
         # the lock stays until the end: nobody else becomes the default meanwhile
         store.lock_method_classes(admission.tx)
-        default = reads.find_method_class(admission.tx, name=None)
+        default = method_reads.find_method_class(admission.tx, name=None)
         if default is not None and default.uid != new.uid:
             message = f'payment method class "{default.name}" is the default; there can be one only'
             yield wording.forbidden("spec.isDefault", message)
@@ -106,7 +109,7 @@ class PaymentMethodClass(Kind[PaymentMethodClassSpec, PaymentMethodClassStatus])
         uid = admission.object.uid
         # first the lock, then the look: what is being created now is seen once it has been committed
         store.lock_method_class(admission.tx, uid=uid)
-        used = reads.list_methods_of_class(admission.tx, uid=uid, limit=1)
+        used = method_reads.list_methods_of_class(admission.tx, uid=uid, limit=1)
         if used:
             raise Conflict(
                 f'payment method class "{admission.object.name}" is used by payment method "{used[0]}"; delete all '
@@ -239,7 +242,7 @@ class PaymentMethod(Kind[PaymentMethodSpec, PaymentMethodStatus]):
             yield from _immutable_errors(new.spec, old.spec)
             return
         name = new.spec.billing_account_ref.name
-        account = reads.find_account(admission.tx, namespace=new.namespace, name=name)
+        account = account_reads.find_account(admission.tx, namespace=new.namespace, name=name)
         if account is None:
             yield wording.missing("spec.billingAccountRef.name", name)
         elif account.phase == "Archived":
@@ -252,10 +255,10 @@ class PaymentMethod(Kind[PaymentMethodSpec, PaymentMethodStatus]):
         """Raise Conflict while its account pays with it."""
         method = admission.object
         name = method.spec.billing_account_ref.name
-        node = reads.find_node(admission.tx, namespace=method.namespace, name=name)
+        node = tree_reads.find_node(admission.tx, namespace=method.namespace, name=name)
         if node is None or node.payment_method != method.name or node.phase == "Archived":
             return
-        entry = reads.find_method(admission.tx, namespace=method.namespace, name=method.name)
+        entry = method_reads.find_method(admission.tx, namespace=method.namespace, name=method.name)
         if entry is not None and entry.account == node.uid:
             raise Conflict(
                 f'payment method "{method.name}" is the one that billing account "{name}" pays with; choose another '
@@ -289,10 +292,10 @@ class PaymentMethod(Kind[PaymentMethodSpec, PaymentMethodStatus]):
         """The account that pays with it, and those that it is invoiced for."""
         store.lock_tree(tx, owner_org=object.owner_org, exclusive=False)
         name = object.spec.billing_account_ref.name
-        node = reads.find_node(tx, namespace=object.namespace, name=name)
+        node = tree_reads.find_node(tx, namespace=object.namespace, name=name)
         if node is None:
             return ()
-        below = reads.list_consolidated(tx, account=node.number)
+        below = tree_reads.list_consolidated(tx, account=node.number)
         return [Ref(BillingAccount, one.namespace, one.name) for one in (node, *below)]
 
     @override
@@ -303,7 +306,7 @@ class PaymentMethod(Kind[PaymentMethodSpec, PaymentMethodStatus]):
         if object.status.class_name is not None:
             return MethodFacts(object.status.class_name)
         account = object.spec.billing_account_ref.name
-        if reads.find_node(tx, namespace=object.namespace, name=account) is None:
+        if tree_reads.find_node(tx, namespace=object.namespace, name=account) is None:
             raise Invalid([wording.missing("spec.billingAccountRef.name", account)])
         found = _class_of(tx, object.spec)
         if found is None:
@@ -349,7 +352,7 @@ class PaymentMethod(Kind[PaymentMethodSpec, PaymentMethodStatus]):
                 failure_reason=object.status.failure_reason,
             )
             return
-        node = reads.find_node(tx, namespace=object.namespace, name=object.spec.billing_account_ref.name)
+        node = tree_reads.find_node(tx, namespace=object.namespace, name=object.spec.billing_account_ref.name)
         found = _class_of(tx, object.spec)
         assert node is not None and found is not None, "gather has looked at both, under lock"
         store.insert_method(
@@ -370,7 +373,7 @@ class PaymentMethod(Kind[PaymentMethodSpec, PaymentMethodStatus]):
 def _class_of(tx: Tx, spec: PaymentMethodSpec) -> PaymentMethodClassEntry | None:
     """The class that the spec names, or else the default one."""
     ref = spec.payment_method_class_ref
-    return reads.find_method_class(tx, name=None if ref is None else ref.name)
+    return method_reads.find_method_class(tx, name=None if ref is None else ref.name)
 
 
 def _card_errors(object: AnyObject) -> Iterator[FieldError]:

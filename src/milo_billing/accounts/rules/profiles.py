@@ -3,11 +3,34 @@
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
-from milo_billing.accounts.types import Address, Contact
+from milo_billing.accounts.rules import standing
+from milo_billing.accounts.types import Address, BillingProfile, Contact, TaxId
 from milo_billing.kernel.taxes import TaxExemption, TaxPlace
 from milo_billing.kernel.terms import EARLY_DAYS, TimeTerms
+
+PERSONAL: Final = ("contactInfo", "taxIds", "taxExemptions")
+"""The fields of the spec that are stored encrypted."""
+
+
+def read_profile(account: int, spec: Mapping[str, Any]) -> BillingProfile:
+    """The profile that a spec in clear says; a personal field that was erased is None."""
+    terms: Mapping[str, Any] = spec["paymentTerms"]
+    return BillingProfile(
+        account=account,
+        net_days=terms["netDays"],
+        invoice_day=terms["invoiceDayOfMonth"],
+        invoice_frequency=terms["invoiceFrequency"],
+        language=spec["language"],
+        display_name=spec.get("displayName", ""),
+        zero_invoices=spec["zeroInvoices"],
+        contact=read_contact(spec["contactInfo"]),
+        tax_ids=tuple(TaxId(type=one["type"], value=one["value"]) for one in spec["taxIds"] or ()),
+        tax_exemptions=tuple(map(read_exemption, spec["taxExemptions"] or ())),
+        time_terms=read_time_terms(terms),
+        collected_from=standing.collected_from(spec.get("paymentProfile")),
+    )
 
 
 def read_exemption(body: dict[str, str]) -> TaxExemption:

@@ -10,7 +10,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from milo_billing.accounts import operations as billing
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import BILLING_SHARES, Account
 from milo_billing.catalog import operations as catalog
 from milo_billing.commitments import reads, store
@@ -404,7 +404,9 @@ def _promise(spec: CommitmentSpec, *, ends_on: date | None) -> Promise:
 
 
 def _account(tx: Tx, object: CommitmentObject) -> Account | None:
-    return accounts.find_account(tx, namespace=object.namespace, name=object.spec.billing_account_ref.name)
+    return account_reads.find_account(
+        tx, namespace=object.namespace, name=object.spec.billing_account_ref.name
+    )
 
 
 def _reference_errors(tx: Tx, object: CommitmentObject) -> Iterator[FieldError]:
@@ -462,7 +464,7 @@ def _check_acceptable(admission: CommitmentAdmission) -> None:
         )
     # until the transaction ends nobody invoices days of the promise without it
     billing.hold_billing_shared(tx, shares={account.number % BILLING_SHARES})
-    billed = accounts.find_billed_until(tx, account=account.number)
+    billed = account_reads.find_billed_until(tx, account=account.number)
     if billed is not None and local_midnight(promise.starts_on, zone=account.time_zone) < billed:
         raise UnableToAccept(
             f'commitment "{object.name}" starts on {promise.starts_on}, within an invoiced period (until '

@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from milo_billing.accounts import operations as billing
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import BILLING_SHARES, Account
 from milo_billing.catalog import operations as catalog
 from milo_billing.commitments import store
@@ -174,13 +174,15 @@ def currency_faults(spec: DiscountSpec, account: Account) -> Iterator[FieldError
 
 
 def _account(tx: Tx, object: DiscountObject) -> Account | None:
-    return accounts.find_account(tx, namespace=object.namespace, name=object.spec.billing_account_ref.name)
+    return account_reads.find_account(
+        tx, namespace=object.namespace, name=object.spec.billing_account_ref.name
+    )
 
 
 def _billed_until(tx: Tx, account: Account) -> date | None:
     """The first day that no invoice holds yet; until the transaction ends nobody invoices further."""
     billing.hold_billing_shared(tx, shares={account.number % BILLING_SHARES})
-    billed = accounts.find_billed_until(tx, account=account.number)
+    billed = account_reads.find_billed_until(tx, account=account.number)
     return None if billed is None else local_day(billed, zone=account.time_zone)
 
 

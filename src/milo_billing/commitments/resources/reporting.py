@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account
 from milo_billing.commitments import reads
 from milo_billing.commitments.rules import standing
@@ -16,7 +16,7 @@ from milo_billing.kernel.periods import local_day
 
 def report_account(tx: Tx, *, number: int, now: datetime) -> Iterator[Reported]:
     """The condition as it follows from every accepted commitment of the account; nothing where there is none."""
-    account = accounts.get_account(tx, number=number)
+    account = account_reads.get_account(tx, number=number)
     kept = [
         standing.Kept(one.name, one.promise, ended_intervals(tx, one.uid, account))
         for one in reads.list_commitments(tx, account=number)

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 from typing_extensions import override
 
 from milo_billing.accounts import operations as billing
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import BILLING_SHARES, Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.controlplane.kinds import (
@@ -163,7 +163,7 @@ class Entitlement(Kind[EntitlementSpec, EntitlementStatus]):
         granted = _is_granted(admission)
         yield from _grant_errors(spec, old=None if old is None else old.spec, granted=granted)
         if old is None:
-            account = accounts.find_account(
+            account = account_reads.find_account(
                 admission.tx, namespace=admission.object.namespace, name=spec.billing_account_ref.name
             )
             yield from _ground_errors(admission, account)
@@ -251,7 +251,9 @@ class Entitlement(Kind[EntitlementSpec, EntitlementStatus]):
             )
             _revise(tx, object, today=today)
             return
-        account = accounts.find_account(tx, namespace=object.namespace, name=spec.billing_account_ref.name)
+        account = account_reads.find_account(
+            tx, namespace=object.namespace, name=spec.billing_account_ref.name
+        )
         if account is None:
             raise Invalid([wording.missing("spec.billingAccountRef.name", spec.billing_account_ref.name)])
         offer = None if spec.offer_ref is None else reads.find_offer(tx, name=spec.offer_ref.name)
@@ -310,7 +312,7 @@ def _today(tx: Tx, object: EntitlementObject, now: datetime) -> date:
     zone = reads.find_time_zone(tx, uid=object.uid)
     if zone is None:  # it is being created
         name = object.spec.billing_account_ref.name
-        account = accounts.find_account(tx, namespace=object.namespace, name=name)
+        account = account_reads.find_account(tx, namespace=object.namespace, name=name)
         if account is None:
             raise Invalid([wording.missing("spec.billingAccountRef.name", name)])
         zone = account.time_zone
@@ -318,7 +320,7 @@ def _today(tx: Tx, object: EntitlementObject, now: datetime) -> date:
 
 
 def _billed_until(tx: Tx, account: Account) -> date | None:
-    until = accounts.find_billed_until(tx, account=account.number)
+    until = account_reads.find_billed_until(tx, account=account.number)
     return None if until is None else local_day(until, zone=account.time_zone)
 
 

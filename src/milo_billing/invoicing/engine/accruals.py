@@ -8,7 +8,7 @@ closing the month (ledger), which comes after.
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account
 from milo_billing.commitments import operations as commitments
 from milo_billing.infra.clock import new_uid
@@ -28,7 +28,7 @@ class MonthEndAccruals:
 
     def list_accounts(self, tx: Tx, *, after: int, limit: int) -> tuple[int, ...]:
         """Numbers of accounts behind `after`, deleted ones included, in order."""
-        return accounts.list_numbers(tx, after=after, limit=limit)
+        return account_reads.list_numbers(tx, after=after, limit=limit)
 
     def accrue(self, tx: Tx, *, entity: str, month: date, account: int, now: datetime) -> AccrualOutcome:
         """Post what the account owes for the month and has on no invoice that was posted in it, and its release.
@@ -38,7 +38,7 @@ class MonthEndAccruals:
         """
         if books.is_posted(tx, key=_key(entity, month, account)):
             return "unchanged"
-        found = accounts.get_account(tx, number=account)
+        found = account_reads.get_account(tx, number=account)
         until = next_month(month)
         lines = list(
             unbilled.earned_before(
@@ -72,7 +72,7 @@ class MonthEndAccruals:
 
 def _not_invoiced(tx: Tx, account: Account, *, until: date, now: datetime) -> tuple[Posting, ...]:
     """What the account would be invoiced for until the day, from where its last invoice ended."""
-    billed = accounts.find_billed_until(tx, account=account.number)
+    billed = account_reads.find_billed_until(tx, account=account.number)
     first = (
         add_months(until, -unbilled.REACH_MONTHS)
         if billed is None

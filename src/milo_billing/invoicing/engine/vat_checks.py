@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
@@ -26,7 +26,7 @@ def find_vat_number(tx: Tx, vault: Vault, *, account: Account) -> VatNumber | No
     """The account's VAT number of a member state, None where it has none, or was deleted."""
     if account.deleted_at is not None:
         return None
-    return union_number_of(accounts.get_billing_profile(tx, vault, account=account.number))
+    return union_number_of(account_reads.get_billing_profile(tx, vault, account=account.number))
 
 
 def get_vat_number(tx: Tx, vault: Vault, *, account: Account) -> VatNumber:

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from milo_billing.accounts import operations as accounts
-from milo_billing.accounts import reads as accounts_reads
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.types import Account
 from milo_billing.commitments import operations as commitments
 from milo_billing.commitments import reads as promises
@@ -79,8 +80,8 @@ def issue_final(work: Work, *, office: Office, account: Account) -> IssueOutcome
 
 def _rating_periods(tx: Tx, account: Account, *, invoice_day: int, until: datetime) -> tuple[Period, ...]:
     """Those from where the account was invoiced, or began to pay, up to `until`, the last one cut there."""
-    closed = accounts_reads.find_closed_until(tx, account=account.number)
-    first = closed or accounts_reads.find_first_start(tx, account=account.number)
+    closed = account_reads.find_closed_until(tx, account=account.number)
+    first = closed or payer_reads.find_first_start(tx, account=account.number)
     if first is None or first >= until:
         first = until - timedelta(days=1)
     zone = account.time_zone
@@ -95,7 +96,7 @@ def _assert_ended(tx: Tx, account: Account, *, until: datetime, now: datetime) -
     """Raise UnableToIssue with everything that the account would still be charged for."""
     zone = account.time_zone
     day = local_day(until, zone=zone)
-    bound = accounts_reads.find_active_interval(tx, account=account.number)
+    bound = payer_reads.find_active_interval(tx, account=account.number)
     ahead = local_midnight(day + timedelta(days=_AHEAD_DAYS), zone=zone)
     invoice_day = account.invoice_day
     coming = [
@@ -107,7 +108,7 @@ def _assert_ended(tx: Tx, account: Account, *, until: datetime, now: datetime) -
     refused = closing.refusal(
         account=account.name,
         binding=None if bound is None else bound.binding_name,
-        ended_at=accounts_reads.find_last_end(tx, account=account.number),
+        ended_at=payer_reads.find_last_end(tx, account=account.number),
         until=until,
         running=[
             one.name

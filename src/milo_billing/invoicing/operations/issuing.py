@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from milo_billing.accounts import operations as accounts
-from milo_billing.accounts import reads as accounts_reads
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.commitments import operations as commitments
 from milo_billing.controlplane.work import Work
@@ -269,7 +269,7 @@ def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
     What is more is charged by an invoice of kind Adjustment. In the caller's transaction, which `engine.commit` ends;
     again, it finds nothing. Raises UnableToIssue.
     """
-    account = accounts_reads.get_account(work.tx, number=invoice.account)
+    account = account_reads.get_account(work.tx, number=invoice.account)
     _lock_billing(work.tx, account=account)
     rerated = rerating.rerate(work.tx, invoice=invoice, now=work.now)
     return _adjust(work, office, Late(None, (rerated,)), account=account)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from milo_billing.accounts import reads as account_reads
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Tx

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from milo_billing.accounts import reads as account_reads
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.controlplane.engine import Engine
 from milo_billing.infra.crypto import Vault

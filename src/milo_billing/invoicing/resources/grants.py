@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import Field, StringConstraints
 from typing_extensions import override
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account
 from milo_billing.catalog import operations as catalog
 from milo_billing.catalog.types import LabelOperator
@@ -189,7 +189,7 @@ class GrantRules(Kind[CreditGrantSpec, CreditGrantStatus]):
         faults = [*_faults(new.spec, now=admission.now)]
         yield from faults
         name = new.spec.billing_account_ref.name
-        account = accounts.find_account(admission.tx, namespace=new.namespace, name=name)
+        account = account_reads.find_account(admission.tx, namespace=new.namespace, name=name)
         if account is None:
             yield FieldError("spec.billingAccountRef.name", "FieldValueNotFound", f'Not found: "{name}"')
             return
@@ -226,7 +226,7 @@ class GrantRules(Kind[CreditGrantSpec, CreditGrantStatus]):
             return found
         if grant_reads.is_grant_name_taken(tx, namespace=object.namespace, name=object.name):
             raise already_exists(self, object.name)
-        account = accounts.find_account(
+        account = account_reads.find_account(
             tx, namespace=object.namespace, name=object.spec.billing_account_ref.name
         )
         assert account is not None, "validated in this transaction"

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import SubjectErased, Vault
@@ -165,10 +165,10 @@ def _counts_from(tx: Tx, entry: BankEntry) -> datetime:
 
 def _names(tx: Tx, vault: Vault, *, account: int) -> tuple[str, ...]:
     """Whom the account's invoices are addressed to; nobody where it was deleted or erased."""
-    if accounts.get_account(tx, number=account).deleted_at is not None:
+    if account_reads.get_account(tx, number=account).deleted_at is not None:
         return ()
     try:
-        profile = accounts.get_billing_profile(tx, vault, account=account)
+        profile = account_reads.get_billing_profile(tx, vault, account=account)
     except SubjectErased:
         return ()
     contact = profile.contact
@@ -198,7 +198,7 @@ def apply(
     locked = {
         invoice: life.lock_invoice(work, engine=office.engine, invoice=invoice) for invoice in sorted(parts)
     }
-    owner = accounts.get_account(tx, number=outcome.account)
+    owner = account_reads.get_account(tx, number=outcome.account)
     home = next(
         (one.issuer for one in (*locked.values(), *known.values()) if one.account == outcome.account), None
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import AccountNotFound
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.crypto import Vault
@@ -112,7 +112,7 @@ def _waiting_entry(tx: Tx, vault: Vault, *, uid: UUID) -> EntryRow:
 def _account(tx: Tx, named: Sequence[Invoice], *, account: tuple[str, str] | None) -> int:
     numbers = {one.account for one in named}
     if account is not None:
-        found = accounts.find_account(tx, namespace=account[0], name=account[1])
+        found = account_reads.find_account(tx, namespace=account[0], name=account[1])
         if found is None:
             raise AccountNotFound(f'billingaccounts.billing.miloapis.com "{"/".join(account)}" not found')
         numbers.add(found.number)

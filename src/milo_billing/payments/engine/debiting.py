@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import AccountNotFound
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
@@ -48,7 +48,7 @@ def add_mandate(work: Work, vault: Vault, wanted: MandateRequest) -> MandateRow:
     reference is taken, the day of signature lies ahead, or the account is not in euro.
     """
     tx = work.tx
-    account = accounts.find_account(tx, namespace=wanted.account[0], name=wanted.account[1])
+    account = account_reads.find_account(tx, namespace=wanted.account[0], name=wanted.account[1])
     if account is None:
         raise AccountNotFound(f'billingaccounts.billing.miloapis.com "{"/".join(wanted.account)}" not found')
     lock_bank(tx)

@@ -1,6 +1,6 @@
 """What paying does to an account that was suspended because it did not."""
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing.reads import invoices as invoice_reads
@@ -15,7 +15,7 @@ def reactivate_if_paid(work: Work, engine: Engine, *, account: int) -> bool:
     A suspension for another reason stays: paying does not lift what somebody decided. Called in the transaction that
     settles, whichever way the money came.
     """
-    found = accounts.get_account(work.tx, number=account)
+    found = account_reads.get_account(work.tx, number=account)
     if found.phase != "Suspended" or found.deleted_at is not None:
         return False
     kind = engine.registry.get(GROUP, "billingaccounts")

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import orjson
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import methods as method_reads
 from milo_billing.accounts.types import PayingMethod
 from milo_billing.controlplane.work import Work
 from milo_billing.infra import jobs
@@ -418,6 +418,6 @@ def list_collectable(
     The second is None where there are no more. `numbers` are accounts, None all of them.
     """
     due = invoice_reads.list_due(tx, now=now, accounts=numbers, after=after, limit=limit)
-    methods = accounts.list_paying_methods(tx, accounts={account for _, account in due})
+    methods = method_reads.list_paying_methods(tx, accounts={account for _, account in due})
     found = tuple((invoice, methods[account]) for invoice, account in due if account in methods)
     return found, due[-1][0] if len(due) == limit else None

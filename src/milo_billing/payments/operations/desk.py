@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 from uuid import UUID
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import methods as method_reads
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.crypto import Vault
@@ -32,7 +32,7 @@ class Desk:
 
 def read_config(tx: Tx, desk: Desk, *, class_uid: UUID) -> ProviderConfig:
     """How the class reaches its provider, its secrets in clear. Raises UnableToSetUp where it has none."""
-    name = accounts.get_method_class_name(tx, uid=class_uid)
+    name = method_reads.get_method_class_name(tx, uid=class_uid)
     kind = desk.engine.registry.get(GROUP, "paymentmethodclasses")
     found = desk.engine.find_object(tx, type(kind), namespace="", name=name)
     assert found is not None, "the projection goes with its object"
@@ -60,7 +60,7 @@ def set_secrets(work: Work, desk: Desk, *, name: str, secrets: Mapping[str, str]
 
     Raises BadRequest for what cannot be one, UnableToSetUp where the provider's client would not take them.
     """
-    found = accounts.find_method_class(work.tx, name=name)
+    found = method_reads.find_method_class(work.tx, name=name)
     if found is None:
         raise BadRequest(f'payment method class "{name}" not found')
     if found.provider == "manual":

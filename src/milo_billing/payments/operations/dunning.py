@@ -6,7 +6,7 @@ Owns: the order of locks, rows and what is told. Not: when (rules.dunning), what
 from typing import Any
 from uuid import UUID
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing.operations import life
@@ -31,7 +31,7 @@ def dun(work: Work, office: Office, *, invoice: UUID, schedule: Schedule) -> Dun
     tx = work.tx
     store.lock_account(tx, account=invoice_reads.get_invoice_by_uid(tx, uid=invoice).account)
     found = life.lock_invoice(work, engine=office.engine, invoice=invoice)
-    account = accounts.get_account(tx, number=found.account)
+    account = account_reads.get_account(tx, number=found.account)
     if found.phase != "PastDue" or account.deleted_at is not None:
         return None
     if account.phase in ("Suspended", "Archived") or _is_being_paid(work, invoice):
@@ -90,7 +90,7 @@ def _tell(
     work: Work, office: Office, account: Account, type: str, *, once: str, data: dict[str, Any]
 ) -> None:
     """Tell the channels of the account's organization, and the account by mail where mail is sent."""
-    profile = accounts.get_billing_profile(work.tx, office.vault, account=account.number)
+    profile = account_reads.get_billing_profile(work.tx, office.vault, account=account.number)
     mail_to = profile.contact.invoice_recipients if office.mails and profile.contact else ()
     event = Event(
         type=type,

@@ -3,7 +3,7 @@
 from typing import Any, Final, assert_never
 from uuid import UUID
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import methods as method_reads
 from milo_billing.accounts.types import MethodOwner
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.rows import Row
@@ -32,7 +32,7 @@ def begin_setup(work: Work, desk: Desk, *, method: UUID) -> tuple[SetupRequest, 
     Raises AccountNotFound for a method that has gone, UnableToSetUp for a class that lacks what it takes.
     """
     tx = work.tx
-    owner = accounts.get_method_owner(tx, uid=method)
+    owner = method_reads.get_method_owner(tx, uid=method)
     if owner.phase not in ("Pending", "AwaitingConfirmation"):
         return None
     config = read_config(tx, desk, class_uid=owner.class_uid)
@@ -68,7 +68,7 @@ def _token(work: Work, desk: Desk, owner: MethodOwner) -> str:
 def apply_setup(work: Work, desk: Desk, *, method: UUID, result: SetupResult) -> None:
     """Note what the provider said of a method, and let its status say so; what is final stays."""
     tx = work.tx
-    owner = accounts.get_method_owner(tx, uid=method)
+    owner = method_reads.get_method_owner(tx, uid=method)
     if owner.phase not in ("Pending", "AwaitingConfirmation"):
         return
     match result:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import methods as method_reads
 from milo_billing.controlplane.work import Work
 from milo_billing.infra import jobs
 from milo_billing.infra.database import Tx
@@ -21,7 +21,7 @@ def store_event(work: Work, desk: Desk, *, class_name: str, body: bytes, headers
 
     Raises NotFound for a class that takes none, WebhookRefused, UnreadableWebhook.
     """
-    found = accounts.find_method_class(work.tx, name=class_name)
+    found = method_reads.find_method_class(work.tx, name=class_name)
     if found is None or found.provider == "manual":
         raise NotFound(f'no payment method class "{class_name}" takes webhooks')
     provider = open_provider(desk, read_config(work.tx, desk, class_uid=found.uid))

@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import methods as method_reads
 from milo_billing.accounts.types import AccountNotFound
 from milo_billing.controlplane.doors import Door, audit_id_of, repeated
 from milo_billing.controlplane.edge import read_body
@@ -88,7 +89,7 @@ def _collect(door: Door, till: Desk, request: Request, wanted: CollectRequest) -
         if wanted.accounts is not None:
             numbers = []
             for namespace, name in wanted.accounts:
-                account = accounts.find_account(call.tx, namespace=namespace, name=name)
+                account = account_reads.find_account(call.tx, namespace=namespace, name=name)
                 if account is None:
                     raise AccountNotFound(f'billing account "{name}" not found in {namespace}')
                 numbers.append(account.number)
@@ -167,7 +168,7 @@ def _setup(door: Door, till: Desk, request: Request) -> dict[str, Any]:
     """What the browser of the method's owner needs to enter it at the provider; asked for anew, never kept."""
     namespace, name = request.path_params["namespace"], request.path_params["name"]
     with door.open(request, permission=SET_UP) as call:
-        uid = accounts.find_method_uid(call.tx, namespace=namespace, name=name)
+        uid = method_reads.find_method_uid(call.tx, namespace=namespace, name=name)
         if uid is None:
             raise NotFound(f'payment method "{name}" not found')
     with door.database.transaction(reach=EVERYWHERE) as tx:

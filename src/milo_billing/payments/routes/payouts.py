@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import methods as method_reads
 from milo_billing.controlplane.doors import Call, Door
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.kinds import PROVIDER_ORG
@@ -35,7 +35,8 @@ def routes(door: Door, engine: Engine) -> list[Route]:
         with door.open(request, permission=READ, org=PROVIDER_ORG) as call:
             found = payout_rows.list_payouts(call.tx, limit=limit)
             names = {
-                uid: accounts.get_method_class_name(call.tx, uid=uid) for uid in {r.class_uid for r in found}
+                uid: method_reads.get_method_class_name(call.tx, uid=uid)
+                for uid in {r.class_uid for r in found}
             }
         return JSONResponse({"items": [_body(one, class_name=names[one.class_uid]) for one in found]})
 
@@ -57,7 +58,7 @@ def routes(door: Door, engine: Engine) -> list[Route]:
 def _accept(door: Door, engine: Engine, request: Request) -> dict[str, Any]:
     name, reference = request.path_params["class"], request.path_params["reference"]
     with door.open(request, permission=ACCEPT, org=PROVIDER_ORG) as call:
-        found = accounts.find_method_class(call.tx, name=name)
+        found = method_reads.find_method_class(call.tx, name=name)
         if found is None:
             raise NotFound(f'payment method class "{name}" not found')
         work = _work(call)

@@ -19,7 +19,7 @@ import structlog
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.catalog import reads as catalog
 from milo_billing.directory import reads as directory
 from milo_billing.infra import advisory_locks
@@ -209,7 +209,7 @@ class Archive:
 
 def _row_groups(tx: Tx, lookups: Tx, day: date) -> Iterator[tuple[parquet.Records, Names]]:
     """The day's events in order, as records, each group with the names that it needs."""
-    account_names = {a.number: f"{a.namespace}/{a.name}" for a in accounts.load_accounts(lookups)}
+    account_names = {a.number: f"{a.namespace}/{a.name}" for a in account_reads.load_accounts(lookups)}
     meter_names = {meter.number: meter.meter_name for meter in catalog.load_meters(lookups)}
     statement = sql.SQL("copy (select {} from {} order by account, meter, day, id) to stdout (format binary)")
     table = sql.Identifier("usage", sealing.partition_name(day))

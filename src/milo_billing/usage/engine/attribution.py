@@ -1,7 +1,7 @@
 """Who pays for each event: the project that bore the name, and the account whose interval holds the instant.
 
-The same answers as `directory.reads.find_project` and `accounts.reads.find_payer`, for thousands of events at once; a
-test compares them. An event for a project out of the sender's reach is as unpaid as one for a project that does not
+The same answers as `directory.reads.find_project` and `accounts.reads.payers.find_payer`, for thousands of events at
+once; a test compares them. An event for a project out of the sender's reach is as unpaid as one for a project that does not
 exist, so that nobody learns which names there are.
 """
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from milo_billing.accounts import operations as accounts
-from milo_billing.accounts import reads as account_reads
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import BILLING_SHARES, Billed
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.periods import local_day
@@ -93,7 +93,7 @@ def _change(rows: Rows, now: datetime) -> NewChange:
 
 
 def _read_versions(tx: Tx) -> dict[int, int]:
-    """The versions of what has been invoiced, by share of the accounts (accounts.reads.load_billed)."""
+    """The versions of what has been invoiced, by share of the accounts (accounts.reads.accounts.load_billed)."""
     rows = tx.execute(
         "select substr(name, 8)::int, version from controlplane.versions where name like 'billed/%'",
         prepare=True,

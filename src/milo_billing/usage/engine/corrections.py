@@ -4,7 +4,7 @@ Owns: usage.corrections, what a correction adds for each aggregation. Not: wheth
 (resources).
 """
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.periods import local_day
 from milo_billing.usage import store
@@ -83,9 +83,9 @@ def note_change(tx: Tx, change: NewChange) -> None:
 
     `tx` holds the account's billing lock, shared or not.
     """
-    until = accounts.find_closed_until(tx, account=change.account)
+    until = account_reads.find_closed_until(tx, account=change.account)
     if until is None:
         return
-    zone = accounts.get_account(tx, number=change.account).time_zone
+    zone = account_reads.get_account(tx, number=change.account).time_zone
     if change.day < local_day(until, zone=zone):
         insert_changes(tx, [change])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.catalog import reads as catalog
 from milo_billing.directory import reads as directory
 from milo_billing.infra.database import Tx
@@ -272,7 +272,7 @@ def _has_days(archived: Archived, wanted: EventFilter) -> bool:
 
 def _within_reach(tx: Tx, numbers: Sequence[int] | None) -> NDArray[np.int64]:
     """Which of the accounts, or of all, the transaction may see: what row-level security does in the database."""
-    return np.array(accounts.list_numbers(tx, among=numbers), np.int64)
+    return np.array(account_reads.list_numbers(tx, among=numbers), np.int64)
 
 
 def _first_id(instant: datetime) -> UUID:
@@ -285,7 +285,7 @@ def _completed(tx: Tx, events: Sequence[UsageEvent]) -> tuple[UsageEvent, ...]:
     if not events:
         return ()
     payers = {
-        number: accounts.get_account(tx, number=number) for number in {event.account for event in events}
+        number: account_reads.get_account(tx, number=number) for number in {event.account for event in events}
     }
     numbers = {event.project for event in events}
     projects = {project.number: project.name for project in directory.list_projects(tx, numbers=numbers)}

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.types import Account, PayerInterval
 from milo_billing.catalog import reads as catalog
 from milo_billing.catalog.types import Bands, Meter, ResourceType
@@ -127,8 +128,8 @@ def refreshed(tx: Tx, known: Knowledge, versions: Versions, *, projects: bool) -
         since = known.versions.payers
         fresh = replace(
             fresh,
-            payers=_payers(accounts.load_intervals(tx, since_version=since), known.payers),
-            accounts=_accounts(accounts.load_accounts(tx, since_version=since), known.accounts),
+            payers=_payers(payer_reads.load_intervals(tx, since_version=since), known.payers),
+            accounts=_accounts(account_reads.load_accounts(tx, since_version=since), known.accounts),
         )
     if projects and versions.projects != known.versions.projects:
         fresh = replace(fresh, projects=_projects(directory.load_projects(tx)), versions=versions)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.catalog import reads as catalog
 from milo_billing.controlplane.doors import Call, Door
 from milo_billing.directory import reads as directory
@@ -99,12 +99,12 @@ def _accounts(call: Call, query: QueryParams) -> tuple[int, ...] | None:
         namespace = query["namespace"]
     elif not slash:
         namespace = query.get("namespace", "")
-    found = accounts.find_account(call.tx, namespace=namespace, name=name)
+    found = account_reads.find_account(call.tx, namespace=namespace, name=name)
     if found is not None:
         return (found.number,)
     chosen = tuple(
         one.number
-        for one in accounts.load_accounts(call.tx)
+        for one in account_reads.load_accounts(call.tx)
         if namespace in ("", one.namespace) and name in ("", one.name)
     )
     if not chosen:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account
 from milo_billing.catalog import reads as catalog
 from milo_billing.controlplane.doors import Call, Door
@@ -299,7 +299,7 @@ def _days(request: Request, now: datetime) -> tuple[date, date]:
 def _payers(call: Call, namespace: str | None, name: str | None) -> list[Account]:
     chosen = [
         account
-        for account in accounts.load_accounts(call.tx)
+        for account in account_reads.load_accounts(call.tx)
         if namespace in (None, account.namespace) and name in (None, account.name)
     ]
     if not chosen and (namespace, name) != (None, None):

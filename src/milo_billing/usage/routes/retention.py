@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from milo_billing.accounts import reads as accounts
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import tree as tree_reads
 from milo_billing.catalog import reads as catalog
 from milo_billing.controlplane.doors import Call, Door, repeated
 from milo_billing.controlplane.edge import read_body
@@ -194,7 +195,7 @@ def _changes(call: Call, request: Request) -> list[dict[str, Any]]:
         raise BadRequest("namespace, account and period (such as 2026-10) are needed")
     if cause is not None and cause not in _CAUSES:
         raise BadRequest(f"cause: {cause!r} is not one of {', '.join(_CAUSES)}")
-    account = accounts.find_node(call.tx, namespace=namespace, name=name)
+    account = tree_reads.find_node(call.tx, namespace=namespace, name=name)
     if account is None:
         raise NotFound(f"no billing account {name!r} in {namespace}")
     try:
@@ -225,7 +226,7 @@ class _Names:
         found = directory.list_projects(call.tx, numbers={key.project for key in keys})
         self._projects = {project.number: project.name for project in found}
         numbers = {key.account for key in keys}
-        self._accounts = {number: accounts.get_account(call.tx, number=number) for number in numbers}
+        self._accounts = {number: account_reads.get_account(call.tx, number=number) for number in numbers}
 
     def shown(self, key: RowKey) -> dict[str, Any]:
         """The row by its names."""
