@@ -57,11 +57,7 @@ def settlements(name: _Name, /, *, namespace: Namespace = None, target: Target =
                 one["kind"],
                 one["amount"],
                 one["phase"],
-<<<<<<< HEAD
-                one["document"]["name"] if one["document"] else "",
-=======
                 cast("JSON", one["document"] or {}).get("name", ""),
->>>>>>> main
                 one["reason"] or "",
             ]
             for one in items

@@ -1,8 +1,8 @@
 """Who pays for each event: the project that bore the name, and the account whose interval holds the instant.
 
 The same answers as `directory.reads.find_project` and `accounts.reads.payers.find_payer`, for thousands of events at
-once; a test compares them. An event for a project out of the sender's reach is as unpaid as one for a project that does not
-exist, so that nobody learns which names there are.
+once; a test compares them. An event for a project out of the sender's reach is as unpaid as one for a project that does
+not exist, so that nobody learns which names there are.
 """
 
 from collections.abc import Sequence
