@@ -97,6 +97,11 @@ _worklist_age = gauge(
     about="Seconds since the import of the oldest bank entry that waits for a person; 0 where none does.",
 )
 _worklist = gauge("bank_worklist_entries", about="Bank entries that wait for a person.")
+_payouts_age = gauge(
+    "payouts_oldest_waiting_seconds",
+    about="Seconds since the oldest payout was heard of that waits for a person; 0 where none does.",
+)
+_payouts_waiting = gauge("payouts_waiting", about="Payouts of providers that wait for a person.")
 
 R = TypeVar("R")
 
@@ -325,6 +330,8 @@ class Cashier:
         _webhooks.set(found.webhook_s)
         _worklist_age.set(found.worklist_s)
         _worklist.set(found.worklist)
+        _payouts_age.set(found.payouts_s)
+        _payouts_waiting.set(found.payouts)
 
     def _write(self, do: Callable[[Work], R]) -> R:
         return _written(do, engine=self._desk.engine, database=self._database, clock=self._clock)

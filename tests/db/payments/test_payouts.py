@@ -1,7 +1,7 @@
 """A provider pays out: what lay there is in the bank, less what it kept, whoever tells of it first and how often."""
 
 import hashlib
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -10,9 +10,10 @@ from milo_billing.cli import payouts as commands
 from milo_billing.cli.target import Target
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
+from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.ledger.types import UNAPPLIED_CASH, cash, clearing, payment_fees
-from milo_billing.payments.engine import payout_rows
+from milo_billing.payments.engine import ages, payout_rows
 from milo_billing.payments.engine.bank_importing import Imported, import_statement
 from milo_billing.payments.engine.payout_rows import PayoutRow
 from milo_billing.payments.operations import paying_out, refunding
@@ -153,6 +154,23 @@ def test_another_amount_at_the_bank_waits_for_a_person(till: Till) -> None:
     assert bank_says(till, payout, minor=2400, text=payout.reference).counts == {"Waiting": 1}
     ((reason, detail),) = till.ground.read("select reason, detail from payments.statement_entries")
     assert (reason, detail) == ("PayoutDiffers", "payout po_1 is 24.70 USD, to account …3000")
+
+
+def test_how_long_payouts_wait_for_a_person_is_measured(till: Till) -> None:
+    foreign = PayoutItem("txn_shop", "Payment", "pay_of_the_shop", money(900), money(10))
+    till.provider.pay_out(arrives_on=ARRIVES, more=(foreign,))
+    told(till)
+
+    def measured() -> tuple[float, int]:
+        with till.ground.databases.app.transaction(reach=EVERYWHERE) as tx:
+            found = ages.measure_ages(tx, now=till.clock.now() + timedelta(hours=30))
+        return found.payouts_s, found.payouts
+
+    assert measured() == (30 * 3600, 1)
+    till.work(lambda work: paying_out.accept(work, class_uid=till.class_uid, reference="po_1"))
+    told(till)
+    till.cashier.note_payout(class_uid=till.class_uid, reference="po_1")
+    assert measured() == (0, 0)
 
 
 def test_what_does_not_add_up_or_is_not_known_waits_until_somebody_accepts_it(till: Till) -> None:

@@ -8,17 +8,22 @@ from milo_billing.infra.database import Tx
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """Seconds since the oldest of each; 0 where there is none. `worklist` is how many entries wait for a person."""
+    """Seconds since the oldest of each; 0 where there is none. `worklist` is how many entries wait for a person,
+    `payouts` how many payouts do.
+    """
 
     unanswered_s: float
     webhook_s: float
     worklist_s: float
     worklist: int
+    payouts_s: float
+    payouts: int
 
 
 def measure_ages(tx: Tx, *, now: datetime) -> Ages:
     """Attempts and refunds that nobody has an answer to at all (a debit under way has one), webhooks without effect,
-    entries of statements on the worklist. Needs to reach everything.
+    entries of statements on the worklist, payouts of providers that cannot be booked, by when they were first heard of.
+    Needs to reach everything.
     """
     row = tx.execute(
         "select (select min(at) from (select at from payments.attempts where state = 'Open' "
@@ -27,11 +32,15 @@ def measure_ages(tx: Tx, *, now: datetime) -> Ages:
         "(select min(s.imported_at) from payments.statement_entries e "
         "join payments.statements s on s.uid = e.statement "
         "where e.state = 'Waiting'), "
-        "(select count(*) from payments.statement_entries where state = 'Waiting')"
+        "(select count(*) from payments.statement_entries where state = 'Waiting'), "
+        "(select min(noted_at) from payments.payouts where state = 'Waiting'), "
+        "(select count(*) from payments.payouts where state = 'Waiting')"
     ).fetchone()
     assert row is not None, "a select without a table has one row"
-    asked, received, imported, waiting = row
-    return Ages(_since(asked, now), _since(received, now), _since(imported, now), waiting)
+    asked, received, imported, waiting, told, payouts = row
+    return Ages(
+        _since(asked, now), _since(received, now), _since(imported, now), waiting, _since(told, now), payouts
+    )
 
 
 def _since(instant: datetime | None, now: datetime) -> float:
