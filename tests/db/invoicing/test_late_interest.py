@@ -9,7 +9,7 @@ import pytest
 from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.app.projections import compare_projections
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.invoicing import jobs
+from milo_billing.invoicing.jobs import daily
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.ledger import operations as ledger
@@ -33,8 +33,8 @@ def charge(ground: Ground, at: datetime) -> list[int]:
     """What the nightly job charges at this instant, in cents, after invoices were said to be past due."""
     clock = HandClock(at)
     before = ground.read("select count(*) from invoicing.invoices where kind = 'OneTime'")[0][0]
-    jobs.mark_past_due(ground.office, ground.databases.app, clock)
-    jobs.charge_interest(ground.office, ground.databases.app, clock)
+    daily.mark_past_due(ground.office, ground.databases.app, clock)
+    daily.charge_interest(ground.office, ground.databases.app, clock)
     rows = ground.read(
         "select total_minor from invoicing.invoices where kind = 'OneTime' order by issued_at, sequence offset %s",
         before,

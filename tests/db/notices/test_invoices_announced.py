@@ -13,7 +13,7 @@ from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.database import EVERYWHERE, Databases
 from milo_billing.infra.jobs import Task
 from milo_billing.invoicing.engine import crediting
-from milo_billing.invoicing.jobs import mark_past_due, tasks
+from milo_billing.invoicing.jobs.daily import mark_past_due, tasks
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
