@@ -221,6 +221,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, office, documents, blobs),
         *invoicing_routes.credit_routes(door),
+        *invoicing_routes.interest_routes(door, office),
         *invoicing_routes.printing_routes(door),
         *invoicing_routes.validation_routes(door, office, documents, checker),
         *ledger_routes.routes(door, above_the_books()),
