@@ -22,7 +22,7 @@ from milo_billing.accounts.resources import kinds as accounts_resources
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
-from milo_billing.adapters.bank_files import read_refusals, read_statements, write_debits
+from milo_billing.adapters.bank_files import read_refusals, read_statements, write_debits, write_transfers
 from milo_billing.adapters.child_documents import ChildDocuments
 from milo_billing.adapters.einvoices.checking import RuleChecker
 from milo_billing.adapters.folder_blobs import FolderBlobs
@@ -80,6 +80,7 @@ from milo_billing.payments.routes import bank as bank_routes
 from milo_billing.payments.routes import collection as payments_routes
 from milo_billing.payments.routes import debits as debit_routes
 from milo_billing.payments.routes import payouts as payout_routes
+from milo_billing.payments.routes import transfers as transfer_routes
 from milo_billing.payments.rules.dunning import Schedule
 from milo_billing.payments.types import ProviderConfig, UnableToSetUp
 from milo_billing.pricing import jobs as pricing_jobs
@@ -229,6 +230,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *bank_routes.routes(door, office, read_statements),
         *payout_routes.routes(door, engine),
         *debit_routes.routes(door, office, write_debits, read_refusals),
+        *transfer_routes.routes(door, office, write_transfers),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
