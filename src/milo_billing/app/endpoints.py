@@ -20,6 +20,7 @@ from milo_billing.app.payout_endpoints import PAYOUTS
 from milo_billing.app.preview_endpoints import PREVIEWS
 from milo_billing.app.pricing_endpoints import PRICING
 from milo_billing.app.printing_endpoints import PRINTINGS
+from milo_billing.app.transfer_endpoints import TRANSFERS
 from milo_billing.app.usage_endpoints import USAGE
 from milo_billing.controlplane.bulk_door import PATH as BULK_PATH
 from milo_billing.controlplane.endpoints import (
@@ -528,6 +529,7 @@ API_ENDPOINTS: Final = (
     *LEDGER,
     *PAYMENTS,
     *BANK,
+    *TRANSFERS,
     *PAYOUTS,
     *NOTICES,
 )

@@ -36,6 +36,7 @@ from milo_billing.cli.prices import price
 from milo_billing.cli.rates import rates
 from milo_billing.cli.simulations import SIMULATE_HELP, simulate
 from milo_billing.cli.taxes import tax
+from milo_billing.cli.transfers import transfers
 from milo_billing.cli.usage import usage
 
 app = App(
@@ -61,6 +62,7 @@ app.command(ledger)
 bank.mount(payments)
 debits.mount(payments)
 payments.command(payouts)
+payments.command(transfers)
 app.command(payments)
 app.command(price)
 app.command(notices)

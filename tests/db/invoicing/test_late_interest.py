@@ -10,7 +10,7 @@ import pytest
 from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.app.projections import compare_projections
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.invoicing import jobs
+from milo_billing.invoicing.jobs import daily
 from milo_billing.invoicing.operations import late_interest
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules import interest_accruals
@@ -36,8 +36,8 @@ def charge(ground: Ground, at: datetime) -> list[int]:
     """What the nightly job charges at this instant, in cents, after invoices were said to be past due."""
     clock = HandClock(at)
     before = ground.read("select count(*) from invoicing.invoices where kind = 'OneTime'")[0][0]
-    jobs.mark_past_due(ground.office, ground.databases.app, clock)
-    jobs.charge_interest(ground.office, ground.databases.app, clock)
+    daily.mark_past_due(ground.office, ground.databases.app, clock)
+    daily.charge_interest(ground.office, ground.databases.app, clock)
     rows = ground.read(
         "select total_minor from invoicing.invoices where kind = 'OneTime' order by issued_at, sequence offset %s",
         before,
@@ -186,7 +186,7 @@ def standing(ground: Ground, at: datetime, *, account: int | None = None) -> lis
 def test_what_has_accrued_is_shown_up_to_today_and_what_of_it_would_be_charged(ground: Ground) -> None:
     """1,000.00 at 8 % are 0.2192 a day. On 3 December no day is over, on 1 January 29 are, on the 16th 44."""
     invoice = overdue(ground)
-    jobs.mark_past_due(ground.office, ground.databases.app, HandClock(datetime(2026, 12, 3, 5, tzinfo=UTC)))
+    daily.mark_past_due(ground.office, ground.databases.app, HandClock(datetime(2026, 12, 3, 5, tzinfo=UTC)))
     assert standing(ground, datetime(2026, 12, 3, 23, tzinfo=UTC)) == []
     assert standing(ground, datetime(2026, 12, 4, 1, tzinfo=UTC)) == [(1, 22, 0, 0)]
     assert standing(ground, datetime(2026, 12, 31, 23, tzinfo=UTC)) == [(28, 614, 0, 0)]
@@ -233,7 +233,7 @@ def test_pages_of_interest_have_each_invoice_once(ground: Ground) -> None:
         account = ground.declare_account(name, paymentTerms=TERMS)
         ground.spend(account, "2026-10-05", 100)
         ground.issued(account)
-    jobs.mark_past_due(ground.office, ground.databases.app, HandClock(NEW_YEAR))
+    daily.mark_past_due(ground.office, ground.databases.app, HandClock(NEW_YEAR))
     query: dict[str, str] = {"limit": "2"}
     seen: list[str] = []
     while True:
