@@ -7,7 +7,7 @@ import pytest
 from milo_billing.app import wiring
 from milo_billing.cli.commands import app
 from milo_billing.infra.runtime import Runtime
-from milo_billing.invoicing import jobs
+from milo_billing.invoicing.jobs import daily
 from milo_billing.invoicing.operations.office import Office
 from tests.contract.conftest import Cluster
 from tests.contract.examples import ACCOUNT, ACME, BILLING, EXAMPLES, IAM, manifest
@@ -27,7 +27,7 @@ def overdue(cluster: Cluster, runtime: Runtime) -> str:
         cluster.created(account if needed["kind"] == "BillingAccount" else needed)
     name = stand_invoice(runtime)
     office = Office(wiring.build_declarative(runtime).engine, runtime.vault)
-    jobs.mark_past_due(office, runtime.databases.app, runtime.clock)
+    daily.mark_past_due(office, runtime.databases.app, runtime.clock)
     return name
 
 
