@@ -2813,7 +2813,7 @@ create table payments.statement_entries (
     return_reason text not null,
     payer bytea check (length(payer) = 32),                 -- of the other side's IBAN
     sealed text not null,               -- name, IBAN and text of the other side, under the statement's own key
-    state text not null check (state in ('Applied', 'Waiting', 'Ignored', 'Outgoing', 'Known', 'Returned', 'Payout')),
+    state text not null check (state in ('Applied', 'Waiting', 'Ignored', 'Outgoing', 'Known', 'Returned', 'Payout', 'Transfer')),
     reason text not null,
     detail text not null,
     decided_at timestamptz not null,
@@ -2948,6 +2948,61 @@ begin
 end $$;
 create trigger debits_guard before update on payments.debits for each row execute function payments.guard_debit();
 
+-- Money of customers that goes back by bank transfer: what was asked for, and the files that ask the bank to pay.
+create table payments.transfer_files (
+    uid uuid primary key,
+    owner_org bigint not null check (owner_org = 0),
+    message_id text not null unique check (length(message_id) between 1 and 35),
+    issuer text not null,
+    execute_on date not null,
+    transfers integer not null check (transfers > 0),
+    total_minor bigint not null check (total_minor > 0),    -- of euro
+    sha256 bytea not null check (length(sha256) = 32),
+    sealed text not null,               -- the file, under a key of its own
+    created_at timestamptz not null,
+    created_by text not null
+);
+
+create table payments.transfers (
+    uid uuid primary key,
+    owner_org bigint not null,
+    account integer not null references accounts.accounts (number),
+    entity text not null,               -- whose books and bank account it leaves
+    source text not null check (source in ('UnappliedCash', 'MoneyOnAccount')),
+    end_to_end_id text not null unique check (length(end_to_end_id) between 1 and 35),
+    amount_minor bigint not null check (amount_minor > 0),  -- of euro
+    last4 text not null check (length(last4) = 4),
+    sealed text not null,               -- holder, IBAN and BIC, under the account's key
+    reason text not null check (reason <> ''),
+    state text not null check (state in ('Wanted', 'Sent', 'Booked', 'Returned', 'Cancelled')),
+    answer text not null check (state in ('Returned', 'Cancelled') or answer = ''),     -- why it came back or never went
+    posted text not null references ledger.transactions (key) deferrable initially deferred,
+    file uuid references payments.transfer_files (uid) deferrable initially deferred,
+    entry uuid unique references payments.statement_entries (uid),          -- by which the bank paid it
+    returned_by uuid unique references payments.statement_entries (uid),
+    created_at timestamptz not null,
+    created_by text not null,
+    check (state = 'Cancelled' or (file is null) = (state = 'Wanted')),
+    check ((entry is not null) = (state in ('Booked', 'Returned'))),
+    check ((returned_by is not null) = (state = 'Returned'))
+);
+create index transfers_by_account on payments.transfers (account);
+create index transfers_under_way on payments.transfers (created_at) where state in ('Wanted', 'Sent');
+create index transfers_by_file on payments.transfers (file);
+
+-- A transfer is Wanted, Sent, Booked, and perhaps Returned; what was not booked may be Cancelled. It is in one file.
+create function payments.guard_transfer() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if (old.state, new.state) not in (('Wanted', 'Sent'), ('Wanted', 'Cancelled'), ('Sent', 'Booked'),
+        ('Sent', 'Cancelled'), ('Booked', 'Returned')) or old.file is distinct from new.file and old.file is not null then
+        raise exception 'transfer % is % and does not become %', old.end_to_end_id, old.state, new.state
+            using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+create trigger transfers_guard before update on payments.transfers
+    for each row execute function payments.guard_transfer();
+
 -- What providers pay out to the bank: as they said last, and what became of it in the books.
 create table payments.payouts (
     class uuid not null,
@@ -3021,7 +3076,7 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{dunning,payouts,payout_items,statements,statement_entries,matches,payers,mandates,debit_files,debits}'::text[] loop
+    foreach owned in array '{dunning,payouts,payout_items,statements,statement_entries,matches,payers,mandates,debit_files,debits,transfer_files,transfers}'::text[] loop
         execute format('alter table payments.%I enable row level security', owned);
         execute format('create policy reach on payments.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',
@@ -3033,6 +3088,7 @@ grant update (state, reason, detail, decided_at, decided_by) on payments.stateme
 grant update on payments.payouts to milo_app, milo_job;
 grant update (returned_by) on payments.matches to milo_app, milo_job;
 grant update (state, reason) on payments.mandates, payments.debits to milo_app, milo_job;
+grant update (state, answer, file, entry, returned_by) on payments.transfers to milo_app, milo_job;
 
 -- ----------------------------------------------------------------------------------------------------------- jobs
 -- begin generated: jobs (the queue's own tables, from procrastinate; `./task generate` writes this section)

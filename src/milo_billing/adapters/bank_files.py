@@ -1,9 +1,10 @@
-"""Files that go to and fro between us and banks: statements in whichever format, direct debits.
+"""Files that go to and fro between us and banks: statements in whichever format, direct debits, credit transfers.
 
 The XML library loads on first use: most processes never read or write one.
 """
 
 from milo_billing.adapters.mt940 import read_mt940
+from milo_billing.payments.ports import TransferFile
 from milo_billing.payments.types import BankStatement, DebitFile, DebitRefusal, UnreadableStatement
 
 
@@ -26,8 +27,15 @@ def write_debits(file: DebitFile) -> bytes:
     return write_pain008(file)
 
 
+def write_transfers(file: TransferFile) -> bytes:
+    """A file of credit transfers, pain.001.001.09. Raises ValueError where the schema of the format refuses it."""
+    from milo_billing.adapters.pain001 import write_pain001
+
+    return write_pain001(file)
+
+
 def read_refusals(content: bytes) -> tuple[DebitRefusal, ...]:
-    """What a bank refuses of a file of debits, from pain.002. Raises UnreadableStatement."""
+    """What a bank refuses of a file of debits or transfers, from pain.002. Raises UnreadableStatement."""
     from milo_billing.adapters.pain002 import read_pain002
 
     return read_pain002(content)

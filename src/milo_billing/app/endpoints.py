@@ -12,6 +12,7 @@ from milo_billing.accounts.routes import READ as READ_ACCOUNTS
 from milo_billing.app.bank_endpoints import BANK
 from milo_billing.app.commitments_endpoints import COMMITMENTS
 from milo_billing.app.credit_endpoints import CREDITS
+from milo_billing.app.interest_endpoints import INTEREST
 from milo_billing.app.ledger_endpoints import LEDGER
 from milo_billing.app.notices_endpoints import NOTICES
 from milo_billing.app.payments_endpoints import PAYMENTS
@@ -19,6 +20,7 @@ from milo_billing.app.payout_endpoints import PAYOUTS
 from milo_billing.app.preview_endpoints import PREVIEWS
 from milo_billing.app.pricing_endpoints import PRICING
 from milo_billing.app.printing_endpoints import PRINTINGS
+from milo_billing.app.transfer_endpoints import TRANSFERS
 from milo_billing.app.usage_endpoints import USAGE
 from milo_billing.controlplane.bulk_door import PATH as BULK_PATH
 from milo_billing.controlplane.endpoints import (
@@ -522,10 +524,12 @@ API_ENDPOINTS: Final = (
     *_INVOICING,
     *PREVIEWS,
     *CREDITS,
+    *INTEREST,
     *PRINTINGS,
     *LEDGER,
     *PAYMENTS,
     *BANK,
+    *TRANSFERS,
     *PAYOUTS,
     *NOTICES,
 )

@@ -22,7 +22,7 @@ from milo_billing.accounts.resources import kinds as accounts_resources
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.accounts.types import Rebinding
-from milo_billing.adapters.bank_files import read_refusals, read_statements, write_debits
+from milo_billing.adapters.bank_files import read_refusals, read_statements, write_debits, write_transfers
 from milo_billing.adapters.child_documents import ChildDocuments
 from milo_billing.adapters.einvoices.checking import RuleChecker
 from milo_billing.adapters.folder_blobs import FolderBlobs
@@ -57,9 +57,12 @@ from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.runtime import Runtime
 from milo_billing.infra.settings import Settings
-from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.engine.press import Presses
+from milo_billing.invoicing.jobs.daily import daily_tasks
+from milo_billing.invoicing.jobs.printing import printing_tasks
+from milo_billing.invoicing.jobs.runs import run_tasks
+from milo_billing.invoicing.jobs.vat_numbers import vat_tasks
 from milo_billing.invoicing.operations.office import Office, Pen
 from milo_billing.invoicing.resources import kinds as invoicing_resources
 from milo_billing.invoicing.resources.kinds import CreditGrant
@@ -77,6 +80,7 @@ from milo_billing.payments.routes import bank as bank_routes
 from milo_billing.payments.routes import collection as payments_routes
 from milo_billing.payments.routes import debits as debit_routes
 from milo_billing.payments.routes import payouts as payout_routes
+from milo_billing.payments.routes import transfers as transfer_routes
 from milo_billing.payments.rules.dunning import Schedule
 from milo_billing.payments.types import ProviderConfig, UnableToSetUp
 from milo_billing.pricing import jobs as pricing_jobs
@@ -218,6 +222,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, office, documents, blobs),
         *invoicing_routes.credit_routes(door),
+        *invoicing_routes.interest_routes(door, office),
         *invoicing_routes.printing_routes(door),
         *invoicing_routes.validation_routes(door, office, documents, checker),
         *ledger_routes.routes(door, above_the_books()),
@@ -225,6 +230,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *bank_routes.routes(door, office, read_statements),
         *payout_routes.routes(door, engine),
         *debit_routes.routes(door, office, write_debits, read_refusals),
+        *transfer_routes.routes(door, office, write_transfers),
         *BulkDoor(engine, door, threads).routes(),
         *edge.routes(),
     ]
@@ -331,10 +337,10 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             runtime.clock,
             schedule=runtime.settings.usage_archive_schedule,
         ),
-        *invoicing_jobs.tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
-        *invoicing_jobs.credit_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
-        *invoicing_jobs.vat_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
-        *invoicing_jobs.printing_tasks(
+        *run_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
+        *daily_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
+        *vat_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
+        *printing_tasks(
             office=office,
             presses=Presses(
                 asked=ChildDocuments(children=1),

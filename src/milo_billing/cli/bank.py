@@ -165,6 +165,8 @@ def _write_statements(items: list[JSON]) -> None:
     states = ["Applied", "Waiting", "Returned", "Outgoing", "Known", "Ignored"]
     if any(one["entries"]["Payout"] for one in items):
         states.append("Payout")  # of a provider of payments, which not everybody has
+    if any(one["entries"]["Transfer"] for one in items):
+        states.append("Transfer")  # of money that went back
     heads = ["Account", "Statement", "Closed on", "Opening", "Closing", "Currency", *states]
     keys = ("bankAccount", "statementId", "closedOn", "opening", "closing", "currencyCode")
     rows = [[*(one[key] for key in keys), *(one["entries"][state] for state in states)] for one in items]

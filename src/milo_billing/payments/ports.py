@@ -6,7 +6,8 @@ nobody can tell, so the caller asks again.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Protocol, TypeAlias
 
 from milo_billing.payments.types import (
@@ -79,3 +80,37 @@ ProviderFactory: TypeAlias = Callable[[ProviderConfig], PaymentProvider]
 
 Providers: TypeAlias = Mapping[str, ProviderFactory]
 """The providers that this server can speak to, by the name that a PaymentMethodClass gives; manual is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose bank account it is, at which bank. `bic` may be empty."""
+
+    holder: str
+    iban: str
+    bic: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOrder:
+    """So many cents to a payee; a statement tells of it by its end-to-end id."""
+
+    end_to_end_id: str
+    amount_minor: int
+    payee: Holder
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFile:
+    """What a bank is asked to pay in euro on one day; the same value gives the same bytes."""
+
+    message_id: str
+    created_at: datetime
+    payer: Holder
+    execute_on: date
+    transfers: tuple[TransferOrder, ...]
+
+
+TransferWriter: TypeAlias = Callable[[TransferFile], bytes]
+"""Writes a file as banks take it. Raises ValueError for what the schema of the format refuses."""

@@ -7,7 +7,16 @@ from milo_billing.payments.engine.bank_importing import Imported
 from milo_billing.payments.engine.bank_rows import EntryRow, EntryState, StatementRow
 from milo_billing.payments.engine.bank_worklist import Listed
 
-_STATES: tuple[EntryState, ...] = ("Applied", "Waiting", "Returned", "Outgoing", "Known", "Ignored", "Payout")
+_STATES: tuple[EntryState, ...] = (
+    "Applied",
+    "Waiting",
+    "Returned",
+    "Outgoing",
+    "Known",
+    "Ignored",
+    "Payout",
+    "Transfer",
+)
 
 
 def statement_body(row: StatementRow, counts: dict[EntryState, int]) -> dict[str, Any]:

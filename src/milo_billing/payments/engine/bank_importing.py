@@ -19,6 +19,9 @@ from milo_billing.payments.engine.bank_deciding import Place, apply, look_up_loc
 from milo_billing.payments.engine.bank_rows import EntryState, StatementRow
 from milo_billing.payments.engine.debiting import note_returned, note_settled
 from milo_billing.payments.engine.payout_rows import PayoutRow
+from milo_billing.payments.engine.transfer_rows import TransferRow
+from milo_billing.payments.engine.transferring import book_told, find_told
+from milo_billing.payments.rules.mandates import CURRENCY
 from milo_billing.payments.rules.matching import Matched, Reason
 from milo_billing.payments.rules.payouts import is_named, said_by
 from milo_billing.payments.rules.statements import EntryKey, assert_adds_up, cash_name, entry_keys
@@ -117,12 +120,40 @@ def _import_entry(
         if decision.state == "Payout":
             note_arrival(work, entry=uid, row=row)
             expected.remove(row)
+    elif (told := find_told(work.tx, entry, currency=place.currency)) is not None:
+        _import_transfer(work, office, entry, told, statement=statement, key=key, place=place)
     elif entry.credit and not entry.return_reason:
         _import_credit(work, office, entry, statement=statement, key=key, place=place)
     elif entry.reversal:
         _import_return(work, office, entry, statement=statement, key=key, place=place)
     else:
         _keep(work, office, entry, statement=statement, key=key, decision=_Decision("Outgoing"))
+
+
+def _import_transfer(
+    work: Work,
+    office: Office,
+    entry: BankEntry,
+    told: tuple[TransferRow, bool],
+    *,
+    statement: UUID,
+    key: EntryKey,
+    place: Place,
+) -> None:
+    """Money that goes back to a customer has left, or has come back."""
+    row, fits = told
+    amount = Money(row.amount_minor, CURRENCY)
+    decision = (
+        _Decision("Transfer", entry.return_reason, f"transfer to {row.account_name}")
+        if fits
+        else _waiting(
+            "TransferDiffers",
+            f"transfer {row.end_to_end_id} to {row.account_name} is {row.state}, of {amount}",
+        )
+    )
+    uid = _keep(work, office, entry, statement=statement, key=key, decision=decision)
+    if fits:
+        book_told(work, row, entry=entry, uid=uid, bank_account=place.bank_account)
 
 
 def _payout(

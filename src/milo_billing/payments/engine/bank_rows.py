@@ -21,9 +21,12 @@ from milo_billing.payments.types import BankEntry, BankStatement
 PROVIDER: Final = 0
 """Whose the bank accounts are: the provider's own organization number."""
 
-EntryState: TypeAlias = Literal["Applied", "Waiting", "Ignored", "Outgoing", "Known", "Returned", "Payout"]
+EntryState: TypeAlias = Literal[
+    "Applied", "Waiting", "Ignored", "Outgoing", "Known", "Returned", "Payout", "Transfer"
+]
 """Applied pays something; Waiting is on the worklist; Ignored was taken off it; Outgoing is not our matter; Known stood
-in an earlier file; Returned took an earlier one back; Payout is a provider's, which is posted with it."""
+in an earlier file; Returned took an earlier one back; Payout is a provider's, which is posted with it;
+Transfer is money of a customer that went back, or came back from there."""
 
 
 class EntryNotFound(NotFound):

@@ -34,7 +34,9 @@ class ProviderClearing:
                 where i.kind = 'Payout'
                 union all
                 select entity, owner_org::integer, currency, amount_minor from payments.payouts
-                where state = 'Failed' and booked_at is not null)
+                where state = 'Failed' and booked_at is not null
+                union all
+                select entity, account, 'EUR', -amount_minor from payments.transfers where state in ('Wanted', 'Sent'))
             select entity, account, currency, sum(minor)::bigint from moved
             group by entity, account, currency having sum(minor) <> 0 order by entity, account, currency
             """

@@ -41,6 +41,9 @@ class UnappliedCash:
             select o.entity, i.owner_org::integer, o.currency, i.amount_minor
             from payments.payout_items i join payments.payouts o on o.class = i.class and o.reference = i.payout
             where i.kind = 'Other'
+            union all
+            select entity, account, 'EUR', -amount_minor from payments.transfers
+            where source = 'UnappliedCash' and state not in ('Returned', 'Cancelled')
             """,
         )
         return _owed(came, less=kept.list_taken_from_unapplied(tx))
@@ -60,7 +63,9 @@ class MoneyOnAccount:
             tx,
             "select p.entity, p.account, r.currency, r.amount_minor "
             "from payments.refunds r join payments.payments p on p.uid = r.payment "
-            "where r.source = 'MoneyOnAccount' and r.state <> 'Failed'",
+            "where r.source = 'MoneyOnAccount' and r.state <> 'Failed' "
+            "union all select entity, account, 'EUR', amount_minor from payments.transfers "
+            "where source = 'MoneyOnAccount' and state not in ('Returned', 'Cancelled')",
         )
         return _owed(kept.list_kept_on_account(tx), less=refunded)
 

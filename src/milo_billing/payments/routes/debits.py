@@ -21,6 +21,7 @@ from milo_billing.payments.engine.debiting import (
     note_refused,
     revoke_mandate,
 )
+from milo_billing.payments.engine.transferring import note_refused_transfers
 from milo_billing.payments.routes.writing import written
 from milo_billing.payments.rules import bank_requests, debit_requests
 from milo_billing.payments.rules.mandates import CURRENCY
@@ -94,7 +95,7 @@ def file_routes(door: Door, office: Office, writer: DebitWriter, reader: Refusal
         refusals = await to_thread.run_sync(reader, await read_body(request, bytes_max=STATEMENT_BYTES_MAX))
 
         def write(work: Work) -> tuple[str, ...]:
-            return note_refused(work, refusals)
+            return (*note_refused(work, refusals), *note_refused_transfers(work, refusals))
 
         refused = await to_thread.run_sync(written, door, office.engine, request, DEBIT, write)
         return JSONResponse({"refused": list(refused)})

@@ -46,6 +46,7 @@ Reason: TypeAlias = Literal[
     "PossibleDuplicate",
     "UnknownReturn",
     "PayoutDiffers",
+    "TransferDiffers",
 ]
 """Why an entry waits for a person."""
 

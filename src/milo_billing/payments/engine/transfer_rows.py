@@ -1,0 +1,240 @@
+"""The rows of money that goes back by bank transfer: transfers and files. Owns: the statements. Not: the books."""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal, LiteralString, TypeAlias, cast
+from uuid import UUID
+
+from milo_billing.infra.clock import new_uid
+from milo_billing.infra.crypto import Erased, Vault
+from milo_billing.infra.database import Tx
+from milo_billing.kernel.errors import Conflict, NotFound
+from milo_billing.payments.engine.bank_rows import PROVIDER
+from milo_billing.payments.ports import Holder, TransferFile
+
+TransferState: TypeAlias = Literal["Wanted", "Sent", "Booked", "Returned", "Cancelled"]
+TransferSource: TypeAlias = Literal["UnappliedCash", "MoneyOnAccount"]
+"""Out of which of the account's money."""
+
+
+class TransferNotFound(NotFound):
+    """There is no such transfer, or not for the caller."""
+
+
+class TransferFileNotFound(NotFound):
+    """There is no such file, or not for the caller."""
+
+
+class UnableToTransfer(Conflict):
+    """Money cannot go back as was asked. The message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRow:
+    """Money that goes back, in cents of euro; of the payee the last four characters of the IBAN.
+
+    Wanted: it is in no file yet. Sent: it is. Booked: the bank has paid it. Returned: it came back. Cancelled: it never
+    went, because a person or the bank refused it. `answer` says why of the last two.
+    """
+
+    uid: UUID
+    owner_org: int
+    account: int
+    account_name: str
+    entity: str
+    source: TransferSource
+    end_to_end_id: str
+    amount_minor: int
+    last4: str
+    reason: str
+    state: TransferState
+    answer: str
+    message_id: str
+    created_at: datetime
+    created_by: str
+
+
+def insert_transfer(
+    tx: Tx, vault: Vault, row: TransferRow, payee: Holder, *, subject: UUID, posted: str
+) -> None:
+    """Keep what was asked for; holder, IBAN and BIC are sealed under the account's key (`subject`)."""
+    sealed = vault.seal(
+        tx,
+        subject=subject,
+        value={"holder": payee.holder, "iban": payee.iban, "bic": payee.bic},
+        at=row.created_at,
+    )
+    tx.execute(
+        "insert into payments.transfers (uid, owner_org, account, entity, source, end_to_end_id, amount_minor, last4, "
+        "sealed, reason, state, answer, posted, created_at, created_by) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'Wanted', '', %s, %s, %s)",
+        (
+            row.uid,
+            row.owner_org,
+            row.account,
+            row.entity,
+            row.source,
+            row.end_to_end_id,
+            row.amount_minor,
+            row.last4,
+            sealed,
+            row.reason,
+            posted,
+            row.created_at,
+            row.created_by,
+        ),
+    )
+
+
+_TRANSFER: LiteralString = (
+    "select t.uid, t.owner_org, t.account, a.namespace || '/' || a.name, t.entity, t.source, t.end_to_end_id, "
+    "t.amount_minor, t.last4, t.reason, t.state, t.answer, coalesce(f.message_id, ''), t.created_at, t.created_by "
+    "from payments.transfers t join accounts.accounts a on a.number = t.account "
+    "left join payments.transfer_files f on f.uid = t.file"
+)
+
+
+def find_transfer(tx: Tx, *, end_to_end_id: str) -> TransferRow | None:
+    """The transfer that a bank knows by this id."""
+    row = tx.execute(f"{_TRANSFER} where t.end_to_end_id = %s", (end_to_end_id,)).fetchone()
+    return None if row is None else TransferRow(*row)
+
+
+def get_transfer(tx: Tx, *, end_to_end_id: str) -> TransferRow:
+    """The same. Raises TransferNotFound."""
+    found = find_transfer(tx, end_to_end_id=end_to_end_id)
+    if found is None:
+        raise TransferNotFound(f'transfer "{end_to_end_id[:40]}" not found')
+    return found
+
+
+def list_transfers(tx: Tx, *, limit: int) -> tuple[TransferRow, ...]:
+    """Transfers, the newest first."""
+    rows = tx.execute(f"{_TRANSFER} order by t.created_at desc, t.uid limit %s", (limit,))
+    return tuple(TransferRow(*row) for row in rows)
+
+
+def list_sent(tx: Tx, *, message_id: str) -> tuple[str, ...]:
+    """The end-to-end ids of what a file asks for and no statement has told of."""
+    rows = tx.execute(
+        "select t.end_to_end_id from payments.transfers t join payments.transfer_files f on f.uid = t.file "
+        "where f.message_id = %s and t.state = 'Sent' order by t.end_to_end_id",
+        (message_id,),
+    )
+    return tuple(row[0] for row in rows)
+
+
+def load_wanted(tx: Tx, vault: Vault, *, entity: str, limit: int) -> tuple[tuple[TransferRow, Holder], ...]:
+    """What is in no file yet, the oldest first, with whom it goes to; without those whose account was erased."""
+    rows = tx.execute(
+        f"{_TRANSFER} where t.state = 'Wanted' and t.entity = %s order by t.created_at, t.uid limit %s",
+        (entity, limit),
+    )
+    wanted = tuple(TransferRow(*row) for row in rows)
+    secrets = {
+        row[0]: (row[1], row[2])
+        for row in tx.execute(
+            "select t.uid, a.uid, t.sealed from payments.transfers t join accounts.accounts a on a.number = t.account "
+            "where t.uid = any(%s)",
+            ([one.uid for one in wanted],),
+        )
+    }
+    vault.prefetch(tx, {subject for subject, _ in secrets.values()})
+    found: list[tuple[TransferRow, Holder]] = []
+    for one in wanted:
+        subject, sealed = secrets[one.uid]
+        opened = vault.open(tx, subject=subject, ciphertext=sealed)
+        if not isinstance(opened, Erased):
+            told = cast("dict[str, Any]", opened)
+            found.append((one, Holder(told["holder"], told["iban"], told["bic"])))
+    return tuple(found)
+
+
+def list_sources(tx: Tx, *, account: int) -> tuple[UUID, ...]:
+    """For each bank account that the account's transfers came from, the last entry; the newest first."""
+    rows = tx.execute(
+        "select uid from (select distinct on (e.payer) e.uid, e.booked_on from payments.matches m "
+        "join payments.statement_entries e on e.uid = m.entry "
+        "where m.account = %s and m.returned_by is null and e.payer is not null "
+        "order by e.payer, e.booked_on desc, e.uid desc) came order by booked_on desc, uid",
+        (account,),
+    )
+    return tuple(row[0] for row in rows)
+
+
+def set_booked(tx: Tx, *, uid: UUID, entry: UUID) -> None:
+    """The bank has paid a transfer, by this entry."""
+    tx.execute("update payments.transfers set state = 'Booked', entry = %s where uid = %s", (entry, uid))
+
+
+def set_returned(tx: Tx, *, uid: UUID, entry: UUID, answer: str) -> None:
+    """A transfer came back, by this entry."""
+    tx.execute(
+        "update payments.transfers set state = 'Returned', returned_by = %s, answer = %s where uid = %s",
+        (entry, answer, uid),
+    )
+
+
+def set_cancelled(tx: Tx, *, uid: UUID, answer: str) -> None:
+    """A transfer never went."""
+    tx.execute("update payments.transfers set state = 'Cancelled', answer = %s where uid = %s", (answer, uid))
+
+
+# ------------------------------------------------------------------------------------------------------ files
+
+
+def insert_file(
+    tx: Tx,
+    vault: Vault,
+    file: TransferFile,
+    *,
+    issuer: str,
+    content: bytes,
+    uids: Collection[UUID],
+    by: str,
+) -> None:
+    """Keep a file, sealed under a key of its own; its transfers are Sent."""
+    uid = new_uid()
+    tx.execute(
+        "insert into payments.transfer_files (uid, owner_org, message_id, issuer, execute_on, transfers, total_minor, "
+        "sha256, sealed, created_at, created_by) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            uid,
+            PROVIDER,
+            file.message_id,
+            issuer,
+            file.execute_on,
+            len(file.transfers),
+            sum(one.amount_minor for one in file.transfers),
+            hashlib.sha256(content).digest(),
+            vault.seal(tx, subject=uid, value=content.decode(), at=file.created_at),
+            file.created_at,
+            by,
+        ),
+    )
+    tx.execute(
+        "update payments.transfers set state = 'Sent', file = %s where uid = any(%s)", (uid, list(uids))
+    )
+
+
+def list_files(tx: Tx, *, limit: int) -> tuple[tuple[str, str, date, int, int, datetime, str], ...]:
+    """The files made last: message id, issuer, day of execution, transfers, cents, when and by whom it was made."""
+    rows = tx.execute(
+        "select message_id, issuer, execute_on, transfers, total_minor, created_at, created_by "
+        "from payments.transfer_files order by created_at desc, message_id limit %s",
+        (limit,),
+    ).fetchall()
+    return tuple((row[0], row[1], row[2], row[3], row[4], row[5], row[6]) for row in rows)
+
+
+def get_file(tx: Tx, vault: Vault, *, message_id: str) -> bytes:
+    """The file as it was made. Raises TransferFileNotFound, also once it was erased."""
+    row = tx.execute(
+        "select uid, sealed from payments.transfer_files where message_id = %s", (message_id,)
+    ).fetchone()
+    opened = None if row is None else vault.open(tx, subject=row[0], ciphertext=row[1])
+    if not isinstance(opened, str):
+        raise TransferFileNotFound(f'credit transfer file "{message_id[:40]}" not found')
+    return opened.encode()

@@ -1,0 +1,181 @@
+"""Money goes back by bank transfer: asked for, in a file, paid by the bank, and perhaps back again.
+
+The bank is mock-bank, which reads the file and writes the statement. In the end of each test the books are verified.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+
+from milo_billing.adapters.bank_files import read_refusals
+from milo_billing.adapters.pain001 import write_pain001
+from milo_billing.invoicing.types.invoices import Invoice
+from milo_billing.ledger.types import UNAPPLIED_CASH, cash, payment_fees
+from milo_billing.payments.engine import transfer_rows
+from milo_billing.payments.engine.transfer_rows import TransferRow, UnableToTransfer
+from milo_billing.payments.engine.transferring import (
+    UNDER_WAY,
+    MadeTransfers,
+    cancel_transfer,
+    make_transfer_file,
+    note_refused_transfers,
+    request_transfer,
+)
+from milo_billing.payments.rules.transfer_requests import TransferRequest
+from tests.bank_files import IBAN, PAYER, Told, camt053, mt940
+from tests.db.bank.bank_ground import NOW, BankGround
+from tests.db.invoicing.ground import ACME
+from tests.mock_bank import ACME_IBAN, MockBank, mock_bank
+
+BANK = cash("6199")
+OTHER = "NL91ABNA0417164300"
+
+
+@pytest.fixture
+def peer() -> Iterator[MockBank]:
+    with mock_bank("2026-11-23T06:00") as peer:
+        yield peer
+
+
+def overpaid(bank: BankGround, minor: int, *, name: str = "main") -> Invoice:
+    """An invoice of 15 euro that is paid with this much more."""
+    _, (invoice,) = bank.customer(name, 15)
+    told = Told(1500 + minor, text=invoice.number, name="Zoé & Fils", iban=PAYER, bank_reference=f"IN-{name}")
+    bank.receive(camt053(told, statement=f"S-{name}"))
+    return invoice
+
+
+def asks(
+    bank: BankGround, minor: int | None = None, *, name: str = "main", holder: str = "", iban: str = ""
+) -> TransferRow:
+    wanted = TransferRequest((ACME, name), minor, "paid too much", holder, iban, "")
+    return bank.ground.write(lambda work: request_transfer(work, bank.ground.office.vault, wanted), now=NOW)
+
+
+def file_of(bank: BankGround, *, on: date | None = None) -> MadeTransfers:
+    vault = bank.ground.office.vault
+    return bank.ground.write(
+        lambda work: make_transfer_file(work, vault, write_pain001, execute_on=on), now=NOW
+    )
+
+
+def stands(bank: BankGround, row: TransferRow) -> tuple[str, str]:
+    found = bank.ground.reading(lambda tx: transfer_rows.get_transfer(tx, end_to_end_id=row.end_to_end_id))
+    return found.state, found.answer
+
+
+def held(bank: BankGround) -> tuple[int, int, int]:
+    """Owed to customers as unapplied, under way, at the bank."""
+    return bank.balance(UNAPPLIED_CASH).minor, bank.balance(UNDER_WAY).minor, bank.balance(BANK).minor
+
+
+def test_what_was_paid_too_much_goes_back_in_parts_and_never_twice(bank: BankGround) -> None:
+    overpaid(bank, 1200)
+    first = asks(bank, 500)
+    assert (first.source, first.last4, held(bank)) == ("UnappliedCash", PAYER[-4:], (-700, -500, 2700))
+    with pytest.raises(UnableToTransfer, match=r"has 7\.00 EUR unapplied and 0\.00 EUR on account"):
+        asks(bank, 701)
+    made = file_of(bank)
+    assert [one.end_to_end_id for one in made.transfers] == [first.end_to_end_id]
+    assert file_of(bank).transfers == ()  # nothing is in two files
+    paid = Told(-500, end_to_end=first.end_to_end_id, bank_reference="OUT-1")
+    (done,) = bank.receive(camt053(paid, opening=2700, statement="S-2"))
+    assert (done.counts, stands(bank, first)) == ({"Transfer": 1}, ("Booked", ""))
+    assert held(bank) == (-700, 0, 2200)
+    (again,) = bank.receive(camt053(paid, opening=2700, statement="S-3"))
+    assert (again.counts, held(bank)) == ({"Known": 1}, (-700, 0, 2200))
+    rest = asks(bank)
+    assert (rest.amount_minor, held(bank)) == (700, (0, -700, 2200))
+    with pytest.raises(UnableToTransfer, match="nothing"):
+        asks(bank)
+
+
+def test_what_comes_back_is_the_accounts_again_and_the_banks_fee_is_an_expense(bank: BankGround) -> None:
+    overpaid(bank, 1200)
+    row = asks(bank)
+    file_of(bank)
+    bank.receive(
+        mt940(Told(-1200, end_to_end=row.end_to_end_id, bank_reference="OUT"), opening=2700).encode()
+    )
+    assert (stands(bank, row), held(bank)) == (("Booked", ""), (0, 0, 1500))
+    back = Told(1150, end_to_end=row.end_to_end_id, reason="AC04", bank_reference="BACK")
+    (done,) = bank.receive(camt053(back, opening=1500, statement="S-3", on=date(2026, 11, 21)))
+    assert (done.counts, stands(bank, row)) == ({"Transfer": 1}, ("Returned", "AC04"))
+    assert (held(bank), bank.balance(payment_fees("bank")).minor) == ((-1200, 0, 2650), 50)
+    assert asks(bank, iban=OTHER, holder="Zoé").last4 == OTHER[-4:]
+
+
+def test_an_entry_of_another_amount_is_not_taken_for_the_transfer(bank: BankGround) -> None:
+    overpaid(bank, 1200)
+    row = asks(bank)
+    file_of(bank)
+    told = Told(-1100, end_to_end=row.end_to_end_id, bank_reference="OUT")
+    (done,) = bank.receive(camt053(told, opening=2700, statement="S-2"))
+    ((listed,),) = (bank.worklist(),)
+    assert (done.counts, listed.row.reason, stands(bank, row)) == (
+        {"Waiting": 1},
+        "TransferDiffers",
+        ("Sent", ""),
+    )
+
+
+def test_what_is_in_no_file_can_be_cancelled_and_what_is_in_one_cannot(bank: BankGround) -> None:
+    overpaid(bank, 1200)
+    row, kept = asks(bank, 200), asks(bank, 1000)
+    bank.ground.write(
+        lambda work: cancel_transfer(work, end_to_end_id=row.end_to_end_id, reason="a mistake"), now=NOW
+    )
+    assert (stands(bank, row), held(bank)[0]) == (("Cancelled", "a mistake"), -200)
+    assert [one.uid for one in file_of(bank).transfers] == [kept.uid]
+    for one, state in ((row, "Cancelled"), (kept, "Sent")):
+        with pytest.raises(UnableToTransfer, match=state):
+            bank.ground.write(
+                lambda work, one=one: cancel_transfer(work, end_to_end_id=one.end_to_end_id, reason="late")
+            )
+
+
+def test_nobody_is_paid_whose_bank_account_is_not_known_for_certain(bank: BankGround) -> None:
+    _, (invoice,) = bank.customer("main", 15)
+    bank.receive(camt053(Told(2000, text=invoice.number, bank_reference="B0")))
+    with pytest.raises(UnableToTransfer, match="no bank transfer of it is known"):
+        asks(bank)
+    tolds = [
+        Told(100, text=invoice.number, name="Zoé", iban=iban, bank_reference=iban) for iban in (PAYER, OTHER)
+    ]
+    bank.receive(camt053(*tolds, opening=2000, statement="S-2"))
+    with pytest.raises(UnableToTransfer, match="2 bank accounts"):
+        asks(bank)
+    assert asks(bank, iban=PAYER, holder="Zoé").amount_minor == 700
+
+
+def test_a_bank_that_somebody_else_wrote_takes_the_file_and_pays_it(bank: BankGround, peer: MockBank) -> None:
+    overpaid(bank, 1200)
+    paid, refused = asks(bank, 1000), asks(bank, 200, iban=OTHER, holder="Refused")
+    made = file_of(bank, on=date(2026, 11, 23))
+    text = made.content.decode()
+    assert "<Nm>Zoe + Fils</Nm>" in text
+    assert '<InstdAmt Ccy="EUR">10.00</InstdAmt>' in text
+    ((sealed, file),) = bank.ground.read(
+        "select min(t.sealed), min(f.sealed) from payments.transfers t, payments.transfer_files f"
+    )
+    assert PAYER not in sealed + file
+    assert (refused.state, paid.state) == ("Wanted", "Wanted")
+    found = peer.http.post("/_mock/validate", content=made.content)
+    assert "error" not in found.text.lower(), found.text
+
+
+def test_what_the_bank_refuses_is_the_accounts_again(bank: BankGround, peer: MockBank) -> None:
+    overpaid(bank, 1200)
+    row = asks(bank)
+    peer.behave("reject-file")
+    made = file_of(bank, on=date(2026, 11, 23))
+    assert peer.send(made.content.replace(IBAN.encode(), ACME_IBAN.encode()))["status"] == "RJCT"
+    told = [
+        one
+        for content in peer.messages("pain.002", about="")
+        for one in bank.ground.write(
+            lambda work, content=content: note_refused_transfers(work, read_refusals(content)), now=NOW
+        )
+    ]
+    assert (told, stands(bank, row)[0], held(bank)) == ([row.end_to_end_id], "Cancelled", (-1200, 0, 2700))
