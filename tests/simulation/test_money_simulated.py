@@ -48,7 +48,8 @@ EVERYTHING = (
     *("terms changed", "grants revoked", "paid early", "mandates signed", "mandates revoked"),
     *(f"{kind} {what}" for kind in ("Prepaid", "Promotional", "Goodwill") for what in ("Used", "Expired")),
     *("Prepaid GivenBack", "Promotional GivenBack", "Goodwill GivenBack"),
-    *("settled by EarlyPaymentDiscount", "settled by WriteOff", "settled by Recovery"),
+    *("settled by EarlyPaymentDiscount", "settled by DiscountReversal"),
+    *("settled by WriteOff", "settled by Recovery"),
     *("invoices OneTime", "invoices Adjustment", "interest given back"),
     *("debits sent", "debits booked", "debits refused", "debits returned"),
 )

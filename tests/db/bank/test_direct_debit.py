@@ -280,3 +280,27 @@ def test_a_debit_within_the_days_of_the_discount_is_less_by_it(
     assert bank.stands(invoice) == ("Paid", 0)
     assert bank.balance(EARLY_PAYMENT_DISCOUNT).minor == 50
     assert bank.balance(RECEIVABLE).minor == 0
+
+
+@pytest.mark.parametrize(("paid_on", "due"), [(date(2026, 11, 20), 0), (date(2026, 11, 25), 50)])
+def test_a_returned_debit_takes_its_discount_with_it_and_who_pays_in_time_earns_it_again(
+    bank: BankGround, paid_on: date, due: int
+) -> None:
+    terms = {"earlyPaymentDiscountPercent": "2", "earlyPaymentDiscountDays": 20, "netDays": 30}
+    _, (invoice,) = bank.customer("main", 25, paymentTerms=terms)
+    signs(bank, "main")
+    made = file_of(bank, now=datetime(2026, 11, 16, 9, tzinfo=UTC), on=date(2026, 11, 19))
+    debit = made.planned[0].end_to_end_id
+    collected = Told(2450, end_to_end=debit, bank_reference="D1")
+    bank.receive(camt053(collected, on=date(2026, 11, 19)), now=datetime(2026, 11, 20, 6, tzinfo=UTC))
+    assert bank.stands(invoice) == ("Paid", 0)
+    returned = Told(-2450, end_to_end=debit, reason="AM04", bank_reference="D2")
+    content = camt053(returned, opening=2450, statement="S-2")
+    bank.receive(content, now=datetime(2026, 11, 21, 6, tzinfo=UTC))
+    assert bank.stands(invoice) == ("Issued", 2500)
+    assert (bank.balance(EARLY_PAYMENT_DISCOUNT).minor, bank.balance(RECEIVABLE).minor) == (0, 2500)
+    again = Told(2450, text=invoice.number, bank_reference="D3")
+    content = camt053(again, statement="S-3", on=paid_on)
+    bank.receive(content, now=datetime(2026, 11, 26, 6, tzinfo=UTC))
+    assert bank.stands(invoice)[1] == due
+    assert (bank.balance(EARLY_PAYMENT_DISCOUNT).minor, bank.balance(RECEIVABLE).minor) == (50 - due, due)

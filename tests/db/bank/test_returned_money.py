@@ -9,7 +9,12 @@ from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money
-from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, cash
+from milo_billing.ledger.types import (
+    EARLY_PAYMENT_DISCOUNT,
+    RECEIVABLE,
+    UNAPPLIED_CASH,
+    cash,
+)
 from milo_billing.payments.engine.bank_importing import Imported
 from milo_billing.payments.engine.bank_worklist import assign
 from milo_billing.payments.operations import receiving
@@ -146,3 +151,22 @@ def keep(bank: BankGround, minor: int) -> None:
     bank.ground.write(
         lambda work: assign(work, bank.ground.office, uid=entry, chosen=(), account=(ACME, "main")), now=NOW
     )
+
+
+def test_a_returned_transfer_takes_its_discount_with_it(bank: BankGround) -> None:
+    terms = {"earlyPaymentDiscountPercent": "2", "earlyPaymentDiscountDays": 20}
+    _, (invoice,) = bank.customer("main", 25, paymentTerms=terms)
+    bank.receive(camt053(Told(2450, text=invoice.number, end_to_end="E1", bank_reference="B1")))
+    returned = Told(-2450, end_to_end="E1", reason="AC04", bank_reference="R1")
+    (one,) = bank.receive(camt053(returned, opening=2450, statement="S-2"))
+    assert one.counts == {"Returned": 1}
+    assert settlements(bank, invoice) == [
+        ("Payment", 2450),
+        ("EarlyPaymentDiscount", 50),
+        ("PaymentReversal", -2450),
+        ("DiscountReversal", -50),
+    ]
+    assert bank.stands(invoice) == ("Issued", 2500)
+    assert (bank.balance(EARLY_PAYMENT_DISCOUNT).minor, bank.balance(RECEIVABLE).minor) == (0, 2500)
+    bank.receive(camt053(Told(2450, text=invoice.number, bank_reference="B2"), statement="S-3"))
+    assert (bank.stands(invoice), bank.balance(RECEIVABLE).minor) == (("Paid", 0), 0)

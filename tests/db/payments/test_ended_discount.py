@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing.operations import settlements
 from milo_billing.invoicing.reads import notes as note_reads
@@ -100,6 +101,22 @@ def test_what_the_note_put_on_account_is_taken_from_there(till: Till) -> None:
     assert books(till) == (0, 200, -2_254, -46)
     assert goes_back(till, invoice, 12_100).amount_due_minor == 12_300
     assert books(till) == (12_300, 0, -2_300, 0)
+    assert till.differences() == []
+
+
+def test_what_the_note_put_on_account_is_missing_there_where_it_is_used_already(till: Till) -> None:
+    """What comes next fills it up: nobody is asked for 0.46 on another invoice."""
+    invoice = taxed(till)
+    transfer(till, invoice, 12_100)
+    account = till.ground.reading(lambda tx: account_reads.get_account(tx, number=invoice.account))
+    till.ground.spend(account, "2026-09-05", 10)
+    other = till.ground.issued(account, month=9)
+    till.clock.instant = LATE
+    assert till.work(lambda work: collecting.use_balance(work, till.desk, invoice=other.uid))
+    assert books(till)[3] == 0
+    assert goes_back(till, invoice, 12_100, at=LATE).amount_due_minor == 12_300
+    assert (as_it_stands(till.ground, other).amount_due_minor, books(till)[3]) == (1_184, 46)
+    assert not till.work(lambda work: collecting.use_balance(work, till.desk, invoice=other.uid))
     assert till.differences() == []
 
 

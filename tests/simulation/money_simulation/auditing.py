@@ -240,7 +240,8 @@ def _settlements(tx: Tx) -> Iterator[str]:
     rows = tx.execute(
         "select i.number, i.phase, i.total_minor, i.amount_paid_minor, i.credited_minor, i.written_off_minor, "
         "coalesce(sum(s.amount_minor) filter (where s.kind in ('Payment', 'PaymentReversal', 'Credit')), 0), "
-        "coalesce(sum(s.amount_minor) filter (where s.kind in ('CreditNote', 'EarlyPaymentDiscount', 'Void')), 0), "
+        "coalesce(sum(s.amount_minor) filter (where s.kind in "
+        "('CreditNote', 'EarlyPaymentDiscount', 'DiscountReversal', 'Void')), 0), "
         "coalesce(sum(s.amount_minor) filter (where s.kind in ('WriteOff', 'Recovery')), 0), "
         "bool_or(s.kind = 'Void') "
         "from invoicing.invoices i left join invoicing.settlements s on s.invoice = i.uid group by i.uid"
@@ -302,8 +303,10 @@ def _totals(tx: Tx) -> Iterator[str]:
         "(select sum(l.amount_minor + coalesce((select sum(d.amount_minor) from invoicing.line_discounts d "
         "where d.invoice = l.invoice and d.line = l.line and d.scope = 'Invoice'), 0)) "
         "from invoicing.lines l where l.invoice = i.uid and t.tax = any(l.taxes)), "
-        "(select array_agg((c.basis_minor, c.tax_minor) order by n.series, n.sequence) from invoicing.credit_taxes c "
-        "join invoicing.credit_notes n on n.uid = c.credit_note where c.invoice = i.uid and c.tax = t.tax) "
+        "(select array_agg((c.basis_minor, c.tax_minor, p.key like '%/cancel') order by p.number) "
+        "from invoicing.credit_taxes c join ledger.transactions p "
+        "on p.key in ('credit-note/' || c.credit_note || '/issue', 'credit-note/' || c.credit_note || '/cancel') "
+        "where c.invoice = i.uid and c.tax = t.tax) "
         "from invoicing.taxes t join invoicing.invoices i on i.uid = t.invoice"
     )
     for number, tax, percent, basis, minor, net, given in rows:
@@ -319,10 +322,16 @@ def _percent(percent: Decimal, basis: int) -> int:
 
 
 def _given_back(
-    number: str, percent: Decimal, *, left: int, left_tax: int, given: Iterable[tuple[Any, Any]]
+    number: str, percent: Decimal, *, left: int, left_tax: int, given: Iterable[tuple[Any, Any, Any]]
 ) -> Iterator[str]:
-    """A note's tax is on its own net and never more than is left; the last note takes the rest (domain.md §7)."""
-    for net, tax in ((int(one), int(other)) for one, other in given):
+    """A note's tax is on its own net and never more than is left; the last note takes the rest (domain.md §7).
+
+    What a note took that is cancelled is left again.
+    """
+    for net, tax, cancelled in ((int(one), int(other), last in (True, "t")) for one, other, last in given):
+        if cancelled:
+            left, left_tax = left + net, left_tax + tax
+            continue
         expected = left_tax if net == left else min(_percent(percent, net), left_tax)
         if left > 0 and tax != expected:
             yield f"{number}: a note gives back {tax} of tax on {net}, where {left_tax} is left on {left}"
@@ -365,7 +374,9 @@ _MOVED: Final[tuple[tuple[LiteralString, int], ...]] = (
         -1,
     ),
     (
-        "select account, currency, sum(total_minor - settled_minor) from invoicing.credit_notes group by 1, 2",
+        "select account, currency, sum(total_minor - settled_minor) from invoicing.credit_notes n "
+        "where not exists (select from invoicing.settlements s where s.kind = 'DiscountReversal' "
+        "and s.reference = n.uid::text) group by 1, 2",
         1,
     ),
     (_RECEIVED_FOR_GRANTS, 1),
@@ -391,11 +402,16 @@ def _customers_money(tx: Tx) -> Iterator[str]:
         (list(CUSTOMERS_MONEY),),
     ).fetchall()
     yield from _compared("customers' money", _nonzero(expected.items()), _by_two(rows))
-    # only what was given back to a customer, out of a transfer that came back after all, can be missing
+    # only what was given back to a customer, out of a transfer that came back after all, can be missing, and what a
+    # discount had left over that ended
     given = tx.execute(
-        "select p.account, p.currency, sum(r.amount_minor) from payments.refunds r "
+        "select account, currency, sum(minor) from ("
+        "select n.account, n.currency, n.total_minor - n.settled_minor as minor "
+        "from invoicing.credit_notes n join invoicing.settlements s on s.reference = n.uid::text "
+        "where s.kind = 'DiscountReversal' union all "
+        "select p.account, p.currency, r.amount_minor from payments.refunds r "
         "join payments.payments p on p.uid = r.payment "
-        "where r.state <> 'Failed' and r.source = 'UnappliedCash' group by 1, 2"
+        "where r.state <> 'Failed' and r.source = 'UnappliedCash') missing group by 1, 2"
     ).fetchall()
     allowed = _by_two(given)
     rows = tx.execute(

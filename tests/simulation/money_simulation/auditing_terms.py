@@ -69,29 +69,34 @@ def _interest(
 
 
 def early_discounts(tx: Tx) -> Iterator[str]:
-    """A discount for early payment is given once, closes the invoice, and only where all money came in its time."""
+    """A discount for early payment closes the invoice, where all money came in its time, and stands only while it is
+    closed: it ends by all that it was before another is given.
+    """
     became = _became(tx)
     for uid, number, total, percent, until in tx.execute(
         "select uid, number, total_minor, early_percent, early_until from invoicing.invoices"
     ).fetchall():
-        given = [minor for kind, minor, _ in became[uid] if kind == "EarlyPaymentDiscount" and minor > 0]
-        if not given:
-            continue
-        if len(given) > 1 or until is None:
-            yield f"{number} was discounted {len(given)} times for early payment until {until}"
-            continue
-        left = total
+        left, stands, latest = total, 0, date.min
         for kind, minor, on in became[uid]:
             left -= minor
-            if kind in _PAID and on > until:
-                yield f"{number} was discounted, and paid on {on}, after {until}"
+            if kind in _PAID:
+                latest = max(latest, on)
+            if kind == "DiscountReversal":
+                if minor != -stands:
+                    yield f"{number}: a discount of {stands} for early payment ended by {minor}"
+                stands = 0
             if kind == "EarlyPaymentDiscount":
-                break
-        if left:
-            yield f"{number} was discounted, and {left} were due still"
-        most = total * percent / 100 + 5  # a cent for each line and tax that is rounded by itself
-        if given[0] > most:
-            yield f"{number} of {total} was discounted by {given[0]}, which is over {percent} %"
+                if stands or left or until is None or latest > until:
+                    yield (
+                        f"{number} was discounted by {minor} besides {stands} with {left} due, and paid on {latest} "
+                        f"with a discount until {until}"
+                    )
+                # a cent for each line and tax that is rounded by itself
+                if minor > total * (percent or 0) / 100 + 5:
+                    yield f"{number} of {total} was discounted by {minor}, which is over {percent} %"
+                stands = minor
+        if stands and left:
+            yield f"{number} is discounted by {stands} for early payment, and {left} are due"
 
 
 def one_collects_at_a_time(tx: Tx) -> Iterator[str]:

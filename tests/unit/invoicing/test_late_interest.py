@@ -69,6 +69,16 @@ def invoice() -> Invoice:
             [(6, 30, TOTAL)],
         ),
         ([Settling("WriteOff", TOTAL, DUE + timedelta(20))], 30, [(1, 21, TOTAL)]),
+        (
+            [  # nobody owed what was off while it was
+                Settling("Payment", TOTAL - 2000, DUE),
+                Settling("EarlyPaymentDiscount", 2000, DUE),
+                Settling("PaymentReversal", 2000 - TOTAL, DUE + timedelta(5)),
+                Settling("DiscountReversal", -2000, DUE + timedelta(5)),
+            ],
+            30,
+            [(6, 30, TOTAL)],
+        ),
     ],
 )
 def test_what_is_due_when_a_day_begins_bears_interest_for_it(

@@ -82,6 +82,14 @@ def test_what_is_still_due_is_paid_before_anything_is_recovered() -> None:
     assert more == [("Recovery", -1), ("Payment", 301)]
 
 
+def test_a_discount_that_ends_is_owed_again() -> None:
+    discounted, _ = after(("EarlyPaymentDiscount", 20), ("Payment", 980), ("PaymentReversal", 980))
+    step = life.end_discount(discounted, amount_minor=20, today=DUE)
+    assert (step.kind, step.amount_minor) == ("DiscountReversal", -20)
+    assert (step.after.phase, step.after.credited_minor, step.after.amount_due_minor) == ("Issued", 0, 1000)
+    assert life.end_discount(discounted, amount_minor=20, today=LATE).after.phase == "PastDue"
+
+
 @pytest.mark.parametrize(
     ("became", "in_time", "late"),
     [
