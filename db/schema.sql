@@ -1799,7 +1799,8 @@ create table invoicing.settlements (
     step integer not null check (step > 0),
     owner_org bigint not null,
     kind text not null check (kind in (
-        'Payment', 'PaymentReversal', 'Credit', 'EarlyPaymentDiscount', 'CreditNote', 'Void', 'WriteOff', 'Recovery')),
+        'Payment', 'PaymentReversal', 'Credit', 'EarlyPaymentDiscount', 'DiscountReversal', 'CreditNote', 'Void',
+        'WriteOff', 'Recovery')),
     reference text not null check (reference <> ''),    -- what settles: a payment, a credit note …
     amount_minor bigint not null,
     phase text not null,
@@ -1810,11 +1811,13 @@ create table invoicing.settlements (
     check ((kind in ('Void', 'WriteOff')) = (reason is not null)),
     primary key (invoice, step),
     unique (invoice, kind, reference),
-    check (case kind when 'PaymentReversal' then amount_minor < 0 when 'Recovery' then amount_minor < 0
-        when 'Void' then amount_minor >= 0 else amount_minor > 0 end),
+    check (case when kind in ('PaymentReversal', 'DiscountReversal', 'Recovery') then amount_minor < 0
+        when kind = 'Void' then amount_minor >= 0 else amount_minor > 0 end),
     check (posted is not null or amount_minor = 0)
 );
 create index settlements_by_reference on invoicing.settlements (reference);
+-- A DiscountReversal cancels the credit note to which it refers: nothing stands of what the note took back.
+create unique index settlements_cancelling on invoicing.settlements (reference) where kind = 'DiscountReversal';
 
 create table invoicing.lines (
     invoice uuid not null references invoicing.invoices (uid) deferrable initially deferred,
@@ -2000,9 +2003,12 @@ create function invoicing.assert_credited() returns trigger
     language plpgsql security definer set search_path = pg_catalog as $$
 declare
     credited invoicing.invoices;
+    cancelled uuid[];
     off record;
 begin
     select * into strict credited from invoicing.invoices where uid = new.invoice for no key update;
+    select coalesce(array_agg(reference::uuid), '{}') into cancelled from invoicing.settlements
+    where invoice = new.invoice and kind = 'DiscountReversal';
     if (credited.owner_org, credited.account, credited.currency, credited.issuer)
        is distinct from (new.owner_org, new.account, new.currency, new.issuer) then
         raise exception 'credit note % is not of the invoice that it credits', new.number using errcode = 'check_violation';
@@ -2025,7 +2031,8 @@ begin
             using errcode = 'check_violation';
     end if;
     select t.tax into off
-    from (select tax, sum(tax_minor) as minor from invoicing.credit_taxes where invoice = new.invoice group by tax) c
+    from (select tax, sum(tax_minor) as minor from invoicing.credit_taxes
+          where invoice = new.invoice and credit_note <> all (cancelled) group by tax) c
     join invoicing.taxes t on t.invoice = new.invoice and t.tax = c.tax
     where c.minor not between least(t.tax_minor, 0) and greatest(t.tax_minor, 0)
     order by t.tax limit 1;
@@ -2034,7 +2041,8 @@ begin
             using errcode = 'check_violation';
     end if;
     select l.line into off
-    from (select line, sum(net_minor) as minor from invoicing.credit_lines where invoice = new.invoice group by line) c
+    from (select line, sum(net_minor) as minor from invoicing.credit_lines
+          where invoice = new.invoice and credit_note <> all (cancelled) group by line) c
     join invoicing.lines l on l.invoice = new.invoice and l.line = c.line
     cross join lateral (
         select l.amount_minor + coalesce(sum(amount_minor), 0) as net from invoicing.line_discounts
@@ -2045,7 +2053,8 @@ begin
         raise exception 'line % of invoice % is credited beyond what was charged', off.line, credited.number
             using errcode = 'check_violation';
     end if;
-    if (select sum(total_minor) from invoicing.credit_notes where invoice = new.invoice) > credited.total_minor then
+    if (select sum(total_minor) from invoicing.credit_notes where invoice = new.invoice and uid <> all (cancelled))
+       > credited.total_minor then
         raise exception 'invoice % is credited beyond its total', credited.number using errcode = 'check_violation';
     end if;
     return null;
@@ -2213,7 +2222,8 @@ begin
         amount_paid_minor = amount_paid_minor
             + case when new.kind in ('Payment', 'PaymentReversal', 'Credit') then new.amount_minor else 0 end,
         credited_minor = credited_minor
-            + case when new.kind in ('CreditNote', 'EarlyPaymentDiscount', 'Void') then new.amount_minor else 0 end,
+            + case when new.kind in ('CreditNote', 'EarlyPaymentDiscount', 'DiscountReversal', 'Void')
+                then new.amount_minor else 0 end,
         written_off_minor = written_off_minor
             + case when new.kind in ('WriteOff', 'Recovery') then new.amount_minor else 0 end
     where uid = new.invoice and owner_org = new.owner_org;
@@ -2224,6 +2234,28 @@ begin
 end $$;
 create trigger settlements_applied after insert on invoicing.settlements
     for each row execute function invoicing.apply_settlement();
+
+-- A discount for early payment ends by what its credit note had settled, and none is given while another stands.
+create function invoicing.assert_discount() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    if new.kind = 'DiscountReversal' and not exists (
+        select from invoicing.settlements s where s.invoice = new.invoice and s.kind = 'EarlyPaymentDiscount'
+        and s.reference = new.reference and s.amount_minor = -new.amount_minor) then
+        raise exception 'no discount for early payment of invoice % stands by %', new.invoice, new.reference
+            using errcode = 'check_violation';
+    end if;
+    if new.kind = 'EarlyPaymentDiscount' and (
+        select count(*) filter (where kind = 'EarlyPaymentDiscount') > count(*) filter (where kind = 'DiscountReversal')
+        from invoicing.settlements where invoice = new.invoice) then
+        raise exception 'invoice % has its discount for early payment already', new.invoice
+            using errcode = 'check_violation';
+    end if;
+    return new;
+end $$;
+create trigger settlements_discounted before insert on invoicing.settlements
+    for each row when (new.kind in ('EarlyPaymentDiscount', 'DiscountReversal'))
+    execute function invoicing.assert_discount();
 
 create function invoicing.refuse_addition() returns trigger
     language plpgsql security definer set search_path = pg_catalog as $$

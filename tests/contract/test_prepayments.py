@@ -11,7 +11,7 @@ import pytest
 from milo_billing.app import wiring
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.runtime import Runtime
-from milo_billing.invoicing import jobs
+from milo_billing.invoicing.jobs import runs
 from milo_billing.invoicing.operations.office import Office
 from tests.bank_files import IBAN, Told, camt053
 from tests.contract.conftest import Cluster, serving_cluster
@@ -96,7 +96,7 @@ class Customer:
         run = self.post("/v1/invoicing/runs", {"month": month})
         engine = wiring.build_declarative(self._runtime).engine
         office = Office(engine, self._runtime.vault)
-        jobs.run_steps(office, self._runtime.databases.app, self._runtime.clock, id=UUID(run["id"]))
+        runs.run_steps(office, self._runtime.databases.app, self._runtime.clock, id=UUID(run["id"]))
         (found,) = (
             one
             for one in self.get(f"/apis/{BILLING}/namespaces/{ACME}/invoices")["items"]

@@ -15,7 +15,7 @@ import pytest
 from milo_billing.accounts.types import Account
 from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.infra.database import Databases
-from milo_billing.invoicing.jobs import lapse_credit
+from milo_billing.invoicing.jobs.daily import lapse_credit
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.kernel.errors import MiloError

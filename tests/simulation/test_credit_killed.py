@@ -17,7 +17,7 @@ from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.app.projections import compare_projections
 from milo_billing.controlplane.doors import repeated
 from milo_billing.infra.database import Databases, open_databases
-from milo_billing.invoicing.jobs import lapse_credit
+from milo_billing.invoicing.jobs.daily import lapse_credit
 from milo_billing.ledger import operations as ledger
 from tests.accounts_world import HandClock
 from tests.db.invoicing.ground import ACME, ISSUER, Ground, open_ground

@@ -22,7 +22,7 @@ from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import EVERYWHERE, Databases, open_databases
 from milo_billing.invoicing.engine import runs
-from milo_billing.invoicing.jobs import run_steps
+from milo_billing.invoicing.jobs.runs import run_steps
 from milo_billing.invoicing.rules.runs import Run
 from milo_billing.ledger.types import RECEIVABLE, clearing
 from tests.db.payments.ground import Till, join_till, open_till

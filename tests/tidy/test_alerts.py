@@ -9,8 +9,8 @@ import yaml
 from milo_billing.controlplane import metrics as declared
 from milo_billing.infra import jobs
 from milo_billing.infra.telemetry import REGISTRY
-from milo_billing.invoicing import jobs as runs
 from milo_billing.invoicing import routes
+from milo_billing.invoicing.jobs import daily, runs
 from milo_billing.ledger import jobs as books
 from milo_billing.notices import jobs as notices
 from milo_billing.payments import jobs as payments
@@ -20,7 +20,7 @@ from milo_billing.usage.engine import metrics
 ROOT = Path(__file__).parents[2]
 METRIC = re.compile(r"\b(?:milo_billing|billing)_[a-z_]+")
 SEVERITIES = {"warning", "critical"}
-MEASURED_IN = (declared, jobs, routes, runs, books, notices, payments, rates, metrics)
+MEASURED_IN = (declared, jobs, routes, daily, runs, books, notices, payments, rates, metrics)
 """Modules that make metrics when they are imported."""
 
 

@@ -12,6 +12,7 @@ from milo_billing.accounts.routes import READ as READ_ACCOUNTS
 from milo_billing.app.bank_endpoints import BANK
 from milo_billing.app.commitments_endpoints import COMMITMENTS
 from milo_billing.app.credit_endpoints import CREDITS
+from milo_billing.app.interest_endpoints import INTEREST
 from milo_billing.app.ledger_endpoints import LEDGER
 from milo_billing.app.notices_endpoints import NOTICES
 from milo_billing.app.payments_endpoints import PAYMENTS
@@ -523,6 +524,7 @@ API_ENDPOINTS: Final = (
     *_INVOICING,
     *PREVIEWS,
     *CREDITS,
+    *INTEREST,
     *PRINTINGS,
     *LEDGER,
     *PAYMENTS,

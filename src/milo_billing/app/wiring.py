@@ -57,9 +57,12 @@ from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.runtime import Runtime
 from milo_billing.infra.settings import Settings
-from milo_billing.invoicing import jobs as invoicing_jobs
 from milo_billing.invoicing import routes as invoicing_routes
 from milo_billing.invoicing.engine.press import Presses
+from milo_billing.invoicing.jobs.daily import daily_tasks
+from milo_billing.invoicing.jobs.printing import printing_tasks
+from milo_billing.invoicing.jobs.runs import run_tasks
+from milo_billing.invoicing.jobs.vat_numbers import vat_tasks
 from milo_billing.invoicing.operations.office import Office, Pen
 from milo_billing.invoicing.resources import kinds as invoicing_resources
 from milo_billing.invoicing.resources.kinds import CreditGrant
@@ -219,6 +222,7 @@ def build_api(runtime: Runtime) -> Starlette:
         *pricing_routes.routes(door),
         *invoicing_routes.routes(door, office, documents, blobs),
         *invoicing_routes.credit_routes(door),
+        *invoicing_routes.interest_routes(door, office),
         *invoicing_routes.printing_routes(door),
         *invoicing_routes.validation_routes(door, office, documents, checker),
         *ledger_routes.routes(door, above_the_books()),
@@ -333,10 +337,10 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             runtime.clock,
             schedule=runtime.settings.usage_archive_schedule,
         ),
-        *invoicing_jobs.tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
-        *invoicing_jobs.credit_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
-        *invoicing_jobs.vat_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
-        *invoicing_jobs.printing_tasks(
+        *run_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
+        *daily_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
+        *vat_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
+        *printing_tasks(
             office=office,
             presses=Presses(
                 asked=ChildDocuments(children=1),

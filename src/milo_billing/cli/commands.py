@@ -25,6 +25,7 @@ from milo_billing.cli import (
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.credits import credits
 from milo_billing.cli.examples import fold_examples
+from milo_billing.cli.invoice_interest import interest
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.ledger import ledger
 from milo_billing.cli.notices import notices
@@ -52,6 +53,7 @@ invoices.command(preview, help_epilogue=PREVIEW_HELP)
 invoice_life.mount(invoices)
 invoice_adjustments.mount(invoices)
 invoice_final.mount(invoices)
+invoices.command(interest)
 documents.mount(invoices)
 details.mount(invoices)
 app.command(invoices)

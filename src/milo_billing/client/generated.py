@@ -611,6 +611,7 @@ class CreditNoteStatus(TypedDict):
     settled: NotRequired[str]
     onAccount: NotRequired[str]
     issuedOn: NotRequired[str]
+    cancelledAt: NotRequired[str]
     documents: NotRequired[Documents]
     conditions: NotRequired[list[Condition]]
 

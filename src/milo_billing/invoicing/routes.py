@@ -22,7 +22,7 @@ from milo_billing.invoicing.engine.invoice_documents import ELECTRONIC
 from milo_billing.invoicing.operations import closing as closing_accounts
 from milo_billing.invoicing.operations import details as invoice_details
 from milo_billing.invoicing.operations import explaining as invoice_explaining
-from milo_billing.invoicing.operations import issuing, papers, settlements
+from milo_billing.invoicing.operations import issuing, late_interest, papers, settlements
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
@@ -35,6 +35,7 @@ from milo_billing.invoicing.rules import (
     closing,
     explaining,
     grant_bodies,
+    interest_accruals,
     previews,
     representations,
     requests,
@@ -54,6 +55,11 @@ RUN: Final = f"{GROUP}/invoices.run"
 ADJUST: Final = f"{GROUP}/invoices.adjust"
 ISSUE_FINAL: Final = f"{GROUP}/invoices.issueFinal"
 FINAL_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/billingaccounts/{{name}}/finalInvoice"
+CHARGE_INTEREST: Final = f"{GROUP}/invoices.chargeInterest"
+CHARGE_INTEREST_PATH: Final = (
+    f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/billingaccounts/{{name}}/chargeInterest"
+)
+INTEREST_PATH: Final = "/v1/invoicing/interest"
 GET: Final = f"{GROUP}/invoices.get"
 GET_NOTES: Final = f"{GROUP}/creditnotes.get"
 READ_USAGE: Final = f"{GROUP}/usage.read"
@@ -353,6 +359,45 @@ def _adjust(door: Door, office: Office, request: Request) -> Adjusted:
         found = issuing.adjust_invoice(work, office=office, invoice=invoice)
         office.engine.commit(work)
     return found
+
+
+def interest_routes(door: Door, office: Office) -> list[Route]:
+    """`GET /v1/invoicing/interest`: what overdue invoices cost up to today; of an account, `…/chargeInterest`."""
+
+    def show_interest(request: Request) -> Response:
+        asked = interest_accruals.parse_accruals(request.query_params)
+        with door.open(request, permission=GET) as call:
+            forbid_writes(call.tx)
+            account = None
+            if asked.account is not None:
+                namespace, name = asked.account
+                account = _get_account(call.tx, namespace=namespace, name=name).number
+            found = late_interest.list_accruals(
+                call.tx, account=account, after=asked.after, now=call.now, limit=asked.limit + 1
+            )
+        return JSONResponse(interest_accruals.accruals_body(found, limit=asked.limit))
+
+    def charge(request: Request) -> Response:
+        return JSONResponse(repeated(lambda: _charge_interest(door, office, request)))
+
+    return [
+        Route(INTEREST_PATH, show_interest, methods=["GET"]),
+        Route(CHARGE_INTEREST_PATH, charge, methods=["POST"]),
+    ]
+
+
+def _charge_interest(door: Door, office: Office, request: Request) -> dict[str, Any]:
+    with door.open(request, permission=CHARGE_INTEREST) as call:
+        if not reaches(call.reach, PROVIDER_ORG):
+            raise Forbidden(
+                f'forbidden: User "{call.identity.user}" lacks the permission {CHARGE_INTEREST} for the provider'
+            )
+        account = _get_account(call.tx, **_names(request))
+        work = call.work()
+        done = late_interest.charge_interest(work, office=office, account=account)
+        given_back = [invoice_reads.get_invoice_by_uid(call.tx, uid=uid) for uid in done.given_back]
+        office.engine.commit(work)
+    return interest_accruals.charged_body(account, charged=done.charged, given_back=given_back)
 
 
 def credit_routes(door: Door) -> list[Route]:

@@ -6,8 +6,11 @@ from datetime import date
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.money import Currency, Money
 from milo_billing.ledger.types import (
+    MONEY_ON_ACCOUNT,
+    PREPAID_CREDIT,
     RECEIVABLE,
     REVENUE,
+    UNAPPLIED_CASH,
     AccountName,
     BookFilter,
     Closing,
@@ -85,6 +88,21 @@ def balance_due(tx: Tx, *, billing_account: int) -> tuple[Money, ...]:
         (billing_account, RECEIVABLE),
     ).fetchall()
     return tuple(Money(minor, currency) for currency, minor in rows)
+
+
+def list_held(tx: Tx, *, billing_account: int) -> tuple[tuple[AccountName, Money], ...]:
+    """Money of the billing account that is kept for it: on account, as prepaid credit, or unapplied; positive amounts.
+
+    By ledger account and currency, at most a few; none that is zero.
+    """
+    rows = tx.execute(
+        "select e.account, e.currency, (-sum(e.amount_minor))::bigint "
+        "from ledger.transactions t join ledger.entries e on e.transaction = t.id "
+        "where t.billing_account = %s and e.account = any(%s) "
+        "group by e.account, e.currency having sum(e.amount_minor) <> 0 order by e.account, e.currency",
+        (billing_account, [MONEY_ON_ACCOUNT, PREPAID_CREDIT, UNAPPLIED_CASH]),
+    )
+    return tuple((AccountName(name), Money(minor, currency)) for name, currency, minor in rows)
 
 
 def first_open_day(tx: Tx, *, entity: str) -> date | None:

@@ -13,13 +13,12 @@ import structlog
 
 from milo_billing.accounts.reads import methods as method_reads
 from milo_billing.accounts.types import SET_UP_METHOD, AccountNotFound
-from milo_billing.controlplane.doors import repeated
-from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.identity import Identity
+from milo_billing.controlplane.rounds import Rounds
 from milo_billing.controlplane.work import Work
 from milo_billing.infra import jobs
-from milo_billing.infra.clock import Clock, new_uid
-from milo_billing.infra.database import EVERYWHERE, Database
+from milo_billing.infra.clock import Clock
+from milo_billing.infra.database import EVERYWHERE, Database, Tx
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter, gauge
 from milo_billing.invoicing.operations.office import Office
@@ -327,48 +326,23 @@ class Cashier:
         _worklist.set(found.worklist)
 
     def _write(self, do: Callable[[Work], R]) -> R:
-        return _written(do, engine=self._desk.engine, database=self._database, clock=self._clock)
-
-
-def _written(do: Callable[[Work], R], *, engine: Engine, database: Database, clock: Clock) -> R:
-    """What `do` makes in a transaction of its own, tried again where it met another one."""
-
-    def once() -> R:
-        with database.transaction(reach=EVERYWHERE) as tx:
-            work = Work(tx, _SYSTEM, EVERYWHERE, audit_id=new_uid(), now=clock.now())
-            made = do(work)
-            engine.commit(work)
-            return made
-
-    return repeated(once)
+        return Rounds(self._desk.engine, self._database, self._clock, _SYSTEM).write(do)
 
 
 def dun_all(office: Office, database: Database, clock: Clock, *, schedule: Schedule) -> None:
-    """Do what is to be done today about every invoice that is past due.
+    """Do what is to be done today about every invoice that is past due."""
+    rounds = Rounds(office.engine, database, clock, _SYSTEM)
 
-    One invoice a transaction; one that cannot be written is logged and counted, and does not keep the others waiting.
-    """
-    after: UUID | None = _FIRST
-    while after is not None:
-        now = clock.now()
-        with database.transaction(reach=EVERYWHERE) as tx:
-            # a day more than any zone is ahead: the step itself looks at the day where the invoice was issued
-            before = now.date() + timedelta(days=1)
-            page = invoice_reads.list_past_due(tx, before=before, after=after, limit=PAGE)
-        for invoice in page:
-            try:
-                step = _written(
-                    lambda work, uid=invoice: dunning.dun(work, office, invoice=uid, schedule=schedule),
-                    engine=office.engine,
-                    database=database,
-                    clock=clock,
-                )
-                if step is not None:
-                    _dunned.labels(step.kind).inc()
-            except MiloError as error:
-                _dunned.labels("failed").inc()
-                _log.error("dunning_failed", invoice=str(invoice), reason=str(error))
-        after = page[-1] if len(page) == PAGE else None
+    def list_page(tx: Tx, after: UUID, limit: int) -> tuple[UUID, ...]:
+        # a day more than any zone is ahead: the step itself looks at the day where the invoice was issued
+        before = clock.now().date() + timedelta(days=1)
+        return invoice_reads.list_past_due(tx, before=before, after=after, limit=limit)
+
+    def dun(invoice: UUID) -> tuple[str, ...]:
+        step = rounds.write(lambda work: dunning.dun(work, office, invoice=invoice, schedule=schedule))
+        return () if step is None else (step.kind,)
+
+    rounds.go(list_page, dun, begin=_FIRST, outcomes=_dunned, failed="dunning_failed")
 
 
 def dunning_tasks(

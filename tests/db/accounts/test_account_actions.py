@@ -11,8 +11,21 @@ from milo_billing.accounts.resources.account_actions import ARCHIVE
 from milo_billing.accounts.resources.accounts import LATE_DAYS_MAX, BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.controlplane.holds import hold, release
+from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.kernel.errors import BadRequest, Conflict, Invalid
+from milo_billing.kernel.money import Money
+from milo_billing.ledger import operations as ledger
+from milo_billing.ledger.types import (
+    MONEY_ON_ACCOUNT,
+    PREPAID_CREDIT,
+    RECEIVABLE,
+    UNAPPLIED_CASH,
+    AccountName,
+    Entry,
+    Fact,
+    cash,
+)
 from tests.accounts_world import ACME, World, binding_spec
 
 
@@ -213,6 +226,56 @@ def test_everything_that_stands_against_archiving_is_told_at_once(main: World, w
         "invoice 7 is open; it needs an approver who holds the permission "
         "billing.miloapis.com/billingaccounts.archive"
     )
+
+
+def book(world: World, *entries: tuple[AccountName, int]) -> None:
+    """A fact of account main in the books, in cents."""
+    with world.databases.app.transaction(reach=EVERYWHERE) as tx:
+        account = account_reads.find_account(tx, namespace=ACME, name="main")
+        assert account is not None
+        fact = Fact(
+            id=new_uid(),
+            key=f"test/{new_uid()}",
+            entity="default",
+            posted_on=world.clock.now().date(),
+            billing_account=account.number,
+            owner_org=account.owner_org,
+        )
+        lines = [Entry(name, Money(minor, "USD")) for name, minor in entries]
+        ledger.post_fact(tx, fact=fact, entries=lines, now=world.clock.now())
+
+
+BANK = cash("3000")
+
+
+@pytest.mark.parametrize(
+    ("kept", "minor", "message"),
+    [
+        (RECEIVABLE, 1250, r"it owes 12\.50 USD for issued invoices; collect, credit or write it off"),
+        (RECEIVABLE, -300, r"its invoices are overpaid by 3\.00 USD; refund it"),
+        (
+            UNAPPLIED_CASH,
+            -700,
+            r"7\.00 USD that came in pays nothing yet; assign it to what it pays or refund it",
+        ),
+        (MONEY_ON_ACCOUNT, -205, r"2\.05 USD of its money is held on account; refund it"),
+        (PREPAID_CREDIT, -9900, r"99\.00 USD of prepaid credit is left; revoke the grants and refund it"),
+    ],
+)
+def test_nothing_may_be_outstanding_on_either_side(
+    main: World, way: str, kept: AccountName, minor: int, message: str
+):
+    book(main, (kept, minor), (BANK, -minor))
+    with pytest.raises(Conflict, match=message):
+        archive(main, way)
+    book(main, (kept, -minor), (BANK, minor))
+    assert archive(main, way)["phase"] == "Archived"
+
+
+def test_what_is_owed_does_not_make_up_for_what_is_held(main: World):
+    book(main, (RECEIVABLE, 500), (UNAPPLIED_CASH, -500))
+    with pytest.raises(Conflict, match=r"it owes 5\.00 USD .*; 5\.00 USD that came in pays nothing yet"):
+        archive(main, "action")
 
 
 def test_the_late_window_must_be_over(main: World, way: str):

@@ -12,7 +12,7 @@ from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.database import EVERYWHERE, Tx
-from milo_billing.invoicing import jobs
+from milo_billing.invoicing.jobs import daily
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.types.invoices import Invoice, Preview
@@ -318,7 +318,7 @@ def test_expired_credit_lapses_and_money_becomes_breakage(ground: Ground, accoun
         for kind in ("Prepaid", "Goodwill")
     ]
     for _ in range(2):
-        jobs.lapse_credit(ground.office, ground.databases.app, SimulatedClock(NOVEMBER))
+        daily.lapse_credit(ground.office, ground.databases.app, SimulatedClock(NOVEMBER))
     assert [status(ground, uid) for uid in uids] == [("Expired", "0.00", "0.00")] * 2
     assert balances(ground) == {"Assets:Cash:Bank": 2_000, "Income:Revenue:Breakage": -2_000}
     assert_books(ground)

@@ -11,6 +11,7 @@ from milo_billing.invoicing.types.invoices import Invoice, Issued, IssueOutcome,
 from milo_billing.kernel.errors import Conflict
 from tests.db.invoicing.ground import ACME, Ground
 from tests.db.invoicing.late_ground import amounts, charged_minor, spend_late
+from tests.db.invoicing.paying import pay
 from tests.db.invoicing.recurring_ground import change, issued, open_shop, take
 
 CLOSING = datetime(2026, 11, 12, 15, tzinfo=UTC)
@@ -54,13 +55,20 @@ def test_the_final_invoice_has_what_no_other_covers_up_to_the_day_of_closing(gro
     assert (january.kind, amounts(ground, january)) == ("Adjustment", [("Adjustment", "tokens", 500)])
 
 
-def test_an_account_that_was_invoiced_is_archived_only_after_its_final_invoice(ground: Ground) -> None:
+def test_an_account_that_was_invoiced_is_archived_only_after_its_final_invoice_and_all_is_paid(
+    ground: Ground,
+) -> None:
     account = ground.declare_account()
     ground.spend(account, "2026-10-05", 100)
-    ground.issued(account)
+    invoice = ground.issued(account)
     with pytest.raises(Conflict, match="its final invoice has not been issued"):
         ground.act("billingaccounts", "main", "archive", now=CLOSING)
     close(ground, account)
+    with pytest.raises(
+        Conflict, match=r"cannot be archived yet: it owes 100\.00 USD for issued invoices; collect"
+    ):
+        ground.act("billingaccounts", "main", "archive", now=CLOSING)
+    pay(ground, invoice, 10_000, "all", now=CLOSING)
     ground.act("billingaccounts", "main", "archive", now=CLOSING)
 
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.app.projections import compare_projections
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.invoicing import jobs
+from milo_billing.invoicing.jobs import daily
+from milo_billing.invoicing.operations import late_interest
 from milo_billing.invoicing.reads import lines as line_reads
+from milo_billing.invoicing.rules import interest_accruals
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.ledger import operations as ledger
 from tests.accounts_world import HandClock
@@ -33,8 +36,8 @@ def charge(ground: Ground, at: datetime) -> list[int]:
     """What the nightly job charges at this instant, in cents, after invoices were said to be past due."""
     clock = HandClock(at)
     before = ground.read("select count(*) from invoicing.invoices where kind = 'OneTime'")[0][0]
-    jobs.mark_past_due(ground.office, ground.databases.app, clock)
-    jobs.charge_interest(ground.office, ground.databases.app, clock)
+    daily.mark_past_due(ground.office, ground.databases.app, clock)
+    daily.charge_interest(ground.office, ground.databases.app, clock)
     rows = ground.read(
         "select total_minor from invoicing.invoices where kind = 'OneTime' order by issued_at, sequence offset %s",
         before,
@@ -167,3 +170,82 @@ def test_the_database_refuses_a_day_that_was_charged(ground: Ground) -> None:
             "insert into invoicing.interest select charged_on, line + 1, owner_org, invoice, "
             "daterange('2026-12-31', '2027-01-05'), percent, 1 from invoicing.interest returning 1"
         )
+
+
+def standing(ground: Ground, at: datetime, *, account: int | None = None) -> list[tuple[int, int, int, int]]:
+    """(days, accrued, charged, chargeable) of each invoice that is listed, amounts in cents."""
+    found = ground.reading(
+        lambda tx: late_interest.list_accruals(tx, account=account, after=UUID(int=0), now=at, limit=9)
+    )
+    return [
+        (one.days, one.accrued_minor, one.charged.amount_minor, one.chargeable_minor)
+        for one in sorted(found, key=lambda one: one.invoice.number)
+    ]
+
+
+def test_what_has_accrued_is_shown_up_to_today_and_what_of_it_would_be_charged(ground: Ground) -> None:
+    """1,000.00 at 8 % are 0.2192 a day. On 3 December no day is over, on 1 January 29 are, on the 16th 44."""
+    invoice = overdue(ground)
+    daily.mark_past_due(ground.office, ground.databases.app, HandClock(datetime(2026, 12, 3, 5, tzinfo=UTC)))
+    assert standing(ground, datetime(2026, 12, 3, 23, tzinfo=UTC)) == []
+    assert standing(ground, datetime(2026, 12, 4, 1, tzinfo=UTC)) == [(1, 22, 0, 0)]
+    assert standing(ground, datetime(2026, 12, 31, 23, tzinfo=UTC)) == [(28, 614, 0, 0)]
+    assert standing(ground, NEW_YEAR) == [(29, 636, 0, 636)]
+    assert charge(ground, NEW_YEAR) == [636]
+    assert standing(ground, NEW_YEAR) == [(29, 636, 636, 0)]
+    january = datetime(2027, 1, 16, 5, tzinfo=UTC)
+    assert standing(ground, january) == [(44, 964, 636, 0)]
+    assert standing(ground, january, account=invoice.account) == standing(ground, january)
+    assert standing(ground, january, account=invoice.account + 1) == []
+    # paid on the 10th, and told on the 16th: ten days of January are still to be charged, then it is done with
+    pay(ground, invoice, 100_000, "t", now=january, at=datetime(2027, 1, 10, 9, tzinfo=UTC))
+    assert standing(ground, FEBRUARY) == [(39, 855, 636, 219)]
+    assert charge(ground, FEBRUARY) == [219]
+    assert standing(ground, FEBRUARY) == []
+
+
+def test_what_would_be_given_back_is_below_zero(ground: Ground) -> None:
+    invoice = overdue(ground)
+    charge(ground, NEW_YEAR)
+    told = datetime(2027, 1, 12, tzinfo=UTC)
+    pay(ground, invoice, 100_000, "t", now=told, at=datetime(2026, 12, 12, 12, tzinfo=UTC))
+    assert standing(ground, told) == [(10, 219, 636, 219 - 636)]
+
+
+def test_interest_that_was_waived_is_not_charged_again(ground: Ground) -> None:
+    overdue(ground)
+    charge(ground, NEW_YEAR)
+    ((name,),) = ground.read("select name from invoicing.invoices where kind = 'OneTime'")
+    kind = ground.engine.registry.get("billing.miloapis.com", "invoices")
+    waived = datetime(2027, 1, 10, tzinfo=UTC)
+    ground.write(
+        lambda work: ground.engine.act(
+            work, kind, namespace=ACME, name=name, action="void", request={"reason": "waived"}
+        ),
+        now=waived,
+    )
+    assert standing(ground, waived) == [(38, 833, 636, 0)]
+    assert charge(ground, waived) == []
+
+
+def test_pages_of_interest_have_each_invoice_once(ground: Ground) -> None:
+    for name in ("main", "second", "third"):
+        account = ground.declare_account(name, paymentTerms=TERMS)
+        ground.spend(account, "2026-10-05", 100)
+        ground.issued(account)
+    daily.mark_past_due(ground.office, ground.databases.app, HandClock(NEW_YEAR))
+    query: dict[str, str] = {"limit": "2"}
+    seen: list[str] = []
+    while True:
+        asked = interest_accruals.parse_accruals(query)
+        found = ground.reading(
+            lambda tx, asked=asked: late_interest.list_accruals(
+                tx, account=None, after=asked.after, now=NEW_YEAR, limit=asked.limit + 1
+            )
+        )
+        page = interest_accruals.accruals_body(found, limit=asked.limit)
+        seen += [one["account"] for one in page["items"]]
+        if "continue" not in page["metadata"]:
+            break
+        query = {"limit": "2", "continue": page["metadata"]["continue"]}
+    assert sorted(seen) == ["main", "second", "third"]

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from milo_billing.infra.clock import SimulatedClock
-from milo_billing.invoicing import jobs
+from milo_billing.invoicing.jobs import daily
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.types.drafts import Part
@@ -280,7 +280,7 @@ def test_an_account_that_no_invoice_follows_for_is_adjusted_by_a_job(ground: Gro
             "update accounts.accounts set phase = 'Archived' where number = %s", (account.number,)
         )
     )
-    jobs.adjust_closed_accounts(ground.office, ground.databases.app, SimulatedClock(DECEMBER))
+    daily.adjust_closed_accounts(ground.office, ground.databases.app, SimulatedClock(DECEMBER))
     assert (charged_minor(ground, account), charged_minor(ground, open_one)) == (12_000, 10_000)
 
 

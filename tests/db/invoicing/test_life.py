@@ -13,7 +13,7 @@ from milo_billing.app.projections import compare_projections
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.invoicing import jobs
+from milo_billing.invoicing.jobs import daily
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types.errors import UnableToSettle
@@ -117,7 +117,7 @@ def test_a_payment_that_goes_back_is_owed_again(ground: Ground, invoice: Invoice
 
 def test_an_invoice_is_past_due_the_day_after_where_it_was_issued(ground: Ground, invoice: Invoice) -> None:
     for now, phase in ((LAST_DAY, "Issued"), (NEXT_DAY, "PastDue")):
-        jobs.mark_past_due(ground.office, ground.databases.app, SimulatedClock(now))
+        daily.mark_past_due(ground.office, ground.databases.app, SimulatedClock(now))
         assert as_it_stands(ground, invoice).phase == phase
     status = status_of(ground, invoice)
     (condition,) = [c for c in status["conditions"] if c["type"] == "PastDue"]

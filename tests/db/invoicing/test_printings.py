@@ -13,7 +13,7 @@ from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Reach
 from milo_billing.invoicing.engine import printings
 from milo_billing.invoicing.engine.press import Presses, print_documents
-from milo_billing.invoicing.jobs import run_steps
+from milo_billing.invoicing.jobs.runs import run_steps
 from milo_billing.invoicing.operations import papers
 from milo_billing.invoicing.ports import DocumentWriter
 from milo_billing.invoicing.reads import invoices as invoice_reads

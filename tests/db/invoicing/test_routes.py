@@ -15,7 +15,7 @@ from milo_billing.cli.invoices import write_lines
 from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import SimulatedClock
-from milo_billing.invoicing.jobs import run_steps
+from milo_billing.invoicing.jobs.runs import run_steps
 from milo_billing.invoicing.routes import routes
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 from tests.serving import client_of, serving

@@ -19,7 +19,7 @@ from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database, Databases, Reach, connect
 from milo_billing.invoicing.engine import runs
-from milo_billing.invoicing.jobs import run_steps
+from milo_billing.invoicing.jobs.runs import run_steps
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.rules.runs import Run
 from milo_billing.invoicing.types.invoices import IssueOutcome

@@ -14,7 +14,7 @@ from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import build_application
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.jobs import Periodic
-from milo_billing.invoicing.jobs import vat_tasks
+from milo_billing.invoicing.jobs.vat_numbers import vat_tasks
 from milo_billing.invoicing.routes import routes
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.kernel.taxes import VatAnswer, VatNumber

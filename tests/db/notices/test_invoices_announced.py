@@ -13,7 +13,7 @@ from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.database import EVERYWHERE, Databases
 from milo_billing.infra.jobs import Task
 from milo_billing.invoicing.engine import crediting
-from milo_billing.invoicing.jobs import mark_past_due, tasks
+from milo_billing.invoicing.jobs.daily import daily_tasks, mark_past_due
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.reads import invoices as invoice_reads
@@ -145,7 +145,9 @@ def test_a_credit_note_goes_by_mail_with_its_pdf_also_where_it_voids(
     ((note,),) = ground.read("select uid::text from invoicing.credit_notes")
     (task,) = [
         one
-        for one in tasks(office=ground.office, database=ground.databases.app, clock=SimulatedClock(NOVEMBER))
+        for one in daily_tasks(
+            office=ground.office, database=ground.databases.app, clock=SimulatedClock(NOVEMBER)
+        )
         if isinstance(one, Task) and one.name == crediting.TELL_CREDIT_NOTE
     ]
     for _ in range(2):  # a job may run twice

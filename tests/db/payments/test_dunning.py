@@ -1,6 +1,6 @@
 """An invoice that stays unpaid: reminders, the announcement, the suspension, and the way back by paying."""
 
-from milo_billing.invoicing.jobs import mark_past_due
+from milo_billing.invoicing.jobs.daily import mark_past_due
 from milo_billing.payments.jobs import dun_all
 from milo_billing.payments.rules.dunning import Schedule
 from tests.db.invoicing.ground import ACME

@@ -110,17 +110,6 @@ def test_a_late_part_loses_the_discount_also_where_it_is_told_of_first(till: Til
     assert transfer(till, invoice, 7_054, "early").amount_due_minor == 246
 
 
-def test_a_discount_is_given_once(till: Till) -> None:
-    """What a payment that goes back leaves open is owed, and paying it again settles it without another discount."""
-    invoice = taxed(till)
-    transfer(till, invoice, 12_054)
-    pay(till.ground, invoice, 12_054, "back", kind="PaymentReversal", now=NINTH)
-    assert as_it_stands(till.ground, invoice).amount_due_minor == 12_054
-    assert transfer(till, invoice, 12_054, "again").phase == "Paid"
-    assert till.ground.read("select count(*) from invoicing.credit_notes") == [(1,)]
-    assert till.differences() == []
-
-
 def test_a_card_is_asked_for_the_discounted_amount_on_the_last_days_of_the_discount(till: Till) -> None:
     invoice = taxed(till, token=GOOD)
     till.clock.instant = datetime(2026, 11, 10, 12, tzinfo=UTC)

@@ -3,7 +3,7 @@
 import pytest
 
 from milo_billing.accounts.types import SuspensionReason
-from milo_billing.invoicing.jobs import mark_past_due
+from milo_billing.invoicing.jobs.daily import mark_past_due
 from tests.db.invoicing.ground import ACME
 from tests.db.payments.ground import Till
 

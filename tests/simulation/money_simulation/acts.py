@@ -11,7 +11,7 @@ from uuid import UUID
 
 from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.invoicing.jobs import mark_past_due
+from milo_billing.invoicing.jobs.daily import mark_past_due
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Unchanged

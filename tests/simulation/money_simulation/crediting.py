@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.invoicing.jobs import lapse_credit
+from milo_billing.invoicing.jobs.daily import lapse_credit
 from milo_billing.invoicing.operations import granting
 from tests.db.invoicing.ground import ACME
 from tests.simulation.money_simulation.shop import CUSTOMERS

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from milo_billing.invoicing.jobs import charge_interest, mark_past_due
+from milo_billing.invoicing.jobs.daily import charge_interest, mark_past_due
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from tests.bank_files import Told

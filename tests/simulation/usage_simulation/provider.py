@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from milo_billing.accounts import operations as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.resources.bindings import BillingAccountBinding
 from milo_billing.catalog.resources.meters import MeterDefinition
@@ -125,8 +127,17 @@ class Provider:
         self.world.clock.forward(days=5)
         self.unbind(ENDED)
         self.world.clock.instant = BEGINS
+        self._finish("gone")
         self.world.act(BillingAccount, "gone", "archive")
         self.log.add(AccountDeclared("gone", ZONES["gone"], archived=True))
+
+    def _finish(self, name: str) -> None:
+        """Say, as the final invoice of an account does, that nothing of it is left to be invoiced."""
+        with self.world.databases.app.transaction(reach=EVERYWHERE) as tx:
+            found = account_reads.find_account(tx, namespace=namespace_of(name), name=name)
+            assert found is not None, "it was declared"
+            accounts.mark_closed(tx, account=found.number, until=BEGINS)
+            accounts.mark_final(tx, account=found.number, until=BEGINS)
 
     def _publish(self, meter: MeterDeclared) -> None:
         kind = _object_name(meter.name)

@@ -41,6 +41,8 @@ COMMANDS = [
     ["invoices", "preview"],
     ["invoices", "adjustments"],
     ["invoices", "adjust"],
+    ["invoices", "interest", "list"],
+    ["invoices", "interest", "charge"],
     ["credits", "grant"],
     ["credits", "list"],
     ["credits", "history"],

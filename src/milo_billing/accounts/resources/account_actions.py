@@ -20,6 +20,7 @@ from milo_billing.controlplane.holds import list_holds
 from milo_billing.controlplane.kinds import Admission, Json, Object, rfc3339
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import BadRequest, Conflict, FieldError, Invalid
+from milo_billing.ledger import reads as books
 
 ACTIONS = ("suspend", "reactivate", "archive")
 ARCHIVE = f"{GROUP}/billingaccounts.archive"
@@ -103,6 +104,8 @@ def check_archive(
         holds=list_holds(tx, uid=account.uid),
         approved=approved,
         unbilled=account_reads.needs_final(tx, account=entry.number),
+        due=books.balance_due(tx, billing_account=entry.number),
+        held=books.list_held(tx, billing_account=entry.number),
     )
     refused = standing.archive_refused(account=account.name, ground=ground, permission=ARCHIVE, now=now)
     if refused is not None:

@@ -15,6 +15,8 @@ from milo_billing.accounts.types import (
     PaymentProfileType,
     SuspensionReason,
 )
+from milo_billing.kernel.money import Money
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, PREPAID_CREDIT, UNAPPLIED_CASH, AccountName
 
 REFERRING_TYPES: dict[PaymentProfileType, MethodType] = {"Card": "Card", "DirectDebit": "BankAccount"}
 """Payment profiles that collect by themselves, and so must say from which payment method of which type."""
@@ -166,7 +168,8 @@ class ArchiveGround:
 
     `usage_until`: the instant after which no usage of it can arrive any more (the end of its last interval plus the
     late window); None where it never paid. `sub_accounts`: names of those that are not archived themselves, and
-    `holds` is (slice, reason). `unbilled` says that its final invoice has not been issued.
+    `holds` is (slice, reason). `unbilled` says that its final invoice has not been issued. `due` is what it owes for
+    issued invoices, `held` what is held for it, by the ledger's account; each an amount a currency, never zero.
     """
 
     binding: str | None
@@ -176,6 +179,18 @@ class ArchiveGround:
     holds: Sequence[tuple[str, str]]
     approved: bool
     unbilled: bool = False
+    due: Sequence[Money] = ()
+    held: Sequence[tuple[AccountName, Money]] = ()
+
+
+_GIVEN_BACK_BY: dict[AccountName, str] = {
+    UNAPPLIED_CASH: "{amount} that came in pays nothing yet; assign it to what it pays or refund it "
+    "(milo-billing payments worklist, milo-billing payments refund)",
+    MONEY_ON_ACCOUNT: "{amount} of its money is held on account; refund it (milo-billing payments refund)",
+    PREPAID_CREDIT: "{amount} of prepaid credit is left; revoke the grants and refund it "
+    "(milo-billing credits revoke, milo-billing payments refund)",
+}
+"""What is held for an account, and how it gets it back."""
 
 
 def archive_refused(*, account: str, ground: ArchiveGround, permission: str, now: datetime) -> str | None:
@@ -190,6 +205,8 @@ def archive_refused(*, account: str, ground: ArchiveGround, permission: str, now
         found.append(f"usage of it may still arrive until {format_instant(ground.usage_until)}")
     if ground.unbilled and ground.binding is None:
         found.append("its final invoice has not been issued (milo-billing invoices final)")
+    found += [_owed(money) for money in ground.due]
+    found += [_GIVEN_BACK_BY[name].format(amount=money) for name, money in ground.held]
     if ground.sub_accounts:
         named = ", ".join(f'"{name}"' for name in ground.sub_accounts[:NAMED_MAX])
         more = ", …" if len(ground.sub_accounts) > NAMED_MAX else ""
@@ -200,6 +217,15 @@ def archive_refused(*, account: str, ground: ArchiveGround, permission: str, now
     if not found:
         return None
     return f'billing account "{account}" cannot be archived yet: ' + "; ".join(found)
+
+
+def _owed(due: Money) -> str:
+    if due.minor < 0:
+        return f"its invoices are overpaid by {-due}; refund it (milo-billing payments refund)"
+    return (
+        f"it owes {due} for issued invoices; collect, credit or write it off (milo-billing payments collect, "
+        "milo-billing invoices credit, milo-billing invoices write-off)"
+    )
 
 
 # ------------------------------------------------------------------------------------------ payment methods

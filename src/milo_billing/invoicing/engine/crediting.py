@@ -4,7 +4,7 @@ Owns: the order of locks and writes. Not: which part of which line (rules.credit
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -145,6 +145,37 @@ def void(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
     note, posted = _write(tx, wanted, locked, chosen, settled_minor=total_minor, voids=True, now=now)
     settling.note(tx, step, reference=str(note.uid), posted=posted, at=now, now=now, reason=reason)
     return note
+
+
+def cancel_discount(tx: Tx, *, invoice: Invoice, note: CreditNote, now: datetime) -> CreditNote:
+    """End the discount for early payment that the note gave: what it took back is owed again, with its tax.
+
+    The note stays as it is; a fact of its own turns its entries round, and a settlement takes away what it settled.
+    What it had put on account is taken from there, also where that is used already: what comes next fills it up. The
+    invoice and its object are locked by the caller.
+    """
+    today = invoice_reads.get_issuer_day(tx, invoice=invoice.uid, now=now)
+    given_back = crediting.credit_postings(
+        note_reads.list_credit_lines(tx, note=note.uid),
+        lines=_lines(tx, invoice),
+        taxes=note_reads.list_note_taxes(tx, note=note.uid),
+        groups=invoice.taxes,
+        given_up=EARLY_PAYMENT_DISCOUNT,
+    )
+    entries = _entries(given_back, settled_minor=note.settled_minor, currency=note.currency)
+    fact = Fact(
+        id=new_uid(),
+        key=f"credit-note/{note.uid}/cancel",
+        entity=note.issuer,
+        posted_on=today,
+        billing_account=note.account,
+        owner_org=note.owner_org,
+        description=f"The payment of invoice {invoice.number} went back: credit note {note.number} is cancelled",
+    )
+    ledger.post_fact(tx, fact=fact, entries=ledger.taken_back(entries), now=now)
+    step = life.end_discount(invoice, amount_minor=note.settled_minor, today=today)
+    settling.note(tx, step, reference=str(note.uid), posted=fact.key, at=now, now=now)
+    return replace(note, cancelled_at=now)
 
 
 def _lines(tx: Tx, invoice: Invoice) -> Mapping[int, InvoiceLine]:

@@ -1,4 +1,4 @@
-"""The discount for early payment: what it is today, and the credit note that gives it once it is earned.
+"""The discount for early payment: what it is today, the credit note that gives it once it is earned, and its end.
 
 Owns: the order of reads and writes. Not: how much it is (rules.early_payment), the note itself (crediting).
 """
@@ -12,6 +12,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import crediting, publishing
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import early_payment
 from milo_billing.invoicing.types.invoices import Invoice
 
@@ -29,8 +30,8 @@ def offered_minor(tx: Tx, invoice: Invoice, *, day: date) -> int:
 def grant(work: Work, engine: Engine, invoice: Invoice) -> Invoice:
     """Give the discount where what was just paid earns it; the invoice then.
 
-    Everything that was paid counts from a day in time, and the discount is all that is left. Given once: what a payment
-    that goes back leaves open is owed. The invoice is locked by the caller.
+    Everything that was paid counts from a day in time, and the discount is all that is left. One stands at a
+    time: it ends where the payment goes back (`end`), and can be earned again. The invoice is locked by the caller.
     """
     tx = work.tx
     if invoice.early is None or not invoice.open_minor or invoice.written_off_minor:
@@ -57,3 +58,20 @@ def grant(work: Work, engine: Engine, invoice: Invoice) -> Invoice:
     credited = invoice_reads.lock_invoice(tx, uid=invoice.uid)
     publishing.publish(work, engine, credited, verb="settle")
     return credited
+
+
+def end(work: Work, engine: Engine, invoice: Invoice) -> Invoice:
+    """End the discount where a payment has gone back, so that the invoice is owed again; the invoice then.
+
+    The invoice and its object are locked by the caller.
+    """
+    if invoice.early is None or not invoice.open_minor:
+        return invoice
+    note = note_reads.find_standing_discount(work.tx, invoice=invoice.uid)
+    if note is None:
+        return invoice
+    cancelled = crediting.cancel_discount(work.tx, invoice=invoice, note=note, now=work.now)
+    publishing.publish_cancelled(work, engine, cancelled)
+    owed = invoice_reads.lock_invoice(work.tx, uid=invoice.uid)
+    publishing.publish(work, engine, owed, verb="settle")
+    return owed

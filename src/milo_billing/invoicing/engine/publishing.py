@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from milo_billing.controlplane.engine import Engine
-from milo_billing.controlplane.kinds import Condition, set_condition
+from milo_billing.controlplane.kinds import Condition, rfc3339, set_condition
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing.rules import crediting, issuing
 from milo_billing.invoicing.rules.crediting import CreditNote, LineCredit
@@ -58,6 +58,24 @@ def publish_note(
     )
 
 
+def publish_cancelled(work: Work, engine: Engine, note: CreditNote) -> None:
+    """Have the CreditNote object say that nothing stands of the note; its invoice is locked by the caller."""
+    kind = engine.registry.find(GROUP, "v1alpha1", "creditnotes")
+    assert kind is not None, "the kind of this slice is registered"
+    standing = engine.find_object(work.tx, type(kind), namespace=note.namespace, name=note.name)
+    conditions = cast("list[Condition]", [] if standing is None else standing.status.conditions)
+    engine.write_system(
+        work,
+        type(kind),
+        namespace=note.namespace,
+        name=note.name,
+        spec=crediting.made_spec(note),
+        status=note_body(note, conditions, now=work.now),
+        verb="cancel",
+        uid=note.uid,
+    )
+
+
 def invoice_body(invoice: Invoice, conditions: Iterable[Condition], *, now: datetime) -> dict[str, Any]:
     """The whole status of the Invoice object; `conditions` are those that stand."""
     standing = list(conditions)
@@ -91,8 +109,19 @@ def note_body(note: CreditNote, conditions: Iterable[Condition], *, now: datetim
         observed_generation=1,
         now=now,
     )
+    if note.cancelled_at is not None:
+        standing = set_condition(
+            standing,
+            type="Cancelled",
+            status="True",
+            reason="PaymentReturned",
+            message=f"The payment for which it gave a discount went back: {note.invoice_number} is owed in full again.",
+            observed_generation=1,
+            now=now,
+        )
     return {
         **crediting.note_status(note),
+        "cancelledAt": "" if note.cancelled_at is None else rfc3339(note.cancelled_at),
         "documents": crediting.note_paths(note),
         "conditions": _bodies(standing),
     }

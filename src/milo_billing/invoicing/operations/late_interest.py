@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
@@ -17,8 +17,9 @@ from milo_billing.invoicing.operations.office import Office, billing_profile
 from milo_billing.invoicing.reads import interest as interest_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import notes as note_reads
-from milo_billing.invoicing.rules import late_interest
+from milo_billing.invoicing.rules import interest_accruals, late_interest
 from milo_billing.invoicing.rules.crediting import LineCredit
+from milo_billing.invoicing.rules.interest_accruals import Accrual
 from milo_billing.invoicing.rules.late_interest import Owed, TooMuch
 from milo_billing.invoicing.rules.tax_treatments import UNTAXED
 from milo_billing.invoicing.store import invoice_rows, settlement_rows
@@ -37,6 +38,28 @@ class InterestOutcome:
 
     charged: tuple[Invoice, ...]
     given_back: tuple[UUID, ...]
+
+
+def list_accruals(
+    tx: Tx, *, account: int | None, after: UUID, now: datetime, limit: int
+) -> tuple[Accrual, ...]:
+    """Interest on overdue invoices as of today, where each was issued: of one account, or of all within reach.
+
+    In the order of uids, behind `after`. By the same rules as it is charged, so whole months come to what is invoiced.
+    """
+    found: list[Accrual] = []
+    for uid in interest_reads.list_accruing(tx, account=account, after=after, now=now, limit=limit):
+        today = invoice_reads.get_issuer_day(tx, invoice=uid, now=now)
+        found.append(
+            interest_accruals.accrue(
+                invoice_reads.get_invoice_by_uid(tx, uid=uid),
+                interest_reads.list_settlings(tx, invoice=uid),
+                charged=interest_reads.get_charged(tx, invoice=uid),
+                today=today,
+                month=today.replace(day=1),
+            )
+        )
+    return tuple(found)
 
 
 def charge_interest(work: Work, *, office: Office, account: Account) -> InterestOutcome:

@@ -53,7 +53,7 @@ def settle_invoice(
     settled after all is posted here. `at` is when the money counts from; the phase is of `work.now`.
 
     A payment in full less the discount for early payment, in time, closes the invoice: the rest is a credit note,
-    whatever the way of the payment.
+    whatever the way of the payment. Where a payment goes back and the invoice is owed again, that discount ends.
 
     Row, settlement and Invoice object are written in the caller's transaction, which `engine.commit` ends; the invoice
     is locked until then. Raises InvoiceNotFound, and UnableToSettle for more than `Invoice.open_minor`: ask
@@ -72,6 +72,9 @@ def settle_invoice(
     if kind in ("Payment", "Credit") and not settled.repeated:
         paid = early_payments.grant(work, engine, settled.invoice)
         settled = replace(settled, invoice=paid)
+    if kind == "PaymentReversal" and not settled.repeated:
+        owed = early_payments.end(work, engine, settled.invoice)
+        settled = replace(settled, invoice=owed)
     if settled.invoice.phase == "Paid" and not settled.repeated:
         telling.tell(work.tx, "invoice.paid", settled.invoice, once=f"{kind}/{reference}", now=work.now)
     return settled

@@ -37,7 +37,9 @@ def list_settlements(
         if uid is not None:
             resource, document = named.get(uid, ("", ""))
             if uid in notes:
-                document, reason = notes[uid].number, reason or notes[uid].reason
+                document = notes[uid].number
+                if one.kind != "DiscountReversal":  # the note says why it was given, the books why it ended
+                    reason = reason or notes[uid].reason
             elif uid in grants:
                 reason = reason or grants[uid].reason
         by = SettledBy(

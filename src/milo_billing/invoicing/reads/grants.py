@@ -6,6 +6,7 @@ from typing import Any, Final, LiteralString
 from uuid import UUID
 
 from milo_billing.infra.database import Tx
+from milo_billing.invoicing.reads.notes import standing
 from milo_billing.invoicing.rules.grants import (
     Grant,
     GrantNotFound,
@@ -148,7 +149,8 @@ def paid_at_issue_minor(tx: Tx, *, invoice: UUID) -> int:
 def on_account_minor(tx: Tx, *, invoice: UUID) -> int:
     """What credit notes of the invoice gave back of what had been paid."""
     row = tx.execute(
-        "select coalesce(sum(total_minor - settled_minor), 0)::bigint from invoicing.credit_notes where invoice = %s",
+        "select coalesce(sum(total_minor - settled_minor), 0)::bigint from invoicing.credit_notes "
+        f"where invoice = %s and {standing('uid')}",
         (invoice,),
     ).fetchone()
     assert row is not None, "a sum is one row"
@@ -171,6 +173,7 @@ def list_credited_besides_goodwill(tx: Tx, *, invoice: UUID) -> dict[int, int]:
     """What credit notes took of the invoice, net, by line, without those by which goodwill was used."""
     rows = tx.execute(
         "select line, sum(net_minor)::bigint from invoicing.credit_lines where invoice = %(invoice)s "
+        f"and {standing('credit_note')} "
         "and not exists (select from invoicing.grant_movements m join invoicing.credit_grants g "
         "on g.uid = m.credit_grant where m.invoice = %(invoice)s and m.kind = 'Used' and g.kind = 'Goodwill' "
         "and m.cause = 'credit-note/' || credit_lines.credit_note) group by line",

@@ -7,17 +7,22 @@ from uuid import UUID
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.rules.late_interest import Charged, Settling
 
-_BEARING: LiteralString = (
+_OVERDUE: LiteralString = (
     "from invoicing.invoices i join invoicing.issuer_versions v on v.digest = i.issuer_version "
     # a constant first day keeps the index in use; the day where the invoice was issued decides
     "where i.interest_percent is not null and i.due_on < (%(now)s at time zone 'Etc/GMT-14')::date "
-    "and i.due_on + 1 < date_trunc('month', %(now)s at time zone (v.body ->> 'timeZone'))::date "
     # of one that is not overdue any more, only what became of it since it was charged can change anything
     "and (i.phase = 'PastDue' or exists (select from invoicing.settlements s where s.invoice = i.uid "
     "and s.noted_at > coalesce((select max(c.issued_at) from invoicing.interest x "
     "join invoicing.invoices c on c.uid = x.charged_on where x.invoice = i.uid), "
     "case when (s.at at time zone (v.body ->> 'timeZone'))::date > i.due_on then timestamptz '-infinity' "
-    "else timestamptz 'infinity' end)))"
+    "else timestamptz 'infinity' end))) "
+)
+_BEARING: LiteralString = (
+    f"{_OVERDUE} and i.due_on + 1 < date_trunc('month', %(now)s at time zone (v.body ->> 'timeZone'))::date "
+)
+_ACCRUING: LiteralString = (
+    f"{_OVERDUE} and i.due_on + 1 < (%(now)s at time zone (v.body ->> 'timeZone'))::date "
 )
 
 
@@ -35,6 +40,19 @@ def list_bearing(tx: Tx, *, account: int, now: datetime, limit: int) -> tuple[UU
     rows = tx.execute(
         f"select i.uid {_BEARING} and i.account = %(account)s order by i.uid limit %(limit)s",
         {"now": now, "account": account, "limit": limit},
+    )
+    return tuple(uid for (uid,) in rows)
+
+
+def list_accruing(tx: Tx, *, account: int | None, after: UUID, now: datetime, limit: int) -> tuple[UUID, ...]:
+    """Invoices behind `after` that bear interest today, of one account or of all within reach, in the order of uids.
+
+    With those that bore some which is not charged yet, or too much of it, though they are not overdue any more.
+    """
+    rows = tx.execute(
+        f"select i.uid {_ACCRUING} and i.uid > %(after)s "
+        "and (%(account)s::integer is null or i.account = %(account)s) order by i.uid limit %(limit)s",
+        {"now": now, "account": account, "after": after, "limit": limit},
     )
     return tuple(uid for (uid,) in rows)
 

@@ -80,11 +80,12 @@ def find_settlement(tx: Tx, *, invoice: UUID, kind: SettlementKind, reference: s
 
 
 def lost_early_payment(tx: Tx, *, invoice: Invoice) -> bool:
-    """Whether no discount for early payment is given any more: it was, or something was paid after its last day."""
+    """Whether no discount for early payment is given any more: one stands, or something was paid after its last day."""
     until = None if invoice.early is None else invoice.early.until
     row = tx.execute(
         "select exists (select from invoicing.settlements s where s.invoice = i.uid and ("
-        "s.kind = 'EarlyPaymentDiscount' or (s.kind in ('Payment', 'Credit') "
+        "(s.kind = 'EarlyPaymentDiscount' and not exists (select from invoicing.settlements r "
+        "where r.kind = 'DiscountReversal' and r.reference = s.reference)) or (s.kind in ('Payment', 'Credit') "
         "and (s.at at time zone (v.body ->> 'timeZone'))::date > %s::date))) "
         "from invoicing.invoices i join invoicing.issuer_versions v on v.digest = i.issuer_version where i.uid = %s",
         (until, invoice.uid),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, LiteralString
 
 from milo_billing.infra.database import Tx
+from milo_billing.invoicing.reads.notes import standing
 
 APPLIED: Final = "applied"
 """In the key of what pays an invoice from unapplied cash: `invoice/<uid>/applied/<reference>`."""
@@ -53,10 +54,10 @@ def list_kept_on_account(tx: Tx) -> tuple[Moved, ...]:
     """
     return _list(
         tx,
-        """
+        f"""
         select i.issuer, n.account, n.currency, n.total_minor - n.settled_minor as minor
         from invoicing.credit_notes n join invoicing.invoices i on i.uid = n.invoice
-        where n.total_minor > n.settled_minor
+        where n.total_minor > n.settled_minor and {standing("n.uid")}
         union all
         select issuer, account, currency, received_minor + unapplied_minor
         from invoicing.credit_grants where received_minor + unapplied_minor > 0

@@ -15,9 +15,32 @@ _NOTE: LiteralString = (
     "select c.uid, c.name, c.namespace, c.owner_org, c.invoice, i.name, i.number, c.account, i.account_name, c.voids, "
     "c.issuer, c.series, c.sequence, c.number, c.currency, c.net_minor, c.tax_minor, c.total_minor, c.settled_minor, "
     "c.reason, c.issued_at, c.issued_on, coalesce((select v.body ->> 'eInvoice' from invoicing.issuer_versions v "
-    "where v.digest = i.issuer_version), 'None') "
+    "where v.digest = i.issuer_version), 'None'), "
+    "(select r.at from invoicing.settlements r where r.kind = 'DiscountReversal' and r.reference = c.uid::text) "
     "from invoicing.credit_notes c join invoicing.invoices i on i.uid = c.invoice"
 )
+
+
+def standing(note: LiteralString) -> LiteralString:
+    """The SQL condition that nothing cancelled the credit note whose uid is the column `note`.
+
+    What a cancelled one took back is owed again.
+    """
+    return (
+        "not exists (select from invoicing.settlements r where r.kind = 'DiscountReversal' "
+        f"and r.reference = {note}::text)"
+    )
+
+
+def find_standing_discount(tx: Tx, *, invoice: UUID) -> CreditNote | None:
+    """The credit note by which the invoice has its discount for early payment; None without one, or once it ended."""
+    row = tx.execute(
+        f"{_NOTE} where c.uid = (select s.reference::uuid from invoicing.settlements s where s.invoice = %s "
+        "and s.kind = 'EarlyPaymentDiscount' and not exists (select from invoicing.settlements r "
+        "where r.kind = 'DiscountReversal' and r.reference = s.reference))",
+        (invoice,),
+    ).fetchone()
+    return None if row is None else CreditNote(*row)
 
 
 def find_credit_note(tx: Tx, *, uid: UUID) -> CreditNote | None:
@@ -55,16 +78,20 @@ def list_credit_lines(tx: Tx, *, note: UUID) -> tuple[CreditLine, ...]:
 
 
 def list_credited(tx: Tx, *, invoice: UUID) -> dict[int, int]:
-    """What all credit notes took of the invoice, net, by line."""
-    query = "select line, sum(net_minor)::bigint from invoicing.credit_lines where invoice = %s group by line"
-    return dict(tx.execute(query, (invoice,)).fetchall())
+    """What the credit notes that stand took of the invoice, net, by line."""
+    rows = tx.execute(
+        "select line, sum(net_minor)::bigint from invoicing.credit_lines where invoice = %s "
+        f"and {standing('credit_note')} group by line",
+        (invoice,),
+    )
+    return dict(rows.fetchall())
 
 
 def list_credited_taxes(tx: Tx, *, invoice: UUID) -> dict[int, Credited]:
-    """What all credit notes took of the invoice's tax groups, by the group's number."""
+    """What the credit notes that stand took of the invoice's tax groups, by the group's number."""
     rows = tx.execute(
         "select tax, sum(basis_minor)::bigint, sum(tax_minor)::bigint from invoicing.credit_taxes "
-        "where invoice = %s group by tax",
+        f"where invoice = %s and {standing('credit_note')} group by tax",
         (invoice,),
     )
     return {tax: Credited(basis, minor) for tax, basis, minor in rows}
@@ -77,11 +104,13 @@ def list_note_taxes(tx: Tx, *, note: UUID) -> dict[int, Credited]:
 
 
 def sum_taxes_before(tx: Tx, *, note: CreditNote) -> int:
-    """What the invoice's notes before this one took of its tax, in minor units."""
+    """What the invoice's notes before this one took of its tax, in minor units; those that stood when it was issued."""
     row = tx.execute(
-        "select coalesce(sum(tax_minor), 0)::bigint from invoicing.credit_notes "
-        "where invoice = %s and (issued_at, sequence) < (%s, %s)",
-        (note.invoice, note.issued_at, note.sequence),
+        "select coalesce(sum(tax_minor), 0)::bigint from invoicing.credit_notes n "
+        "where invoice = %(invoice)s and (issued_at, sequence) < (%(at)s, %(sequence)s) "
+        "and not exists (select from invoicing.settlements r where r.kind = 'DiscountReversal' "
+        "and r.reference = n.uid::text and r.noted_at <= %(at)s)",
+        {"invoice": note.invoice, "at": note.issued_at, "sequence": note.sequence},
     ).fetchone()
     assert row is not None, "a sum has a row"
     return cast("int", row[0])

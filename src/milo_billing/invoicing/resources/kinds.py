@@ -249,6 +249,11 @@ class CreditNoteStatus(Fields):
     )
     on_account: str = Field(default="", description="What had been paid, and is kept as the account's money.")
     issued_on: str = Field(default="", description="A date in the issuer's time zone.")
+    cancelled_at: str = Field(
+        default="",
+        description="Since when what it took back is owed again, RFC 3339: it gave a discount for early payment, and "
+        "the payment went back. Empty where it stands.",
+    )
     documents: InvoiceDocuments = Field(default_factory=InvoiceDocuments)
     conditions: list[Condition] = Field(default_factory=list[Condition])
 
@@ -274,6 +279,7 @@ class CreditNote(Kind[CreditNoteSpec, CreditNoteStatus]):
         Column("Account", ".status.account"),
         Column("Total", ".status.total"),
         Column("Currency", ".status.currencyCode"),
+        Column("Cancelled", ".status.cancelledAt"),
         Column("Reason", ".spec.reason", priority=1),
     )
     selectable = ("status.number", "spec.invoiceRef.name", "status.account")

@@ -60,6 +60,7 @@ class CreditLine:
 class CreditNote:
     """One issued credit note, which never changes.
 
+    `cancelled_at` is since when nothing stands of what it took back: it gave a discount for early payment that ended.
     Of `total_minor`, `settled_minor` was still open of the invoice and is not owed any more; the rest is money on
     account of the customer. `voids` says that the invoice was taken back as a whole. `e_invoicing` is how the
     issuer sent the invoice, and so its credit notes.
@@ -88,6 +89,7 @@ class CreditNote:
     issued_at: datetime
     issued_on: date
     e_invoicing: EInvoicing = "None"
+    cancelled_at: datetime | None = None
 
     @property
     def on_account_minor(self) -> int:

@@ -81,6 +81,12 @@ def write_off(invoice: Invoice, *, today: date) -> tuple[Step, ...]:
     return _steps(invoice, (("WriteOff", invoice.amount_due_minor),), today)
 
 
+def end_discount(invoice: Invoice, *, amount_minor: int, today: date) -> Step:
+    """What is to be noted when a discount for early payment, which settled this much, is not deserved any more."""
+    (step,) = _steps(invoice, (("DiscountReversal", -amount_minor),), today)
+    return step
+
+
 def void(invoice: Invoice) -> Step:
     """What is to be noted when the invoice is taken back as a whole.
 
@@ -113,7 +119,7 @@ def _steps(invoice: Invoice, changes: Iterable[tuple[SettlementKind, int]], toda
 def _added(invoice: Invoice, *, kind: SettlementKind, amount_minor: int) -> Invoice:
     if kind in PAID_KINDS:
         return replace(invoice, amount_paid_minor=invoice.amount_paid_minor + amount_minor)
-    if kind in CREDITED_KINDS:
+    if kind in CREDITED_KINDS or kind == "DiscountReversal":
         return replace(invoice, credited_minor=invoice.credited_minor + amount_minor)
     return replace(invoice, written_off_minor=invoice.written_off_minor + amount_minor)
 

@@ -26,8 +26,10 @@ from milo_billing.kernel.terms import EarlyPayment
 InvoicePhase: TypeAlias = Literal["Issued", "PartiallyPaid", "Paid", "PastDue", "Void", "Uncollectible"]
 MoneyKind: TypeAlias = Literal["Payment", "PaymentReversal", "Credit", "EarlyPaymentDiscount", "CreditNote"]
 """What settles an invoice from outside: money that came or went back, credit that was used, a credit note."""
-SettlementKind: TypeAlias = MoneyKind | Literal["Void", "WriteOff", "Recovery"]
-"""And what becomes of it here: a Recovery takes back what was written off, because money or a credit note came."""
+SettlementKind: TypeAlias = MoneyKind | Literal["Void", "WriteOff", "Recovery", "DiscountReversal"]
+"""And what becomes of it here: a Recovery takes back what was written off, because money or a credit note came; a
+DiscountReversal a discount for early payment, because the payment went back.
+"""
 EInvoicing: TypeAlias = Literal["None", "FacturX", "UBL"]
 """What an issuer sends besides the page that people read: nothing, an invoice inside the PDF, or one beside it."""
 

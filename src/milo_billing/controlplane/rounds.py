@@ -1,0 +1,78 @@
+"""How a worker goes round: all that a job is for, a page at a time, each in a transaction of its own.
+
+Owns: pages, transactions, and what becomes of one that cannot be done. Not: when (jobs of the slices), nor what.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import structlog
+from prometheus_client import Counter
+
+from milo_billing.controlplane.doors import repeated
+from milo_billing.controlplane.engine import Engine
+from milo_billing.controlplane.identity import Identity
+from milo_billing.controlplane.work import Work
+from milo_billing.infra.clock import Clock, new_uid
+from milo_billing.infra.database import EVERYWHERE, Database, Tx
+from milo_billing.kernel.errors import MiloError
+
+PAGE: Final = 500
+"""So much one transaction lists of what there is to do."""
+
+K = TypeVar("K")
+R = TypeVar("R")
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """The rounds of one worker, who reaches everything and acts under the name `identity`."""
+
+    engine: Engine
+    database: Database
+    clock: Clock
+    identity: Identity
+
+    def write(self, do: Callable[[Work], R]) -> R:
+        """What `do` makes in a transaction of its own, tried again where it met another one."""
+
+        def once() -> R:
+            with self.database.transaction(reach=EVERYWHERE) as tx:
+                work = Work(tx, self.identity, EVERYWHERE, audit_id=new_uid(), now=self.clock.now())
+                made = do(work)
+                self.engine.commit(work)
+                return made
+
+        return repeated(once)
+
+    def go(
+        self,
+        list_page: Callable[[Tx, K, int], Sequence[K]],
+        do: Callable[[K], Iterable[str]],
+        *,
+        begin: K,
+        outcomes: Counter,
+        failed: str,
+    ) -> None:
+        """Do each of what `list_page` lists behind the last one, from `begin`, at most so many at a time.
+
+        `do` opens its own transactions (`write`) and says what became of it, counted in `outcomes`. One that cannot be
+        done is counted as `failed` and logged under that name, and keeps no other waiting.
+        """
+        after = begin
+        while True:
+            with self.database.transaction(reach=EVERYWHERE) as tx:
+                page = list_page(tx, after, PAGE)
+            for one in page:
+                try:
+                    for outcome in do(one):
+                        outcomes.labels(outcome).inc()
+                except MiloError as error:
+                    outcomes.labels("failed").inc()
+                    _log.error(failed, subject=str(one), reason=str(error))
+            if len(page) < PAGE:
+                return
+            after = page[-1]

@@ -1,0 +1,1 @@
+"""What workers do for invoicing. Each may run twice, be killed anywhere, and meet another one."""
