@@ -4,14 +4,15 @@ The bank is mock-bank, which reads the file and writes the statement. In the end
 """
 
 from collections.abc import Iterator
-from datetime import date
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
 
 import pytest
 
 from milo_billing.adapters.bank_files import read_refusals
 from milo_billing.adapters.pain001 import write_pain001
 from milo_billing.invoicing.types.invoices import Invoice
-from milo_billing.ledger.types import UNAPPLIED_CASH, cash, payment_fees
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH, cash, payment_fees
 from milo_billing.payments.engine import transfer_rows
 from milo_billing.payments.engine.transfer_rows import TransferRow, UnableToTransfer
 from milo_billing.payments.engine.transferring import (
@@ -23,9 +24,10 @@ from milo_billing.payments.engine.transferring import (
     request_transfer,
 )
 from milo_billing.payments.rules.transfer_requests import TransferRequest
-from tests.bank_files import IBAN, PAYER, Told, camt053, mt940
+from tests.bank_files import PAYER, Told, camt053, mt940
 from tests.db.bank.bank_ground import NOW, BankGround
-from tests.db.invoicing.ground import ACME
+from tests.db.invoicing.ground import ACME, ISSUER
+from tests.db.invoicing.late_ground import credit
 from tests.mock_bank import ACME_IBAN, MockBank, mock_bank
 
 BANK = cash("6199")
@@ -63,6 +65,11 @@ def file_of(bank: BankGround, *, on: date | None = None) -> MadeTransfers:
 def stands(bank: BankGround, row: TransferRow) -> tuple[str, str]:
     found = bank.ground.reading(lambda tx: transfer_rows.get_transfer(tx, end_to_end_id=row.end_to_end_id))
     return found.state, found.answer
+
+
+def moved(content: bytes) -> bytes:
+    """The file as of the account that mock-bank holds."""
+    return content.replace(ISSUER["bankDetails"]["iban"].encode(), ACME_IBAN.encode())
 
 
 def held(bank: BankGround) -> tuple[int, int, int]:
@@ -149,20 +156,44 @@ def test_nobody_is_paid_whose_bank_account_is_not_known_for_certain(bank: BankGr
     assert asks(bank, iban=PAYER, holder="Zoé").amount_minor == 700
 
 
+def test_what_a_credit_note_left_of_a_paid_invoice_goes_back(bank: BankGround) -> None:
+    credit(bank.ground, overpaid(bank, 100), "5.00")
+    before = -bank.balance(MONEY_ON_ACCOUNT).minor
+    row = asks(bank, before)  # more than is unapplied
+    assert (row.source, row.amount_minor, before >= 500) == ("MoneyOnAccount", before, True)
+    assert (bank.balance(MONEY_ON_ACCOUNT).minor, bank.balance(UNAPPLIED_CASH).minor) == (0, -100)
+    file_of(bank)
+    told = Told(-before, end_to_end=row.end_to_end_id, bank_reference="OUT")
+    bank.receive(camt053(told, opening=1600, statement="S-2"))
+    assert stands(bank, row) == ("Booked", "")
+
+
+def test_two_who_ask_at_once_are_not_paid_twice(bank: BankGround) -> None:
+    overpaid(bank, 1200)
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(asks, bank, 1200) for _ in range(2)]
+    refused = [one.exception() for one in asked if one.exception() is not None]
+    assert [type(one) for one in refused] == [UnableToTransfer]
+    assert held(bank)[:2] == (0, -1200)
+
+
 def test_a_bank_that_somebody_else_wrote_takes_the_file_and_pays_it(bank: BankGround, peer: MockBank) -> None:
     overpaid(bank, 1200)
-    paid, refused = asks(bank, 1000), asks(bank, 200, iban=OTHER, holder="Refused")
+    row = asks(bank)
     made = file_of(bank, on=date(2026, 11, 23))
-    text = made.content.decode()
-    assert "<Nm>Zoe + Fils</Nm>" in text
-    assert '<InstdAmt Ccy="EUR">10.00</InstdAmt>' in text
+    assert "<Nm>Zoe + Fils</Nm>" in made.content.decode()
     ((sealed, file),) = bank.ground.read(
-        "select min(t.sealed), min(f.sealed) from payments.transfers t, payments.transfer_files f"
+        "select t.sealed, f.sealed from payments.transfers t, payments.transfer_files f"
     )
     assert PAYER not in sealed + file
-    assert (refused.state, paid.state) == ("Wanted", "Wanted")
-    found = peer.http.post("/_mock/validate", content=made.content)
-    assert "error" not in found.text.lower(), found.text
+    peer.credit(5000)
+    answer = peer.send(moved(made.content))
+    assert answer["status"] == "ACCP", (answer, peer.messages("pain.002", about=""))
+    peer.advance(3)
+    for content in peer.messages("camt.053"):
+        bank.receive(content, now=datetime(2026, 11, 26, 6, tzinfo=UTC))
+    assert stands(bank, row) == ("Booked", "")
+    assert bank.balance(UNDER_WAY).minor == 0
 
 
 def test_what_the_bank_refuses_is_the_accounts_again(bank: BankGround, peer: MockBank) -> None:
@@ -170,7 +201,7 @@ def test_what_the_bank_refuses_is_the_accounts_again(bank: BankGround, peer: Moc
     row = asks(bank)
     peer.behave("reject-file")
     made = file_of(bank, on=date(2026, 11, 23))
-    assert peer.send(made.content.replace(IBAN.encode(), ACME_IBAN.encode()))["status"] == "RJCT"
+    assert peer.send(moved(made.content))["status"] == "RJCT"
     told = [
         one
         for content in peer.messages("pain.002", about="")

@@ -16,6 +16,8 @@ REFERENCE = (Path(__file__).parents[3] / "docs" / "reference" / "commands.md").r
         ("payments statements import no-such.xml", "The file cannot be read: No such file or directory."),
         ("payments debit-file", "Say --due to make a file, or which file to save again."),
         ("payments debit-file --due", "Say where to save the file: --to pain008.xml"),
+        ("payments transfers file", "Say --wanted to make a file, or which file to save again."),
+        ("payments transfers file --wanted", "Say where to save the file: --to pain001.xml"),
         ("payments debit-answer no-such.xml", "The file cannot be read: No such file or directory."),
         ("payments secrets cards --from no-such.env", "The file cannot be read: No such file or directory."),
         ("rates import no-such.csv", "The file cannot be read: No such file or directory."),

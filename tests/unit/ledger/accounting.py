@@ -12,6 +12,7 @@ from milo_billing.ledger.types import (
     MONEY_ON_ACCOUNT,
     PROMOTIONAL,
     RECEIVABLE,
+    UNAPPLIED_CASH,
     Entry,
     cash,
     clearing,
@@ -83,6 +84,12 @@ FACTS: Final[dict[str, tuple[Entry, ...]]] = {
         eur("-119.00"), fee=eur("15.00"), provider="stripe", bank=BANK
     ),
     "A refund": ledger.refunded(eur("11.90"), out_of=STRIPE, of=MONEY_ON_ACCOUNT),
+    "Money goes back by bank transfer": ledger.refunded(
+        eur("42.00"), out_of=clearing("transfers"), of=UNAPPLIED_CASH
+    ),
+    "The bank has paid it": ledger.settled_to_cash(
+        eur("-42.00"), fee=eur("0.00"), provider="transfers", bank=BANK
+    ),
     "Money is put on account": ledger.put_on_account(eur("500.00"), into=BANK),
     "Money on account pays an invoice": ledger.used_from_account(eur("119.00")),
     "Money is set apart as prepaid credit": ledger.credit_granted(eur("500.00")),

@@ -44,7 +44,8 @@ from milo_billing.payments.types import BankEntry, DebitRefusal
 TRANSFERS_MAX: Final = 10_000
 """Of one file; what is over comes into the next."""
 
-UNDER_WAY: Final = clearing("transfers")
+_TRANSFERS: Final = "transfers"
+UNDER_WAY: Final = clearing(_TRANSFERS)
 """Money that was taken from what is owed to customers, and that has not left the bank yet: below zero."""
 
 _ACCOUNTS: Final[dict[TransferSource, AccountName]] = {
@@ -206,7 +207,7 @@ def book_told(work: Work, row: TransferRow, *, entry: BankEntry, uid: UUID, bank
             row,
             key=f"transfer/{row.uid}/booked",
             on=entry.booked_on,
-            entries=(Entry(UNDER_WAY, amount), Entry(bank, -amount)),
+            entries=ledger.settled_to_cash(-amount, fee=Money(0, CURRENCY), provider=_TRANSFERS, bank=bank),
             description="Bank transfer to the customer",
         )
         return

@@ -95,9 +95,7 @@ def _amount_of(payment: Payment, refunds: tuple[Refund, ...], *, minor: int | No
             f'payment "{payment.name}" is {payment.phase}: there is nothing of it that could be given back'
         )
     if payment.invoice is None or not payment.reference:
-        raise UnableToRefund(
-            f'payment "{payment.name}" came by itself: transfer the money back from the bank'
-        )
+        raise UnableToRefund(f'payment "{payment.name}" came by itself: see `payments transfers request`')
     if len(refunds) >= REFUNDS_MAX:
         raise UnableToRefund(f'payment "{payment.name}" was given back in {REFUNDS_MAX} parts already')
     amount = left if minor is None else Money(minor, payment.currency)
