@@ -185,8 +185,9 @@ class ArchiveGround:
 
 _GIVEN_BACK_BY: dict[AccountName, str] = {
     UNAPPLIED_CASH: "{amount} that came in pays nothing yet; assign it to what it pays or refund it "
-    "(milo-billing payments worklist, milo-billing payments refund)",
-    MONEY_ON_ACCOUNT: "{amount} of its money is held on account; refund it (milo-billing payments refund)",
+    "(milo-billing payments worklist, milo-billing payments transfers request)",
+    MONEY_ON_ACCOUNT: "{amount} of its money is held on account; refund it (milo-billing payments refund, or "
+    "milo-billing payments transfers request where it came by bank transfer)",
     PREPAID_CREDIT: "{amount} of prepaid credit is left; revoke the grants and refund it "
     "(milo-billing credits revoke, milo-billing payments refund)",
 }
