@@ -66,5 +66,6 @@ def follow(*documents: str, folder: Path, environment: dict[str, str]) -> subpro
     printed = done.stdout.split(marker + "\n")
     for step, output in zip(steps, printed, strict=False):
         if step.prints:
-            assert _printed_by(step, output) == _printed_by(step, step.prints), step.commands
+            said = f"{step.commands}printed:\n{output}"
+            assert _printed_by(step, output) == _printed_by(step, step.prints), said
     return done

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from milo_billing.accounts.types import InvoiceFrequency
-from milo_billing.invoicing.rules.periods import invoice_holding, running_month, uncovered
+from milo_billing.invoicing.rules.periods import invoice_holding, months_between, running_month, uncovered
 from milo_billing.kernel.periods import Period, billing_month
 
 
@@ -71,3 +71,19 @@ def test_what_an_invoice_covers_beyond_the_period_does_not_matter(
     invoiced: tuple[Period, ...], left: tuple[Period, ...]
 ) -> None:
     assert uncovered((days(5, 11),), invoiced=invoiced) == left
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "months"),
+    [
+        (date(2026, 11, 15), date(2026, 11, 15), ((2026, 11),)),
+        (date(2026, 11, 14), date(2026, 11, 15), ((2026, 10), (2026, 11))),
+        (date(2026, 11, 20), date(2027, 1, 14), ((2026, 11), (2026, 12))),
+        (date(2026, 11, 20), date(2027, 2, 15), ((2026, 11), (2026, 12), (2027, 1), (2027, 2))),
+        (date(2026, 11, 20), date(2026, 10, 1), ()),
+    ],
+)
+def test_the_rating_periods_between_two_days_are_in_order(
+    first: date, last: date, months: tuple[tuple[int, int], ...]
+) -> None:
+    assert months_between(first, last, invoice_day=15) == months
