@@ -37,6 +37,9 @@ INVOICE: Final = ledger.invoiced(
 ACCRUAL: Final = ledger.accrued([(revenue("Usage"), 10_000, OCTOBER)], currency="EUR")
 PAYMENT: Final = ledger.payment_received(eur("119.00"), into=STRIPE)
 
+EARLY: Final = ledger.credit_noted(
+    [(EARLY_PAYMENT_DISCOUNT, 200, None), (tax_payable("DE"), 38, None)], currency="EUR"
+)
 FACTS: Final[dict[str, tuple[Entry, ...]]] = {
     "An invoice is issued": INVOICE,
     "An invoice charges in advance": ledger.invoiced(
@@ -71,9 +74,8 @@ FACTS: Final[dict[str, tuple[Entry, ...]]] = {
         ],
         currency="EUR",
     ),
-    "A discount for early payment": ledger.credit_noted(
-        [(EARLY_PAYMENT_DISCOUNT, 200, None), (tax_payable("DE"), 38, None)], currency="EUR"
-    ),
+    "A discount for early payment": EARLY,
+    "A discount for early payment ends": ledger.taken_back(EARLY),
     "Interest for late payment": ledger.interest_charged(eur("0.53"), service=OCTOBER),
     "A payment comes in": PAYMENT,
     "A payment goes back": ledger.taken_back(PAYMENT),
