@@ -402,13 +402,14 @@ def _customers_money(tx: Tx) -> Iterator[str]:
         (list(CUSTOMERS_MONEY),),
     ).fetchall()
     yield from _compared("customers' money", _nonzero(expected.items()), _by_two(rows))
-    # only what was given back to a customer, out of a transfer that came back after all, can be missing, and what a
-    # discount had left over that ended
+    # only what was given back to a customer, or set apart as prepaid credit, out of a transfer that came back after all
+    # can be missing, and what a discount had left over that ended
     given = tx.execute(
         "select account, currency, sum(minor) from ("
         "select n.account, n.currency, n.total_minor - n.settled_minor as minor "
         "from invoicing.credit_notes n join invoicing.settlements s on s.reference = n.uid::text "
         "where s.kind = 'DiscountReversal' union all "
+        "select account, currency, unapplied_minor from invoicing.credit_grants union all "
         "select p.account, p.currency, r.amount_minor from payments.refunds r "
         "join payments.payments p on p.uid = r.payment "
         "where r.state <> 'Failed' and r.source = 'UnappliedCash') missing group by 1, 2"
