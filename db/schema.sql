@@ -856,7 +856,7 @@ create table accounts.accounts (
 create unique index accounts_name on accounts.accounts (namespace, name) where deleted_at is null;
 create index accounts_by_name on accounts.accounts (namespace, name, created_at);
 create index accounts_version on accounts.accounts (version);
-create index accounts_by_parent on accounts.accounts (parent) where parent is not null and deleted_at is null;
+create index accounts_by_parent on accounts.accounts (parent) where parent is not null;
 
 -- Trees of one organization, without cycles, of at most eight levels. The lock orders changes of a tree: two that are
 -- right by themselves could close a cycle together.
@@ -1778,14 +1778,14 @@ create table invoicing.invoices (
         when 'Void' then credited_minor = total_minor end),
     unique (namespace, name),
     unique (issuer, series, sequence),
-    unique (issuer, number),
-    exclude using gist (account with =, period with &&) where (kind in ('Periodic', 'Final') and phase <> 'Void')
+    unique (issuer, number)
 );
 
 -- Whose last day to pay has come is looked at by the day.
 create index invoices_falling_due on invoicing.invoices (due_on) where phase in ('Issued', 'PartiallyPaid');
 -- Who collects goes over those of which something is due, in the order of uids.
 create index invoices_open on invoicing.invoices (uid) where phase in ('Issued', 'PartiallyPaid', 'PastDue');
+create index invoices_by_account on invoicing.invoices (account, issued_at);
 create index invoices_bearing on invoicing.invoices (due_on) where interest_percent is not null;
 create index invoices_owed on invoicing.invoices (account) where phase in ('Issued', 'PartiallyPaid', 'PastDue');
 -- Whoever issues asks whether a void invoice is to be replaced.
@@ -1818,6 +1818,22 @@ create table invoicing.settlements (
 create index settlements_by_reference on invoicing.settlements (reference);
 -- A DiscountReversal cancels the credit note to which it refers: nothing stands of what the note took back.
 create unique index settlements_cancelling on invoicing.settlements (reference) where kind = 'DiscountReversal';
+
+-- The accounts whose days an invoice has: of a periodic or final one the account that it is addressed to, whose row a
+-- trigger writes; of a consolidated one each account that is invoiced with it, numbered as the sections stand on it. No
+-- instant of an account is on two of them that stand, whoever pays.
+create table invoicing.sections (
+    invoice uuid not null references invoicing.invoices (uid) deferrable initially deferred,
+    account integer not null references accounts.accounts (number),
+    owner_org bigint not null,
+    section integer not null check (section > 0),
+    period tstzrange not null check (lower_inc(period) and not upper_inc(period) and lower(period) < upper(period)),
+    standing boolean not null default true,     -- until the invoice is void
+    primary key (invoice, account),
+    unique (invoice, section),
+    constraint sections_once exclude using gist (account with =, period with &&) where (standing)
+);
+create index sections_void on invoicing.sections (account) where not standing;
 
 create table invoicing.lines (
     invoice uuid not null references invoicing.invoices (uid) deferrable initially deferred,
@@ -2068,15 +2084,15 @@ create constraint trigger credit_notes_sums after insert on invoicing.credit_not
 -- invoice or of one that carried an adjustment of it.
 create table invoicing.adjustments (
     invoice uuid not null references invoicing.invoices (uid),
+    account integer not null references accounts.accounts (number),     -- that used: each section is adjusted by itself
     sequence integer not null check (sequence > 0),
     owner_org bigint not null,
-    account integer not null references accounts.accounts (number),
     carrier uuid references invoicing.invoices (uid) deferrable initially deferred,
     credit_note uuid unique references invoicing.credit_notes (uid) deferrable initially deferred,
     amount_minor bigint not null,       -- before tax
     adjusted_at timestamptz not null,
-    primary key (invoice, sequence),
-    unique (carrier, invoice),
+    primary key (invoice, account, sequence),
+    unique (carrier, invoice, account),
     check (num_nonnulls(carrier, credit_note) = 1),
     check (case when carrier is not null then amount_minor >= 0 else amount_minor < 0 end)
 );
@@ -2085,6 +2101,7 @@ create index adjustments_by_account on invoicing.adjustments (account);
 -- By what was charged for: the Sku or commitment, and its days.
 create table invoicing.adjusted_lines (
     invoice uuid not null,
+    account integer not null,
     sequence integer not null,
     owner_org bigint not null,
     kind text not null,
@@ -2092,8 +2109,8 @@ create table invoicing.adjusted_lines (
     first_day date not null,
     end_day date not null check (end_day > first_day),
     amount_minor bigint not null check (amount_minor <> 0),
-    primary key (invoice, sequence, kind, charged_for, first_day, end_day),
-    foreign key (invoice, sequence) references invoicing.adjustments (invoice, sequence)
+    primary key (invoice, account, sequence, kind, charged_for, first_day, end_day),
+    foreign key (invoice, account, sequence) references invoicing.adjustments (invoice, account, sequence)
 );
 
 -- What an invoiced period came to more or less is what its documents charge and give back.
@@ -2103,13 +2120,13 @@ declare
     said bigint;
 begin
     if new.amount_minor <> (select coalesce(sum(amount_minor), 0) from invoicing.adjusted_lines
-                            where invoice = new.invoice and sequence = new.sequence) then
+                            where invoice = new.invoice and account = new.account and sequence = new.sequence) then
         raise exception 'adjustment % of invoice % is not the sum of its lines', new.sequence, new.invoice
             using errcode = 'check_violation';
     end if;
     if new.carrier is not null then
         select coalesce(sum(amount_minor), 0) into said from invoicing.lines
-        where invoice = new.carrier and adjusts = new.invoice;
+        where invoice = new.carrier and adjusts = new.invoice and used_by = new.account;
     else
         select -net_minor into said from invoicing.credit_notes where uid = new.credit_note;
     end if;
@@ -2182,6 +2199,43 @@ begin
 end $$;
 create trigger invoices_kept before truncate on invoicing.invoices
     for each statement execute function invoicing.refuse_change();
+-- A periodic or final invoice has the days of its own account; a void one has nobody's any more.
+create function invoicing.carry_sections() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    if tg_op = 'UPDATE' then
+        update invoicing.sections set standing = false where invoice = new.uid;
+    else
+        insert into invoicing.sections (invoice, account, owner_org, section, period)
+        values (new.uid, new.account, new.owner_org, 1, new.period) on conflict (invoice, account) do nothing;
+    end if;
+    return null;
+end $$;
+create trigger invoices_section after insert on invoicing.invoices
+    for each row when (new.kind in ('Periodic', 'Final')) execute function invoicing.carry_sections();
+create trigger invoices_void_sections after update of phase on invoicing.invoices
+    for each row when (new.phase = 'Void' and old.phase <> 'Void') execute function invoicing.carry_sections();
+
+-- A section is written before its invoice and never changes, but that it stands no more.
+create function invoicing.guard_section() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    if tg_op = 'UPDATE' then
+        if not new.standing and to_jsonb(new) - 'standing' = to_jsonb(old) - 'standing' then
+            return new;
+        end if;
+    elsif tg_op = 'INSERT' then
+        if not exists (select from invoicing.invoices i where i.uid = new.invoice and i.kind = 'Consolidated') then
+            return new;
+        end if;
+    end if;
+    raise exception 'the sections of an invoice are written once, when it is issued' using errcode = 'restrict_violation';
+end $$;
+create trigger sections_guard before insert or update or delete on invoicing.sections
+    for each row execute function invoicing.guard_section();
+create trigger sections_kept before truncate on invoicing.sections
+    for each statement execute function invoicing.refuse_change();
+
 create trigger lines_written_once before update or delete or truncate on invoicing.lines
     for each statement execute function invoicing.refuse_change();
 create trigger line_discounts_written_once before update or delete or truncate on invoicing.line_discounts
@@ -2363,6 +2417,35 @@ begin
     end if;
     return null;
 end $$;
+-- Every line says who pays, and who used: of a consolidated invoice an account that has a section, of a periodic or final
+-- one its own. Only these have sections, within their period, of accounts of the one organization.
+create function invoicing.assert_sections() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+declare
+    off record;
+begin
+    select l.line into off from invoicing.lines l
+    where l.invoice = new.uid and (l.paid_by <> new.account or (
+        new.kind in ('Periodic', 'Consolidated', 'Final')
+        and not exists (select from invoicing.sections s where s.invoice = new.uid and s.account = l.used_by)))
+    order by l.line limit 1;
+    if found then
+        raise exception 'line % of invoice % is of an account that has no section on it, or that another one pays',
+            off.line, new.number using errcode = 'check_violation';
+    end if;
+    if exists (select from invoicing.sections s where s.invoice = new.uid and (
+               s.owner_org <> new.owner_org or not s.period <@ new.period
+               or new.kind not in ('Periodic', 'Consolidated', 'Final')
+               or (new.kind <> 'Consolidated' and s.account <> new.account)))
+       or (new.kind = 'Consolidated' and not exists (select from invoicing.sections where invoice = new.uid)) then
+        raise exception 'the sections of invoice % are not of its kind, owner and period', new.number
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger invoices_sections after insert on invoicing.invoices
+    deferrable initially deferred for each row execute function invoicing.assert_sections();
+
 create constraint trigger invoices_taxes after insert on invoicing.invoices
     deferrable initially deferred for each row execute function invoicing.assert_taxes();
 
@@ -2567,7 +2650,7 @@ declare
     owned text;
 begin
     foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_taxes,credit_documents,lines,line_discounts,
-        taxes,line_parts,line_shares,documents,interest,interest_reversals,adjustments,adjusted_lines,
+        sections,taxes,line_parts,line_shares,documents,interest,interest_reversals,adjustments,adjusted_lines,
         credit_grants,grant_movements}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
         execute format('create policy reach on invoicing.%I to milo_app, milo_job

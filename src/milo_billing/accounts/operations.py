@@ -13,7 +13,7 @@ from milo_billing.accounts.reads import methods as method_reads
 from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.reads import tree as tree_reads
 from milo_billing.accounts.rules import standing, timeline, tree, wording
-from milo_billing.accounts.types import BILLING_SHARES, PayerInterval, PaymentProfileType, Rebinding
+from milo_billing.accounts.types import BILLING_SHARES, Account, PayerInterval, PaymentProfileType, Rebinding
 from milo_billing.controlplane.holds import hold, release
 from milo_billing.controlplane.projections import KEEP, NONE, ProjectionDifference, compare_rows
 from milo_billing.directory import reads as directory
@@ -36,13 +36,14 @@ def hold_fence(tx: Tx, *, exclusive: bool) -> None:
     store.lock_fence(tx, exclusive=exclusive)
 
 
-def hold_billing(tx: Tx, *, account: int) -> None:
-    """Until the transaction ends nobody adds usage of this account, or of the others of its share.
+def hold_billing(tx: Tx, *, accounts: Collection[int]) -> None:
+    """Until the transaction ends nobody adds usage of these accounts, or of the others of their shares.
 
     Whoever invoices holds it from before usage is read until it is marked as billed: usage is then either in what was
-    read, or finds the mark. Take it after the fence.
+    read, or finds the mark. Take it after the fence, and for all accounts at once.
     """
-    store.lock_billing(tx, share=account % BILLING_SHARES)
+    for share in sorted({account % BILLING_SHARES for account in accounts}):
+        store.lock_billing(tx, share=share)
 
 
 def hold_billing_shared(tx: Tx, *, shares: Collection[int]) -> None:
@@ -217,6 +218,25 @@ def get_parent(tx: Tx, *, place: tree.Place) -> int | None:
     if parent is None:
         raise LookupError(f"billing account {place.parent[0]}/{place.parent[1]} has no projection")
     return parent.number
+
+
+def hold_invoiced_with(tx: Tx, *, account: Account, since: datetime) -> tuple[Account, ...]:
+    """The sub-accounts whose usage from `since` on is invoiced to the account, by path; until the transaction ends none
+    joins or leaves. Take it before every other lock.
+    """
+    if not account.consolidates:
+        return ()
+    store.lock_tree(tx, owner_org=account.owner_org, exclusive=False)
+    numbers = tree_reads.list_invoiced_with(tx, account=account.number, since=since)
+    return tuple(account_reads.get_account(tx, number=number) for number in numbers)
+
+
+def get_invoiced(tx: Tx, *, account: Account) -> Account:
+    """Who is invoiced for the account: itself, or one above it."""
+    if account.billing_mode == "Self":
+        return account
+    _, *above = tree_reads.list_ancestors(tx, account=account.number)
+    return account_reads.get_account(tx, number=tree.invoiced(above).number)
 
 
 def assess_payment(

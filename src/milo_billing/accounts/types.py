@@ -50,6 +50,10 @@ class Account:
     deleted_at: datetime | None
     invoice_day: int
     """1..28: rating periods begin on it."""
+    billing_mode: BillingMode = "Self"
+    """Parent: an account above it is invoiced for it."""
+    consolidates: bool = False
+    """Whether sub-accounts that are invoiced together with it hang right below it, some of them perhaps gone."""
 
 
 @dataclass(frozen=True, slots=True)

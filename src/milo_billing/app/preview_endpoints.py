@@ -50,6 +50,7 @@ PREVIEWS: Final = (
                 "tax": many(ANY),
                 "untaxed": _NULLABLE_TEXT,
                 "at": TIME,
+                "invoicedWith": _NULLABLE_TEXT,
                 "firstDay": DAY,
                 "endDay": DAY,
                 "provisional": {"type": "boolean"},

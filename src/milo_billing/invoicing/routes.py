@@ -22,7 +22,7 @@ from milo_billing.invoicing.engine.invoice_documents import ELECTRONIC
 from milo_billing.invoicing.operations import closing as closing_accounts
 from milo_billing.invoicing.operations import details as invoice_details
 from milo_billing.invoicing.operations import explaining as invoice_explaining
-from milo_billing.invoicing.operations import issuing, late_interest, papers, settlements
+from milo_billing.invoicing.operations import issuing, late_interest, papers, previewing, settlements
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
@@ -284,7 +284,9 @@ def _computed_routes(door: Door, office: Office) -> list[Route]:
         with door.open(request, permission=GET) as call:
             forbid_writes(call.tx)
             account = _get_account(call.tx, namespace=asked.namespace, name=asked.account)
-            found = issuing.preview(call.tx, office=office, account=account, month=asked.month, now=call.now)
+            found = previewing.preview(
+                call.tx, office=office, account=account, month=asked.month, now=call.now
+            )
         return JSONResponse(previews.preview_body(found, account=account, by=asked.by, at=call.now))
 
     def explain_line(request: Request) -> Response:
@@ -317,9 +319,15 @@ def _adjustment_routes(door: Door, office: Office) -> list[Route]:
         with door.open(request, permission=GET) as call:
             forbid_writes(call.tx)
             invoice = invoice_reads.get_invoice(call.tx, **_names(request))
-            made = adjustment_reads.list_adjustments(call.tx, invoice=invoice.uid)
-            found = rerating.rerate(call.tx, invoice=invoice, now=call.now)
-        return JSONResponse(adjustment_bodies.adjustments_body(invoice, made=made, found=found))
+            sections = [
+                (
+                    adjustment_reads.list_adjustments(call.tx, invoice=invoice.uid, account=account),
+                    rerating.rerate(call.tx, invoice=invoice, account=account, now=call.now),
+                )
+                for account in adjustment_reads.list_sections(call.tx, invoice=invoice.uid)
+                or (invoice.account,)
+            ]
+        return JSONResponse(adjustment_bodies.adjustments_body(invoice, sections=sections))
 
     def adjust(request: Request) -> Response:
         return JSONResponse(adjustment_bodies.adjusted_body(repeated(lambda: _adjust(door, office, request))))

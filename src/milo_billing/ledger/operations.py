@@ -309,6 +309,13 @@ def sent_to_account(amount: Money, *, out_of: AccountName) -> tuple[Entry, ...]:
     return posting.moved(amount, debit=out_of, credit=TRANSFERS)
 
 
+def passed_on(lines: Sequence[Posting], *, currency: Currency) -> tuple[Entry, ...]:
+    """What an account used and another one is invoiced for: `lines` as of `invoiced`, against a transfer, in the
+    transaction of the account that used. The other one's receivable is against that transfer.
+    """
+    return posting.against(lines, currency=currency, account=TRANSFERS)
+
+
 def got_from_account(amount: Money, *, into: AccountName) -> tuple[Entry, ...]:
     """The other half: the transaction of the account that gets; `into` is credited, such as RECEIVABLE."""
     return posting.moved(amount, debit=TRANSFERS, credit=into)

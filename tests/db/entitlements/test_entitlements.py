@@ -143,7 +143,7 @@ def test_an_entitlement_does_not_reach_back_into_invoiced_days(staffed: World) -
         account = account_reads.find_account(tx, namespace=ACME, name="main")
         assert account is not None
         accounts.hold_fence(tx, exclusive=False)
-        accounts.hold_billing(tx, account=account.number)
+        accounts.hold_billing(tx, accounts=[account.number])
         accounts.mark_billed(tx, account=account.number, until=datetime(2026, 9, 1, 4, tzinfo=UTC))
     refused = staffed.refusals(Entitlement, "early", terms(startsAt="2026-08-31"), namespace=ACME)
     assert "invoiced up to 2026-09-01" in refused[0]

@@ -9,7 +9,7 @@ import pytest
 
 from milo_billing.accounts.types import Account
 from milo_billing.infra.database import forbid_writes
-from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.operations import issuing, previewing
 from milo_billing.invoicing.reads.invoices import get_invoice
 from milo_billing.invoicing.rules.previews import draft_lines, preview_body
 from milo_billing.invoicing.types.errors import UnableToIssue
@@ -55,7 +55,7 @@ def taken_and_ended(shop: Ground) -> Account:
 def previewed(shop: Ground, account: Account, *, month: int = 10, now: datetime = NOVEMBER) -> Preview:
     def read(tx: Any) -> Preview:
         forbid_writes(tx)
-        return issuing.preview(tx, office=shop.office, account=account, month=(2026, month), now=now)
+        return previewing.preview(tx, office=shop.office, account=account, month=(2026, month), now=now)
 
     return shop.reading(read)
 

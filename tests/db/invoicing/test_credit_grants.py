@@ -13,7 +13,7 @@ from milo_billing.controlplane.decoding import Draft
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.database import EVERYWHERE, Tx
 from milo_billing.invoicing.jobs import daily
-from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.operations import previewing
 from milo_billing.invoicing.reads import grants as grant_reads
 from milo_billing.invoicing.types.invoices import Invoice, Preview
 from milo_billing.kernel.errors import Conflict, Invalid
@@ -103,7 +103,9 @@ def issued(ground: Ground, account: Account, dollars: int = 100) -> Invoice:
 
 def previewed(ground: Ground, account: Account) -> Preview:
     return ground.reading(
-        lambda tx: issuing.preview(tx, office=ground.office, account=account, month=(2026, 10), now=NOVEMBER)
+        lambda tx: previewing.preview(
+            tx, office=ground.office, account=account, month=(2026, 10), now=NOVEMBER
+        )
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.invoicing.jobs import daily
-from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.operations import previewing
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.types.drafts import Part
 from milo_billing.invoicing.types.errors import UnableToIssue
@@ -367,7 +367,9 @@ def test_late_usage_that_had_no_price_is_refused_until_there_is_one_that_then_st
     with pytest.raises(UnableToIssue, match=r"usage of example\.com/bytes has no price"):
         ground.issue(account, month=11, now=DECEMBER)
     preview = ground.reading(
-        lambda tx: issuing.preview(tx, office=ground.office, account=account, month=(2026, 11), now=DECEMBER)
+        lambda tx: previewing.preview(
+            tx, office=ground.office, account=account, month=(2026, 11), now=DECEMBER
+        )
     )
     assert "example.com/bytes has no price" in (preview.untaxed or "")
     meter = {"meterName": "example.com/bytes"}

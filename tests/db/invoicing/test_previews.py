@@ -7,7 +7,7 @@ import pytest
 
 from milo_billing.accounts.types import Account
 from milo_billing.infra.database import forbid_writes
-from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.operations import previewing
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules.previews import draft_lines, net_shares, preview_body
 from milo_billing.invoicing.types.invoices import Preview
@@ -23,7 +23,7 @@ def previewed(
 ) -> Preview:
     def read(tx: Any) -> Preview:
         forbid_writes(tx)
-        return issuing.preview(tx, office=ground.office, account=account, month=month, now=now)
+        return previewing.preview(tx, office=ground.office, account=account, month=month, now=now)
 
     return ground.reading(read)
 

@@ -8,7 +8,7 @@ import pytest
 
 from milo_billing.accounts.types import Account
 from milo_billing.app.projections import compare_projections
-from milo_billing.invoicing.operations import issuing
+from milo_billing.invoicing.operations import previewing
 from milo_billing.invoicing.reads import documents as document_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
@@ -126,7 +126,7 @@ def test_a_business_elsewhere_in_the_union_owes_the_tax_itself_once_its_number_i
 
     def codes() -> list[tuple[str, int]]:
         preview = bare_ground.reading(
-            lambda tx: issuing.preview(
+            lambda tx: previewing.preview(
                 tx, office=bare_ground.office, account=account, month=(2026, 10), now=NOVEMBER
             )
         )
@@ -153,7 +153,7 @@ def test_without_a_rate_nothing_is_issued_and_a_preview_says_why(bare_ground: Gr
     with pytest.raises(UnableToIssue, match='no tax rate of IE for tax category "standard" on 2026-11-02'):
         bare_ground.issue(account)
     preview = bare_ground.reading(
-        lambda tx: issuing.preview(
+        lambda tx: previewing.preview(
             tx, office=bare_ground.office, account=account, month=(2026, 10), now=NOVEMBER
         )
     )

@@ -204,7 +204,7 @@ def test_usage_that_comes_while_an_account_is_invoiced_waits_and_is_marked(life:
     sent = threading.Thread(target=lambda: usage.ingest([event]))
     with usage.databases.app.transaction(reach=EVERYWHERE) as invoice:
         accounts.hold_fence(invoice, exclusive=False)
-        accounts.hold_billing(invoice, account=number)
+        accounts.hold_billing(invoice, accounts=[number])
         row = invoice.execute(
             "select sum(value) from usage.events where event_at < %s", (midnight,)
         ).fetchone()
@@ -220,7 +220,7 @@ def test_usage_that_comes_while_an_account_is_invoiced_waits_and_is_marked(life:
 
 def test_accounts_of_other_shares_do_not_wait_for_an_invoice(life: Life):
     with life.usage.databases.app.transaction(reach=EVERYWHERE) as invoice:
-        accounts.hold_billing(invoice, account=life.account() + 1)
+        accounts.hold_billing(invoice, accounts=[life.account() + 1])
         life.ingest(1)
     assert only_row(life)[1] == 1
 

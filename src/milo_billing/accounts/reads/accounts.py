@@ -12,8 +12,9 @@ from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 
 _ACCOUNT: LiteralString = (
-    "select number, uid, namespace, name, owner_org, currency, time_zone, phase, deleted_at, invoice_day "
-    "from accounts.accounts"
+    "select number, uid, namespace, name, owner_org, currency, time_zone, phase, deleted_at, invoice_day, "
+    "billing_mode, exists (select from accounts.accounts below where below.parent = accounts.number "
+    "and below.billing_mode = 'Parent') from accounts.accounts"
 )
 
 

@@ -1,5 +1,6 @@
 """SQL that reads the tree of accounts: who is above and below, and who is invoiced with whom."""
 
+from datetime import datetime
 from typing import LiteralString
 
 from milo_billing.accounts.types import AccountNode, TreeNode
@@ -56,6 +57,22 @@ def list_consolidated(tx: Tx, *, account: int) -> tuple[AccountNode, ...]:
         (account, account),
     )
     return tuple(AccountNode(*row) for row in found)
+
+
+def list_invoiced_with(tx: Tx, *, account: int, since: datetime) -> tuple[int, ...]:
+    """Numbers of the sub-accounts, at any depth, whose usage from `since` on is invoiced to the account, by path.
+
+    An account that was deleted after that is among them; an archived one has nothing left to be invoiced.
+    """
+    found = tx.execute(
+        "with recursive below (number, path, phase) as (select %(account)s::int, array[]::text[], ''::text union all "
+        "select a.number, b.path || a.name || a.number::text, a.phase "
+        "from accounts.accounts a join below b on a.parent = b.number "
+        "where (a.deleted_at is null or a.deleted_at > %(since)s) and a.billing_mode = 'Parent') "
+        "select number from below where number <> %(account)s and phase <> 'Archived' order by path",
+        {"account": account, "since": since},
+    )
+    return tuple(number for (number,) in found)
 
 
 def list_sub_accounts(tx: Tx, *, account: int, archived: bool, limit: int) -> tuple[str, ...]:

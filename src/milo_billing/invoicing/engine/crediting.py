@@ -317,8 +317,9 @@ def _write(
         owner_org=note.owner_org,
         description=f"Credit note {note.number} of invoice {invoice.number}",
     )
-    given_back = crediting.credit_postings(
+    given_back, sent = crediting.consolidated_postings(
         chosen.credited,
+        payer=note.account,
         lines=chosen.lines,
         taxes=chosen.taxes,
         groups=invoice.taxes,
@@ -326,6 +327,10 @@ def _write(
     )
     entries = _entries(given_back, settled_minor=note.settled_minor, currency=note.currency)
     moved = ledger.post_fact(tx, fact=fact, entries=entries, now=now)
+    for account, lines in sorted(sent.items()):
+        other = replace(fact, id=new_uid(), key=f"{fact.key}/{account}", billing_account=account)
+        passed_back = ledger.taken_back(ledger.passed_on(lines, currency=note.currency))
+        ledger.post_fact(tx, fact=other, entries=passed_back, now=now)
     # by a job: whoever issues a note, such as a kind that is created, has no key to seal addresses with
     name = f"{TELL_CREDIT_NOTE}/{note.uid}"
     jobs.defer(tx, TELL_CREDIT_NOTE, lock=name, once=name, note=str(note.uid))

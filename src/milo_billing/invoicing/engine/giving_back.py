@@ -4,6 +4,7 @@ Owns: what is read for it. Not: which line of which invoice (rules.below_zero), 
 Nothing is written here.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -12,6 +13,7 @@ from milo_billing.accounts.types import Account
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine.left import list_creditable
 from milo_billing.invoicing.engine.rerating import Late
+from milo_billing.invoicing.engine.sections import Section
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import adjusting, below_zero
 from milo_billing.invoicing.types.drafts import Draft
@@ -21,18 +23,29 @@ from milo_billing.kernel.periods import Period
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def lift(
-    tx: Tx, drafted: Draft, late: Late | None, *, account: Account, whole: bool = False
-) -> tuple[Draft, Late | None]:
-    """The untaxed draft at zero where it comes to less, and the credit notes over earlier invoices that give the rest
-    back, joined with what came late, which the draft holds already.
+def lift(tx: Tx, sections: Sequence[Section], *, drafted: Draft, whole: bool = False) -> tuple[Section, ...]:
+    """The sections so that the untaxed draft, which is their sum, is zero where it comes to less, each with the credit
+    notes over earlier invoices of its account that give the rest back, joined with what came late.
 
     One comparison where it does not come to less. `whole` gives back everything that comes back in this way, because
     tax at different rates takes the total below zero. Raises UnableToIssue where that cannot be told.
     """
-    minor = below_zero.returns_minor(drafted) if whole else below_zero.over_minor(drafted)
-    if not minor:
-        return drafted, late
+    rest_minor = below_zero.over_minor(drafted)
+    found: list[Section] = []
+    for one in sections:
+        # one account may give back what another is charged: only what is over all of them is taken elsewhere
+        minor = (
+            below_zero.returns_minor(one.draft)
+            if whole
+            else min(rest_minor, below_zero.over_minor(one.draft))
+        )
+        found.append(_lifted(tx, one, minor) if minor else one)
+        rest_minor -= min(minor, rest_minor)
+    return tuple(found)
+
+
+def _lifted(tx: Tx, section: Section, minor: int) -> Section:
+    account, drafted, late = section.account, section.draft, section.late
     before = drafted.period.start
     _assert_none_void(tx, account=account, before=before)
     invoices = below_zero.give_elsewhere(
@@ -41,9 +54,9 @@ def lift(
         creditable=list_creditable(tx, account=account.number, before=before),
         earlier=() if late is None else late.invoices,
     )
-    found = replace(late or Late(None, ()), invoices=invoices)
+    found = replace(late or Late(account.number, None, ()), invoices=invoices)
     taken_off = [line for line in found.lines if below_zero.takes_off(line)]
-    return adjusting.with_adjustments(drafted, taken_off), found
+    return replace(section, draft=adjusting.with_adjustments(drafted, taken_off), late=found)
 
 
 def _assert_none_void(tx: Tx, *, account: Account, before: datetime) -> None:

@@ -221,9 +221,9 @@ def pay_purchase(
     return invoice
 
 
-def issue_key(invoice: Invoice) -> str:
-    """The key of the transaction in the books by which the invoice was issued."""
-    return f"invoice/{invoice.uid}/issue"
+def issue_key(invoice: Invoice, *, user: int | None = None) -> str:
+    """The key of the transaction in the books by which the invoice was issued; that of another account that used."""
+    return postings.issue_key(invoice.uid, payer=invoice.account, user=user)
 
 
 def _set_apart(tx: Tx, granted: Grant, from_unapplied: Money, *, into: str, now: datetime) -> str | None:
@@ -257,26 +257,43 @@ def _post(
 
 
 def reaching(tx: Tx, *, account: int, draft: Draft, at: datetime) -> tuple[Reaching, ...]:
-    """The grants that an invoice of the draft, issued at this instant, may use, in their order; nothing is locked."""
+    """The grants that an invoice of the draft to the account, issued at this instant, may use, in their order; nothing
+    is locked.
+
+    Of a sub-account that is invoiced with it those that the provider gives before tax (promotional), on its own lines.
+    What acts on lines of the account that pays acts on its own; prepaid credit pays the whole invoice.
+    """
+    others = sorted({line.used_by for line in draft.lines if line.used_by is not None} - {account})
     held = [
         one
-        for one in grant_reads.list_open(tx, account=account)
+        for number in (account, *others)
+        for one in grant_reads.list_open(tx, account=number)
         if one.holds_at(at) and one.currency == draft.currency
+        if number == account or one.kind == "Promotional"
     ]
+    return reach(tx, held, account=account, draft=draft)
+
+
+def reach(tx: Tx, held: Sequence[Grant], *, account: int, draft: Draft) -> tuple[Reaching, ...]:
+    """The lines of the draft that each of these grants reaches, in their order."""
+    consolidated = any(line.used_by not in (None, account) for line in draft.lines)
     names = {line.sku for line in draft.lines if line.sku is not None}
     skus = catalog_reads.list_skus(tx, names=names) if any(one.selectors for one in held) else ()
     found: list[Reaching] = []
     for one in rules.in_order(held):
-        lines: frozenset[int] | None = None
+        reached = [True] * len(draft.lines)
         if one.selectors:
             selected = catalog.select_skus(one.selectors, skus)
-            lines = frozenset(index for index, line in enumerate(draft.lines) if line.sku in selected)
+            reached = [line.sku in selected for line in draft.lines]
         if one.tax_at == "Purchase":
-            alike = frozenset(
-                index for index, line in enumerate(draft.lines) if line.tax_category == one.tax_category
-            )
-            lines = alike if lines is None else lines & alike
-        found.append(Reaching(one, lines))
+            alike = [line.tax_category == one.tax_category for line in draft.lines]
+            reached = [both and like for both, like in zip(reached, alike, strict=True)]
+        own = consolidated and (one.kind != "Prepaid" or one.tax_at == "Purchase")
+        if own:
+            used = [(line.used_by or account) == one.account for line in draft.lines]
+            reached = [both and its for both, its in zip(reached, used, strict=True)]
+        some = own or one.selectors or one.tax_at == "Purchase"
+        found.append(Reaching(one, frozenset(n for n, it in enumerate(reached) if it) if some else None))
     return tuple(found)
 
 
@@ -311,7 +328,8 @@ def use(
     by_uid = {one.grant.uid: one.grant for one in found}
     before_tax = rules.uses_before_tax(drafted)
     for uid, minor in before_tax.items():
-        _used(tx, by_uid[uid], minor, invoice, posted=issue_key(invoice), now=work.now)
+        posted = issue_key(invoice, user=by_uid[uid].account)
+        _used(tx, by_uid[uid], minor, invoice, posted=posted, now=work.now)
     for one in plan.goodwill:
         invoice = _give_goodwill(work, engine, one, invoice, lines=drafted.lines)
     for grant_, minor in plan.prepaid:

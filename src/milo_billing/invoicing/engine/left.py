@@ -39,17 +39,17 @@ def places_of(
 def list_creditable(
     tx: Tx, *, account: int, before: datetime, but: Collection[UUID] = ()
 ) -> tuple[Creditable, ...]:
-    """The account's invoices of days before the instant, without some, the newest first, with what is left of their
-    usage and charges: what was prepaid has its own way back.
+    """The invoices over what the account used on days before the instant, whoever paid, without some, the newest first,
+    with what is left of its usage and charges on them: what was prepaid has its own way back.
     """
     standing = invoice_reads.list_standing(tx, account=account, before=before, limit=INVOICES_MAX)
     found: list[Creditable] = []
     for one in standing:
         if one.uid not in but:
             pairs = adjustment_reads.list_charged(tx, invoice=one.uid)
-            of = [drafted for _, drafted in pairs if drafted.kind in SKU_KINDS]
+            of = [line for _, line in pairs if line.kind in SKU_KINDS and line.used_by == account]
             places, _ = places_of(tx, one.uid, pairs, of=of)
-            made = adjustment_reads.list_adjustments(tx, invoice=one.uid)
+            made = adjustment_reads.list_adjustments(tx, invoice=one.uid, account=account)
             found.append(Creditable(one, places, sequence=len(made) + 1))
     return tuple(found)
 

@@ -29,7 +29,7 @@ from milo_billing.invoicing.rules.adjusting import (
 from milo_billing.invoicing.rules.periods import running_month, uncovered
 from milo_billing.invoicing.types.drafts import DraftLine
 from milo_billing.invoicing.types.errors import UnableToIssue
-from milo_billing.invoicing.types.invoices import Invoice
+from milo_billing.invoicing.types.invoices import Covering, Invoice
 from milo_billing.kernel.periods import Period, billing_month, local_day, local_midnight
 from milo_billing.usage import reads as usage
 
@@ -38,9 +38,11 @@ from milo_billing.usage import reads as usage
 class Late:
     """What reached invoiced days of an account and no invoice has taken up, and what it changes.
 
-    `last_id` is the newest change that was looked at; None where only one of the account's invoices was.
+    `last_id` is the newest change that was looked at; None where only one of the account's invoices was. `account` is
+    that of the usage, by number, whoever is invoiced for it.
     """
 
+    account: int
     last_id: int | None
     invoices: tuple[Rerated, ...]
     missed: tuple[Period, ...] = ()
@@ -65,7 +67,7 @@ class Late:
 
 
 def find_late(tx: Tx, *, account: Account, before: datetime, now: datetime) -> Late | None:
-    """What usage changed of the account's issued invoices since they were; None, after one read, where nothing came.
+    """What usage of the account changed of issued invoices since they were; None, after one read, where nothing came.
 
     Of days that no invoice covers, those before `before`: what is invoiced otherwise begins there.
 
@@ -78,13 +80,18 @@ def find_late(tx: Tx, *, account: Account, before: datetime, now: datetime) -> L
     standing = invoice_reads.list_periodic(tx, account=account.number, within=Period(since, max(now, since)))
     # a shortfall, and money that was prepaid, follow from months before
     promised = bool(promises.list_commitments(tx, account=account.number))
-    reached = [one for one in standing if promised or any(_holds(one, day, account) for day in found.days)]
+    reached = [
+        one.invoice
+        for one in standing
+        if promised or any(_holds(one.period, day, account) for day in found.days)
+    ]
     voids = [
         invoice_reads.get_invoice_by_uid(tx, uid=uid)
         for uid in adjustment_reads.list_void_adjusted(tx, account=account.number)
     ]
-    rerated = [rerate(tx, invoice=one, now=now) for one in (*reached, *voids)]
+    rerated = [rerate(tx, invoice=one, account=account.number, now=now) for one in (*reached, *voids)]
     return Late(
+        account.number,
         found.last_id,
         tuple(one for one in rerated if one.lines or one.given_back),
         tuple(_missed(tx, account, found.days, standing, before=before)),
@@ -92,7 +99,7 @@ def find_late(tx: Tx, *, account: Account, before: datetime, now: datetime) -> L
 
 
 def _missed(
-    tx: Tx, account: Account, days: Sequence[date], standing: Sequence[Invoice], *, before: datetime
+    tx: Tx, account: Account, days: Sequence[date], standing: Sequence[Covering], *, before: datetime
 ) -> Iterator[Period]:
     """The days' rating periods that no invoice covers; a void one is replaced when somebody runs its month again."""
     months = {running_month(day, invoice_day=account.invoice_day) for day in days}
@@ -106,19 +113,20 @@ def _missed(
                 yield left
 
 
-def _holds(invoice: Invoice, day: date, account: Account) -> bool:
+def _holds(period: Period, day: date, account: Account) -> bool:
     zone = account.time_zone
-    return local_day(invoice.period.start, zone=zone) <= day < local_day(invoice.period.end, zone=zone)
+    return local_day(period.start, zone=zone) <= day < local_day(period.end, zone=zone)
 
 
-def rerate(tx: Tx, *, invoice: Invoice, now: datetime) -> Rerated:
-    """What one issued invoice came to since. A void one charges for nothing, nor may adjustments of it.
+def rerate(tx: Tx, *, invoice: Invoice, account: int, now: datetime) -> Rerated:
+    """What the account's section of one issued invoice came to since; a periodic one has no other. A void one charges
+    for nothing, nor may adjustments of it.
 
     Raises UnableToIssue where late usage has no price.
     """
-    made = adjustment_reads.list_adjustments(tx, invoice=invoice.uid)
-    before, places, withheld_minor = _charged_before(tx, invoice, made)
-    today = () if invoice.phase == "Void" else _rated_again(tx, invoice, made, now=now)
+    made = adjustment_reads.list_adjustments(tx, invoice=invoice.uid, account=account)
+    before, places, withheld_minor = _charged_before(tx, invoice, made, account=account)
+    today = () if invoice.phase == "Void" else _rated_again(tx, invoice, made, account=account, now=now)
     issued = () if invoice.phase == "Void" else before.issued
     earlier = [one.lines for one in made if one.stands]
     lines: tuple[DraftLine, ...] = ()
@@ -129,7 +137,9 @@ def rerate(tx: Tx, *, invoice: Invoice, now: datetime) -> Rerated:
         given_back = adjusting.give_back(change, places)
         rest_minor = min(change.total_minor - sum(minor for _, minor in given_back), withheld_minor)
         if rest_minor:
-            given_back += _elsewhere(tx, change, rest_minor, invoice=invoice, made=made, now=now)
+            given_back += _elsewhere(
+                tx, change, rest_minor, invoice=invoice, account=account, made=made, now=now
+            )
         taken = adjusting.by_line(given_back)
         if -sum(taken.values()) == change.total_minor:
             # which lines gave it back may not be those that came to less: prepaid money is moved between them
@@ -137,21 +147,21 @@ def rerate(tx: Tx, *, invoice: Invoice, now: datetime) -> Rerated:
     if isinstance(change, Additional):
         charged = change.lines
         lines = adjusting.adjustment_lines(change, invoice=invoice, now=today, before=before)
-    return Rerated(invoice, lines, charged, given_back, len(made) + 1)
+    return Rerated(invoice, account, lines, charged, given_back, len(made) + 1)
 
 
 def _rated_again(
-    tx: Tx, invoice: Invoice, made: Sequence[Adjustment], *, now: datetime
+    tx: Tx, invoice: Invoice, made: Sequence[Adjustment], *, account: int, now: datetime
 ) -> tuple[DraftLine, ...]:
     """The lines at the versions that the invoice froze. Usage of which nobody had a price then is priced as it was when
     an adjustment first charged it, else as now: it is never free, and its price never changes either.
     """
-    frozen = adjustment_reads.find_frozen(tx, invoice=invoice.uid)
+    frozen = adjustment_reads.find_frozen(tx, invoice=invoice.uid, account=account)
     if frozen is None:
         raise UnableToIssue(f"invoice {invoice.number} did not keep how its period was rated")
     composed = commitments.rate_periods(
         tx,
-        account=invoice.account,
+        account=account,
         periods=frozen.periods,
         now=now,
         as_issued=AsIssued(
@@ -170,19 +180,20 @@ def _elsewhere(
     minor: int,
     *,
     invoice: Invoice,
+    account: int,
     made: Sequence[Adjustment],
     now: datetime,
 ) -> tuple[tuple[Place, int], ...]:
     """So much of other invoices: the period's own charged less than its lines say, as it gave back of earlier ones."""
     own = {invoice.uid, *(one.carrier for one in made if one.carrier is not None)}
-    others = list_creditable(tx, account=invoice.account, before=now, but=own)
+    others = list_creditable(tx, account=account, before=now, but=own)
     places = [place for one in others for place in one.places]
     key = next(iter(change.lines))
     return adjusting.give_back(GivenBack({key: minor}, minor), places)
 
 
 def _charged_before(
-    tx: Tx, invoice: Invoice, made: Sequence[Adjustment]
+    tx: Tx, invoice: Invoice, made: Sequence[Adjustment], *, account: int
 ) -> tuple[Before, tuple[Place, ...], int]:
     """The lines that charged for the invoice's period, those that can be credited, the newest document first, and what
     they were charged with and cannot, because others are below zero.
@@ -193,13 +204,19 @@ def _charged_before(
     withheld_minor = 0
     for carrier in carriers:
         pairs = adjustment_reads.list_charged(tx, invoice=carrier)
-        own = [(line, drafted) for line, drafted in pairs if _adjusts(drafted, invoice)]
+        own = [
+            (line, drafted)
+            for line, drafted in pairs
+            if drafted.used_by == account and _adjusts(drafted, invoice)
+        ]
         carried += [drafted for _, drafted in own]
         found, withheld = places_of(tx, carrier, pairs, of=[drafted for _, drafted in own])
         places += found
         withheld_minor += withheld
     pairs = adjustment_reads.list_charged(tx, invoice=invoice.uid)
-    issued = tuple(drafted for _, drafted in pairs if drafted.kind != "Adjustment")
+    issued = tuple(
+        drafted for _, drafted in pairs if drafted.kind != "Adjustment" and drafted.used_by == account
+    )
     if invoice.phase != "Void":
         found, withheld = places_of(tx, invoice.uid, pairs, of=issued)
         places += found

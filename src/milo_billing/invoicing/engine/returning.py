@@ -132,7 +132,9 @@ def _return_before_tax(
         key = f"credit-note/{note.uid}/{what.lower()}/{uid}"
         # the note took back what was charged; what the credit had taken off before it goes back beside it
         entries = ledger.credit_noted(parts, currency=invoice.currency, into=into)
-        _post(tx, invoice, key, entries, about=f"{what} credit {grant.name} back from", now=now)
+        # the lines that it lowered are of its own account, whoever is invoiced for them
+        about = f"{what} credit {grant.name} back from"
+        _post(tx, invoice, key, entries, about=about, account=grant.account, now=now)
         _back(tx, grant, minor, invoice, cause=f"credit-note/{note.uid}", posted=key, now=now)
 
 
@@ -189,14 +191,21 @@ def _back(
 
 
 def _post(
-    tx: Tx, invoice: Invoice, key: str, entries: tuple[Entry, ...], *, about: str, now: datetime
+    tx: Tx,
+    invoice: Invoice,
+    key: str,
+    entries: tuple[Entry, ...],
+    *,
+    about: str,
+    account: int | None = None,
+    now: datetime,
 ) -> None:
     fact = Fact(
         id=new_uid(),
         key=key,
         entity=invoice.issuer,
         posted_on=invoice_reads.get_issuer_day(tx, invoice=invoice.uid, now=now),
-        billing_account=invoice.account,
+        billing_account=account or invoice.account,
         owner_org=invoice.owner_org,
         description=f"{about} invoice {invoice.number}",
     )

@@ -26,9 +26,7 @@ from milo_billing.usage import operations as usage
 REASON: Final = "Less was used than invoice {number} charged for: usage was corrected since."
 
 
-def note_late(
-    work: Work, office: Office, late: Late, *, account: int, carrier: Invoice | None
-) -> tuple[CreditNote, ...]:
+def note_late(work: Work, office: Office, late: Late, *, carrier: Invoice | None) -> tuple[CreditNote, ...]:
     """Issue credit notes over what is given back, and note which invoice charges what is more.
 
     `carrier` is None where nothing is charged. The account's invoices and its billing are locked by the caller. What
@@ -42,6 +40,7 @@ def note_late(
             settlement_rows.insert_adjustment(
                 work.tx,
                 original=one.invoice,
+                account=late.account,
                 sequence=sequence,
                 carrier=None,
                 credit_note=note.uid,
@@ -55,6 +54,7 @@ def note_late(
             settlement_rows.insert_adjustment(
                 work.tx,
                 original=one.invoice,
+                account=late.account,
                 sequence=sequence,
                 carrier=carrier.uid,
                 credit_note=None,
@@ -62,7 +62,7 @@ def note_late(
                 now=work.now,
             )
     if late.last_id is not None:
-        usage.settle_changes(work.tx, account=account, until=late.last_id, now=work.now)
+        usage.settle_changes(work.tx, account=late.account, until=late.last_id, now=work.now)
     return tuple(notes)
 
 

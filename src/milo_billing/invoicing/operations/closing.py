@@ -14,6 +14,7 @@ from milo_billing.commitments import operations as commitments
 from milo_billing.commitments import reads as promises
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Tx
+from milo_billing.invoicing.engine.sections import Stretch
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.operations.office import Office, billing_profile
 from milo_billing.invoicing.reads import invoices as invoice_reads
@@ -36,6 +37,10 @@ def issue_final(work: Work, *, office: Office, account: Account) -> IssueOutcome
     nothing to charge, no invoice is issued. Raises UnableToIssue with everything that has not ended yet.
     """
     tx, now = work.tx, work.now
+    if account.billing_mode == "Parent":
+        return _end_with_payer(work, account=account)
+    if below := accounts.hold_invoiced_with(tx, account=account, since=now):
+        raise UnableToIssue(closing.refused_by_sub_accounts(account.name, [one.name for one in below]))
     has_credit = invoice_rows.lock_account(tx, account=account.number)
     # no binding begins or ends until commit
     accounts.hold_fence(tx, exclusive=False)
@@ -52,7 +57,7 @@ def issue_final(work: Work, *, office: Office, account: Account) -> IssueOutcome
         else ((), ())
     )
     stretch = uncovered(wanted, invoiced=[one.period for one in standing])
-    final = [one for one in standing if one.kind == "Final"]
+    final = [one.invoice for one in standing if one.invoice.kind == "Final"]
     if final and not stretch:
         return Unchanged(final[-1])
     _assert_ended(tx, account, until=until, now=now)
@@ -63,19 +68,38 @@ def issue_final(work: Work, *, office: Office, account: Account) -> IssueOutcome
         raise UnableToIssue(
             f"days before {stretch[-1].end:%Y-%m-%d} were not invoiced, though later ones were: run their months first"
         )
-    outcome = issuing.issue_stretch(
+    outcome = issuing.issue_stretches(
         work,
         office,
         account=account,
         profile=profile,
-        stretch=stretch,
+        stretches=[Stretch(account, stretch)],
         invoice_day=invoice_day,
         has_credit=has_credit,
-        voided=voided,
+        voided=[one for one in voided if one.account == account.number],
         kind="Final",
     )
     accounts.mark_final(tx, account=account.number, until=until)
     return outcome
+
+
+def _end_with_payer(work: Work, *, account: Account) -> IssueOutcome:
+    """Tell that nothing is left of an account without invoices of its own, once those of its payer have its days."""
+    tx = work.tx
+    payer = accounts.get_invoiced(tx, account=account)
+    invoice_rows.lock_account(tx, account=account.number)
+    accounts.hold_fence(tx, exclusive=False)
+    until = account_reads.find_closed_until(tx, account=account.number)
+    ended_at = payer_reads.find_last_end(tx, account=account.number)
+    if ended_at is not None and (until is None or until < ended_at):
+        raise UnableToIssue(
+            f'billing account "{account.name}" is invoiced with {payer.name}, and its days until '
+            f"{local_day(ended_at, zone=account.time_zone)} are on no invoice yet: run their month first"
+        )
+    if until is not None:
+        _assert_ended(tx, account, until=until, now=work.now)
+        accounts.mark_final(tx, account=account.number, until=until)
+    return Skipped(f"everything is on invoices of {payer.name}")
 
 
 def _rating_periods(tx: Tx, account: Account, *, invoice_day: int, until: datetime) -> tuple[Period, ...]:

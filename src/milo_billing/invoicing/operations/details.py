@@ -33,7 +33,7 @@ def write_details(tx: Tx, *, invoice: Invoice) -> Iterator[str]:
 
 
 def _line(tx: Tx, invoice: Invoice, line: InvoiceLine) -> Iterator[str]:
-    days, after = _metered_days(tx, invoice, line), 0
+    days, after = _metered_days(tx, line), 0
     while True:
         shares = line_reads.list_shares(
             tx, invoice=invoice.uid, line=line.line, after=after, limit=SHARES_AT_ONCE
@@ -50,7 +50,7 @@ def _line(tx: Tx, invoice: Invoice, line: InvoiceLine) -> Iterator[str]:
         after = shares[-1].share
 
 
-def _metered_days(tx: Tx, invoice: Invoice, line: InvoiceLine) -> _Days:
+def _metered_days(tx: Tx, line: InvoiceLine) -> _Days:
     """What was metered by project, dimension set and day; nothing where the meter's values do not add up over days."""
     if line.kind != "Usage" or line.sku is None:
         return {}
@@ -60,7 +60,7 @@ def _metered_days(tx: Tx, invoice: Invoice, line: InvoiceLine) -> _Days:
         return {}
     rows = usage.list_rollups(
         tx,
-        account=invoice.account,
+        account=line.used_by,
         first=line.first_day,
         end=line.end_day,
         meters=[meter.number],

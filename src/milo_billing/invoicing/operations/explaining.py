@@ -48,7 +48,7 @@ def list_line_events(
     # an adjustment is for what came since the invoice, or since the adjustment before
     since = None if adjusted is None else last_look(adjusted.original, adjusted.earlier)
     wanted = EventFilter(
-        accounts=(invoice.account,),
+        accounts=(found.used_by,),
         meters=(meter.number,),
         first=found.first_day,
         end=found.end_day,
@@ -74,7 +74,9 @@ def explain_line(tx: Tx, *, invoice: Invoice, line: int) -> LineExplanation:
     adjusted = _adjusted(tx, invoice, found)
     meter = None if sku is None else catalog.find_meter(tx, meter_name=sku.meter_name)
     if adjusted is not None and meter is not None:
-        adjusted = replace(adjusted, changes=_changes(tx, invoice, adjusted, meter=meter))
+        adjusted = replace(
+            adjusted, changes=_changes(tx, invoice, adjusted, account=found.used_by, meter=meter)
+        )
     return LineExplanation(
         invoice=invoice,
         line=found,
@@ -98,24 +100,30 @@ def _adjusted(tx: Tx, invoice: Invoice, line: InvoiceLine) -> AdjustedLine | Non
         return None
     of = adjusting.charged(line)
     original = invoice_reads.get_invoice_by_uid(tx, uid=line.adjusts.invoice)
-    made = adjustment_reads.list_adjustments(tx, invoice=original.uid)
+    made = adjustment_reads.list_adjustments(tx, invoice=original.uid, account=line.used_by)
     own = next((one.sequence for one in made if one.carrier == invoice.uid), 0)
     lines = line_reads.list_lines(tx, invoice=original.uid, limit=adjustment_reads.LINES_MAX)
     return AdjustedLine(
         of=of,
         original=original,
-        issued=tuple(one for one in lines if one.adjusts is None and adjusting.charged(one) == of),
+        issued=tuple(
+            one
+            for one in lines
+            if one.adjusts is None and one.used_by == line.used_by and adjusting.charged(one) == of
+        ),
         earlier=tuple(one for one in made if one.sequence < own and one.stands),
         changes=(),
     )
 
 
-def _changes(tx: Tx, invoice: Invoice, adjusted: AdjustedLine, *, meter: Meter) -> tuple[UsageChange, ...]:
+def _changes(
+    tx: Tx, invoice: Invoice, adjusted: AdjustedLine, *, account: int, meter: Meter
+) -> tuple[UsageChange, ...]:
     """By day, what came late until this invoice and was not in an adjustment before."""
     since = last_look(adjusted.original, adjusted.earlier) if adjusted.earlier else None
     changes = usage_reads.list_changes(
         tx,
-        account=invoice.account,
+        account=account,
         first=adjusted.of.first_day,
         end=adjusted.of.end_day,
         limit=explaining.SHARES_MAX,

@@ -1,6 +1,7 @@
-"""Draft, preview and issue: from rated usage to an invoice that never changes again (domain.md §7)."""
+"""Draft and issue: from rated usage to an invoice that never changes again (domain.md §7)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -9,41 +10,34 @@ from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.commitments import operations as commitments
 from milo_billing.controlplane.work import Work
-from milo_billing.directory import reads as directory
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.engine import giving_back, granting, rerating
+from milo_billing.invoicing.engine import granting, rerating
 from milo_billing.invoicing.engine.publishing import publish
 from milo_billing.invoicing.engine.rerating import Late
+from milo_billing.invoicing.engine.sections import Section, Stretch
 from milo_billing.invoicing.operations import adjusting as adjustments
-from milo_billing.invoicing.operations import writing
+from milo_billing.invoicing.operations import consolidating, writing
 from milo_billing.invoicing.operations.office import UNISSUED, Office, billing_profile
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
-from milo_billing.invoicing.rules import (
-    adjusting,
-    drafts,
-    grants,
-    issuing,
-    periods,
-    postings,
-)
+from milo_billing.invoicing.rules import adjusting, drafts, grants, issuing, periods, postings
 from milo_billing.invoicing.rules.adjusting import Adjusted
+from milo_billing.invoicing.rules.crediting import CreditNote
 from milo_billing.invoicing.rules.grants import Reaching
 from milo_billing.invoicing.store import invoice_rows
 from milo_billing.invoicing.types.drafts import Draft, InvoiceKind
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.invoicing.types.invoices import (
+    Covering,
     Invoice,
     Issued,
     IssueOutcome,
     IssuerVersion,
-    Preview,
     Skipped,
     Unchanged,
 )
-from milo_billing.kernel.errors import BadRequest
 from milo_billing.kernel.periods import Period, local_day
 
 
@@ -65,84 +59,18 @@ def draft(
     )
 
 
-def preview(
-    tx: Tx, *, office: Office, account: Account, month: tuple[int, int] | None, now: datetime
-) -> Preview:
-    """The account's invoice that holds this month, or the running one, as it stands now; nothing is written.
-
-    From the same functions as the invoice, so that at the end of the period it is the invoice. Rating periods that
-    have not begun are left out. Raises BadRequest where none has.
-    """
-    profile = billing_profile(tx, office.vault, account)
-    invoice_day = account.invoice_day if profile is None else profile.invoice_day
-    year, number = month or periods.running_month(
-        local_day(now, zone=account.time_zone), invoice_day=invoice_day
-    )
-    wanted = periods.invoice_holding(
-        year,
-        number,
-        frequency="Monthly" if profile is None else profile.invoice_frequency,
-        zone=account.time_zone,
-        invoice_day=invoice_day,
-    )
-    begun = [period for period in wanted if period.start <= now]
-    if not begun:
-        raise BadRequest(f"the invoice of {year}-{number:02} has not begun: nothing can be said of it yet")
-    standing = invoice_reads.list_periodic(
-        tx, account=account.number, within=Period(begun[0].start, begun[-1].end)
-    )
-    left = periods.uncovered(begun, invoiced=[one.period for one in standing])
-    stretch = left or tuple(begun)
-    composed = commitments.rate_periods(tx, account=account.number, periods=stretch, now=now, payer=account)
-    late: Late | None = None
-    untaxed: str | None = None
-    try:
-        if left:
-            late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
-    except UnableToIssue as error:
-        untaxed = str(error)
-    drafted = _with_late(drafts.provisional(composed), late)
-    # it could not be issued before its period is over
-    credits = granting.reaching(tx, account=account.number, draft=drafted, at=max(now, drafted.period.end))
-    issuer = issuer_reads.find_default_issuer(tx)
-    try:
-        if issuer is None or profile is None:
-            raise UnableToIssue(UNISSUED if issuer is None else "the account was deleted")
-        owed, late = _owed(
-            tx, office, drafted, late, credits, account=account, profile=profile, issuer=issuer, now=now
-        )
-    except UnableToIssue as error:
-        owed, untaxed = (
-            grants.before_tax(drafted, credits, issuer="" if issuer is None else issuer.name),
-            untaxed or str(error),
-        )
-    plan = grants.settling(owed, credits, issuer="" if issuer is None else issuer.name)
-    used = {share.project for line in owed.lines for share in line.shares}
-    used |= {one.project for period in composed for one in period.unpriced}
-    numbers = {project for project in used if project is not None}
-    return Preview(
-        draft=owed,
-        periods=composed,
-        closed=all(period.closed for period in composed),
-        invoices=standing,
-        books=writing.book_versions(tx, owed, known=office.books),
-        projects={one.number: one.name for one in directory.list_projects(tx, numbers=numbers)},
-        untaxed=untaxed,
-        goodwill_minor=plan.goodwill_minor,
-        prepaid_minor=plan.prepaid_minor,
-        given_back=() if late is None else late.given_back,
-    )
-
-
 def issue_month(work: Work, *, office: Office, account: Account, year: int, month: int) -> IssueOutcome:
     """Issue the account's invoice that ends with the rating period of this month, and post its receivable.
 
-    All in the caller's transaction, which `engine.commit` ends. Issuing again gives the same invoice. Raises
-    UnableToIssue while the period runs, where usage has no price, where nobody is declared to issue, and for an
-    account that was deleted before its usage was invoiced; the message says what to do.
+    All in the caller's transaction, which `engine.commit` ends. Issuing again gives the same invoice. Accounts that it
+    is invoiced for have a section each on it; they have none of their own, and are skipped. What of all of them an
+    invoice has already is left out, whoever paid it. Raises UnableToIssue while the period runs, where usage has no
+    price, where nobody is declared to issue, and for an account that was deleted before its usage was invoiced; the
+    message says what to do.
     """
     tx, now = work.tx, work.now
-    has_credit = invoice_rows.lock_account(tx, account=account.number)
+    if account.billing_mode == "Parent":
+        return Skipped(f"invoiced with {accounts.get_invoiced(tx, account=account).name}")
     profile = billing_profile(tx, office.vault, account)
     frequency, invoice_day = (
         ("Monthly", 1) if profile is None else (profile.invoice_frequency, profile.invoice_day)
@@ -152,59 +80,77 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     )
     if not wanted:
         return Skipped(f"invoices come {frequency.lower()}, and none ends with this month")
-    standing, voided = invoice_reads.list_standing_and_void(
-        tx, account=account.number, within=Period(wanted[0].start, wanted[-1].end)
-    )
-    stretch = periods.uncovered(wanted, invoiced=[invoice.period for invoice in standing])
-    if not stretch:
-        return Unchanged(standing[-1])
-    issuing.assert_closed(stretch[-1], now=now)
-    return issue_stretch(
+    members = (account, *accounts.hold_invoiced_with(tx, account=account, since=wanted[0].start))
+    has_credit = invoice_rows.lock_accounts(tx, accounts=[one.number for one in members])
+    stretches, standing, voided = _uncovered(tx, members, wanted)
+    if not stretches:
+        return Unchanged(standing[-1].invoice)
+    for one in stretches:
+        issuing.assert_closed(one.periods[-1], now=now)
+    return issue_stretches(
         work,
         office,
         account=account,
         profile=profile,
-        stretch=stretch,
+        stretches=stretches,
         invoice_day=invoice_day,
         has_credit=has_credit,
-        voided=voided,
+        voided=[one for one in voided if one.account == account.number],
+        kind="Periodic" if len(members) == 1 else "Consolidated",
     )
 
 
-def issue_stretch(
+def _uncovered(
+    tx: Tx, members: Sequence[Account], wanted: Sequence[Period]
+) -> tuple[list[Stretch], tuple[Covering, ...], list[Invoice]]:
+    """What of the periods no invoice has yet, by account; the invoices that have days of the first account, and the
+    void ones of them all that no other replaces yet.
+    """
+    within = Period(wanted[0].start, wanted[-1].end)
+    stretches: list[Stretch] = []
+    voided: dict[Any, Invoice] = {}
+    own: tuple[Covering, ...] = ()
+    for number, member in enumerate(members):
+        standing, void = invoice_reads.list_standing_and_void(tx, account=member.number, within=within)
+        own = own if number else standing
+        voided |= {one.uid: one for one in void}
+        left = periods.uncovered(wanted, invoiced=[one.period for one in standing])
+        if left:
+            stretches.append(Stretch(member, left))
+    return stretches, own, sorted(voided.values(), key=lambda one: (one.issued_at, one.sequence))
+
+
+def issue_stretches(
     work: Work,
     office: Office,
     *,
     account: Account,
     profile: BillingProfile | None,
-    stretch: Sequence[Period],
+    stretches: Sequence[Stretch],
     invoice_day: int,
     has_credit: bool,
     voided: Sequence[Invoice] = (),
     kind: InvoiceKind = "Periodic",
 ) -> Issued | Skipped:
-    """Issue the account's invoice over consecutive rating periods that are over and that no other covers.
+    """Issue an invoice to the account over consecutive rating periods, of its own and of accounts that are invoiced
+    with it, that are over and that no other invoice has.
 
-    The account is locked by the caller. Raises UnableToIssue.
+    All these accounts are locked by the caller. Raises UnableToIssue.
     """
-    tx, now = work.tx, work.now
+    tx = work.tx
     # from here until commit no payer changes: a binding is not backdated into what is being invoiced
     accounts.hold_fence(tx, exclusive=False)
     # and no usage comes in that the draft might miss without knowing that it came after an invoice
-    accounts.hold_billing(tx, account=account.number)
-    late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
-    drafted = draft(tx, account=account, stretch=stretch, now=now, kind=kind)
-    if late is not None and late.missed:
-        _issue_missed(work, office, late, account=account)
-        late = rerating.find_late(tx, account=account, before=stretch[0].start, now=now)
-    drafted = _with_late(drafted, late)
-    credits = _lock_credit(work, office, drafted, account=account) if has_credit else ()
+    accounts.hold_billing(tx, accounts=[one.account.number for one in stretches])
+    sections = [_section(work, office, one, payer=account, kind=kind) for one in stretches]
+    drafted = consolidating.combined(sections, payer=account, kind=kind)
     # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
-    moves = postings.postings(drafted) or (late is not None and late.lines)
+    moves = postings.postings(drafted) or any(one.late is not None and one.late.lines for one in sections)
     if not moves and not (profile is not None and profile.zero_invoices):
-        if late is not None:
-            adjustments.note_late(work, office, late, account=account.number, carrier=None)
-        accounts.mark_closed(tx, account=account.number, until=drafted.period.end)
+        for one in sections:
+            if one.late is not None:
+                adjustments.note_late(work, office, one.late, carrier=None)
+            accounts.mark_closed(tx, account=one.account.number, until=one.draft.period.end)
         return Skipped("nothing to charge")
     if profile is None:
         raise UnableToIssue(
@@ -214,53 +160,89 @@ def issue_stretch(
     issuer = issuer_reads.find_default_issuer(tx)
     if issuer is None:
         raise UnableToIssue(UNISSUED)
-    owed, late = _owed(
-        tx, office, drafted, late, credits, account=account, profile=profile, issuer=issuer, now=now
+    rated = {
+        one.account.number: adjustment_reads.frozen_body(one.periods, invoice_day=invoice_day)
+        for one in stretches
+    }
+    invoice, _ = _issue_sections(
+        work,
+        office,
+        sections,
+        account=account,
+        parties=(profile, issuer),
+        kind=kind,
+        rated=rated,
+        has_credit=has_credit,
+        voided=voided,
+    )
+    return Issued(invoice)
+
+
+def _section(work: Work, office: Office, stretch: Stretch, *, payer: Account, kind: InvoiceKind) -> Section:
+    """What the account has on the payer's invoice, with what came late of the days that the payer was invoiced for.
+
+    What came late of others is charged at once to who was invoiced for it, and days that no invoice has are invoiced.
+    """
+    account, before = stretch.account, stretch.periods[0].start
+    drafted = draft(work.tx, account=account, stretch=stretch.periods, now=work.now, kind=kind)
+    late = rerating.find_late(work.tx, account=account, before=before, now=work.now)
+    if late is not None and late.missed:
+        _issue_missed(work, office, late, account=account, payer=payer)
+        late = rerating.find_late(work.tx, account=account, before=before, now=work.now)
+    if late is not None:
+        late, others = consolidating.parted(late, payer=payer)
+        _charge_others(work, office, others)
+    return consolidating.section(account, drafted, late)
+
+
+def _issue_sections(
+    work: Work,
+    office: Office,
+    sections: Sequence[Section],
+    *,
+    account: Account,
+    parties: tuple[BillingProfile, IssuerVersion],
+    kind: InvoiceKind,
+    rated: Mapping[int, Mapping[str, Any]] | None = None,
+    has_credit: bool = True,
+    voided: Sequence[Invoice] = (),
+) -> tuple[Invoice, tuple[CreditNote, ...]]:
+    """Issue the sections to the account, at zero where they come to less, and note what came late; the invoice, and the
+    credit notes over what it gives back. Raises UnableToIssue.
+    """
+    profile, issuer = parties
+    drafted = consolidating.combined(sections, payer=account, kind=kind)
+    credits: Sequence[Reaching] = ()
+    if has_credit:
+        credits = granting.lock_reaching(work, office.engine, account=account.number, draft=drafted)
+    owed = consolidating.owed(
+        work.tx,
+        office,
+        sections,
+        credits,
+        payer=account,
+        profile=profile,
+        issuer=issuer,
+        kind=kind,
+        now=work.now,
     )
     invoice = issue_draft(
         work,
         office,
-        owed,
+        owed.draft,
         account=account,
         profile=profile,
         issuer=issuer,
-        rated=adjustment_reads.frozen_body(stretch, invoice_day=invoice_day),
-        credits=credits,
+        rated=rated,
+        credits=owed.credits,
         voided=voided,
+        sections=owed.sections,
     )
-    if late is not None:
-        adjustments.note_late(work, office, late, account=account.number, carrier=invoice)
-    return Issued(invoice)
-
-
-def _owed(
-    tx: Tx,
-    office: Office,
-    drafted: Draft,
-    late: Late | None,
-    credits: Sequence[Reaching],
-    *,
-    account: Account,
-    profile: BillingProfile,
-    issuer: IssuerVersion,
-    now: datetime,
-) -> tuple[Draft, Late | None]:
-    """The draft as it is issued, with promotional credit and its tax, at zero where it came to less; and what came
-    late, with the credit notes that give the rest back. Raises UnableToIssue.
-    """
-    day = local_day(now, zone=issuer.body["timeZone"])
-
-    def lifted(*, whole: bool) -> tuple[Draft, Late | None]:
-        lifted, found = giving_back.lift(tx, drafted, late, account=account, whole=whole)
-        credited = grants.before_tax(lifted, credits, issuer=issuer.name)
-        return writing.taxed(
-            tx, office.pen, credited, account=account, profile=profile, issuer=issuer, day=day
-        ), found
-
-    owed, found = lifted(whole=False)
-    if owed.total_minor < 0:  # its tax did that: what is given back is taxed more than what is charged
-        owed, found = lifted(whole=True)
-    return owed, found
+    notes: list[CreditNote] = []
+    for one in owed.sections:
+        if one.late is not None:
+            notes += adjustments.note_late(work, office, one.late, carrier=invoice)
+    return invoice, tuple(notes)
 
 
 def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
@@ -269,80 +251,83 @@ def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
     What is more is charged by an invoice of kind Adjustment. In the caller's transaction, which `engine.commit` ends;
     again, it finds nothing. Raises UnableToIssue.
     """
-    account = account_reads.get_account(work.tx, number=invoice.account)
-    _lock_billing(work.tx, account=account)
-    rerated = rerating.rerate(work.tx, invoice=invoice, now=work.now)
-    return _adjust(work, office, Late(None, (rerated,)), account=account)
+    used_by = adjustment_reads.list_sections(work.tx, invoice=invoice.uid) or (invoice.account,)
+    _lock_billing(work.tx, accounts_=used_by)
+    lates = [
+        Late(one, None, (rerating.rerate(work.tx, invoice=invoice, account=one, now=work.now),))
+        for one in used_by
+    ]
+    return _adjust(work, office, lates, payer=account_reads.get_account(work.tx, number=invoice.account))
 
 
 def adjust_account(work: Work, *, office: Office, account: Account) -> Adjusted:
     """The same for all that reached invoiced days of an account for which no invoice follows. Raises UnableToIssue."""
-    _lock_billing(work.tx, account=account)
+    _lock_billing(work.tx, accounts_=[account.number])
     late = rerating.find_late(work.tx, account=account, before=work.now, now=work.now)
     if late is None:
         return Adjusted(None, ())
-    _issue_missed(work, office, late, account=account)
-    return _adjust(work, office, late, account=account)
+    payer = accounts.get_invoiced(work.tx, account=account)
+    if late.missed:
+        _issue_missed(work, office, late, account=account, payer=payer)
+    late, others = consolidating.parted(late, payer=payer)
+    _charge_others(work, office, others)
+    return _adjust(work, office, [late], payer=payer)
 
 
-def _lock_billing(tx: Tx, *, account: Account) -> None:
-    """Nobody else issues for the account, nor does usage of it come in, until the transaction ends."""
-    invoice_rows.lock_account(tx, account=account.number)
+def _lock_billing(tx: Tx, *, accounts_: Sequence[int]) -> None:
+    """Nobody else issues for the accounts, nor does usage of them come in, until the transaction ends."""
+    invoice_rows.lock_accounts(tx, accounts=accounts_)
     accounts.hold_fence(tx, exclusive=False)
-    accounts.hold_billing(tx, account=account.number)
+    accounts.hold_billing(tx, accounts=accounts_)
 
 
-def _adjust(work: Work, office: Office, late: Late, *, account: Account) -> Adjusted:
-    carrier = None
-    if late.lines:
-        profile, issuer = _parties(work.tx, office, account=account)
-        drafted = adjusting.draft_alone([one.invoice for one in late.charging], late.lines)
-        credits = _lock_credit(work, office, drafted, account=account)
-        drafted = grants.before_tax(drafted, credits, issuer=issuer.name)
-        carrier = issue_draft(
-            work, office, drafted, account=account, profile=profile, issuer=issuer, credits=credits
-        )
-    return Adjusted(
-        carrier, adjustments.note_late(work, office, late, account=account.number, carrier=carrier)
+def _charge_others(work: Work, office: Office, others: Mapping[int, Late]) -> None:
+    """Charge what came late to who was invoiced for these days, by number: the account has changed its payer since."""
+    for number, late in sorted(others.items()):
+        _adjust(work, office, [late], payer=account_reads.get_account(work.tx, number=number))
+
+
+def _adjust(work: Work, office: Office, lates: Sequence[Late], *, payer: Account) -> Adjusted:
+    """Charge the payer what these came to more, by an invoice of kind Adjustment, and give back what is less."""
+    notes: list[CreditNote] = []
+    charging: list[Section] = []
+    for late in lates:
+        if late.lines:
+            drafted = adjusting.draft_alone([one.invoice for one in late.charging], late.lines)
+            account = account_reads.get_account(work.tx, number=late.account)
+            charging.append(Section(account, replace(drafted, account=late.account), late))
+        else:
+            notes += adjustments.note_late(work, office, late, carrier=None)
+    if not charging:
+        return Adjusted(None, tuple(notes))
+    invoice, found = _issue_sections(
+        work,
+        office,
+        charging,
+        account=payer,
+        parties=_parties(work.tx, office, account=payer),
+        kind="Adjustment",
     )
+    return Adjusted(invoice, (*notes, *found))
 
 
-def _issue_missed(work: Work, office: Office, late: Late, *, account: Account) -> None:
-    """Invoice the rating periods that usage reached late and that no invoice covers, each by itself."""
+def _issue_missed(work: Work, office: Office, late: Late, *, account: Account, payer: Account) -> None:
+    """Invoice the rating periods that usage reached late and that no invoice covers, each by itself, to the payer."""
+    kind: InvoiceKind = "Periodic" if account == payer else "Consolidated"
     for period in late.missed:
-        drafted = draft(work.tx, account=account, stretch=[period], now=work.now)
+        drafted = draft(work.tx, account=account, stretch=[period], now=work.now, kind=kind)
         if postings.postings(drafted):
-            profile, issuer = _parties(work.tx, office, account=account)
-            credits = _lock_credit(work, office, drafted, account=account)
-            owed, given_back = _owed(
-                work.tx,
-                office,
-                drafted,
-                None,
-                credits,
-                account=account,
-                profile=profile,
-                issuer=issuer,
-                now=work.now,
-            )
-            rated = adjustment_reads.frozen_body((period,), invoice_day=account.invoice_day)
-            made = issue_draft(
+            _issue_sections(
                 work,
                 office,
-                owed,
-                account=account,
-                profile=profile,
-                issuer=issuer,
-                rated=rated,
-                credits=credits,
+                [Section(account, drafted)],
+                account=payer,
+                parties=_parties(work.tx, office, account=payer),
+                kind=kind,
+                rated={
+                    account.number: adjustment_reads.frozen_body((period,), invoice_day=account.invoice_day)
+                },
             )
-            if given_back is not None:
-                adjustments.note_late(work, office, given_back, account=account.number, carrier=made)
-
-
-def _lock_credit(work: Work, office: Office, drafted: Draft, *, account: Account) -> Sequence[Reaching]:
-    """The account's grants that the draft may use, which are locked."""
-    return granting.lock_reaching(work, office.engine, account=account.number, draft=drafted)
 
 
 def _parties(tx: Tx, office: Office, *, account: Account) -> tuple[BillingProfile, IssuerVersion]:
@@ -359,15 +344,6 @@ def _parties(tx: Tx, office: Office, *, account: Account) -> tuple[BillingProfil
     return profile, issuer
 
 
-def _with_late(drafted: Draft, late: Late | None) -> Draft:
-    """The draft with what is charged in addition of earlier periods; where it has nothing else, these are its days."""
-    if late is None:
-        return drafted
-    if late.lines and not drafted.lines and drafted.kind == "Periodic":
-        return adjusting.draft_alone([one.invoice for one in late.charging], late.lines)
-    return adjusting.with_adjustments(drafted, late.lines)
-
-
 def issue_draft(
     work: Work,
     office: Office,
@@ -376,15 +352,16 @@ def issue_draft(
     account: Account,
     profile: BillingProfile,
     issuer: IssuerVersion,
-    rated: Mapping[str, Any] | None = None,
+    rated: Mapping[int, Mapping[str, Any]] | None = None,
     credits: Sequence[Reaching] = (),
     voided: Sequence[Invoice] = (),
+    sections: Sequence[Section] = (),
 ) -> Invoice:
     """Issue the draft and post its receivable, in the caller's transaction; taxed here, where it has no taxes yet.
 
-    `rated` is how its period was rated, for rating it again; of `voided`, the void invoices of its days that no other
-    replaces yet, in the order of issue, it replaces the last. Raises UnableToIssue where nobody can say how a line is
-    taxed.
+    `rated` is by account how its days were rated, for rating them again, `sections` what each account has on it; of
+    `voided`, the void invoices of its days that no other replaces yet, in the order of issue, it replaces the last.
+    Raises UnableToIssue where nobody can say how a line is taxed.
     """
     tx, now = work.tx, work.now
     if not drafted.taxes:
@@ -403,6 +380,7 @@ def issue_draft(
         now=now,
         rated=rated,
         voided=voided,
+        sections=sections,
     )
     if credits:
         plan = grants.settling(drafted, credits, issuer=invoice.issuer)

@@ -99,8 +99,11 @@ def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Credit
     voided = invoice_reads.lock_invoice(tx, uid=invoice)
     if adjustment_reads.is_adjusted(tx, invoice=invoice):
         # what it carried is to be charged again, and what others carried of it is not owed any more
-        invoice_rows.lock_account(tx, account=voided.account)
-        usage.reopen_changes(tx, account=voided.account, now=now)
+        used_by = {voided.account, *adjustment_reads.list_used_by(tx, invoice=invoice)}
+        used_by |= {*adjustment_reads.list_sections(tx, invoice=invoice)}
+        invoice_rows.lock_accounts(tx, accounts=used_by)
+        for account in sorted(used_by):
+            usage.reopen_changes(tx, account=account, now=now)
     telling.tell(tx, "invoice.voided", voided, more={"reason": reason}, now=now)
     return note
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from milo_billing.accounts import operations as accounts
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.catalog import reads as catalog
 from milo_billing.directory import reads as directory
@@ -13,6 +14,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import taxing
+from milo_billing.invoicing.engine.sections import Section
 from milo_billing.invoicing.operations.office import Pen
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import (
@@ -32,6 +34,7 @@ from milo_billing.invoicing.types.invoices import (
 )
 from milo_billing.kernel.periods import local_day
 from milo_billing.ledger import operations as ledger
+from milo_billing.ledger.types import Fact
 from milo_billing.notices import operations as notices
 
 
@@ -68,24 +71,37 @@ def write_invoice(
     profile: BillingProfile,
     issuer: IssuerVersion,
     now: datetime,
-    rated: Mapping[str, Any] | None = None,
+    rated: Mapping[int, Mapping[str, Any]] | None = None,
     voided: Sequence[Invoice] = (),
+    sections: Sequence[Section] = (),
 ) -> Invoice:
     """Write the taxed draft as an invoice, numbered, and post its receivable; its object is the caller's to write.
 
-    Raises UnableToIssue.
+    `rated` says by account how its days were rated. `sections` are those of a consolidated invoice. Raises
+    UnableToIssue.
     """
     taxes.assert_owed(drafted)
     today = local_day(now, zone=issuer.body["timeZone"])
     frozen = _freeze(tx, pen.vault, drafted, account=account, profile=profile, now=now)
-    frozen["rated"] = rated or {}
+    frozen["rated"] = (rated or {}).get(account.number, {})
+    if drafted.kind == "Consolidated":
+        frozen["sections"] = {str(number): body for number, body in (rated or {}).items()}
     frozen["accountingTax"] = tax_bodies.accounting_tax_body(
         taxing.accounting_tax(tx, drafted, issuer=issuer, day=today)
     )
     books = book_versions(tx, drafted, known=pen.books)
     owned = invoice_rows.Owned(uid, account=account.number, owner_org=account.owner_org)
-    invoice_rows.insert_contents(tx, owned, lines=drafted.lines, taxes=drafted.taxes, books=books)
-    if drafted.kind != "OneTime":
+    if others := {line.used_by for line in drafted.lines if line.used_by is not None} - {account.number}:
+        names = account_reads.list_names(tx, numbers=others)
+        frozen["accounts"] = {str(number): name.partition("/")[2] for number, name in names.items()}
+    days = {one.account.number: one.draft.period for one in sections if drafted.kind == "Consolidated"}
+    invoice_rows.insert_contents(
+        tx, owned, lines=drafted.lines, taxes=drafted.taxes, books=books, sections=days
+    )
+    if drafted.kind == "Consolidated":
+        for number, period in days.items():
+            accounts.mark_billed(tx, account=number, until=period.end)
+    elif drafted.kind != "OneTime":
         accounts.mark_billed(tx, account=account.number, until=drafted.period.end)
     # the number comes as late as it can: the series stays locked from here until commit
     invoice = _numbered(
@@ -99,20 +115,37 @@ def write_invoice(
         void=issuing.replaced_by(drafted, voided),
     )
     invoice_rows.insert_invoice(tx, invoice, issuer_version=issuer.digest, frozen=frozen)
+    _post(tx, invoice, drafted, now=now)
+    return invoice
+
+
+def _post(tx: Tx, invoice: Invoice, drafted: Draft, *, now: datetime) -> None:
+    """The receivable at the account that pays; what others used is earned there, and passed on by a transfer."""
+    own, sent = postings.consolidated(drafted)
     ledger.post_receivable(
         tx,
         id=new_uid(),
-        key=f"invoice/{invoice.uid}/issue",
+        key=postings.issue_key(invoice.uid, payer=invoice.account),
         entity=invoice.issuer,
         posted_on=invoice.issued_on,
         billing_account=invoice.account,
         owner_org=invoice.owner_org,
         currency=invoice.currency,
-        lines=postings.postings(drafted),
+        lines=own,
         now=now,
         description=f"Invoice {invoice.number}",
     )
-    return invoice
+    for user, lines in sorted(sent.items()):
+        fact = Fact(
+            id=new_uid(),
+            key=postings.issue_key(invoice.uid, payer=invoice.account, user=user),
+            entity=invoice.issuer,
+            posted_on=invoice.issued_on,
+            billing_account=user,
+            owner_org=invoice.owner_org,
+            description=f"Invoice {invoice.number}",
+        )
+        ledger.post_fact(tx, fact=fact, entries=ledger.passed_on(lines, currency=invoice.currency), now=now)
 
 
 def announce(

@@ -26,18 +26,20 @@ class Frozen:
     periods: tuple[Period, ...]
 
 
-def list_adjustments(tx: Tx, *, invoice: UUID) -> tuple[Adjustment, ...]:
-    """Every adjustment of the invoice, in order."""
+def list_adjustments(tx: Tx, *, invoice: UUID, account: int) -> tuple[Adjustment, ...]:
+    """Every adjustment of the account's section of the invoice, in order."""
     rows = tx.execute(
         # what a void invoice charged is not owed, so neither stands what was given back of it
         "select a.sequence, a.carrier, a.credit_note, coalesce(c.phase, o.phase) <> 'Void', a.amount_minor, "
         "a.adjusted_at, coalesce(c.number, n.number), (select json_agg(json_build_array(l.kind, l.charged_for, "
         "l.first_day, l.end_day, l.amount_minor)) from invoicing.adjusted_lines l "
-        "where l.invoice = a.invoice and l.sequence = a.sequence) from invoicing.adjustments a "
+        "where l.invoice = a.invoice and l.account = a.account and l.sequence = a.sequence) "
+        "from invoicing.adjustments a "
         "left join invoicing.invoices c on c.uid = a.carrier "
         "left join invoicing.credit_notes n on n.uid = a.credit_note "
-        "left join invoicing.invoices o on o.uid = n.invoice where a.invoice = %s order by a.sequence",
-        (invoice,),
+        "left join invoicing.invoices o on o.uid = n.invoice where a.invoice = %s and a.account = %s "
+        "order by a.sequence",
+        (invoice, account),
     )
     return tuple(Adjustment(*row[:-1], lines=_lines(row[-1] or ())) for row in rows)
 
@@ -58,12 +60,26 @@ def list_void_adjusted(tx: Tx, *, account: int) -> tuple[UUID, ...]:
     return tuple(uid for (uid,) in rows)
 
 
-def find_frozen(tx: Tx, *, invoice: UUID) -> Frozen | None:
-    """How the invoice's period was rated; None where it was not kept."""
+def list_sections(tx: Tx, *, invoice: UUID) -> tuple[int, ...]:
+    """Numbers of the accounts whose days the invoice has, in the order of its sections."""
+    query = "select account from invoicing.sections where invoice = %s order by section"
+    return tuple(account for (account,) in tx.execute(query, (invoice,)))
+
+
+def list_used_by(tx: Tx, *, invoice: UUID) -> tuple[int, ...]:
+    """Numbers of the accounts that used what the invoice charges, in order."""
+    query = "select distinct used_by from invoicing.lines where invoice = %s order by used_by"
+    return tuple(account for (account,) in tx.execute(query, (invoice,)))
+
+
+def find_frozen(tx: Tx, *, invoice: UUID, account: int) -> Frozen | None:
+    """How the account's days on the invoice were rated; None where it was not kept."""
     row = tx.execute(
-        "select issued_at, frozen -> 'rated' from invoicing.invoices where uid = %s", (invoice,)
+        "select issued_at, coalesce(frozen -> 'sections' -> %s::text, frozen -> 'rated') from invoicing.invoices "
+        "where uid = %s",
+        (account, invoice),
     ).fetchone()
-    if row is None or row[1] is None:
+    if row is None or not row[1]:
         return None
     rated: dict[str, Any] = row[1]
     periods = tuple(
@@ -128,6 +144,7 @@ def _drafted(
         in_advance=line.in_advance,
         taxes=line.taxes,
         adjusts=line.adjusts,
+        used_by=line.used_by,
     )
 
 

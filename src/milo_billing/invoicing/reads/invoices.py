@@ -1,6 +1,6 @@
 """Invoices, what settled them, and which are due."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, LiteralString
@@ -10,7 +10,7 @@ from psycopg.types.range import TimestamptzRange
 
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.types.errors import InvoiceNotFound
-from milo_billing.invoicing.types.invoices import Invoice, Settlement, SettlementKind
+from milo_billing.invoicing.types.invoices import Covering, Invoice, Settlement, SettlementKind
 from milo_billing.kernel.periods import Period, local_day
 from milo_billing.kernel.taxes import TaxCode, TaxGroup, TaxTreatment
 from milo_billing.kernel.terms import EarlyPayment
@@ -237,43 +237,59 @@ def is_name_taken(tx: Tx, *, namespace: str, name: str) -> bool:
     return tx.execute(query, (namespace, name)).fetchone() is not None
 
 
-def list_periodic(tx: Tx, *, account: int, within: Period) -> tuple[Invoice, ...]:
-    """The account's periodic invoices and its final one, but void ones, that share an instant with the period, by
-    period.
+def list_periodic(tx: Tx, *, account: int, within: Period) -> tuple[Covering, ...]:
+    """The invoices, but void ones, that have days of the account within the period, by these: periodic ones, its final
+    one, and consolidated ones, whoever pays them.
     """
     rows = tx.execute(
-        f"{_INVOICE} where account = %s and kind in ('Periodic', 'Final') and phase <> 'Void' and period && %s "
-        "order by period",
+        f"{_INVOICE} where uid in (select invoice from invoicing.sections s where s.account = %s and s.standing "
+        "and s.period && %s)",
         (account, TimestamptzRange(within.start, within.end)),
     )
-    return tuple(map(_invoice, rows))
+    return _coverings(tx, [_invoice(row) for row in rows], account=account)
+
+
+def _coverings(tx: Tx, invoices: Sequence[Invoice], *, account: int) -> tuple[Covering, ...]:
+    consolidated = [one.uid for one in invoices if one.kind == "Consolidated"]
+    query = (
+        "select invoice, lower(period), upper(period) from invoicing.sections "
+        "where account = %s and invoice = any(%s)"
+    )
+    rows = tx.execute(query, (account, consolidated)).fetchall() if consolidated else ()
+    periods = {invoice: Period(start, end) for invoice, start, end in rows}
+    found = [Covering(one, periods.get(one.uid, one.period)) for one in invoices]
+    return tuple(sorted(found, key=lambda one: one.period))
 
 
 def list_standing(tx: Tx, *, account: int, before: datetime, limit: int) -> tuple[Invoice, ...]:
-    """The account's invoices over usage and charges of days before the instant, but void ones, the newest first."""
+    """The invoices over usage and charges of the account of days before the instant, but void ones, whoever pays them,
+    the newest first.
+    """
     rows = tx.execute(
-        f"{_INVOICE} where account = %s and kind in ('Periodic', 'Adjustment', 'Final') and phase <> 'Void' "
-        "and lower(period) < %s order by issued_at desc, sequence desc limit %s",
-        (account, before, limit),
+        f"{_INVOICE} where uid in (select s.invoice from invoicing.sections s where s.account = %s and s.standing "
+        "union select a.carrier from invoicing.adjustments a where a.account = %s and a.carrier is not null) "
+        "and phase <> 'Void' and lower(period) < %s order by issued_at desc, sequence desc limit %s",
+        (account, account, before, limit),
     )
     return tuple(map(_invoice, rows))
 
 
 def list_standing_and_void(
     tx: Tx, *, account: int, within: Period
-) -> tuple[tuple[Invoice, ...], tuple[Invoice, ...]]:
-    """The account's periodic invoices, and its final one, that share an instant with the period, by period; and the
-    void ones of these days that no other replaces yet, by issue.
+) -> tuple[tuple[Covering, ...], tuple[Invoice, ...]]:
+    """The invoices that have days of the account within the period, by these, whoever pays them; and the void ones of
+    these days that no other replaces yet, by issue.
     """
-    shared = "account = %(account)s and kind in ('Periodic', 'Final') and period && %(within)s"
     rows = tx.execute(
-        f"{_INVOICE} where {shared} and phase <> 'Void' union all {_INVOICE} where {shared} and phase = 'Void' "
-        "and not exists (select from invoicing.invoices n where n.replaces = invoices.uid)",
+        f"{_INVOICE} where uid in (select s.invoice from invoicing.sections s where s.account = %(account)s "
+        "and s.standing and s.period && %(within)s union all select s.invoice from invoicing.sections s "
+        "where s.account = %(account)s and not s.standing and s.period && %(within)s "
+        "and not exists (select from invoicing.invoices n where n.replaces = s.invoice))",
         {"account": account, "within": TimestamptzRange(within.start, within.end)},
     )
     found = [_invoice(row) for row in rows]
     return (
-        tuple(sorted((one for one in found if one.phase != "Void"), key=lambda one: one.period.start)),
+        _coverings(tx, [one for one in found if one.phase != "Void"], account=account),
         tuple(
             sorted(
                 (one for one in found if one.phase == "Void"), key=lambda one: (one.issued_at, one.sequence)
@@ -283,10 +299,10 @@ def list_standing_and_void(
 
 
 def find_void_unreplaced(tx: Tx, *, account: int, period: Period) -> tuple[UUID, str] | None:
-    """Uid and name of the void periodic invoice for these days that no other replaces yet; the newest of several."""
+    """Uid and name of the void invoice for these days of the account that no other replaces yet; the newest of them."""
     row = tx.execute(
-        "select v.uid, v.name from invoicing.invoices v where v.account = %s and v.kind in ('Periodic', 'Final') "
-        "and v.phase = 'Void' and v.period && %s "
+        "select v.uid, v.name from invoicing.invoices v join invoicing.sections s on s.invoice = v.uid "
+        "where s.account = %s and not s.standing and s.period && %s "
         "and not exists (select from invoicing.invoices n where n.replaces = v.uid) "
         "order by v.issued_at desc, v.sequence desc limit 1",
         (account, TimestamptzRange(period.start, period.end)),

@@ -19,7 +19,9 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
         "select line, kind, sku_name, description, service, invoice_group, tax_category, book_name, "
         "book_effective_from, commitment, first_day, end_day, quantity, included, pricing_unit, amount_minor, "
         "in_advance, taxes, adjusts, adjusted_kind, "
-        "(select o.number from invoicing.invoices o where o.uid = adjusts) from invoicing.lines "
+        "(select o.number from invoicing.invoices o where o.uid = adjusts), used_by, "
+        "case when used_by = paid_by then '' else (select i.frozen -> 'accounts' ->> used_by::text "
+        "from invoicing.invoices i where i.uid = invoice) end from invoicing.lines "
         "where invoice = %s and line > %s order by line limit %s",
         (invoice, after, limit),
     ).fetchall()
@@ -32,10 +34,12 @@ def list_lines(tx: Tx, *, invoice: UUID, after: int = 0, limit: int) -> tuple[In
     discounts = _discounts(tx, invoice=invoice, first=first, last=last)
     return tuple(
         InvoiceLine(
-            *row[:-5],
-            in_advance=row[-5],
-            taxes=tuple(row[-4]),
-            adjusts=None if row[-3] is None else Adjusts(row[-3], row[-1], row[-2]),
+            *row[:-7],
+            in_advance=row[-7],
+            taxes=tuple(row[-6]),
+            adjusts=None if row[-5] is None else Adjusts(row[-5], row[-3], row[-4]),
+            used_by=row[-2],
+            account=row[-1],
             parts=tuple(parts.get(row[0], ())),
             projects=tuple(shares.get(row[0], ())),
             conversion=conversions.get(row[0]),

@@ -308,11 +308,12 @@ def by_line(given_back: Iterable[tuple[Place, int]]) -> Mapping[Charged, int]:
 class Rerated:
     """What an issued invoice came to since: lines that charge more, and what of which line is given back.
 
-    `change` is what the lines charge. `sequence` is the number of its next adjustment. `reason` is what its credit
-    notes say; empty where usage was corrected.
+    It is of the section of one account, by number. `change` is what the lines charge. `sequence` is the number of the
+    section's next adjustment. `reason` is what its credit notes say; empty where usage was corrected.
     """
 
     invoice: Invoice
+    account: int
     lines: tuple[DraftLine, ...]
     change: Mapping[Charged, int]
     given_back: tuple[tuple[Place, int], ...]

@@ -10,19 +10,23 @@ from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import minor_to_decimal
 
 
-def adjustments_body(invoice: Invoice, *, made: Sequence[Adjustment], found: Rerated) -> dict[str, Any]:
-    """The adjustments that were made of the invoice, in order, and as `open` what one made now would say: what it
-    would charge, line by line with what that comes to now, and what it would give back.
+def adjustments_body(
+    invoice: Invoice, *, sections: Sequence[tuple[Sequence[Adjustment], Rerated]]
+) -> dict[str, Any]:
+    """The adjustments that were made of the invoice's sections, in order, and as `open` what those made now would say:
+    what they would charge, line by line with what that comes to now, and what they would give back.
     """
     currency = invoice.currency
-    given_back = by_line(found.given_back)
-    minor = sum(line.net_minor for line in found.lines) + sum(given_back.values())
+    made = sorted((one for found, _ in sections for one in found), key=lambda one: one.adjusted_at)
+    lines = [line for _, found in sections for line in found.lines]
+    given_back = [pair for _, found in sections for pair in sorted(by_line(found.given_back).items())]
+    minor = sum(line.net_minor for line in lines) + sum(minor for _, minor in given_back)
     return {
         "items": [_made(one, currency) for one in made],
         "open": {
             "amount": _shown(minor, currency),
-            "charged": [_charged(line, currency) for line in found.lines],
-            "givenBack": [_line(key, minor, currency) for key, minor in sorted(given_back.items())],
+            "charged": [_charged(line, currency) for line in lines],
+            "givenBack": [_line(key, minor, currency) for key, minor in given_back],
         },
     }
 

@@ -23,7 +23,9 @@ REASON: Final = "The month gave back more than it charged: the rest comes off in
 
 @dataclass(frozen=True, slots=True)
 class Creditable:
-    """An invoice that stands, its lines of which something is left, and the number of its next adjustment."""
+    """An invoice that stands, an account's lines of it of which something is left, and the number of the next
+    adjustment of that account's section.
+    """
 
     invoice: Invoice
     places: tuple[Place, ...]
@@ -87,7 +89,7 @@ def give_elsewhere(
     if minor:
         raise UnableToIssue(_refusal(draft, minor))
     before = {one.invoice.uid: one for one in earlier}
-    joined = [one.joined(before.pop(uid, None)) for uid, one in found.items()]
+    joined = [one.joined(before.pop(uid, None), account=draft.account) for uid, one in found.items()]
     return (*before.values(), *joined)
 
 
@@ -104,10 +106,10 @@ class _Given:
         if place is not None:
             self.places[place] = self.places.get(place, 0) + minor
 
-    def joined(self, before: Rerated | None) -> Rerated:
+    def joined(self, before: Rerated | None, *, account: int) -> Rerated:
         """With what else the same invoice charges and gives back of it."""
         invoice = self.of.invoice
-        before = before or Rerated(invoice, (), {}, (), self.of.sequence)
+        before = before or Rerated(invoice, account, (), {}, (), self.of.sequence)
         change, given_back = dict(before.change), dict(before.given_back)
         for _, of, minor in self.parts:
             change[of] = change.get(of, 0) + minor

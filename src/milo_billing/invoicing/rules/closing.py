@@ -45,6 +45,15 @@ def refusal(
     return f'no final invoice of billing account "{account}" can be issued yet: ' + "; ".join(found)
 
 
+def refused_by_sub_accounts(account: str, below: Sequence[str]) -> str:
+    """Why no final invoice of an account can be issued that others are invoiced with."""
+    named = ", ".join(f'"{one}"' for one in below[:NAMED_MAX]) + (", …" if len(below) > NAMED_MAX else "")
+    return (
+        f'no final invoice of billing account "{account}" can be issued yet: sub-accounts {named} are invoiced with '
+        "it; archive them, or have them pay for themselves first"
+    )
+
+
 def outcome_body(account: str, found: IssueOutcome) -> dict[str, Any]:
     """The answer: the final invoice of the account, and whether it was issued just now; none, with the reason."""
     invoice = None if isinstance(found, Skipped) else found.invoice

@@ -270,6 +270,31 @@ def credited_line(
 # ---------------------------------------------------------------------------------------------------- the books
 
 
+def consolidated_postings(
+    credited: Sequence[CreditLine],
+    *,
+    payer: int,
+    lines: Mapping[int, InvoiceLine],
+    taxes: Mapping[int, Credited],
+    groups: Sequence[TaxGroup],
+    given_up: AccountName | None = None,
+) -> tuple[tuple[Posting, ...], Mapping[int, tuple[Posting, ...]]]:
+    """The postings of the account that pays, and by number those of each other account whose lines were credited, which
+    a transfer stands for in the first. What is `given_up` is the payer's.
+    """
+    used_by = {one.line: lines[one.line].used_by for one in credited}
+    others = sorted({*used_by.values()} - {payer}) if given_up is None else []
+    own = [one for one in credited if used_by[one.line] not in others]
+    sent = {
+        account: credit_postings(
+            [one for one in credited if used_by[one.line] == account], lines=lines, taxes={}, groups=()
+        )
+        for account in others
+    }
+    found = credit_postings(own, lines=lines, taxes=taxes, groups=groups, given_up=given_up)
+    return postings.with_transfers(found, sent), sent
+
+
 def credit_postings(
     credited: Iterable[CreditLine],
     *,

@@ -106,7 +106,7 @@ def _row(invoice: Invoice, line: InvoiceLine, one: Detail) -> tuple[object, ...]
     last = date.fromordinal(line.end_day.toordinal() - 1)
     return (
         invoice.number,
-        f"{invoice.namespace}/{invoice.account_name}",
+        f"{invoice.namespace}/{line.account or invoice.account_name}",
         line.line,
         line.kind,
         line.sku or "",

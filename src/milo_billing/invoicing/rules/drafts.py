@@ -1,6 +1,7 @@
 """From composed rating periods to a draft: lines, their split, discounts, totals. Nothing is settled twice."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from milo_billing.commitments.types import ComposedLine, ComposedPeriod, TakenOff
@@ -35,17 +36,22 @@ def draft(composed: Sequence[ComposedPeriod], *, kind: InvoiceKind = "Periodic")
     """
     assert_priced(composed)
     found = provisional(composed, kind=kind)
+    assert_fits(found)
+    return found
+
+
+def assert_fits(found: Draft) -> None:
+    """Raise UnableToIssue where the total does not fit in 64 bits."""
     if not is_int64(found.subtotal_minor) or not is_int64(found.total_minor):
         total = f"{minor_to_decimal(found.total_minor, found.currency)} {found.currency}"
         raise UnableToIssue(f"an invoice cannot total {total}: check the prices and the usage")
-    return found
 
 
 def provisional(composed: Sequence[ComposedPeriod], *, kind: InvoiceKind = "Periodic") -> Draft:
     """The same as it stands, whatever would keep it from being issued: what has no price costs nothing in it."""
     sold = tuple(_line(line) for one in composed for line in one.lines)
     promised = tuple(charge_line(charge, currency=one.currency) for one in composed for charge in one.charges)
-    lines = (*sold, *promised)
+    lines = tuple(replace(line, used_by=composed[0].account) for line in (*sold, *promised))
     subtotal_minor = sum(line.amount_minor for line in lines)
     discounts_minor = sum(beside_minor(line.discounts) for line in lines)
     total_minor = subtotal_minor + discounts_minor

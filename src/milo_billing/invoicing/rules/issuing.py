@@ -67,7 +67,7 @@ def document_path(invoice: Invoice, *, kind: DocumentKind) -> str:
 
 def replaced_by(drafted: Draft, voided: Sequence[Invoice]) -> Invoice | None:
     """The void invoice whose days a periodic draft invoices anew: the last of these that shares an instant with it."""
-    if drafted.kind not in ("Periodic", "Final"):
+    if drafted.kind not in ("Periodic", "Consolidated", "Final"):
         return None
     period = drafted.period
     shared = [one for one in voided if one.period.start < period.end and period.start < one.period.end]

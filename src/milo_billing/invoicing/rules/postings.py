@@ -1,7 +1,10 @@
 """Which accounts of the books an invoice credits, and for which days (domain.md §9)."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
+from uuid import UUID
 
 from milo_billing.invoicing.rules.grants import bought_minor, charged_minor, granted_minor
 from milo_billing.invoicing.types.drafts import Draft, DraftLine
@@ -13,6 +16,7 @@ from milo_billing.ledger.types import (
     PREPAID_CREDIT,
     PROMOTIONAL,
     RECEIVABLE,
+    TRANSFERS,
     AccountName,
     Posting,
     ServicePeriod,
@@ -22,6 +26,7 @@ from milo_billing.ledger.types import (
 )
 
 _DAY: Final = timedelta(days=1)
+_Line = TypeVar("_Line", DraftLine, InvoiceLine)
 
 
 def postings(draft: Draft) -> tuple[Posting, ...]:
@@ -47,6 +52,42 @@ def postings(draft: Draft) -> tuple[Posting, ...]:
             owed = tax_payable(group.treatment.place), None
             found[owed] = found.get(owed, 0) + group.tax_minor
     return tuple((account, minor, days) for (account, days), minor in found.items() if minor)
+
+
+def consolidated(draft: Draft) -> tuple[tuple[Posting, ...], Mapping[int, tuple[Posting, ...]]]:
+    """The postings of the account that pays, and by number those of each other account that used: these are posted
+    there against a transfer, which stands in their place in the first (domain.md §9). A draft of one account has no
+    others.
+    """
+    own, others = by_user(draft.lines, payer=draft.account)
+    sent = {
+        account: postings(replace(draft, lines=tuple(lines), taxes=())) for account, lines in others.items()
+    }
+    return with_transfers(postings(replace(draft, lines=tuple(own))), sent), sent
+
+
+def issue_key(invoice: UUID, *, payer: int, user: int | None = None) -> str:
+    """The key of the transaction by which an invoice is issued: of the payer, or of another account that used."""
+    key = f"invoice/{invoice}/issue"
+    return key if user is None or user == payer else f"{key}/{user}"
+
+
+def by_user(lines: Iterable[_Line], *, payer: int) -> tuple[list[_Line], dict[int, list[_Line]]]:
+    """The lines of what the payer used itself, and by number those of other accounts."""
+    own: list[_Line] = []
+    others: dict[int, list[_Line]] = {}
+    for line in lines:
+        if line.used_by is None or line.used_by == payer:
+            own.append(line)
+        else:
+            others.setdefault(line.used_by, []).append(line)
+    return own, others
+
+
+def with_transfers(own: tuple[Posting, ...], sent: Mapping[int, tuple[Posting, ...]]) -> tuple[Posting, ...]:
+    """The payer's postings with a transfer for what each other account is credited."""
+    sums = [sum(minor for _, minor, _ in one) for one in sent.values()]
+    return (*own, *((TRANSFERS, minor, None) for minor in sums if minor))
 
 
 def account_of(line: DraftLine | InvoiceLine) -> AccountName:

@@ -30,6 +30,7 @@ def preview_body(found: Preview, *, account: Account, by: Grouping, at: datetime
 
     return {
         "account": f"{account.namespace}/{account.name}",
+        "invoicedWith": found.invoiced_with,
         "at": at.isoformat().replace("+00:00", "Z"),
         "firstDay": local_day(draft.period.start, zone=zone).isoformat(),
         "endDay": local_day(draft.period.end, zone=zone).isoformat(),
@@ -106,6 +107,8 @@ def _line(number: int, line: DraftLine, found: Preview) -> InvoiceLine:
         in_advance=line.in_advance,
         taxes=line.taxes,
         adjusts=None if line.adjusts is None else replace(line.adjusts, treatments=()),
+        used_by=line.used_by or found.draft.account,
+        account="" if line.used_by is None else found.accounts.get(line.used_by, ""),
     )
 
 

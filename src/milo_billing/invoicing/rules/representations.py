@@ -95,6 +95,7 @@ def line_body(line: InvoiceLine, *, currency: str, taxes: Sequence[TaxGroup]) ->
         "line": line.line,
         "kind": line.kind,
         "adjusts": adjusts_body(line.adjusts),
+        "subAccount": line.account or None,
         "sku": line.sku,
         "description": line.description,
         "service": line.service,

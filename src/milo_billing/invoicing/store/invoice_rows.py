@@ -1,9 +1,9 @@
 """SQL that writes invoices with their contents, and draws their numbers. From the bottom up: see db/schema.sql."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -14,7 +14,16 @@ from milo_billing.infra import advisory_locks
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.types.drafts import DraftLine
 from milo_billing.invoicing.types.invoices import BookVersion, Invoice
+from milo_billing.kernel.periods import Period
 from milo_billing.kernel.taxes import TaxGroup
+
+EMPTY: Final[Mapping[int, Period]] = {}
+
+
+def lock_accounts(tx: Tx, *, accounts: Collection[int]) -> bool:
+    """The same for several, in the order of their numbers, so that two who lock several never wait for each other."""
+    with_credit = [lock_account(tx, account=account) for account in sorted(set(accounts))]
+    return any(with_credit)
 
 
 def lock_account(tx: Tx, *, account: int) -> bool:
@@ -69,14 +78,20 @@ def insert_contents(
     lines: Sequence[DraftLine],
     taxes: Sequence[TaxGroup],
     books: Mapping[int, BookVersion],
+    sections: Mapping[int, Period] = EMPTY,
 ) -> None:
-    """Write all that belongs to an invoice that this transaction will write. Nothing is added behind the invoice."""
+    """Write all that belongs to an invoice that this transaction will write. Nothing is added behind the invoice.
+
+    `sections` are the accounts of a consolidated one, by number, and their days, in order.
+    """
     with tx.pipeline():  # no statement waits for the answer to the one before
         _insert_lines(tx, owned, lines=lines, books=books)
         _insert_taxes(tx, owned, taxes=taxes)
         _insert_discounts(tx, owned, lines=lines)
         _insert_parts(tx, owned, lines=lines)
         _insert_shares(tx, owned, lines=lines)
+        if sections:
+            _insert_sections(tx, owned, sections=sections)
 
 
 def insert_invoice(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: Mapping[str, Any]) -> None:
@@ -155,6 +170,7 @@ def _insert_lines(
             "taxes": line.taxes,
             "adjusts": None if line.adjusts is None else line.adjusts.invoice,
             "adjusted_kind": None if line.adjusts is None else line.adjusts.kind,
+            "used_by": owned.account if line.used_by is None else line.used_by,
         }
         for number, line in enumerate(lines, start=1)
     ]
@@ -162,15 +178,26 @@ def _insert_lines(
         "insert into invoicing.lines (invoice, line, owner_org, used_by, paid_by, kind, sku, sku_name, description, "
         "service, invoice_group, tax_category, book, book_name, book_effective_from, commitment, first_day, end_day, "
         "quantity, included, pricing_unit, amount_minor, in_advance, taxes, adjusts, adjusted_kind) "
-        "select %s, l.line, %s, %s, %s, l.kind, l.sku, l.sku_name, l.description, "
+        "select %s, l.line, %s, l.used_by, %s, l.kind, l.sku, l.sku_name, l.description, "
         "l.service, l.invoice_group, l.tax_category, l.book, l.book_name, l.book_effective_from, l.commitment, "
         "l.first_day, l.end_day, l.quantity, l.included, l.pricing_unit, l.amount_minor, l.in_advance, l.taxes, "
         "l.adjusts, l.adjusted_kind "
         "from json_to_recordset(%s::json) as l (line int, kind text, sku int, sku_name text, description text, "
         "service text, invoice_group text, tax_category text, book int, book_name text, book_effective_from date, "
         "commitment uuid, first_day date, end_day date, quantity numeric, included numeric, pricing_unit text, "
-        "amount_minor bigint, in_advance boolean, taxes int[], adjusts uuid, adjusted_kind text)",
-        (owned.uid, owned.owner_org, owned.account, owned.account, _json(rows)),
+        "amount_minor bigint, in_advance boolean, taxes int[], adjusts uuid, adjusted_kind text, "
+        "used_by int)",
+        (owned.uid, owned.owner_org, owned.account, _json(rows)),
+    )
+
+
+def _insert_sections(tx: Tx, owned: Owned, *, sections: Mapping[int, Period]) -> None:
+    days = [TimestamptzRange(one.start, one.end) for one in sections.values()]
+    tx.execute(
+        "insert into invoicing.sections (invoice, account, owner_org, section, period) "
+        "select %s, s.account, %s, s.section, s.period "
+        "from unnest(%s::int[], %s::tstzrange[]) with ordinality as s (account, period, section)",
+        (owned.uid, owned.owner_org, list(sections), days),
     )
 
 

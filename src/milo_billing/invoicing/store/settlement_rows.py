@@ -50,13 +50,16 @@ def insert_adjustment(
     tx: Tx,
     *,
     original: Invoice,
+    account: int,
     sequence: int,
     carrier: UUID | None,
     credit_note: UUID | None,
     lines: Mapping[Charged, int],
     now: datetime,
 ) -> None:
-    """Write what the original came to since, by the document that says so. It can never be changed again."""
+    """Write what the account's section of the original came to since, by the document that says so. It can never be
+    changed again.
+    """
     tx.execute(
         "insert into invoicing.adjustments (invoice, sequence, owner_org, account, carrier, credit_note, amount_minor, "
         "adjusted_at) values (%s, %s, %s, %s, %s, %s, %s, %s)",
@@ -64,7 +67,7 @@ def insert_adjustment(
             original.uid,
             sequence,
             original.owner_org,
-            original.account,
+            account,
             carrier,
             credit_note,
             sum(lines.values()),
@@ -72,11 +75,12 @@ def insert_adjustment(
         ),
     )
     tx.execute(
-        "insert into invoicing.adjusted_lines (invoice, sequence, owner_org, kind, charged_for, first_day, end_day, "
-        "amount_minor) select %s, %s, %s, l.* from unnest(%s::text[], %s::text[], %s::date[], %s::date[], "
+        "insert into invoicing.adjusted_lines (invoice, account, sequence, owner_org, kind, charged_for, first_day, "
+        "end_day, amount_minor) select %s, %s, %s, %s, l.* from unnest(%s::text[], %s::text[], %s::date[], %s::date[], "
         "%s::bigint[]) as l",
         (
             original.uid,
+            account,
             sequence,
             original.owner_org,
             [key.kind for key in lines],

@@ -111,7 +111,7 @@ class DraftLine:
     `included` of the quantity was free. `book` is the version of the price book, by number. What a commitment charges
     has its uid, its name as description, the days that it is for, and neither Sku nor book. `in_advance` says that a
     recurring charge is earned after it falls due. `taxes` are the numbers, from 1, of the draft's tax groups that the
-    line belongs to.
+    line belongs to. `used_by` is the account that used, by number; None where that is the one that pays.
     """
 
     kind: LineKind
@@ -136,6 +136,7 @@ class DraftLine:
     in_advance: bool = False
     taxes: tuple[int, ...] = ()
     adjusts: Adjusts | None = None
+    used_by: int | None = None
 
     @property
     def net_minor(self) -> int:

@@ -1,7 +1,7 @@
 """Issued invoices, their lines, what settled them, and what became of an attempt to issue one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
@@ -43,7 +43,8 @@ class Preview:
     where they cover all of them, the draft is what they would be now. `untaxed` says why the tax cannot be told: then
     there is none in the draft, and it could not be issued. `goodwill_minor`, with tax, and `prepaid_minor` are what
     credit that was granted would settle of the total at once. `given_back` is what credit notes would give back with it
-    of earlier invoices, net.
+    of earlier invoices, net. `accounts` are the sub-accounts that have sections, by number; `invoiced_with` names the
+    account whose invoice the draft is a section of, if there is one.
     """
 
     draft: Draft
@@ -56,6 +57,8 @@ class Preview:
     goodwill_minor: int = 0
     prepaid_minor: int = 0
     given_back: "tuple[tuple[Invoice, int], ...]" = ()
+    accounts: Mapping[int, str] = field(default_factory=dict[int, str])
+    invoiced_with: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,14 @@ class Invoice:
 
 
 @dataclass(frozen=True, slots=True)
+class Covering:
+    """An invoice that has days of an account, and these days: of a consolidated one those of the account's section."""
+
+    invoice: Invoice
+    period: Period
+
+
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """One thing that became of an invoice: `amount_minor` is how much less is due by it, below zero how much more.
 
@@ -213,7 +224,8 @@ class LineShare:
 class InvoiceLine:
     """One line as it was issued. `line` counts from 1; the rest as in DraftLine, with names for numbers.
 
-    `taxes` are the numbers, from 1, of the invoice's tax groups that the line belongs to.
+    `taxes` are the numbers, from 1, of the invoice's tax groups that the line belongs to. `used_by` is the account that
+    used, by number, `account` its name; empty where that is the one that pays.
     """
 
     line: int
@@ -239,6 +251,8 @@ class InvoiceLine:
     in_advance: bool = False
     taxes: tuple[int, ...] = ()
     adjusts: Adjusts | None = None
+    used_by: int = 0
+    account: str = ""
 
     @property
     def net_minor(self) -> int:
