@@ -257,6 +257,9 @@ def corpus() -> Mapping[str, Case]:
         "usage that came late": _case(
             document(TOKENS, *_numbered(came_late(), 2), currency="EUR"), "S", "23"
         ),
+        "an account and one that is invoiced with it": _case(
+            document(TOKENS, replace(STORAGE, account="team"), currency="EUR"), "S", "23"
+        ),
         "nothing but what came late": _case(document(*came_late(), currency="EUR"), "S", "23"),
         "a month below zero": _case(document(*below_zero(), currency="EUR"), "S", "23"),
         "a price in another currency": _case(document(_converted(), currency="EUR"), "S", "23"),

@@ -109,6 +109,16 @@ def test_the_corpus_has_every_sort_that_is_asked_for() -> None:
     assert 2 * len(CASES) >= 56
 
 
+def test_what_a_sub_account_used_names_it() -> None:
+    ubl, cii = written(CASES["an account and one that is invoiced with it"])
+    for written_, names in ((ubl, (b"cbc:Name", b"cbc:Value")), (cii, (b"ram:Description", b"ram:Value"))):
+        said = [
+            b"<%s>%s</%s>" % (name, text, name)
+            for name, text in zip(names, (b"Billing account", b"team"), strict=True)
+        ]
+        assert [written_.content.count(one) for one in said] == [1, 1]
+
+
 def test_the_same_invoice_is_the_same_bytes() -> None:
     assert written(CASES["sixty lines"]) == written(corpus()["sixty lines"])
 

@@ -62,6 +62,7 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
     due = formats.money(document.total_minor - document.prepaid_minor, document.currency)
     due_on = formats.day(document.due_on)
     projects = _projects(document, formats)
+    section = _places(document)
     return {
         "language": formats.language,
         "region": formats.region,
@@ -85,16 +86,24 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         "due-by": words.due_by.format(date=due_on),
         "amount-head": words.amount.format(currency=document.currency),
         "lines": [
-            (_line if line.kind in SKU_KINDS else _promise)(line, document, formats)
+            {
+                **(_line if line.kind in SKU_KINDS else _promise)(line, document, formats),
+                "section": section[line.line],
+            }
             for line in listed_lines(document)
         ],
         "promises": [
-            _promise(line, document, formats)
+            {**_promise(line, document, formats), "section": section[line.line]}
             for line in document.lines
             if line.kind not in SKU_KINDS | _OWN_KINDS and line.adjusts is None
         ],
         "adjustments": [
-            _promise(line, document, formats) for line in document.lines if line.adjusts is not None
+            {**_promise(line, document, formats), "section": section[line.line]}
+            for line in document.lines
+            if line.adjusts is not None
+        ],
+        "sections": [
+            {"title": title, "subtotal": subtotal} for title, subtotal in _sections(document, formats)
         ],
         "totals": _totals(document, formats),
         "total-money": due,
@@ -115,6 +124,32 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
             *(line for line in document.legal_text.splitlines() if line.strip()),
         ],
     }
+
+
+def used_by(line: InvoiceLine, document: InvoiceDocument) -> str:
+    """The name of the account that used what the line charges."""
+    return line.account or document.account.rpartition("/")[2]
+
+
+def section_names(document: InvoiceDocument) -> tuple[str, ...]:
+    """The accounts of a consolidated invoice, or of a credit note over one, in order; none where there is only one."""
+    names = tuple(dict.fromkeys(used_by(line, document) for line in document.lines))
+    return names if any(line.account for line in document.lines) else ()
+
+
+def _sections(document: InvoiceDocument, formats: Formats) -> list[tuple[str, list[str]]]:
+    """The heading of each section, and what it comes to; one without words where all is of who pays."""
+    words, found = formats.strings, []
+    for name in section_names(document):
+        minor = sum(line.amount_minor for line in document.lines if used_by(line, document) == name)
+        found.append((f"{words.account} {name}", [words.subtotal, formats.amount(minor, document.currency)]))
+    return found or [("", [])]
+
+
+def _places(document: InvoiceDocument) -> dict[int, int]:
+    """The section of each line, by its number; they count from 0."""
+    names = {name: place for place, name in enumerate(section_names(document))}
+    return {line.line: names.get(used_by(line, document), 0) for line in document.lines}
 
 
 def listed_lines(document: InvoiceDocument) -> tuple[InvoiceLine, ...]:

@@ -195,6 +195,13 @@ def _line(line: ELine, currency: str) -> Element:
             "ram:SpecifiedTradeProduct",
             node("ram:Name", line.name),
             said("ram:Description", line.description),
+            None
+            if line.attribute is None
+            else node(
+                "ram:ApplicableProductCharacteristic",
+                node("ram:Description", line.attribute[0]),
+                node("ram:Value", line.attribute[1]),
+            ),
         ),
         node(
             "ram:SpecifiedLineTradeAgreement",

@@ -82,6 +82,7 @@ class ELine:
     """BG-25. The net amount is quantity × price, rounded to the cent, with its charges and less its allowances.
 
     `unit` is of UN/ECE Recommendation 20; the price is never below zero, the quantity is where money is given back.
+    `attribute` (BG-32) names the sub-account that used it, where another one is invoiced.
     """
 
     id: str
@@ -96,6 +97,7 @@ class ELine:
     percent: Decimal
     first_day: date
     last_day: date
+    attribute: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,6 +286,7 @@ def _lines(
             percent=group.percent,
             first_day=line.first_day,
             last_day=_last(line.end_day),
+            attribute=(formats.strings.account, line.account) if line.account else None,
         )
 
 

@@ -207,6 +207,13 @@ def _line(line: ELine, invoice: EInvoice) -> Element:
             said("cbc:Description", line.description),
             node("cbc:Name", line.name),
             _category("cac:ClassifiedTaxCategory", line.code, line.percent),
+            None
+            if line.attribute is None
+            else node(
+                "cac:AdditionalItemProperty",
+                node("cbc:Name", line.attribute[0]),
+                node("cbc:Value", line.attribute[1]),
+            ),
         ),
         node(
             "cac:Price",
