@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 from cyclopts import App, ArgumentCollection, Group, Parameter
 
 from milo_billing.cli.output import write, write_json, write_server_table, write_table
-from milo_billing.cli.previews import tax_name, write_explanation
+from milo_billing.cli.previews import described, tax_name, write_explanation
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.quarantine import write_events
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
@@ -285,7 +285,7 @@ def _row(line: JSON) -> list[Any]:
     return [
         line["line"],
         line["kind"],
-        line["description"],
+        described(line),
         line["quantity"] if sold else "",
         line["pricingUnit"],
         (line.get("unitPrice") or "tiers") if sold else "",

@@ -46,9 +46,17 @@ def preview(
         _write(found)
 
 
+def described(line: JSON) -> str:
+    """What the line charges for, behind the sub-account that used it, if there is one."""
+    account = line.get("subAccount")
+    return f"{account}: {line['description']}" if account else line["description"]
+
+
 def _write(found: JSON) -> None:
     said = "provisional, as of" if found["provisional"] else "the period is over; as of"
     write(f"{found['account']} from {found['firstDay']} up to {found['endDay']} ({said} {found['at']})")
+    if found["invoicedWith"] is not None:
+        write(f"a section of the invoice of {found['invoicedWith']}")
     for invoice in cast("list[JSON]", found["invoices"]):
         write(f"invoiced already: {invoice['number']} over {invoice['total']} {found['currencyCode']}")
     write("")
@@ -58,7 +66,7 @@ def _write(found: JSON) -> None:
             [
                 line["line"],
                 line["kind"],
-                line["description"],
+                described(line),
                 line["quantity"],
                 line["pricingUnit"],
                 line["amount"],

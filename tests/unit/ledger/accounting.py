@@ -12,6 +12,7 @@ from milo_billing.ledger.types import (
     MONEY_ON_ACCOUNT,
     PROMOTIONAL,
     RECEIVABLE,
+    TRANSFERS,
     UNAPPLIED_CASH,
     Entry,
     cash,
@@ -112,6 +113,12 @@ FACTS: Final[dict[str, tuple[Entry, ...]]] = {
         Money(12_900, "USD"), into=BANK, worth=eur("119.00")
     ),
     "The rate has moved since": ledger.fx_difference(eur("1.20")),
+    "An account is invoiced for a sub-account: the one that pays": ledger.invoiced(
+        [(TRANSFERS, 10_000, None), (tax_payable("DE"), 1_900, None)], currency="EUR"
+    ),
+    "An account is invoiced for a sub-account: the one that used": ledger.passed_on(
+        [(revenue("Usage"), 10_000, OCTOBER)], currency="EUR"
+    ),
     "One account pays for another: the one that gives": ledger.sent_to_account(
         eur("119.00"), out_of=MONEY_ON_ACCOUNT
     ),

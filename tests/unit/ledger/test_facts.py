@@ -134,6 +134,10 @@ FACTS: dict[str, tuple[tuple[Entry, ...], dict[str, int]]] = {
         ledger.fx_difference(usd(-12)),
         {"Income:FxDifference": 12, "Equity:Conversion": -12},
     ),
+    "what another account is invoiced for": (
+        ledger.passed_on([(revenue("Usage"), 10_000, OCTOBER)], currency="USD"),
+        {"Assets:Transfers": 10_000, "Income:Revenue:Usage": -10_000},
+    ),
     "money sent to another account": (
         ledger.sent_to_account(usd(9), out_of=MONEY_ON_ACCOUNT),
         {"Liabilities:MoneyOnAccount": 9, "Assets:Transfers": -9},

@@ -101,7 +101,7 @@ def write_invoice(
     if drafted.kind == "Consolidated":
         for number, period in days.items():
             accounts.mark_billed(tx, account=number, until=period.end)
-    elif drafted.kind != "OneTime":
+    elif drafted.kind in ("Periodic", "Final"):
         accounts.mark_billed(tx, account=account.number, until=drafted.period.end)
     # the number comes as late as it can: the series stays locked from here until commit
     invoice = _numbered(
