@@ -97,6 +97,7 @@ def test_a_line_of_a_draft_has_all_that_was_rated() -> None:
             LineDiscount("Invoice", "Commitment", GIFT, "gift", "A gift", None, -17),
         ),
         in_advance=True,
+        used_by=1,
     )
 
 
