@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import TypeAlias
 from uuid import UUID
 
 import pytest
@@ -30,29 +31,31 @@ def used(*pairs: tuple[int | None, int]) -> Draft:
     return replace(found, lines=tuple(lines))
 
 
-@pytest.mark.parametrize(
-    ("pairs", "payer", "others"),
-    [
-        ([(1, 100), (None, 5)], {(USAGE, 105, OCTOBER)}, {}),
-        (
-            [(1, 100), (2, 30), (2, 4), (3, 50)],
-            {(USAGE, 100, OCTOBER), ("Assets:Transfers", 34, None), ("Assets:Transfers", 50, None)},
-            {2: {(USAGE, 34, OCTOBER)}, 3: {(USAGE, 50, OCTOBER)}},
-        ),
-        # what an account gives back comes off what the other one owes
-        (
-            [(1, 100), (2, -30)],
-            {(USAGE, 100, OCTOBER), ("Assets:Transfers", -30, None)},
-            {2: {(USAGE, -30, OCTOBER)}},
-        ),
-        # nothing moves between accounts where nothing is owed
-        ([(2, 30), (2, -30)], set(), {2: set()}),
-    ],
-)
+_Postings: TypeAlias = set[tuple[str, int, tuple[date, date] | None]]
+_Case: TypeAlias = tuple[list[tuple[int | None, int]], _Postings, dict[int, _Postings]]
+CASES: list[_Case] = [
+    ([(1, 100), (None, 5)], {(USAGE, 105, OCTOBER)}, {}),
+    (
+        [(1, 100), (2, 30), (2, 4), (3, 50)],
+        {(USAGE, 100, OCTOBER), ("Assets:Transfers", 34, None), ("Assets:Transfers", 50, None)},
+        {2: {(USAGE, 34, OCTOBER)}, 3: {(USAGE, 50, OCTOBER)}},
+    ),
+    # what an account gives back comes off what the other one owes
+    (
+        [(1, 100), (2, -30)],
+        {(USAGE, 100, OCTOBER), ("Assets:Transfers", -30, None)},
+        {2: {(USAGE, -30, OCTOBER)}},
+    ),
+    # nothing moves between accounts where nothing is owed
+    ([(2, 30), (2, -30)], set(), {2: set()}),
+]
+
+
+@pytest.mark.parametrize(("pairs", "payer", "others"), CASES)
 def test_revenue_stands_where_it_was_earned(
     pairs: list[tuple[int | None, int]],
-    payer: set[tuple[object, ...]],
-    others: dict[int, set[tuple[object, ...]]],
+    payer: _Postings,
+    others: dict[int, _Postings],
 ) -> None:
     own, sent = consolidated(used(*pairs))
     assert (set(own), {account: set(lines) for account, lines in sent.items()}) == (payer, others)
