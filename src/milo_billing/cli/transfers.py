@@ -1,14 +1,14 @@
 """Commands on customers' money that goes back by bank transfer, and on the files that ask the bank to pay it."""
 
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from milo_billing.cli.bank_files import DryRun, Message, To, check_asked, save_file, write_made
 from milo_billing.cli.output import write, write_json, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client import transfers as client
-from milo_billing.client.errors import ClientError
 
 LIMIT = 100
 
@@ -79,7 +79,7 @@ def cancel(
     "  milo-billing payments transfers file MB20261130090000AE9DDEE7DF06 --to pain001.xml"
 )
 def file(
-    message: Annotated[str | None, Parameter(help="A file that was made before, to save it again.")] = None,
+    message: Message = None,
     /,
     *,
     wanted: Annotated[
@@ -89,26 +89,20 @@ def file(
         str | None,
         Parameter(help="The day on which the bank pays; today or the next business day where none is said."),
     ] = None,
-    to: Annotated[Path | None, Parameter(help="Where to save the file for the bank.")] = None,
-    dry_run: Annotated[
-        bool, Parameter(negative=(), help="Show what would be in it, and change nothing.")
-    ] = False,
+    to: To = None,
+    dry_run: DryRun = False,
     target: Target = DEFAULT,
 ) -> None:
     """Make the file (pain.001) that asks the bank to pay what was asked for, or save one again.
 
     Nothing is in two files. A bank statement says what became of each transfer.
     """
-    if wanted == (message is not None):
-        raise ClientError("Say --wanted to make a file, or which file to save again.")
-    if to is None and not dry_run:
-        raise ClientError("Say where to save the file: --to pain001.xml")
+    check_asked(message, wanted=wanted, option="--wanted", to=to, dry_run=dry_run, example="pain001.xml")
     with target.open() as api:
         made: dict[str, Any] = {"messageId": message}
         if wanted:
             made = client.make_transfer_file(api, execute_on=execute_on, dry_run=dry_run)
-        if to is not None and made["messageId"] and not dry_run:
-            _save(to, client.get_transfer_file(api, made["messageId"]))
+        save_file(made, get=partial(client.get_transfer_file, api), to=to, dry_run=dry_run)
     if target.json:
         write_json(made)
     elif wanted:
@@ -135,23 +129,18 @@ def files(
     write_table(heads, [[one[key] for key in keys] for one in items], right=["Transfers", "Total"])
 
 
-def _save(to: Path, content: bytes) -> None:
-    try:
-        to.write_bytes(content)
-    except OSError as error:
-        raise ClientError(f"The file cannot be written: {error.strerror}.", where=str(to)) from error
-
-
 def _write_file(made: dict[str, Any]) -> None:
     if not made["transfers"]:
         write("Nothing waits to be paid.")
         return
-    keys = ("endToEndId", "account", "ibanLast4", "amount", "reason")
-    rows = [[one[key] for key in keys] for one in made["transfers"]]
-    write_table(["Id", "Account", "IBAN", "Amount", "Reason"], rows, right=["Amount"])
-    write(f"{made['messageId']}: {made['total']} {made['currencyCode']} on {made['executeOn']}")
-    if made["dryRun"]:
-        write("This was a dry run: nothing was changed.")
+    columns = {
+        "endToEndId": "Id",
+        "account": "Account",
+        "ibanLast4": "IBAN",
+        "amount": "Amount",
+        "reason": "Reason",
+    }
+    write_made(made, orders=made["transfers"], columns=columns, on=made["executeOn"])
 
 
 def _write_transfers(items: list[Any], *, json: Any) -> None:

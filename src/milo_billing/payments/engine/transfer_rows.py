@@ -1,18 +1,15 @@
-"""The rows of money that goes back by bank transfer: transfers and files. Owns: the statements. Not: the books."""
+"""The rows of money that goes back by bank transfer. Owns: the statements. Not: the books, files (bank_file_rows)."""
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Literal, LiteralString, TypeAlias, cast
 from uuid import UUID
 
-from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import Conflict, NotFound
-from milo_billing.payments.engine.bank_rows import PROVIDER
-from milo_billing.payments.ports import Holder, TransferFile
+from milo_billing.payments.ports import Holder
 
 TransferState: TypeAlias = Literal["Wanted", "Sent", "Booked", "Returned", "Cancelled"]
 TransferSource: TypeAlias = Literal["UnappliedCash", "MoneyOnAccount"]
@@ -21,10 +18,6 @@ TransferSource: TypeAlias = Literal["UnappliedCash", "MoneyOnAccount"]
 
 class TransferNotFound(NotFound):
     """There is no such transfer, or not for the caller."""
-
-
-class TransferFileNotFound(NotFound):
-    """There is no such file, or not for the caller."""
 
 
 class UnableToTransfer(Conflict):
@@ -182,59 +175,8 @@ def set_cancelled(tx: Tx, *, uid: UUID, answer: str) -> None:
     tx.execute("update payments.transfers set state = 'Cancelled', answer = %s where uid = %s", (answer, uid))
 
 
-# ------------------------------------------------------------------------------------------------------ files
-
-
-def insert_file(
-    tx: Tx,
-    vault: Vault,
-    file: TransferFile,
-    *,
-    issuer: str,
-    content: bytes,
-    uids: Collection[UUID],
-    by: str,
-) -> None:
-    """Keep a file, sealed under a key of its own; its transfers are Sent."""
-    uid = new_uid()
+def set_sent(tx: Tx, *, uids: Collection[UUID], file: UUID) -> None:
+    """Transfers are in a file."""
     tx.execute(
-        "insert into payments.transfer_files (uid, owner_org, message_id, issuer, execute_on, transfers, total_minor, "
-        "sha256, sealed, created_at, created_by) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (
-            uid,
-            PROVIDER,
-            file.message_id,
-            issuer,
-            file.execute_on,
-            len(file.transfers),
-            sum(one.amount_minor for one in file.transfers),
-            hashlib.sha256(content).digest(),
-            vault.seal(tx, subject=uid, value=content.decode(), at=file.created_at),
-            file.created_at,
-            by,
-        ),
+        "update payments.transfers set state = 'Sent', file = %s where uid = any(%s)", (file, list(uids))
     )
-    tx.execute(
-        "update payments.transfers set state = 'Sent', file = %s where uid = any(%s)", (uid, list(uids))
-    )
-
-
-def list_files(tx: Tx, *, limit: int) -> tuple[tuple[str, str, date, int, int, datetime, str], ...]:
-    """The files made last: message id, issuer, day of execution, transfers, cents, when and by whom it was made."""
-    rows = tx.execute(
-        "select message_id, issuer, execute_on, transfers, total_minor, created_at, created_by "
-        "from payments.transfer_files order by created_at desc, message_id limit %s",
-        (limit,),
-    ).fetchall()
-    return tuple((row[0], row[1], row[2], row[3], row[4], row[5], row[6]) for row in rows)
-
-
-def get_file(tx: Tx, vault: Vault, *, message_id: str) -> bytes:
-    """The file as it was made. Raises TransferFileNotFound, also once it was erased."""
-    row = tx.execute(
-        "select uid, sealed from payments.transfer_files where message_id = %s", (message_id,)
-    ).fetchone()
-    opened = None if row is None else vault.open(tx, subject=row[0], ciphertext=row[1])
-    if not isinstance(opened, str):
-        raise TransferFileNotFound(f'credit transfer file "{message_id[:40]}" not found')
-    return opened.encode()

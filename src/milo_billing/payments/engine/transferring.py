@@ -34,6 +34,7 @@ from milo_billing.ledger.types import (
 from milo_billing.payments import store
 from milo_billing.payments.engine import bank_rows
 from milo_billing.payments.engine import transfer_rows as rows
+from milo_billing.payments.engine.bank_file_rows import TRANSFER_FILES, FileRow, insert_file, new_message_id
 from milo_billing.payments.engine.transfer_rows import TransferRow, TransferSource, UnableToTransfer
 from milo_billing.payments.ports import Holder, TransferFile, TransferOrder, TransferWriter
 from milo_billing.payments.rules.mandates import CURRENCY, is_business_day
@@ -161,7 +162,7 @@ def make_transfer_file(
     wanted = rows.load_wanted(tx, vault, entity=issuer.name, limit=TRANSFERS_MAX)
     if not wanted:
         return MadeTransfers("", day, (), b"")
-    message_id = f"MB{work.now:%Y%m%d%H%M%S}{new_uid().hex[-12:].upper()}"
+    message_id = new_message_id(work.now)
     orders = tuple(
         TransferOrder(one.end_to_end_id, one.amount_minor, payee, f"Refund {one.account_name}")
         for one, payee in wanted
@@ -171,8 +172,10 @@ def make_transfer_file(
         content = writer(file)
     except ValueError as error:
         raise UnableToTransfer(str(error)) from error
-    uids = [one.uid for one, _ in wanted]
-    rows.insert_file(tx, vault, file, issuer=issuer.name, content=content, uids=uids, by=work.identity.user)
+    total = sum(one.amount_minor for one, _ in wanted)
+    row = FileRow(message_id, issuer.name, day, len(wanted), total, work.now, work.identity.user)
+    uid = insert_file(tx, vault, TRANSFER_FILES, row, content=content)
+    rows.set_sent(tx, uids=[one.uid for one, _ in wanted], file=uid)
     return MadeTransfers(message_id, day, tuple(one for one, _ in wanted), content)
 
 
