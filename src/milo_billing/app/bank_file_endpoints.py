@@ -137,6 +137,7 @@ BANK_FILES: Final = (
                         "iban": {**TEXT, "description": "Where to; where it came from when none is said."},
                         "holder": TEXT,
                         "bic": TEXT,
+                        "issuer": {**TEXT, "description": "Who pays; whoever holds it when none is said."},
                     },
                 )
             )
@@ -163,6 +164,15 @@ BANK_FILES: Final = (
         body=Body(closed(fields({"reason": TEXT}))),
         answer=ANY,
     ),
+    Endpoint(
+        id="noteTransferNotExecuted",
+        method="post",
+        path=f"{TRANSFERS_PATH}/{{transfer}}/not-executed",
+        about="Say that the bank has not paid what a file asked for, after its day: the account has it again.",
+        permission=PAY,
+        body=Body(closed(fields({"reason": TEXT}))),
+        answer=ANY,
+    ),
     *_files(
         TRANSFER_FILES_PATH,
         PAY,
@@ -170,6 +180,12 @@ BANK_FILES: Final = (
         what="bank transfers",
         message="pain.001.001.09",
         asks="pay everything that was asked for",
-        wanted={"executeOn": DAY},
+        wanted={
+            "executeOn": DAY,
+            "issuer": {
+                **TEXT,
+                "description": "Who pays; needed where several issuers' transfers are wanted.",
+            },
+        },
     ),
 )

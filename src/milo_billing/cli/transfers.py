@@ -31,13 +31,14 @@ def request(
     iban: Annotated[str, Parameter(help="Where to; where the money came from when none is said.")] = "",
     holder: Annotated[str, Parameter(help="Whose bank account that is.")] = "",
     bic: Annotated[str, Parameter(help="Needed for accounts outside the European Economic Area only.")] = "",
+    issuer: Annotated[str, Parameter(help="Who pays; whoever holds the money when none is said.")] = "",
     target: Target = DEFAULT,
 ) -> None:
     """Pay back what an account has unapplied, or on account, where credit notes of paid invoices put it.
 
     The money is the account's no more from now on. The next file asks the bank to pay it.
     """
-    optional = {"amount": amount, "iban": iban, "holder": holder, "bic": bic}
+    optional = {"amount": amount, "iban": iban, "holder": holder, "bic": bic, "issuer": issuer}
     fields = {name: value for name, value in optional.items() if value}
     with target.open() as api:
         made = client.request_transfer(api, account=account, reason=reason, **fields)
@@ -73,6 +74,27 @@ def cancel(
 
 
 @transfers.command(
+    help_epilogue="Example:\n\n"
+    "  milo-billing payments transfers not-executed MB019AAE64C1D27D41A0C3B1A1D2E3F405 "
+    '--reason "the bank has found no trace of the file"'
+)
+def not_executed(
+    transfer: Annotated[str, Parameter(help="Its id, as the list shows it.")],
+    /,
+    *,
+    reason: Annotated[str, Parameter(help="How it is known that the bank has not paid.")],
+    target: Target = DEFAULT,
+) -> None:
+    """Say that the bank has not paid what a file asked for, after its day: the account has it again.
+
+    Ask the bank first. What it pays all the same is paid twice once it is asked for again.
+    """
+    with target.open() as api:
+        made = client.note_not_executed(api, transfer, reason=reason)
+    _write_transfers([made], json=made if target.json else None)
+
+
+@transfers.command(
     help_epilogue="Examples:\n\n"
     "  milo-billing payments transfers file --wanted --dry-run\n\n"
     "  milo-billing payments transfers file --wanted --to pain001.xml\n\n"
@@ -89,6 +111,9 @@ def file(
         str | None,
         Parameter(help="The day on which the bank pays; today or the next business day where none is said."),
     ] = None,
+    issuer: Annotated[
+        str | None, Parameter(help="Whose transfers; needed where those of several issuers are wanted.")
+    ] = None,
     to: To = None,
     dry_run: DryRun = False,
     target: Target = DEFAULT,
@@ -101,7 +126,7 @@ def file(
     with target.open() as api:
         made: dict[str, Any] = {"messageId": message}
         if wanted:
-            made = client.make_transfer_file(api, execute_on=execute_on, dry_run=dry_run)
+            made = client.make_transfer_file(api, execute_on=execute_on, issuer=issuer, dry_run=dry_run)
         save_file(made, get=partial(client.get_transfer_file, api), to=to, dry_run=dry_run)
     if target.json:
         write_json(made)

@@ -98,6 +98,12 @@ _payouts_age = gauge(
     about="Seconds since the oldest payout was heard of that waits for a person; 0 where none does.",
 )
 _payouts_waiting = gauge("payouts_waiting", about="Payouts of providers that wait for a person.")
+_transfers_age = gauge(
+    "transfers_oldest_sent_seconds",
+    about="Seconds since the day on which the bank was to pay the oldest transfer that no statement has told of; 0 "
+    "where there is none.",
+)
+_transfers_sent = gauge("transfers_sent", about="Transfers that a bank was asked for and has not booked.")
 
 R = TypeVar("R")
 
@@ -329,6 +335,8 @@ class Cashier:
         _worklist.set(found.worklist)
         _payouts_age.set(found.payouts_s)
         _payouts_waiting.set(found.payouts)
+        _transfers_age.set(found.transfers_s)
+        _transfers_sent.set(found.transfers)
 
     def _write(self, do: Callable[[Work], R]) -> R:
         return self._rounds.write(do)

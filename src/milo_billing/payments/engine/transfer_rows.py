@@ -2,34 +2,30 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal, LiteralString, TypeAlias, cast
 from uuid import UUID
 
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
-from milo_billing.kernel.errors import Conflict, NotFound
+from milo_billing.kernel.errors import NotFound
 from milo_billing.payments.ports import Holder
+from milo_billing.payments.rules.transfer_sources import TransferSource
 
 TransferState: TypeAlias = Literal["Wanted", "Sent", "Booked", "Returned", "Cancelled"]
-TransferSource: TypeAlias = Literal["UnappliedCash", "MoneyOnAccount"]
-"""Out of which of the account's money."""
 
 
 class TransferNotFound(NotFound):
     """There is no such transfer, or not for the caller."""
 
 
-class UnableToTransfer(Conflict):
-    """Money cannot go back as was asked. The message says why, and what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class TransferRow:
     """Money that goes back, in cents of euro; of the payee the last four characters of the IBAN.
 
-    Wanted: it is in no file yet. Sent: it is. Booked: the bank has paid it. Returned: it came back. Cancelled: it never
-    went, because a person or the bank refused it. `answer` says why of the last two.
+    Wanted: it is in no file yet. Sent: it is, to be paid on a day (`execute_on`). Booked: the bank has paid it.
+    Returned: it came back. Cancelled: it never went, because a person or the bank said so. `answer` says why of
+    the last two.
     """
 
     uid: UUID
@@ -45,6 +41,7 @@ class TransferRow:
     state: TransferState
     answer: str
     message_id: str
+    execute_on: date | None
     created_at: datetime
     created_by: str
 
@@ -83,7 +80,8 @@ def insert_transfer(
 
 _TRANSFER: LiteralString = (
     "select t.uid, t.owner_org, t.account, a.namespace || '/' || a.name, t.entity, t.source, t.end_to_end_id, "
-    "t.amount_minor, t.last4, t.reason, t.state, t.answer, coalesce(f.message_id, ''), t.created_at, t.created_by "
+    "t.amount_minor, t.last4, t.reason, t.state, t.answer, coalesce(f.message_id, ''), f.execute_on, t.created_at, "
+    "t.created_by "
     "from payments.transfers t join accounts.accounts a on a.number = t.account "
     "left join payments.transfer_files f on f.uid = t.file"
 )
@@ -143,6 +141,12 @@ def load_wanted(tx: Tx, vault: Vault, *, entity: str, limit: int) -> tuple[tuple
             told = cast("dict[str, Any]", opened)
             found.append((one, Holder(told["holder"], told["iban"], told["bic"])))
     return tuple(found)
+
+
+def list_issuers(tx: Tx) -> tuple[str, ...]:
+    """Whose transfers are in no file yet."""
+    rows = tx.execute("select distinct entity from payments.transfers where state = 'Wanted' order by entity")
+    return tuple(entity for (entity,) in rows)
 
 
 def list_sources(tx: Tx, *, account: int) -> tuple[UUID, ...]:

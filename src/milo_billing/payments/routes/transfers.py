@@ -1,6 +1,6 @@
 """HTTP: customers' money that goes back by bank transfer, and the files that ask the bank to pay it."""
 
-from datetime import date
+from collections.abc import Callable
 from typing import Any, Final
 
 from anyio import to_thread
@@ -19,6 +19,7 @@ from milo_billing.payments.engine.transferring import (
     MadeTransfers,
     cancel_transfer,
     make_transfer_file,
+    note_not_executed,
     request_transfer,
 )
 from milo_billing.payments.ports import TransferWriter
@@ -27,6 +28,7 @@ from milo_billing.payments.routes.bank_files import BODY_BYTES_MAX, euros
 from milo_billing.payments.routes.writing import written
 from milo_billing.payments.rules import bank_requests, transfer_requests
 from milo_billing.payments.rules.mandates import CURRENCY
+from milo_billing.payments.rules.transfer_requests import TransferFileRequest
 from milo_billing.payments.types import GROUP
 
 READ: Final = f"{GROUP}/banktransfers.get"
@@ -38,12 +40,12 @@ FILES_PATH: Final = "/v1/payments/transfer-files"
 
 
 def routes(door: Door, office: Office, writer: TransferWriter) -> list[Route]:
-    """`POST` and `GET /v1/payments/transfers`, `POST …/{transfer}/cancel`; `/v1/payments/transfer-files`."""
+    """`/v1/payments/transfers` with what is below it, and `/v1/payments/transfer-files`."""
     return [*transfer_routes(door, office), *file_routes(door, office, writer)]
 
 
 def transfer_routes(door: Door, office: Office) -> list[Route]:
-    """`POST` and `GET /v1/payments/transfers`, `POST …/{transfer}/cancel`."""
+    """`POST` and `GET /v1/payments/transfers`, `POST …/{transfer}/cancel` and `…/not-executed`."""
 
     async def add(request: Request) -> Response:
         wanted = transfer_requests.parse_transfer(await read_body(request, bytes_max=BODY_BYTES_MAX))
@@ -61,26 +63,33 @@ def transfer_routes(door: Door, office: Office) -> list[Route]:
         return JSONResponse({"items": [transfer_body(one) for one in found]})
 
     async def cancel(request: Request) -> Response:
+        return await take_back(request, cancel_transfer, REQUEST)
+
+    async def not_executed(request: Request) -> Response:
+        return await take_back(request, note_not_executed, PAY)
+
+    async def take_back(request: Request, how: Callable[..., TransferRow], permission: str) -> Response:
         reason = bank_requests.parse_reason(await read_body(request, bytes_max=BODY_BYTES_MAX))
 
         def write(work: Work) -> TransferRow:
-            return cancel_transfer(work, end_to_end_id=request.path_params["transfer"], reason=reason)
+            return how(work, end_to_end_id=request.path_params["transfer"], reason=reason)
 
-        row = await to_thread.run_sync(written, door, office.engine, request, REQUEST, write)
+        row = await to_thread.run_sync(written, door, office.engine, request, permission, write)
         return JSONResponse(transfer_body(row))
 
     return [
         Route(TRANSFERS_PATH, add, methods=["POST"]),
         Route(TRANSFERS_PATH, show, methods=["GET"]),
         Route(f"{TRANSFERS_PATH}/{{transfer}}/cancel", cancel, methods=["POST"]),
+        Route(f"{TRANSFERS_PATH}/{{transfer}}/not-executed", not_executed, methods=["POST"]),
     ]
 
 
 def file_routes(door: Door, office: Office, writer: TransferWriter) -> list[Route]:
     """`POST` and `GET /v1/payments/transfer-files`, `GET …/{message}`."""
 
-    def make(work: Work, execute_on: date | None) -> MadeTransfers:
-        return make_transfer_file(work, office.vault, writer, execute_on=execute_on)
+    def make(work: Work, asked: TransferFileRequest) -> MadeTransfers:
+        return make_transfer_file(work, office.vault, writer, asked)
 
     return bank_files.file_routes(
         door,
@@ -88,7 +97,7 @@ def file_routes(door: Door, office: Office, writer: TransferWriter) -> list[Rout
         TRANSFER_FILES,
         path=FILES_PATH,
         permission=PAY,
-        parse=transfer_requests.parse_execution,
+        parse=transfer_requests.parse_file,
         make=make,
         body_of=made_body,
         day="executeOn",
@@ -102,12 +111,14 @@ def transfer_body(row: TransferRow) -> dict[str, Any]:
         "account": row.account_name,
         "amount": euros(row.amount_minor),
         "currencyCode": CURRENCY,
+        "issuer": row.entity,
         "source": row.source,
         "ibanLast4": row.last4,
         "reason": row.reason,
         "state": row.state,
         "answer": row.answer,
         "messageId": row.message_id,
+        "executeOn": None if row.execute_on is None else row.execute_on.isoformat(),
         "createdAt": row.created_at.isoformat(),
         "createdBy": row.created_by,
     }
@@ -117,6 +128,7 @@ def made_body(made: MadeTransfers) -> dict[str, Any]:
     """A file with its transfers; `messageId` is empty where nothing is wanted."""
     return {
         "messageId": made.message_id,
+        "issuer": made.issuer,
         "executeOn": made.execute_on.isoformat(),
         "total": euros(sum(one.amount_minor for one in made.transfers)),
         "currencyCode": CURRENCY,

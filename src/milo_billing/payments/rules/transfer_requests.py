@@ -24,7 +24,7 @@ _AMOUNT: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,2})?")
 @dataclass(frozen=True, slots=True)
 class TransferRequest:
     """Money that an account gets back: all that it has where `minor` (cents) is None, to where it came from where
-    `iban` is empty.
+    `iban` is empty, by whoever holds it where `issuer` is empty.
     """
 
     account: tuple[str, str]
@@ -33,13 +33,24 @@ class TransferRequest:
     holder: str
     iban: str
     bic: str
+    issuer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFileRequest:
+    """A file of what is wanted of one issuer, where `issuer` is empty of the only one; None for `execute_on` is the
+    first day that there is.
+    """
+
+    execute_on: date | None = None
+    issuer: str = ""
 
 
 def parse_transfer(body: bytes) -> TransferRequest:
-    """The account as namespace/name, and why; amount, iban, holder, bic. Raises BadRequest."""
+    """The account as namespace/name, and why; amount, iban, holder, bic, issuer. Raises BadRequest."""
     fields = read_fields(
         body,
-        known=("account", "amount", "bic", "holder", "iban", "reason"),
+        known=("account", "amount", "bic", "holder", "iban", "issuer", "reason"),
         example='{"account": "organization-acme/main", "amount": "10.00", "reason": "paid twice"}',
     )
     reason, (holder, iban, bic) = read_text(fields, "reason").strip(), read_bank_account(fields)
@@ -57,15 +68,15 @@ def parse_transfer(body: bytes) -> TransferRequest:
         holder=holder,
         iban=iban,
         bic=bic,
+        issuer=read_text(fields, "issuer"),
     )
 
 
-def parse_execution(body: bytes) -> date | None:
-    """`{"executeOn": "2026-12-01"}`; None is the first day that there is. Raises BadRequest."""
-    fields = read_fields(body or b"{}", known=("executeOn",), example='{"executeOn": "2026-12-01"}')
-    if "executeOn" not in fields:
-        return None
-    return read_day(fields, "executeOn")
+def parse_file(body: bytes) -> TransferFileRequest:
+    """`{"executeOn": "2026-12-01", "issuer": "kestrel"}`, both optional. Raises BadRequest."""
+    fields = read_fields(body or b"{}", known=("executeOn", "issuer"), example='{"executeOn": "2026-12-01"}')
+    day = read_day(fields, "executeOn") if "executeOn" in fields else None
+    return TransferFileRequest(day, read_text(fields, "issuer"))
 
 
 def _cents(value: Any) -> int:
