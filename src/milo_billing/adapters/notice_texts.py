@@ -25,6 +25,7 @@ _SHOWN: Final = (
     "creditNote",
     "creditGrant",
     "payment",
+    "transfer",
     "account",
     "channel",
     "total",
