@@ -40,9 +40,9 @@ _WORDS: Final[Mapping[str, Words]] = MappingProxyType(
             taken="{amount} that we had kept as your credit are taken from it.",
         ),
         "de": Words(
-            title="Stornierung einer Rechnungskorrektur",
-            number="Nummer der Stornierung",
-            note="Stornierte Rechnungskorrektur",
+            title="Storno der Rechnungskorrektur",
+            number="Nummer des Stornos",
+            note="Stornierte Korrektur",
             owed="Wieder zu zahlen",
             effect="Was das bedeutet",
             settled="{amount} der Rechnung {invoice} sind wieder zu zahlen: bitte mit ihr, unter ihrer Nummer.",
@@ -76,7 +76,7 @@ def cancelled(page: dict[str, Any], document: InvoiceDocument, cancels: Cancelle
     """The page of an invoice as that of the document that cancels a credit note."""
     formats = formats_for(document.language)
     words = _WORDS.get(formats.language, _WORDS[FALLBACK])
-    _, issued_on, due_on, *rest = page["facts"]
+    _, issued_on, due_on, _, account = page["facts"]
     note, invoice = cancels_what(cancels, formats)
     return {
         **page,
@@ -90,9 +90,8 @@ def cancelled(page: dict[str, Any], document: InvoiceDocument, cancels: Cancelle
             [words.number, document.number],
             issued_on,
             [words.note, cancels.number],
-            [formats.strings.number, cancels.invoice_number],
             due_on,
-            *rest,
+            account,
         ],
         "due-by": f"{note}, {invoice}",
         "lines": credited_lines(page, document),

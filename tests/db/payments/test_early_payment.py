@@ -29,7 +29,9 @@ NINTH = datetime(2026, 11, 9, 12, tzinfo=UTC)
 """Invoices of October are issued on 2 November: the discount is for who pays until the 12th."""
 
 
-def taxed(till: Till, dollars: int = 100, *, token: str | None = None, **terms: Any) -> Invoice:
+def taxed(
+    till: Till, dollars: int = 100, *, token: str | None = None, language: str = "en", **terms: Any
+) -> Invoice:
     """An invoice of October over so many dollars and 23 % of tax, 2 % off within 10 days."""
     rate = {
         "country": "IE",
@@ -40,7 +42,7 @@ def taxed(till: Till, dollars: int = 100, *, token: str | None = None, **terms: 
     }
     till.ground.declare("taxrates", "ie", rate)
     till.change("issuerprofiles", "kestrel", {"taxRegistrations": [{"country": "IE"}]}, namespace="")
-    account = till.ground.declare_account(**CONSUMER, paymentTerms={**TERMS, **terms})
+    account = till.ground.declare_account(**CONSUMER, language=language, paymentTerms={**TERMS, **terms})
     if token is not None:
         till.card("visa", token=token)
         till.pays_with("visa")
