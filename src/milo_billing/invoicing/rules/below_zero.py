@@ -82,13 +82,13 @@ def give_elsewhere(
             part = min(place.left_minor - taken.get(place, 0), wanted)
             if part > 0:
                 taken[place] = taken.get(place, 0) + part
-                found.setdefault(one.invoice.uid, _Given(one)).add(line, place.of, part, place=place)
+                found.setdefault(one.invoice.uid, _Given(one, REASON)).add(line, place.of, part, place=place)
                 wanted -= part
         if wanted:
             if not creditable:
                 raise UnableToIssue(_refusal(draft, wanted))
             newest = creditable[0]
-            found.setdefault(newest.invoice.uid, _Given(newest)).add(line, charged(line), wanted)
+            found.setdefault(newest.invoice.uid, _Given(newest, REASON)).add(line, charged(line), wanted)
     if minor:
         raise UnableToIssue(_refusal(draft, minor))
     return _joined(found, earlier)
@@ -115,8 +115,7 @@ def overdrawn(taxed: Draft) -> tuple[tuple[DraftLine, int], ...]:
                 for group, percent in taxes
             )
 
-        most = -line.net_minor
-        minor = min(bisect_left(range(most + 1), over, key=raised), most)
+        minor = bisect_left(range(-line.net_minor), over, key=raised)
         if minor:
             found.append((line, minor))
             over = max(over - raised(minor), 0)
@@ -144,7 +143,7 @@ def give_prepaid(
             part = min(place.left_minor - taken.get(place, 0), wanted)
             if part > 0 and (place.of.kind, place.of.of) == ("Prepayment", str(line.commitment)):
                 taken[place] = taken.get(place, 0) + part
-                given = found.setdefault(one.invoice.uid, _Given(one, reason=DRAWN_REASON))
+                given = found.setdefault(one.invoice.uid, _Given(one, DRAWN_REASON))
                 given.add(line, place.of, part, place=place)
                 wanted -= part
     return _joined(found, earlier)
@@ -161,7 +160,7 @@ class _Given:
     """What of one invoice is given back, and the lines that take it off there."""
 
     of: Creditable
-    reason: str = REASON
+    reason: str
     parts: list[tuple[DraftLine, Charged, int]] = field(default_factory=list[tuple[DraftLine, Charged, int]])
     places: dict[Place, int] = field(default_factory=dict[Place, int])
 
