@@ -260,6 +260,11 @@ def test_quantity_and_price_stand_where_they_come_to_the_amount(
     assert made.parts == ((usage_part("3", "1", 300),) if priced else ())
 
 
+def test_the_price_is_that_of_the_line() -> None:
+    of = replace(one(1, 2_000), parts=(usage_part("10", "2", 2_000),))
+    assert shown(of, CreditLine(1, 600, Decimal(3))).parts == (usage_part("3", "2", 600),)
+
+
 # ------------------------------------------------------------------------------------------------------- the books
 
 

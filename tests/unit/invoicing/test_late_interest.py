@@ -185,6 +185,7 @@ def test_a_void_invoice_was_never_owed() -> None:
         ([Stretch(DUE, DUE + timedelta(73), 25)], "10", 1),
         ([Stretch(DUE, DUE + timedelta(73), 25), Stretch(DUE, DUE + timedelta(73), 25)], "10", 1),
         ([Stretch(DUE, DUE + timedelta(73), 24)], "10", 0),
+        ([Stretch(DUE, DUE + timedelta(79), 33)], "7", 0),  # 18,249 of 36,500 are not half a cent
     ],
 )
 def test_interest_is_simple_by_the_day_and_rounded_once(

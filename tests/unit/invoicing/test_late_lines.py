@@ -221,6 +221,7 @@ def test_a_shortfall_has_no_quantity() -> None:
 
 
 GPU, CPU = (("model", "gpu"),), (("model", "cpu"),)
+LITTLE = DraftShare(8, (), Decimal("0.0000001"), NONE, 0)
 
 
 @pytest.mark.parametrize(
@@ -242,14 +243,17 @@ GPU, CPU = (("model", "gpu"),), (("model", "cpu"),)
         # nobody's shares changed
         ([share(7, 60)], [share(7, 60)], 5, [share(None, 5)]),
         # metered by another project, at no charge
-        ([share(7, 60), share(8, 0, "3")], [], 60, [share(7, 60), share(8, 0, "3")]),
+        ([share(7, 60), share(8, 0, "3")], [], 30, [share(7, 30), share(8, 0, "3")]),
+        # so little that its quantity is none
+        ([share(7, 60), LITTLE], [], 60, [share(7, 60), LITTLE]),
+        # the account itself is no project
+        ([share(1, 60), share(None, 40)], [], 50, [share(None, 20), share(1, 30)]),
         # what is taken back is shared in the same way
         ([], [share(7, 60), share(8, 40)], -50, [share(7, -30), share(8, -20)]),
         # 0.01 comes to somebody
         ([share(7, 1)], [], 1, [share(7, 1)]),
+        ([share(7, 1)], [], 5, [share(7, 5)]),
         ([], [share(7, 1)], -1, [share(7, -1)]),
-        # more is used for the same money
-        ([share(7, 10, "5")], [share(7, 10, "2")], 0, [share(7, 0, "3")]),
     ],
 )
 def test_the_change_is_owed_by_whom_it_came_from(
@@ -291,6 +295,11 @@ def test_an_invoice_of_adjustments_alone_is_over_the_days_of_all_that_it_adjusts
         discounts_minor=0,
         total_minor=90,
     )
+
+
+def test_of_one_invoice_the_days_are_its_own() -> None:
+    found = adjusting.draft_alone([INVOICE], [used(60)])
+    assert (found.account, found.currency, found.period) == (1, "USD", INVOICE.period)
 
 
 # ------------------------------------------------------------------------------------------------ what is given back
