@@ -1,5 +1,7 @@
 """Money that is more than its invoices can take: on account where it was for invoices, else unapplied cash."""
 
+from datetime import timedelta
+
 import psycopg
 import pytest
 
@@ -24,12 +26,12 @@ def held(bank: BankGround) -> tuple[int, int]:
     return -bank.balance(UNAPPLIED_CASH).minor, -bank.balance(MONEY_ON_ACCOUNT).minor
 
 
-def use_balance(bank: BankGround, invoice: Invoice) -> None:
+def use_balance(bank: BankGround, invoice: Invoice, *, hours: int = 0) -> None:
     def use(work: Work) -> None:
         found = life.lock_invoice(work, engine=bank.ground.engine, invoice=invoice.uid)
         receiving.use_balance(work, bank.ground.engine, invoice=found)
 
-    bank.ground.write(use, now=NOW)
+    bank.ground.write(use, now=NOW + timedelta(hours=hours))
 
 
 def assigned(bank: BankGround, *invoices: Invoice) -> None:

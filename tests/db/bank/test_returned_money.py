@@ -1,4 +1,4 @@
-"""A transfer comes back of which a part was kept for the account and is used since; and one that is decided in a race."""
+"""A transfer comes back of which a part was kept and is used since; and one that is decided in a race."""
 
 import threading
 import time

@@ -5,7 +5,7 @@ import pytest
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.errors import Unavailable
-from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, RECEIVABLE, UNAPPLIED_CASH, clearing
 from milo_billing.payments import reads
 from milo_billing.payments.operations import disputing, refunding
 from milo_billing.payments.types import Dispute, DisputeState, Succeeded, UnableToRefund
@@ -131,13 +131,14 @@ def test_what_a_disputed_over_payment_has_paid_since_is_owed_again(till: Till) -
     assert till.invoice(second).amount_due_minor == 500
     till.provider.dispute("pay_1", "Open", minor=4000)
     till.deliver(till.provider.delivered())
-    assert till.balance(UNAPPLIED_CASH) == 0
+    assert (till.balance(MONEY_ON_ACCOUNT), till.balance(UNAPPLIED_CASH)) == (0, 0)
+    assert till.differences() == []
     assert [till.invoice(one).amount_due_minor for one in (first, second)] == [2500, 2000]
     assert (till.balance(CLEARING), till.balance(RECEIVABLE)) == (0, 4500)
 
 
 def test_what_a_disputed_payment_paid_twice_over_an_invoice_is_taken_back_once(till: Till) -> None:
-    """It paid the invoice and, by way of unapplied cash, what was opened of it again."""
+    """It paid the invoice and, by way of money on account, what was opened of it again."""
     invoice = till.owing(25, token=SLOW)
     till.collect()
     till.ask_all()
