@@ -90,6 +90,14 @@ def moved(bank: BankGround, grant: UUID) -> list[tuple[str, int]]:
     return [(one.kind, one.amount_minor) for one in found]
 
 
+def told(bank: BankGround) -> list[Any]:
+    """What was announced of credit that was taken back: how much, and what is left."""
+    return bank.ground.read(
+        "select type, body::json -> 'data' ->> 'takenBack', body::json -> 'data' ->> 'remaining' "
+        "from notices.messages where type = 'credit.taken_back'"
+    )
+
+
 # what is used of 40.00 of credit, its movements after the transfer came back, and what is owed then
 @pytest.mark.parametrize(
     ("euros", "movements", "owed"),
@@ -103,6 +111,8 @@ def test_what_is_left_of_credit_goes_with_its_money_and_what_it_paid_is_owed_aga
     bank: BankGround, euros: int, movements: list[tuple[str, int]], owed: int
 ) -> None:
     bank.customer("main")
+    spec = {"type": "Email", "email": {"to": ["books@example.com"]}, "events": ["credit.*"]}
+    bank.ground.declare("notificationchannels", "books", spec, namespace=ACME)
     deposited(bank, 4000)
     grant = granted(bank, "40.00")
     invoice = used(bank, euros) if euros else None
@@ -110,6 +120,7 @@ def test_what_is_left_of_credit_goes_with_its_money_and_what_it_paid_is_owed_aga
     assert moved(bank, grant) == [("Granted", 4000), *movements]
     assert status(bank, grant) == ("Revoked", "0.00", "0.00", "40.00")
     assert balances(bank) == (0, 0, 0, owed, 0)
+    assert told(bank) == [("credit.taken_back", "40.00", "0.00")]
     if invoice is not None:
         assert bank.stands(invoice) == ("Issued", owed)
 

@@ -21,7 +21,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import crediting, settling
 from milo_billing.invoicing.engine.crediting import Wanted
-from milo_billing.invoicing.engine.grant_notices import tell_grant
+from milo_billing.invoicing.engine.grant_notices import tell_grant, tell_taken_back
 from milo_billing.invoicing.engine.grant_rows import insert_grant, insert_movement
 from milo_billing.invoicing.engine.publishing import publish, publish_note
 from milo_billing.invoicing.engine.returning import take_back_bought
@@ -463,7 +463,8 @@ def credit_unpaid_purchase(work: Work, engine: Engine, *, grant: UUID, reason: s
     net_minor = purchase.total_minor - purchase.tax_minor
     minor = min(found.remaining_minor, purchase.amount_due_minor * net_minor // purchase.total_minor)
     if minor:
-        _return_bought(work, engine, found, minor, reason=reason)
+        after = _return_bought(work, engine, found, minor, reason=reason)
+        tell_taken_back(work.tx, after, minor=minor, reason=reason, once=str(new_uid()), now=work.now)
         restate(work, engine, [found])
 
 

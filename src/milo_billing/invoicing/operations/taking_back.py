@@ -14,6 +14,7 @@ from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.invoicing.engine import granting
+from milo_billing.invoicing.engine.grant_notices import tell_taken_back
 from milo_billing.invoicing.engine.grant_rows import insert_movement
 from milo_billing.invoicing.operations import life
 from milo_billing.invoicing.reads import grants as grant_reads
@@ -79,7 +80,9 @@ def take_back_credit(
     insert_movement(
         work.tx, found, "Revoked", minor=minor, cause=why.by, at=work.now, posted=key, reason=why.reason
     )
-    granting.restate(work, engine, [found])
+    after = grant_reads.get_grant(work.tx, uid=grant)
+    tell_taken_back(work.tx, after, minor=minor, reason=why.reason, once=why.by, now=work.now)
+    granting.restate(work, engine, [after])
 
 
 def take_back_bought(work: Work, engine: Engine, *, invoice: UUID, why: WentBack) -> None:
