@@ -23,8 +23,10 @@ _INSTANTS: Final = ("expiresAt",)
 _SHOWN: Final = (
     "number",
     "creditNote",
+    "cancellation",
     "creditGrant",
     "payment",
+    "transfer",
     "account",
     "channel",
     "total",
