@@ -3002,7 +3002,8 @@ create table payments.transfer_files (
     sha256 bytea not null check (length(sha256) = 32),
     sealed text not null,               -- the file, under a key of its own
     created_at timestamptz not null,
-    created_by text not null
+    created_by text not null,
+    unique (uid, issuer)
 );
 
 create table payments.transfers (
@@ -3019,11 +3020,12 @@ create table payments.transfers (
     state text not null check (state in ('Wanted', 'Sent', 'Booked', 'Returned', 'Cancelled')),
     answer text not null check (state in ('Returned', 'Cancelled') or answer = ''),     -- why it came back or never went
     posted text not null references ledger.transactions (key) deferrable initially deferred,
-    file uuid references payments.transfer_files (uid) deferrable initially deferred,
+    file uuid,                          -- of the same issuer
     entry uuid unique references payments.statement_entries (uid),          -- by which the bank paid it
     returned_by uuid unique references payments.statement_entries (uid),
     created_at timestamptz not null,
     created_by text not null,
+    foreign key (file, entity) references payments.transfer_files (uid, issuer) deferrable initially deferred,
     check (state = 'Cancelled' or (file is null) = (state = 'Wanted')),
     check ((entry is not null) = (state in ('Booked', 'Returned'))),
     check ((returned_by is not null) = (state = 'Returned'))

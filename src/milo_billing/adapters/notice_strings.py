@@ -29,6 +29,7 @@ _EN: Final = Texts(
         "remaining": "Remaining",
         "expiresAt": "Expires",
         "payment": "Payment",
+        "transfer": "Transfer",
         "account": "Billing account",
         "channel": "Channel",
         "total": "Total",
@@ -87,6 +88,14 @@ _EN: Final = Texts(
             "your payment of {amount} could not be collected. Please check your payment method.",
         ),
         "payment.refunded": ("Refund of {amount}", "we have refunded {amount} to you."),
+        "transfer.booked": (
+            "Refund of {amount} by bank transfer",
+            "we have paid {amount} back to you by bank transfer.",
+        ),
+        "transfer.returned": (
+            "Our transfer of {amount} came back",
+            "our bank transfer of {amount} to you came back. Please tell us which bank account we may pay it to.",
+        ),
         "account.suspension_announced": (
             "Billing account {account} will be suspended",
             "your billing account {account} will be suspended on {suspendsOn} unless the open amount is paid before.",
@@ -117,6 +126,7 @@ _DE: Final = Texts(
         "remaining": "Rest",
         "expiresAt": "Läuft ab",
         "payment": "Zahlung",
+        "transfer": "Überweisung",
         "account": "Abrechnungskonto",
         "channel": "Kanal",
         "total": "Gesamtbetrag",
@@ -181,6 +191,15 @@ _DE: Final = Texts(
             "Ihre Zahlung über {amount} konnte nicht eingezogen werden. Bitte prüfen Sie Ihr Zahlungsmittel.",
         ),
         "payment.refunded": ("Erstattung über {amount}", "wir haben Ihnen {amount} erstattet."),
+        "transfer.booked": (
+            "Erstattung über {amount} per Überweisung",
+            "wir haben Ihnen {amount} per Überweisung zurückgezahlt.",
+        ),
+        "transfer.returned": (
+            "Unsere Überweisung über {amount} kam zurück",
+            "unsere Überweisung über {amount} an Sie kam zurück. "
+            "Bitte nennen Sie uns ein Bankkonto, auf das wir zahlen können.",
+        ),
         "account.suspension_announced": (
             "Abrechnungskonto {account} wird gesperrt",
             "Ihr Abrechnungskonto {account} wird am {suspendsOn} gesperrt, wenn der offene Betrag bis dahin nicht "
@@ -212,6 +231,7 @@ _FR: Final = Texts(
         "remaining": "Reste",
         "expiresAt": "Expire le",
         "payment": "Paiement",
+        "transfer": "Virement",
         "account": "Compte de facturation",
         "channel": "Canal",
         "total": "Total",
@@ -274,6 +294,15 @@ _FR: Final = Texts(
             "votre paiement de {amount} n’a pas pu être encaissé. Veuillez vérifier votre moyen de paiement.",
         ),
         "payment.refunded": ("Remboursement de {amount}", "nous vous avons remboursé {amount}."),
+        "transfer.booked": (
+            "Remboursement de {amount} par virement",
+            "nous vous avons remboursé {amount} par virement bancaire.",
+        ),
+        "transfer.returned": (
+            "Notre virement de {amount} est revenu",
+            "notre virement de {amount} en votre faveur est revenu. "
+            "Veuillez nous indiquer un compte bancaire sur lequel nous pouvons vous payer.",
+        ),
         "account.suspension_announced": (
             "Le compte {account} va être suspendu",
             "votre compte de facturation {account} sera suspendu le {suspendsOn} si le montant dû n’est pas réglé "
@@ -305,6 +334,7 @@ _JA: Final = Texts(
         "remaining": "残高",
         "expiresAt": "有効期限",
         "payment": "お支払い",
+        "transfer": "お振込",
         "account": "請求先アカウント",
         "channel": "チャネル",
         "total": "合計金額",
@@ -371,6 +401,11 @@ _JA: Final = Texts(
             "{amount} のお支払いを処理できませんでした。お支払い方法をご確認ください。",
         ),
         "payment.refunded": ("{amount} を返金しました", "{amount} を返金しました。"),
+        "transfer.booked": ("{amount} を銀行振込で返金しました", "{amount} を銀行振込で返金しました。"),
+        "transfer.returned": (
+            "{amount} の振込が戻ってきました",
+            "お客様への {amount} の振込が戻ってきました。お振込先の口座をお知らせください。",
+        ),
         "account.suspension_announced": (
             "請求先アカウント {account} の停止予定のお知らせ",
             "未払い残高が{suspendsOn}までに支払われない場合、請求先アカウント {account} は停止されます。",

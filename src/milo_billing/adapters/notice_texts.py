@@ -26,6 +26,7 @@ _SHOWN: Final = (
     "cancellation",
     "creditGrant",
     "payment",
+    "transfer",
     "account",
     "channel",
     "total",

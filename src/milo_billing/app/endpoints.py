@@ -10,6 +10,7 @@ from milo_billing.access.routes import CREATE_TOKEN, READ_AUDIT, REVOKE_TOKENS
 from milo_billing.accounts.routes import LIMIT_MAX
 from milo_billing.accounts.routes import READ as READ_ACCOUNTS
 from milo_billing.app.bank_endpoints import BANK
+from milo_billing.app.bank_file_endpoints import BANK_FILES
 from milo_billing.app.commitments_endpoints import COMMITMENTS
 from milo_billing.app.credit_endpoints import CREDITS
 from milo_billing.app.interest_endpoints import INTEREST
@@ -21,7 +22,6 @@ from milo_billing.app.payout_endpoints import PAYOUTS
 from milo_billing.app.preview_endpoints import PREVIEWS
 from milo_billing.app.pricing_endpoints import PRICING
 from milo_billing.app.printing_endpoints import PRINTINGS
-from milo_billing.app.transfer_endpoints import TRANSFERS
 from milo_billing.app.usage_endpoints import USAGE
 from milo_billing.controlplane.bulk_door import PATH as BULK_PATH
 from milo_billing.controlplane.endpoints import (
@@ -488,7 +488,7 @@ API_ENDPOINTS: Final = (
     *LEDGER,
     *PAYMENTS,
     *BANK,
-    *TRANSFERS,
+    *BANK_FILES,
     *PAYOUTS,
     *NOTICES,
 )

@@ -74,6 +74,7 @@ COMMANDS = [
     ["payments", "transfers", "request"],
     ["payments", "transfers", "list"],
     ["payments", "transfers", "cancel"],
+    ["payments", "transfers", "not-executed"],
     ["payments", "transfers", "file"],
     ["payments", "transfers", "files"],
     ["payments", "worklist"],

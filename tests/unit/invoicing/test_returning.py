@@ -5,12 +5,13 @@ from uuid import UUID
 import pytest
 
 from milo_billing.invoicing.rules.returning import LineReturn, within
+from milo_billing.ledger.types import account_name
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
 
 
 def back(minor: int, grant: UUID = ONE) -> LineReturn:
-    return LineReturn(grant, minor, ("Income:Revenue:Usage", minor, None), bought=False)
+    return LineReturn(grant, minor, (account_name("Income", "Revenue", "Usage"), minor, None), bought=False)
 
 
 @pytest.mark.parametrize(

@@ -131,11 +131,14 @@ class CreditNote:
 
 
 def read_amount(text: str | None, *, currency: str, field: str) -> int | None:
-    """A decimal amount in minor units. Raises UnableToCredit for more digits than the currency has."""
+    """A decimal amount in minor units. Raises UnableToCredit for more digits than the currency has, or too many."""
     if text is None:
         return None
     amount = Decimal(text)
-    minor = settle(amount, currency)
+    try:
+        minor = settle(amount, currency)
+    except OverflowError as error:
+        raise UnableToCredit(f"{text} {currency} is more than any invoice comes to", field=field) from error
     if minor_to_decimal(minor.minor, currency) != amount:
         raise UnableToCredit(f"{text}: {currency} has fewer decimals; write {minor}", field=field)
     return minor.minor

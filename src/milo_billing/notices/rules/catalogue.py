@@ -66,6 +66,12 @@ _PAYMENT: Final[Mapping[str, Schema]] = {
     "currencyCode": _CURRENCY,
     "amount": _AMOUNT,
 }
+_TRANSFER: Final[Mapping[str, Schema]] = {
+    **_ACCOUNT,
+    "transfer": {**_TEXT, "description": "The end-to-end id, which the bank tells too."},
+    "currencyCode": _CURRENCY,
+    "amount": _AMOUNT,
+}
 _CREDIT: Final[Mapping[str, Schema]] = {
     **_ACCOUNT,
     "creditGrant": {**_TEXT, "description": "The CreditGrant's name."},
@@ -133,6 +139,13 @@ EVENTS: Final = (
         nextAttemptOn={**_DAY, "description": "When it is tried again; not there where it is not."},
     ),
     _type("payment.refunded", "A payment was given back, all or some of it.", _PAYMENT, invoices=_INVOICES),
+    _type("transfer.booked", "The bank has paid money back to the customer by bank transfer.", _TRANSFER),
+    _type(
+        "transfer.returned",
+        "Money that went back by bank transfer has come back: the account has it again.",
+        _TRANSFER,
+        reason=_REASON,
+    ),
     _type(
         "account.suspension_announced",
         "An account will be suspended unless what is owed is paid.",
