@@ -150,3 +150,21 @@ def test_what_a_disputed_payment_paid_twice_over_an_invoice_is_taken_back_once(t
     till.deliver(till.provider.delivered())
     assert till.invoice(invoice).amount_due_minor == 2500
     assert till.balance(UNAPPLIED_CASH) == 1500, "what went back elsewhere did not come after all"
+
+
+def test_a_refund_that_a_dispute_came_before_fails_and_the_dispute_has_all_of_it(till: Till) -> None:
+    invoice = paid(till)
+    (payment,) = till.payments()
+    till.work(
+        lambda work: refunding.open_refund(
+            work, till.desk, namespace=ACME, name=payment.name, minor=1000, reason="agreed", reopen=True
+        )
+    )
+    happens(till, "Open")
+    assert till.balance(CLEARING) == 0, "ten are to go back, fifteen are disputed"
+    till.give_back_all()  # the provider gives nothing back of what is disputed
+    assert [state for (state,) in till.ground.read("select state from payments.refunds")] == ["Failed"]
+    (payment,) = till.payments()
+    assert (payment.refunded_minor, payment.disputed_minor, till.balance(CLEARING)) == (0, 2500, 0)
+    assert till.invoice(invoice).amount_due_minor == 2500
+    assert till.differences() == []
