@@ -1985,8 +1985,26 @@ create table invoicing.credit_taxes (
 );
 create index credit_taxes_by_invoice on invoicing.credit_taxes (invoice, tax);
 
+-- What cancels a credit note: a document of its own over exactly the note's lines and taxes, so it has no amounts here. It
+-- stands with the DiscountReversal that takes away what the note had settled, and neither without the other.
+create table invoicing.cancellations (
+    credit_note uuid primary key references invoicing.credit_notes (uid),
+    owner_org bigint not null,
+    issuer text not null,
+    issuer_version bytea not null references invoicing.issuer_versions (digest),
+    series text not null,
+    sequence bigint not null check (sequence > 0),
+    number text not null,
+    reason text not null check (reason <> ''),
+    issued_at timestamptz not null,
+    issued_on date not null,
+    unique (issuer, series, sequence),
+    unique (issuer, number)
+);
+
 create table invoicing.credit_documents (
     credit_note uuid not null references invoicing.credit_notes (uid),
+    paper text not null check (paper in ('Note', 'Cancellation')),
     kind text not null check (kind in ('pdf', 'ubl', 'cii')),
     owner_org bigint not null,
     media_type text not null,
@@ -1994,8 +2012,25 @@ create table invoicing.credit_documents (
     sha256 bytea not null check (length(sha256) = 32),
     sealed text not null,
     written_at timestamptz not null,
-    primary key (credit_note, kind)
+    primary key (credit_note, paper, kind)
 );
+
+create function invoicing.assert_cancelled() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    if not exists (select from invoicing.credit_notes n where n.uid = new.credit_note and n.owner_org = new.owner_org
+                   and n.issuer = new.issuer and n.issued_on <= new.issued_on) then
+        raise exception 'cancellation % is not of the credit note that it cancels', new.number
+            using errcode = 'check_violation';
+    end if;
+    if not exists (select from invoicing.settlements where kind = 'DiscountReversal'
+                   and reference = new.credit_note::text) then
+        raise exception 'cancellation % is of a credit note that stands', new.number using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger cancellations_of_notes after insert on invoicing.cancellations
+    deferrable initially deferred for each row execute function invoicing.assert_cancelled();
 
 -- A credit note is the sum of its lines, and no line, nor the invoice, is credited beyond what was charged. The invoice is
 -- locked, so that two notes at once are looked at one after the other.
@@ -2200,6 +2235,8 @@ create trigger credit_lines_written_once before update or delete or truncate on 
     for each statement execute function invoicing.refuse_change();
 create trigger credit_taxes_written_once before update or delete or truncate on invoicing.credit_taxes
     for each statement execute function invoicing.refuse_change();
+create trigger cancellations_written_once before update or delete or truncate on invoicing.cancellations
+    for each statement execute function invoicing.refuse_change();
 create trigger credit_documents_written_once before update or delete or truncate on invoicing.credit_documents
     for each statement execute function invoicing.refuse_change();
 create trigger interest_written_once before update or delete or truncate on invoicing.interest
@@ -2244,6 +2281,10 @@ begin
         and s.reference = new.reference and s.amount_minor = -new.amount_minor) then
         raise exception 'no discount for early payment of invoice % stands by %', new.invoice, new.reference
             using errcode = 'check_violation';
+    end if;
+    if new.kind = 'DiscountReversal' and not exists (
+        select from invoicing.cancellations where credit_note::text = new.reference) then
+        raise exception 'credit note % has no document that cancels it', new.reference using errcode = 'check_violation';
     end if;
     if new.kind = 'EarlyPaymentDiscount' and (
         select count(*) filter (where kind = 'EarlyPaymentDiscount') > count(*) filter (where kind = 'DiscountReversal')
@@ -2566,7 +2607,8 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_taxes,credit_documents,lines,line_discounts,
+    foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_taxes,cancellations,
+        credit_documents,lines,line_discounts,
         taxes,line_parts,line_shares,documents,interest,interest_reversals,adjustments,adjusted_lines,
         credit_grants,grant_movements}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);

@@ -24,6 +24,7 @@ _EN: Final = Texts(
     labels={
         "number": "Invoice",
         "creditNote": "Credit note",
+        "cancellation": "Cancellation",
         "creditGrant": "Credit",
         "remaining": "Remaining",
         "expiresAt": "Expires",
@@ -61,6 +62,10 @@ _EN: Final = Texts(
         "creditnote.issued": (
             "Credit note {creditNote} for {credited}",
             "credit note {creditNote} over {credited} was issued for invoice {number}.",
+        ),
+        "creditnote.cancelled": (
+            "Credit note {creditNote} is cancelled",
+            "{cancellation} cancels credit note {creditNote}: {amount} of invoice {number} are owed again.",
         ),
         "credit.used_up": (
             "Credit {creditGrant} is used up",
@@ -116,6 +121,7 @@ _DE: Final = Texts(
     labels={
         "number": "Rechnung",
         "creditNote": "Gutschrift",
+        "cancellation": "Stornierung",
         "creditGrant": "Guthaben",
         "remaining": "Rest",
         "expiresAt": "Läuft ab",
@@ -159,6 +165,10 @@ _DE: Final = Texts(
         "creditnote.issued": (
             "Gutschrift {creditNote} über {credited}",
             "zur Rechnung {number} wurde die Gutschrift {creditNote} über {credited} ausgestellt.",
+        ),
+        "creditnote.cancelled": (
+            "Gutschrift {creditNote} wurde storniert",
+            "{cancellation} storniert die Gutschrift {creditNote}: {amount} der Rechnung {number} sind wieder offen.",
         ),
         "credit.used_up": (
             "Guthaben {creditGrant} ist aufgebraucht",
@@ -216,6 +226,7 @@ _FR: Final = Texts(
     labels={
         "number": "Facture",
         "creditNote": "Avoir",
+        "cancellation": "Annulation",
         "creditGrant": "Crédit",
         "remaining": "Reste",
         "expiresAt": "Expire le",
@@ -257,6 +268,10 @@ _FR: Final = Texts(
         "creditnote.issued": (
             "Avoir {creditNote} de {credited}",
             "l’avoir {creditNote} de {credited} a été émis pour la facture {number}.",
+        ),
+        "creditnote.cancelled": (
+            "Avoir {creditNote} annulé",
+            "{cancellation} annule l’avoir {creditNote} : {amount} de la facture {number} sont de nouveau dus.",
         ),
         "credit.used_up": (
             "Crédit {creditGrant} épuisé",
@@ -314,6 +329,7 @@ _JA: Final = Texts(
     labels={
         "number": "請求書番号",
         "creditNote": "クレジットノート",
+        "cancellation": "取消番号",
         "creditGrant": "クレジット",
         "remaining": "残高",
         "expiresAt": "有効期限",
@@ -358,6 +374,11 @@ _JA: Final = Texts(
         "creditnote.issued": (
             "クレジットノート {creditNote}（{credited}）のお知らせ",
             "請求書 {number} に対してクレジットノート {creditNote}（{credited}）を発行しました。",
+        ),
+        "creditnote.cancelled": (
+            "クレジットノート {creditNote} は取り消されました",
+            "{cancellation} によりクレジットノート {creditNote} を取り消しました。請求書 {number} のうち {amount} の"
+            "お支払いが再び必要となります。",
         ),
         "credit.used_up": (
             "クレジット {creditGrant} を使い切りました",

@@ -23,6 +23,7 @@ _INSTANTS: Final = ("expiresAt",)
 _SHOWN: Final = (
     "number",
     "creditNote",
+    "cancellation",
     "creditGrant",
     "payment",
     "transfer",

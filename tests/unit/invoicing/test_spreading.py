@@ -85,6 +85,11 @@ def test_whatever_amounts_are_credited_one_after_the_other_no_line_and_no_tax_gi
     assert sum(left.values()) == 0
 
 
+def test_of_lines_that_give_back_together_the_largest_remainder_goes_first_too() -> None:
+    """4 of 7: a group of 10 gives 6, one of -3 gives -2, of which -1.33 and -0.67 are those of its lines."""
+    assert spread(4, {1: 10, 2: -2, 3: -1}, taxes={1: (1,), 2: (2,), 3: (2,)}) == {1: 6, 2: -1, 3: -1}
+
+
 def test_more_than_is_left_is_not_spread() -> None:
     for amount in (0, 11):
         with pytest.raises(ValueError, match="cannot be taken of 10"):

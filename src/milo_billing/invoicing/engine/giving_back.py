@@ -46,6 +46,29 @@ def lift(
     return adjusting.with_adjustments(drafted, taken_off), found
 
 
+def undraw(
+    tx: Tx, credited: Draft, late: Late | None, *, taxed: Draft, account: Account
+) -> tuple[Draft, Late | None]:
+    """The same where prepaid money takes the total below zero by its tax alone: so much less of it is drawn.
+
+    `credited` is the untaxed draft behind all credit, `taxed` the same with its tax. Raises UnableToIssue.
+    """
+    drawn = below_zero.overdrawn(taxed)
+    if not drawn:
+        return credited, late
+    before = credited.period.start
+    _assert_none_void(tx, account=account, before=before)
+    invoices = below_zero.give_prepaid(
+        drawn,
+        creditable=list_creditable(tx, account=account.number, before=before, kinds=("Prepayment",)),
+        earlier=() if late is None else late.invoices,
+    )
+    found = replace(late or Late(None, ()), invoices=invoices)
+    standing = () if late is None else late.lines
+    taken_off = [line for line in found.lines if below_zero.takes_off(line) and line not in standing]
+    return adjusting.with_adjustments(credited, taken_off), found
+
+
 def _assert_none_void(tx: Tx, *, account: Account, before: datetime) -> None:
     """Raise UnableToIssue where a void invoice may have charged it: the one in its place would charge it anew."""
     void = invoice_reads.find_void_unreplaced(tx, account=account.number, period=Period(_EVER, before))

@@ -252,14 +252,21 @@ def _owed(
 
     def lifted(*, whole: bool) -> tuple[Draft, Late | None]:
         lifted, found = giving_back.lift(tx, drafted, late, account=account, whole=whole)
-        credited = grants.before_tax(lifted, credits, issuer=issuer.name)
+        return grants.before_tax(lifted, credits, issuer=issuer.name), found
+
+    def taxed(credited: Draft) -> Draft:
         return writing.taxed(
             tx, office.pen, credited, account=account, profile=profile, issuer=issuer, day=day
-        ), found
+        )
 
-    owed, found = lifted(whole=False)
+    credited, found = lifted(whole=False)
+    owed = taxed(credited)
     if owed.total_minor < 0:  # its tax did that: what is given back is taxed more than what is charged
-        owed, found = lifted(whole=True)
+        credited, found = lifted(whole=True)
+        owed = taxed(credited)
+    if owed.total_minor < 0:  # or what prepaid money pays for is taxed less than it was
+        credited, found = giving_back.undraw(tx, credited, found, taxed=owed, account=account)
+        owed = taxed(credited)
     return owed, found
 
 

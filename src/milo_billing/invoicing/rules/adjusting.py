@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -164,7 +165,7 @@ def adjustment_lines(
             replace(
                 pattern,
                 kind="Adjustment",
-                quantity=_quantity(key, today) - _quantity(key, then),
+                quantity=_quantity(key, today, then),
                 included=Decimal(0),
                 amount_minor=minor,
                 parts=_parts(sum(map(owed_minor, today)), minor),
@@ -218,8 +219,12 @@ def _treatments(invoice: Invoice, issued: Sequence[DraftLine]) -> Mapping[str, t
     }
 
 
-def _quantity(key: Charged, lines: Iterable[DraftLine]) -> Decimal:
-    return sum((line.quantity for line in lines), Decimal(0)) if key.kind in SKU_KINDS else Decimal(0)
+def _quantity(key: Charged, today: Iterable[DraftLine], then: Iterable[DraftLine]) -> Decimal:
+    """How much more was used; what a commitment charges has no quantity."""
+    if key.kind not in SKU_KINDS:
+        return Decimal(0)
+    changes = chain((line.quantity for line in today), (-line.quantity for line in then))
+    return sum(changes, Decimal(0))
 
 
 def _parts(now_minor: int, minor: int) -> tuple[Part, ...]:

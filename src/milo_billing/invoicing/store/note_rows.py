@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote
+from milo_billing.invoicing.rules.crediting import Cancellation, CreditLine, CreditNote, Paper
 from milo_billing.invoicing.rules.taxes import Credited
 from milo_billing.invoicing.types.documents import WrittenDocument
 
@@ -75,10 +75,31 @@ def insert_credit_note(
     )
 
 
+def insert_cancellation(tx: Tx, note: CreditNote, one: Cancellation, *, issuer_version: bytes) -> None:
+    """Write what cancels the note, before the settlement that takes away what the note had settled."""
+    tx.execute(
+        "insert into invoicing.cancellations (credit_note, owner_org, issuer, issuer_version, series, sequence, "
+        "number, reason, issued_at, issued_on) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            note.uid,
+            note.owner_org,
+            note.issuer,
+            issuer_version,
+            one.series,
+            one.sequence,
+            one.number,
+            one.reason,
+            one.issued_at,
+            one.issued_on,
+        ),
+    )
+
+
 def insert_note_document(
     tx: Tx,
     *,
     note: UUID,
+    paper: Paper,
     owner_org: int,
     kind: str,
     document: WrittenDocument,
@@ -88,8 +109,8 @@ def insert_note_document(
 ) -> bool:
     """Keep the document as it was written; False where somebody else has been faster, whose document stays."""
     inserted = tx.execute(
-        "insert into invoicing.credit_documents (credit_note, kind, owner_org, media_type, template, sha256, sealed, "
-        "written_at) values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
-        (note, kind, owner_org, document.media_type, document.template, sha256, sealed, now),
+        "insert into invoicing.credit_documents (credit_note, paper, kind, owner_org, media_type, template, sha256, "
+        "sealed, written_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+        (note, paper, kind, owner_org, document.media_type, document.template, sha256, sealed, now),
     )
     return inserted.rowcount == 1

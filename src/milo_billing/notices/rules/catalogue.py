@@ -112,6 +112,18 @@ EVENTS: Final = (
         {**_INVOICE, "creditNote": {**_TEXT, "description": "Its number."}, "credited": _AMOUNT},
         reason=_REASON,
     ),
+    _type(
+        "creditnote.cancelled",
+        "A credit note holds no more, since the payment that earned the discount went back. By mail the PDF of the "
+        "document that cancels it goes with it.",
+        {
+            **_INVOICE,
+            "creditNote": {**_TEXT, "description": "Its number."},
+            "cancellation": {**_TEXT, "description": "The number of the document that cancels it."},
+            "amount": {**_AMOUNT, "description": "What it had credited, with tax, and is owed again."},
+        },
+        reason=_REASON,
+    ),
     _type("credit.used_up", "Nothing is left of a credit grant.", _CREDIT, expiresAt=_TIME),
     _type(
         "credit.expiring", "A credit grant of which something is left expires soon.", _CREDIT, expiresAt=_TIME
