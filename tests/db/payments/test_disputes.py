@@ -181,3 +181,21 @@ def test_a_disputed_over_payment_takes_the_credit_that_it_became(till: Till, dol
     ] * 4
     ((left,),) = till.ground.read("select remaining_minor from invoicing.credit_grants where uid = %s", grant)
     assert (left, till.differences()) == (0, [])
+
+
+def test_a_refund_that_a_dispute_came_before_fails_and_the_dispute_has_all_of_it(till: Till) -> None:
+    invoice = paid(till)
+    (payment,) = till.payments()
+    till.work(
+        lambda work: refunding.open_refund(
+            work, till.desk, namespace=ACME, name=payment.name, minor=1000, reason="agreed", reopen=True
+        )
+    )
+    happens(till, "Open")
+    assert till.balance(CLEARING) == 0, "ten are to go back, fifteen are disputed"
+    till.give_back_all()  # the provider gives nothing back of what is disputed
+    assert [state for (state,) in till.ground.read("select state from payments.refunds")] == ["Failed"]
+    (payment,) = till.payments()
+    assert (payment.refunded_minor, payment.disputed_minor, till.balance(CLEARING)) == (0, 2500, 0)
+    assert till.invoice(invoice).amount_due_minor == 2500
+    assert till.differences() == []
