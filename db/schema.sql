@@ -2001,8 +2001,26 @@ create table invoicing.credit_taxes (
 );
 create index credit_taxes_by_invoice on invoicing.credit_taxes (invoice, tax);
 
+-- What cancels a credit note: a document of its own over exactly the note's lines and taxes, so it has no amounts here. It
+-- stands with the DiscountReversal that takes away what the note had settled, and neither without the other.
+create table invoicing.cancellations (
+    credit_note uuid primary key references invoicing.credit_notes (uid),
+    owner_org bigint not null,
+    issuer text not null,
+    issuer_version bytea not null references invoicing.issuer_versions (digest),
+    series text not null,
+    sequence bigint not null check (sequence > 0),
+    number text not null,
+    reason text not null check (reason <> ''),
+    issued_at timestamptz not null,
+    issued_on date not null,
+    unique (issuer, series, sequence),
+    unique (issuer, number)
+);
+
 create table invoicing.credit_documents (
     credit_note uuid not null references invoicing.credit_notes (uid),
+    paper text not null check (paper in ('Note', 'Cancellation')),
     kind text not null check (kind in ('pdf', 'ubl', 'cii')),
     owner_org bigint not null,
     media_type text not null,
@@ -2010,8 +2028,25 @@ create table invoicing.credit_documents (
     sha256 bytea not null check (length(sha256) = 32),
     sealed text not null,
     written_at timestamptz not null,
-    primary key (credit_note, kind)
+    primary key (credit_note, paper, kind)
 );
+
+create function invoicing.assert_cancelled() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    if not exists (select from invoicing.credit_notes n where n.uid = new.credit_note and n.owner_org = new.owner_org
+                   and n.issuer = new.issuer and n.issued_on <= new.issued_on) then
+        raise exception 'cancellation % is not of the credit note that it cancels', new.number
+            using errcode = 'check_violation';
+    end if;
+    if not exists (select from invoicing.settlements where kind = 'DiscountReversal'
+                   and reference = new.credit_note::text) then
+        raise exception 'cancellation % is of a credit note that stands', new.number using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger cancellations_of_notes after insert on invoicing.cancellations
+    deferrable initially deferred for each row execute function invoicing.assert_cancelled();
 
 -- A credit note is the sum of its lines, and no line, nor the invoice, is credited beyond what was charged. The invoice is
 -- locked, so that two notes at once are looked at one after the other.
@@ -2254,6 +2289,8 @@ create trigger credit_lines_written_once before update or delete or truncate on 
     for each statement execute function invoicing.refuse_change();
 create trigger credit_taxes_written_once before update or delete or truncate on invoicing.credit_taxes
     for each statement execute function invoicing.refuse_change();
+create trigger cancellations_written_once before update or delete or truncate on invoicing.cancellations
+    for each statement execute function invoicing.refuse_change();
 create trigger credit_documents_written_once before update or delete or truncate on invoicing.credit_documents
     for each statement execute function invoicing.refuse_change();
 create trigger interest_written_once before update or delete or truncate on invoicing.interest
@@ -2298,6 +2335,10 @@ begin
         and s.reference = new.reference and s.amount_minor = -new.amount_minor) then
         raise exception 'no discount for early payment of invoice % stands by %', new.invoice, new.reference
             using errcode = 'check_violation';
+    end if;
+    if new.kind = 'DiscountReversal' and not exists (
+        select from invoicing.cancellations where credit_note::text = new.reference) then
+        raise exception 'credit note % has no document that cancels it', new.reference using errcode = 'check_violation';
     end if;
     if new.kind = 'EarlyPaymentDiscount' and (
         select count(*) filter (where kind = 'EarlyPaymentDiscount') > count(*) filter (where kind = 'DiscountReversal')
@@ -2649,7 +2690,8 @@ do $$
 declare
     owned text;
 begin
-    foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_taxes,credit_documents,lines,line_discounts,
+    foreach owned in array '{invoices,settlements,credit_notes,credit_lines,credit_taxes,cancellations,
+        credit_documents,lines,line_discounts,
         sections,taxes,line_parts,line_shares,documents,interest,interest_reversals,adjustments,adjusted_lines,
         credit_grants,grant_movements}'::text[] loop
         execute format('alter table invoicing.%I enable row level security', owned);
@@ -3041,7 +3083,8 @@ create table payments.transfer_files (
     sha256 bytea not null check (length(sha256) = 32),
     sealed text not null,               -- the file, under a key of its own
     created_at timestamptz not null,
-    created_by text not null
+    created_by text not null,
+    unique (uid, issuer)
 );
 
 create table payments.transfers (
@@ -3058,11 +3101,12 @@ create table payments.transfers (
     state text not null check (state in ('Wanted', 'Sent', 'Booked', 'Returned', 'Cancelled')),
     answer text not null check (state in ('Returned', 'Cancelled') or answer = ''),     -- why it came back or never went
     posted text not null references ledger.transactions (key) deferrable initially deferred,
-    file uuid references payments.transfer_files (uid) deferrable initially deferred,
+    file uuid,                          -- of the same issuer
     entry uuid unique references payments.statement_entries (uid),          -- by which the bank paid it
     returned_by uuid unique references payments.statement_entries (uid),
     created_at timestamptz not null,
     created_by text not null,
+    foreign key (file, entity) references payments.transfer_files (uid, issuer) deferrable initially deferred,
     check (state = 'Cancelled' or (file is null) = (state = 'Wanted')),
     check ((entry is not null) = (state in ('Booked', 'Returned'))),
     check ((returned_by is not null) = (state = 'Returned'))
@@ -3153,11 +3197,47 @@ create constraint trigger payouts_whole after insert or update on payments.payou
 create constraint trigger payout_items_whole after insert on payments.payout_items
     deferrable initially deferred for each row execute function payments.check_payout();
 
+-- Customers' money that payments put on account, and that went from there again. What is more than its invoices can take
+-- is on account where somebody said what it was for; else it is unapplied cash, of which nothing stands here.
+create table payments.on_account (
+    posted text primary key references ledger.transactions (key) deferrable initially deferred,
+    owner_org bigint not null,
+    account integer not null references accounts.accounts (number),
+    entity text not null,               -- the issuer in whose books it is
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    amount_minor bigint not null check (amount_minor <> 0),     -- below zero: taken from there, since it goes back
+    payment uuid references payments.payments (uid),
+    entry uuid references payments.statement_entries (uid),
+    check (num_nonnulls(payment, entry) = 1)
+);
+create index on_account_by_payment on payments.on_account (payment) where payment is not null;
+create index on_account_by_entry on payments.on_account (entry) where entry is not null;
+
+-- Nothing is on account that did not come in, or of which nobody said what it was for.
+create function payments.check_on_account() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if new.amount_minor > 0
+        and not exists (select from payments.payments
+                        where uid = new.payment and phase in ('Succeeded', 'Refunded') and invoice is not null
+                          and new.amount_minor <= amount_minor)
+        and not exists (select from payments.matches m
+                        where m.entry = new.entry and m.posted = new.posted and m.invoice is null
+                          and new.amount_minor <= m.amount_minor
+                          and (m.rule <> 'Assigned' or exists (select from payments.matches o
+                                                               where o.entry = m.entry and o.invoice is not null))) then
+        raise exception '% puts % on account, which is not over of a payment of invoices', new.posted, new.amount_minor
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger on_account_came after insert on payments.on_account
+    deferrable initially deferred for each row execute function payments.check_on_account();
+
 do $$
 declare
     owned text;
 begin
-    foreach owned in array '{dunning,payouts,payout_items,statements,statement_entries,matches,payers,mandates,debit_files,debits,transfer_files,transfers}'::text[] loop
+    foreach owned in array '{dunning,payouts,payout_items,statements,statement_entries,matches,payers,mandates,debit_files,debits,transfer_files,transfers,on_account}'::text[] loop
         execute format('alter table payments.%I enable row level security', owned);
         execute format('create policy reach on payments.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',

@@ -8,10 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from milo_billing.adapters.einvoices.cii import write_cii
-from milo_billing.adapters.einvoices.model import CategoryCode, EInvoice, Preceding, TaxGroup
+from milo_billing.adapters.einvoices.model import CategoryCode, EInvoice, TaxGroup
 from milo_billing.adapters.einvoices.terms import DocumentKind, electronic_invoice
 from milo_billing.adapters.einvoices.ubl import write_ubl
 from milo_billing.invoicing.types.documents import (
+    AdjustedInvoice,
+    CancelledNote,
+    CreditedInvoice,
     InvoiceDocument,
     Party,
     PostalAddress,
@@ -27,6 +30,8 @@ from tests.unit.invoicing.builders import document, line, long_document, usage_p
 EXEMPT = ("Exempt under Article 132 of Directive 2006/112/EC", "VATEX-EU-132")
 REVERSED = ("Reverse charge", "VATEX-EU-AE")
 SOURCE = UUID(int=7)
+SEPTEMBER = AdjustedInvoice("KC-2026-000097", date(2026, 10, 2))
+AUGUST = AdjustedInvoice("KC-2026-000062", date(2026, 9, 2))
 
 TOKENS = line("Context tokens", usage_part("18.059974", "2.50", 4515), unit="10*6.{token}")
 STORAGE = line("Storage", usage_part("1234.5", "0.021", 2592), number=2, unit="GiBy.mo")
@@ -45,7 +50,6 @@ class Case:
     document: InvoiceDocument
     taxes: tuple[TaxGroup, ...]
     kind: DocumentKind = "Invoice"
-    preceding: tuple[Preceding, ...] = ()
     paid_minor: int = 0
 
     def read(self) -> EInvoice:
@@ -54,7 +58,6 @@ class Case:
             self.document,
             taxes=self.taxes,
             kind=self.kind,
-            preceding=self.preceding,
             paid_minor=self.paid_minor,
         )
 
@@ -227,7 +230,6 @@ def _numbered(lines: Iterable[InvoiceLine], first: int) -> Iterator[InvoiceLine]
 def corpus() -> Mapping[str, Case]:
     """Every sort of invoice, by what is special about it. The tax authorities' codes are those of VATEX."""
     euro = document(TOKENS, STORAGE, TIERS, currency="EUR")
-    credited = Preceding("KC-2026-000100", date(2026, 10, 2))
     british = replace(
         document(TOKENS, currency="GBP"),
         seller=Party("Kestrel", "", PostalAddress("GB", "1 Road"), (TaxId("gb_vat", "123456789"),)),
@@ -255,20 +257,27 @@ def corpus() -> Mapping[str, Case]:
         "a line with a discount and a minimum": _case(document(_adjusted(), currency="EUR"), "S", "23"),
         "what was promised": _case(document(*_promised(), currency="EUR"), "S", "23"),
         "usage that came late": _case(
-            document(TOKENS, *_numbered(came_late(), 2), currency="EUR"), "S", "23"
+            _adjusting(document(TOKENS, *_numbered(came_late(), 2), currency="EUR")), "S", "23"
         ),
         "an account and one that is invoiced with it": _case(
             document(TOKENS, replace(STORAGE, account="team"), currency="EUR"), "S", "23"
         ),
-        "nothing but what came late": _case(document(*came_late(), currency="EUR"), "S", "23"),
-        "a month below zero": _case(document(*below_zero(), currency="EUR"), "S", "23"),
+        "nothing but what came late": _case(
+            _adjusting(document(*came_late(), currency="EUR"), SEPTEMBER, AUGUST), "S", "23"
+        ),
+        "a month below zero": _case(_adjusting(document(*below_zero(), currency="EUR")), "S", "23"),
         "a price in another currency": _case(document(_converted(), currency="EUR"), "S", "23"),
         "prepaid": _case(euro, "S", "23", paid_minor=10_000),
         "prepaid in full": replace(_case(euro, "S", "23"), paid_minor=_gross(_case(euro, "S", "23"))),
         **{
-            f"credit note, {name}": replace(case, kind="CreditNote", preceding=(credited,))
+            f"credit note, {name}": replace(case, kind="CreditNote", document=over_invoice(case.document))
             for name, case in _credited(euro).items()
         },
+        **{
+            f"cancellation, {name}": replace(case, document=cancelling(case.document))
+            for name, case in _credited(euro).items()
+        },
+        "cancellation, some of it on account": replace(_case(cancelling(euro), "S", "23"), paid_minor=4_600),
         "tax in the currency of the books": _case(
             replace(
                 document(TOKENS, currency="USD"),
@@ -281,6 +290,28 @@ def corpus() -> Mapping[str, Case]:
         "long texts": _case(_long(), "S", "19"),
         "sixty lines": _case(replace(long_document(60), currency="EUR"), "S", "23"),
     }
+
+
+def over_invoice(invoice: InvoiceDocument) -> InvoiceDocument:
+    """The same as a credit note over an invoice of October."""
+    credited = CreditedInvoice("KC-2026-000100", date(2026, 10, 2), "an outage", invoice.total_minor)
+    return replace(invoice, credits=credited)
+
+
+def cancelling(note: InvoiceDocument) -> InvoiceDocument:
+    """The same as what cancels a credit note over an invoice of October."""
+    cancelled = CancelledNote(
+        "CN-2026-000003",
+        date(2026, 10, 9),
+        "KC-2026-000100",
+        date(2026, 10, 2),
+        "The payment that earned the discount went back",
+    )
+    return replace(note, cancels=cancelled, number="CC-2026-000001", bank=None)
+
+
+def _adjusting(invoice: InvoiceDocument, *adjusted: AdjustedInvoice) -> InvoiceDocument:
+    return replace(invoice, adjusted=adjusted or (SEPTEMBER,))
 
 
 def _credited(euro: InvoiceDocument) -> Mapping[str, Case]:

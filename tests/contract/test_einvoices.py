@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree
@@ -25,6 +26,12 @@ CASES = corpus()
 UBL = {
     "cac": "urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2",
     "cbc": "urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2",
+}
+
+CII = {
+    "rsm": "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100",
+    "ram": "urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100",
+    "qdt": "urn:un:unece:uncefact:data:standard:QualifiedDataType:100",
 }
 
 
@@ -97,8 +104,10 @@ def test_the_corpus_has_every_sort_that_is_asked_for() -> None:
     for kind in ("Invoice", "CreditNote"):
         assert all(of_kind[kind, code] for code in ("S", "Z", "E", "AE")), of_kind
     assert sum(case.kind == "CreditNote" for case in CASES.values()) >= 9
-    assert sum(case.document.currency == "JPY" for case in CASES.values()) == 2
-    assert sum(case.paid_minor > 0 for case in CASES.values()) == 2
+    assert sum(case.document.cancels is not None for case in CASES.values()) >= 10
+    assert sum(bool(case.document.adjusted) for case in CASES.values()) == 3
+    assert sum(case.document.currency == "JPY" for case in CASES.values()) == 3
+    assert sum(case.paid_minor > 0 for case in CASES.values()) == 3
     discounted = [
         case for case in CASES.values() if any(one.discounts for one in case.document.lines) and case.taxes
     ]
@@ -117,6 +126,57 @@ def test_what_a_sub_account_used_names_it() -> None:
             for name, text in zip(names, (b"Billing account", b"team"), strict=True)
         ]
         assert [written_.content.count(one) for one in said] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "preceding"),
+    [
+        ("standard", "380", []),
+        ("credit note, full", "381", [("KC-2026-000100", "2026-10-02")]),
+        (
+            "cancellation, of amounts",
+            "380",
+            [("CN-2026-000003", "2026-10-09"), ("KC-2026-000100", "2026-10-02")],
+        ),
+        ("usage that came late", "380", [("KC-2026-000097", "2026-10-02")]),
+        (
+            "nothing but what came late",
+            "380",
+            [("KC-2026-000097", "2026-10-02"), ("KC-2026-000062", "2026-09-02")],
+        ),
+        ("a month below zero", "380", [("KC-2026-000097", "2026-10-02")]),
+    ],
+)
+def test_it_names_the_documents_that_it_corrects_with_their_dates(
+    name: str, code: str, preceding: list[tuple[str, str]]
+) -> None:
+    """BG-3, which the library's reader does not read."""
+    ubl, cii = (ElementTree.fromstring(xml.content) for xml in written(CASES[name]))
+    types = ("cbc:InvoiceTypeCode", "cbc:CreditNoteTypeCode")
+    assert [one.text for tag in types for one in ubl.iterfind(tag, UBL)] == [code]
+    assert cii.findtext(".//rsm:ExchangedDocument/ram:TypeCode", "", CII) == code
+    assert [
+        (one.findtext("cbc:ID", "", UBL), one.findtext("cbc:IssueDate", "", UBL))
+        for one in ubl.iterfind("cac:BillingReference/cac:InvoiceDocumentReference", UBL)
+    ] == preceding
+    assert [
+        (
+            one.findtext("ram:IssuerAssignedID", "", CII),
+            date.fromisoformat(one.findtext(".//qdt:DateTimeString", "", CII)).isoformat(),
+        )
+        for one in cii.iterfind(".//ram:InvoiceReferencedDocument", CII)
+    ] == preceding
+
+
+def test_what_cancels_a_credit_note_is_paid_with_its_invoice() -> None:
+    ubl, cii = (ElementTree.fromstring(xml.content) for xml in written(CASES["cancellation, of amounts"]))
+    assert cii.findtext(".//ram:PaymentReference", "", CII) == "KC-2026-000100"
+    assert ubl.find("cac:PaymentMeans", UBL) is None
+    assert ubl.findtext("cbc:Note", "", UBL).startswith("The payment that earned the discount went back")
+    assert (
+        ubl.findtext("cac:PaymentTerms/cbc:Note", "", UBL) == "due by December 2, 2026; "
+        "cancels credit note CN-2026-000003 of October 9, 2026; for invoice KC-2026-000100 of October 2, 2026"
+    )
 
 
 def test_the_same_invoice_is_the_same_bytes() -> None:

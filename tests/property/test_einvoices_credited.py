@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from milo_billing.adapters.einvoices.checking import RuleChecker
-from milo_billing.adapters.einvoices.model import Preceding, TaxGroup
+from milo_billing.adapters.einvoices.model import TaxGroup
 from milo_billing.invoicing.rules.spreading import spread
 from milo_billing.invoicing.rules.taxes import Credited, Taxes, credit_taxes, settle_taxes
 from milo_billing.invoicing.types.documents import Party, PostalAddress, TaxId
@@ -21,7 +21,7 @@ from milo_billing.invoicing.types.errors import NoEInvoice
 from milo_billing.invoicing.types.invoices import InvoiceLine
 from milo_billing.kernel.money import settle
 from milo_billing.kernel.taxes import AccountingTax, TaxTreatment
-from tests.contract.einvoices import EXEMPT, REVERSED, Case, written
+from tests.contract.einvoices import EXEMPT, REVERSED, Case, cancelling, over_invoice, written
 from tests.unit.invoicing.builders import document, line
 
 TEXT = st.text(max_size=60)
@@ -153,12 +153,9 @@ def notes(case: Case, found: Taxes, amounts: list[int]) -> Iterator[Case]:
             for number, minor in part.items()
         )
         noted = replace(case.document, lines=shown, subtotal_minor=sum(part.values()), accounting_tax=None)
-        yield Case(
-            noted,
-            groups_of(found, earlier[-1], {number: taxes[number][0] for number in part}),
-            kind="CreditNote",
-            preceding=(Preceding("KC-2026-000100", date(2026, 10, 2)),),
-        )
+        groups = groups_of(found, earlier[-1], {number: taxes[number][0] for number in part})
+        yield Case(over_invoice(noted), groups, kind="CreditNote")
+        yield Case(cancelling(noted), groups)
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from milo_billing.adapters.cancellation_page import cancelled, credited_lines
 from milo_billing.adapters.document_formats import Formats, formats_for
 from milo_billing.adapters.document_strings import FALLBACK
-from milo_billing.adapters.invoice_page import listed_lines, page_data
+from milo_billing.adapters.invoice_page import page_data
 from milo_billing.invoicing.types.documents import CreditedInvoice, InvoiceDocument
 
 
@@ -85,8 +86,10 @@ _WORDS: Final[Mapping[str, Words]] = MappingProxyType(
 
 
 def page_of(document: InvoiceDocument) -> dict[str, Any]:
-    """Every text of the page of an invoice, or of a credit note where the document is one."""
+    """Every text of the page of an invoice, of a credit note, or of what cancels one, as the document is."""
     page = page_data(document)
+    if document.cancels is not None:
+        return cancelled(page, document, document.cancels)
     return page if document.credits is None else _credited(page, document, document.credits)
 
 
@@ -108,11 +111,7 @@ def _credited(page: dict[str, Any], document: InvoiceDocument, credits: Credited
             *page["facts"][3:],
         ],
         "due-by": words.of.format(number=credits.number, date=formats.day(credits.issued_on)),
-        # an amount that was credited is of no quantity
-        "lines": [
-            shown if line.quantity else {**shown, "quantity": "", "unit": "", "price": ""}
-            for shown, line in zip(page["lines"], listed_lines(document), strict=True)
-        ],
+        "lines": credited_lines(page, document),
         "projects": [],
         "pay-please": " ".join(_effects(document, credits, words, formats)),
         "bank": [],

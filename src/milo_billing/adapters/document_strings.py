@@ -19,6 +19,7 @@ class Strings:
     invoice: str
     number: str
     credits_invoice: str
+    cancels_note: str
     prepaid: str
     issued_on: str
     due_on: str
@@ -97,6 +98,7 @@ _EN = Strings(
     invoice="Invoice",
     number="Invoice number",
     credits_invoice="for invoice {number} of {date}",
+    cancels_note="cancels credit note {number} of {date}",
     prepaid="Already paid",
     issued_on="Issue date",
     due_on="Due date",
@@ -175,6 +177,7 @@ _DE = Strings(
     invoice="Rechnung",
     number="Rechnungsnummer",
     credits_invoice="zur Rechnung {number} vom {date}",
+    cancels_note="storniert die Rechnungskorrektur {number} vom {date}",
     prepaid="Bereits bezahlt",
     issued_on="Rechnungsdatum",
     due_on="Fällig am",
@@ -253,6 +256,7 @@ _FR = Strings(
     invoice="Facture",
     number="Numéro de facture",
     credits_invoice="sur la facture {number} du {date}",
+    cancels_note="annule l’avoir {number} du {date}",
     prepaid="Déjà payé",
     issued_on="Date d’émission",
     due_on="Date d’échéance",
@@ -331,6 +335,7 @@ _JA = Strings(
     invoice="請求書",
     number="請求書番号",
     credits_invoice="{date}付請求書 {number} に対するもの",
+    cancels_note="{date}付クレジットノート {number} の取消",
     prepaid="お支払い済み",
     issued_on="発行日",
     due_on="お支払期限",

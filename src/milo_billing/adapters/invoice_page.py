@@ -16,7 +16,7 @@ from milo_billing.adapters.invoice_page_taxes import (
     tax_rows,
     tax_totals,
 )
-from milo_billing.invoicing.types.documents import InvoiceDocument, Party
+from milo_billing.invoicing.types.documents import CancelledNote, InvoiceDocument, Party
 from milo_billing.invoicing.types.drafts import SKU_KINDS, LineDiscount, LineKind, Part
 from milo_billing.invoicing.types.invoices import InvoiceDiscount, InvoiceLine, LineShare
 from milo_billing.kernel.money import settle
@@ -188,6 +188,17 @@ def pay_early(document: InvoiceDocument, formats: Formats) -> tuple[str, ...]:
         amount=formats.money(asked_minor, document.currency),
     )
     return (said,) if asked_minor > 0 else ()
+
+
+def cancels_what(cancels: CancelledNote, formats: Formats) -> tuple[str, str]:
+    """Which credit note a document cancels, and the invoice with which it is owed again."""
+    words = formats.strings
+    return (
+        words.cancels_note.format(number=cancels.number, date=formats.day(cancels.issued_on)),
+        words.credits_invoice.format(
+            number=cancels.invoice_number, date=formats.day(cancels.invoice_issued_on)
+        ),
+    )
 
 
 def _party(party: Party, formats: Formats, sent_from: str) -> dict[str, Any]:

@@ -24,10 +24,12 @@ _EN: Final = Texts(
     labels={
         "number": "Invoice",
         "creditNote": "Credit note",
+        "cancellation": "Cancellation",
         "creditGrant": "Credit",
         "remaining": "Remaining",
         "expiresAt": "Expires",
         "payment": "Payment",
+        "transfer": "Transfer",
         "account": "Billing account",
         "channel": "Channel",
         "total": "Total",
@@ -61,6 +63,10 @@ _EN: Final = Texts(
             "Credit note {creditNote} for {credited}",
             "credit note {creditNote} over {credited} was issued for invoice {number}.",
         ),
+        "creditnote.cancelled": (
+            "Credit note {creditNote} is cancelled",
+            "{cancellation} cancels credit note {creditNote}: {amount} of invoice {number} are owed again.",
+        ),
         "credit.used_up": (
             "Credit {creditGrant} is used up",
             "nothing is left of your credit {creditGrant} of {amount}.",
@@ -73,6 +79,10 @@ _EN: Final = Texts(
             "Credit {creditGrant} has expired",
             "your credit {creditGrant} has expired; {remaining} of it were not used.",
         ),
+        "credit.taken_back": (
+            "Credit {creditGrant} was taken back",
+            "the payment that your credit {creditGrant} was bought with went back: {takenBack} of it were taken back.",
+        ),
         "payment.succeeded": (
             "Payment of {amount} received",
             "we have received your payment of {amount}. Thank you.",
@@ -82,6 +92,14 @@ _EN: Final = Texts(
             "your payment of {amount} could not be collected. Please check your payment method.",
         ),
         "payment.refunded": ("Refund of {amount}", "we have refunded {amount} to you."),
+        "transfer.booked": (
+            "Refund of {amount} by bank transfer",
+            "we have paid {amount} back to you by bank transfer.",
+        ),
+        "transfer.returned": (
+            "Our transfer of {amount} came back",
+            "our bank transfer of {amount} to you came back. Please tell us which bank account we may pay it to.",
+        ),
         "account.suspension_announced": (
             "Billing account {account} will be suspended",
             "your billing account {account} will be suspended on {suspendsOn} unless the open amount is paid before.",
@@ -107,10 +125,12 @@ _DE: Final = Texts(
     labels={
         "number": "Rechnung",
         "creditNote": "Gutschrift",
+        "cancellation": "Stornierung",
         "creditGrant": "Guthaben",
         "remaining": "Rest",
         "expiresAt": "Läuft ab",
         "payment": "Zahlung",
+        "transfer": "Überweisung",
         "account": "Abrechnungskonto",
         "channel": "Kanal",
         "total": "Gesamtbetrag",
@@ -150,6 +170,10 @@ _DE: Final = Texts(
             "Gutschrift {creditNote} über {credited}",
             "zur Rechnung {number} wurde die Gutschrift {creditNote} über {credited} ausgestellt.",
         ),
+        "creditnote.cancelled": (
+            "Gutschrift {creditNote} wurde storniert",
+            "{cancellation} storniert die Gutschrift {creditNote}: {amount} der Rechnung {number} sind wieder offen.",
+        ),
         "credit.used_up": (
             "Guthaben {creditGrant} ist aufgebraucht",
             "Ihr Guthaben {creditGrant} über {amount} ist aufgebraucht.",
@@ -162,6 +186,10 @@ _DE: Final = Texts(
             "Guthaben {creditGrant} ist abgelaufen",
             "Ihr Guthaben {creditGrant} ist abgelaufen; {remaining} davon wurden nicht genutzt.",
         ),
+        "credit.taken_back": (
+            "Guthaben {creditGrant} wurde zurückgenommen",
+            "die Zahlung für Ihr Guthaben {creditGrant} ist zurückgegangen: {takenBack} davon wurden zurückgenommen.",
+        ),
         "payment.succeeded": (
             "Zahlung über {amount} eingegangen",
             "Ihre Zahlung über {amount} ist eingegangen. Vielen Dank.",
@@ -171,6 +199,15 @@ _DE: Final = Texts(
             "Ihre Zahlung über {amount} konnte nicht eingezogen werden. Bitte prüfen Sie Ihr Zahlungsmittel.",
         ),
         "payment.refunded": ("Erstattung über {amount}", "wir haben Ihnen {amount} erstattet."),
+        "transfer.booked": (
+            "Erstattung über {amount} per Überweisung",
+            "wir haben Ihnen {amount} per Überweisung zurückgezahlt.",
+        ),
+        "transfer.returned": (
+            "Unsere Überweisung über {amount} kam zurück",
+            "unsere Überweisung über {amount} an Sie kam zurück. "
+            "Bitte nennen Sie uns ein Bankkonto, auf das wir zahlen können.",
+        ),
         "account.suspension_announced": (
             "Abrechnungskonto {account} wird gesperrt",
             "Ihr Abrechnungskonto {account} wird am {suspendsOn} gesperrt, wenn der offene Betrag bis dahin nicht "
@@ -197,10 +234,12 @@ _FR: Final = Texts(
     labels={
         "number": "Facture",
         "creditNote": "Avoir",
+        "cancellation": "Annulation",
         "creditGrant": "Crédit",
         "remaining": "Reste",
         "expiresAt": "Expire le",
         "payment": "Paiement",
+        "transfer": "Virement",
         "account": "Compte de facturation",
         "channel": "Canal",
         "total": "Total",
@@ -238,6 +277,10 @@ _FR: Final = Texts(
             "Avoir {creditNote} de {credited}",
             "l’avoir {creditNote} de {credited} a été émis pour la facture {number}.",
         ),
+        "creditnote.cancelled": (
+            "Avoir {creditNote} annulé",
+            "{cancellation} annule l’avoir {creditNote} : {amount} de la facture {number} sont de nouveau dus.",
+        ),
         "credit.used_up": (
             "Crédit {creditGrant} épuisé",
             "votre crédit {creditGrant} de {amount} est épuisé.",
@@ -250,6 +293,10 @@ _FR: Final = Texts(
             "Le crédit {creditGrant} a expiré",
             "votre crédit {creditGrant} a expiré ; {remaining} n’ont pas été utilisés.",
         ),
+        "credit.taken_back": (
+            "Le crédit {creditGrant} a été repris",
+            "le paiement de votre crédit {creditGrant} a été rejeté ou restitué : {takenBack} ont été repris.",
+        ),
         "payment.succeeded": (
             "Paiement de {amount} reçu",
             "nous avons bien reçu votre paiement de {amount}. Merci.",
@@ -259,6 +306,15 @@ _FR: Final = Texts(
             "votre paiement de {amount} n’a pas pu être encaissé. Veuillez vérifier votre moyen de paiement.",
         ),
         "payment.refunded": ("Remboursement de {amount}", "nous vous avons remboursé {amount}."),
+        "transfer.booked": (
+            "Remboursement de {amount} par virement",
+            "nous vous avons remboursé {amount} par virement bancaire.",
+        ),
+        "transfer.returned": (
+            "Notre virement de {amount} est revenu",
+            "notre virement de {amount} en votre faveur est revenu. "
+            "Veuillez nous indiquer un compte bancaire sur lequel nous pouvons vous payer.",
+        ),
         "account.suspension_announced": (
             "Le compte {account} va être suspendu",
             "votre compte de facturation {account} sera suspendu le {suspendsOn} si le montant dû n’est pas réglé "
@@ -285,10 +341,12 @@ _JA: Final = Texts(
     labels={
         "number": "請求書番号",
         "creditNote": "クレジットノート",
+        "cancellation": "取消番号",
         "creditGrant": "クレジット",
         "remaining": "残高",
         "expiresAt": "有効期限",
         "payment": "お支払い",
+        "transfer": "お振込",
         "account": "請求先アカウント",
         "channel": "チャネル",
         "total": "合計金額",
@@ -329,6 +387,11 @@ _JA: Final = Texts(
             "クレジットノート {creditNote}（{credited}）のお知らせ",
             "請求書 {number} に対してクレジットノート {creditNote}（{credited}）を発行しました。",
         ),
+        "creditnote.cancelled": (
+            "クレジットノート {creditNote} は取り消されました",
+            "{cancellation} によりクレジットノート {creditNote} を取り消しました。請求書 {number} のうち {amount} の"
+            "お支払いが再び必要となります。",
+        ),
         "credit.used_up": (
             "クレジット {creditGrant} を使い切りました",
             "クレジット {creditGrant}（{amount}）の残高がなくなりました。",
@@ -341,6 +404,10 @@ _JA: Final = Texts(
             "クレジット {creditGrant} は失効しました",
             "クレジット {creditGrant} は失効しました。未使用の残高は {remaining} でした。",
         ),
+        "credit.taken_back": (
+            "クレジット {creditGrant} を取り消しました",
+            "クレジット {creditGrant} のお支払いが返金されたため、{takenBack} を取り消しました。",
+        ),
         "payment.succeeded": (
             "{amount} のお支払いを確認しました",
             "{amount} のお支払いを確認しました。ありがとうございます。",
@@ -350,6 +417,11 @@ _JA: Final = Texts(
             "{amount} のお支払いを処理できませんでした。お支払い方法をご確認ください。",
         ),
         "payment.refunded": ("{amount} を返金しました", "{amount} を返金しました。"),
+        "transfer.booked": ("{amount} を銀行振込で返金しました", "{amount} を銀行振込で返金しました。"),
+        "transfer.returned": (
+            "{amount} の振込が戻ってきました",
+            "お客様への {amount} の振込が戻ってきました。お振込先の口座をお知らせください。",
+        ),
         "account.suspension_announced": (
             "請求先アカウント {account} の停止予定のお知らせ",
             "未払い残高が{suspendsOn}までに支払われない場合、請求先アカウント {account} は停止されます。",

@@ -26,7 +26,8 @@ def transfer_text(document: InvoiceDocument) -> str | None:
     if document.currency != "EUR" or bank is None or not bank.iban:
         return None
     due_minor = document.total_minor - document.prepaid_minor
-    if document.credits is not None or not 0 < due_minor <= _AMOUNT_MINOR_MAX:
+    # what cancels a credit note is paid with its invoice, whose own code has all of it
+    if document.credits is not None or document.cancels is not None or not 0 < due_minor <= _AMOUNT_MINOR_MAX:
         return None
     lines = (
         "BCD",

@@ -10,17 +10,18 @@ from milo_billing.access.routes import CREATE_TOKEN, READ_AUDIT, REVOKE_TOKENS
 from milo_billing.accounts.routes import LIMIT_MAX
 from milo_billing.accounts.routes import READ as READ_ACCOUNTS
 from milo_billing.app.bank_endpoints import BANK
+from milo_billing.app.bank_file_endpoints import BANK_FILES
 from milo_billing.app.commitments_endpoints import COMMITMENTS
 from milo_billing.app.credit_endpoints import CREDITS
 from milo_billing.app.interest_endpoints import INTEREST
 from milo_billing.app.ledger_endpoints import LEDGER
+from milo_billing.app.note_endpoints import FINDINGS, NOTES
 from milo_billing.app.notices_endpoints import NOTICES
 from milo_billing.app.payments_endpoints import PAYMENTS
 from milo_billing.app.payout_endpoints import PAYOUTS
 from milo_billing.app.preview_endpoints import PREVIEWS
 from milo_billing.app.pricing_endpoints import PRICING
 from milo_billing.app.printing_endpoints import PRINTINGS
-from milo_billing.app.transfer_endpoints import TRANSFERS
 from milo_billing.app.usage_endpoints import USAGE
 from milo_billing.controlplane.bulk_door import PATH as BULK_PATH
 from milo_billing.controlplane.endpoints import (
@@ -38,7 +39,7 @@ from milo_billing.controlplane.endpoints import (
     number,
 )
 from milo_billing.controlplane.kinds import Json
-from milo_billing.invoicing.routes import CHECK_VAT, GET_NOTES, INVOICE_PATH, NOTE_PATH, VAT_CHECKS_PATH
+from milo_billing.invoicing.routes import CHECK_VAT, INVOICE_PATH, VAT_CHECKS_PATH
 from milo_billing.invoicing.routes import GET as READ_INVOICES
 from milo_billing.invoicing.routes import RUN as RUN_INVOICES
 from milo_billing.usage.routes.gateway import BATCHED, INGEST, STRUCTURED
@@ -76,11 +77,6 @@ _RUN: Json = fields(
         "accountsPerSecond": {"type": "number", "nullable": True},
         "secondsLeft": {**_COUNT, "nullable": True},
     }
-)
-_FINDINGS: Json = many(
-    fields(
-        {"severity": {**TEXT, "enum": ["error", "warning"]}, "rule": TEXT, "message": TEXT, "location": TEXT}
-    )
 )
 _TOKEN = "/apis/iam.miloapis.com/v1alpha1/namespaces/{namespace}/serviceaccounts/{name}/token"
 
@@ -308,44 +304,7 @@ _INVOICING: Final = (
         permission=READ_INVOICES,
         answer=fields({"items": many(ANY)}),
     ),
-    Endpoint(
-        id="showCreditNotePdf",
-        method="get",
-        path=f"{NOTE_PATH}/pdf",
-        about="The credit note as a PDF.",
-        permission=GET_NOTES,
-        media_type="application/pdf",
-        answer={"type": "string", "format": "binary"},
-    ),
-    Endpoint(
-        id="showCreditNoteUbl",
-        method="get",
-        path=f"{NOTE_PATH}/ubl",
-        about="The credit note after EN 16931, in UBL 2.1. 409 where the standard cannot say it, with the reason.",
-        permission=GET_NOTES,
-        media_type="application/xml",
-        answer={"type": "string", "format": "binary"},
-    ),
-    Endpoint(
-        id="showCreditNoteCii",
-        method="get",
-        path=f"{NOTE_PATH}/cii",
-        about="The credit note after EN 16931, in CII D16B: what Factur-X has inside. 409 as for UBL.",
-        permission=GET_NOTES,
-        media_type="application/xml",
-        answer={"type": "string", "format": "binary"},
-    ),
-    Endpoint(
-        id="validateCreditNote",
-        method="get",
-        path=f"{NOTE_PATH}/validation",
-        about="What the schemas and the rules of EN 16931 say against the credit note in UBL and in CII. "
-        "A warning does not make it wrong.",
-        permission=GET_NOTES,
-        answer=fields(
-            {"valid": {"type": "boolean"}, "documents": fields({"ubl": _FINDINGS, "cii": _FINDINGS})}
-        ),
-    ),
+    *NOTES,
     Endpoint(
         id="showInvoiceDetails",
         method="get",
@@ -391,7 +350,7 @@ _INVOICING: Final = (
         "A warning does not make it wrong.",
         permission=READ_INVOICES,
         answer=fields(
-            {"valid": {"type": "boolean"}, "documents": fields({"ubl": _FINDINGS, "cii": _FINDINGS})}
+            {"valid": {"type": "boolean"}, "documents": fields({"ubl": FINDINGS, "cii": FINDINGS})}
         ),
     ),
 )
@@ -529,7 +488,7 @@ API_ENDPOINTS: Final = (
     *LEDGER,
     *PAYMENTS,
     *BANK,
-    *TRANSFERS,
+    *BANK_FILES,
     *PAYOUTS,
     *NOTICES,
 )

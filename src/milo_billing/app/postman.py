@@ -44,7 +44,9 @@ def build_senders(settings: Settings) -> dict[ChannelType, Sender]:
 
 @dataclass(frozen=True, slots=True)
 class Documents(Attachments):
-    """`invoice/<namespace>/<name>` and `creditnote/<namespace>/<name>`: the PDF of an invoice, of a credit note."""
+    """`invoice/<namespace>/<name>` and `creditnote/<namespace>/<name>`: the PDF of an invoice, of a credit note;
+    `cancellation/<namespace>/<name>`: that of what cancels the credit note.
+    """
 
     vault: Vault
     writer: DocumentWriter
@@ -64,6 +66,12 @@ class Documents(Attachments):
                 note = note_reads.get_credit_note(tx, namespace=namespace, name=name)
                 number = note.number
                 printed = papers.print_credit_note(tx, self.vault, self.writer, note=note, now=now)
+            case announcing.CANCELLATION:
+                note = note_reads.get_credit_note(tx, namespace=namespace, name=name)
+                number = note.number_of("Cancellation")
+                printed = papers.print_credit_note(
+                    tx, self.vault, self.writer, note=note, now=now, paper="Cancellation"
+                )
             case _:
                 raise NotFound(f"no slice has a document {reference!r}")
         return Attachment(f"{number}.pdf", printed.media_type, printed.content)

@@ -1,11 +1,13 @@
 """Commands on SEPA direct debit: mandates, and the file that asks the bank to collect."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from milo_billing.cli.bank_files import DryRun, Message, To, check_asked, save_file, write_made
 from milo_billing.cli.output import write, write_json, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client import debits
@@ -88,7 +90,7 @@ def revoke(
 
 
 def debit_file(
-    message: Annotated[str | None, Parameter(help="A file that was made before, to save it again.")] = None,
+    message: Message = None,
     /,
     *,
     due: Annotated[bool, Parameter(negative=(), help="Make a file of everything that is due.")] = False,
@@ -99,28 +101,22 @@ def debit_file(
         int | None,
         Parameter(help="Days between invoice and collection, at least; 14 where nothing else was agreed."),
     ] = None,
-    to: Annotated[Path | None, Parameter(help="Where to save the file for the bank.")] = None,
-    dry_run: Annotated[
-        bool, Parameter(negative=(), help="Show what would be in it, and change nothing.")
-    ] = False,
+    to: To = None,
+    dry_run: DryRun = False,
     target: Target = DEFAULT,
 ) -> None:
     """Make the file (pain.008) that asks the bank to collect what is due, or save one again.
 
     What is in a file is not asked for again until a bank statement says what became of it.
     """
-    if due == (message is not None):
-        raise ClientError("Say --due to make a file, or which file to save again.")
-    if to is None and not dry_run:
-        raise ClientError("Say where to save the file: --to pain008.xml")
+    check_asked(message, wanted=due, option="--due", to=to, dry_run=dry_run, example="pain008.xml")
     with target.open() as api:
         made: dict[str, Any] = {"messageId": message}
         if due:
             made = debits.make_debit_file(
                 api, collect_on=collect_on, pre_notification_days=pre_notification_days, dry_run=dry_run
             )
-        if to is not None and made["messageId"] and not dry_run:
-            _save(to, debits.get_debit_file(api, made["messageId"]))
+        save_file(made, get=partial(debits.get_debit_file, api), to=to, dry_run=dry_run)
     if target.json:
         write_json(made)
     elif due:
@@ -148,26 +144,18 @@ def debit_answer(
         write(f"{len(refused)} debits refused" + (f": {', '.join(refused)}" if refused else ""))
 
 
-def _save(to: Path, content: bytes) -> None:
-    try:
-        to.write_bytes(content)
-    except OSError as error:
-        raise ClientError(f"The file cannot be written: {error.strerror}.", where=str(to)) from error
-
-
 def _write_file(made: dict[str, Any]) -> None:
     if not made["debits"]:
         write(f"Nothing is due for collection on {made['collectOn']}.")
         return
-    keys = ("endToEndId", "invoice", "mandate", "sequence", "amount")
-    write_table(
-        ["Id", "Invoice", "Mandate", "Sequence", "Amount"],
-        [[one[key] for key in keys] for one in made["debits"]],
-        right=["Amount"],
-    )
-    write(f"{made['messageId']}: {made['total']} {made['currencyCode']} on {made['collectOn']}")
-    if made["dryRun"]:
-        write("This was a dry run: nothing was changed.")
+    columns = {
+        "endToEndId": "Id",
+        "invoice": "Invoice",
+        "mandate": "Mandate",
+        "sequence": "Sequence",
+        "amount": "Amount",
+    }
+    write_made(made, orders=made["debits"], columns=columns, on=made["collectOn"])
 
 
 def _write_mandates(items: list[Any], *, json: bool) -> None:

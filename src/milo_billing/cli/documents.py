@@ -1,4 +1,4 @@
-"""Commands on the documents of invoices and credit notes: save them as files, by name or all of a month, validate."""
+"""Commands on the documents of invoices, credit notes and cancellations: save, print and validate them."""
 
 import sys
 import time
@@ -36,7 +36,7 @@ _ENDINGS = {"pdf": ".pdf", "ubl": ".ubl.xml", "cii": ".cii.xml"}
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """An invoice or a credit note: where it is, and the number it is known by."""
+    """An invoice, a credit note or what cancels one: where it is, and the number it is known by."""
 
     plural: DocumentPlural
     namespace: str
@@ -61,10 +61,17 @@ def _some(arguments: ArgumentCollection) -> None:
 _WHICH = Group("Which invoices", validator=_some)
 _Names = Annotated[
     list[str] | None,
-    Parameter(group=_WHICH, help="Names or numbers of invoices and credit notes.", negative=()),
+    Parameter(
+        group=_WHICH,
+        help="Names or numbers of invoices and credit notes, numbers of cancellations.",
+        negative=(),
+    ),
 ]
 _CreditNotes = Annotated[
-    bool, Parameter(negative=(), help="With --month: the credit notes over these invoices too.")
+    bool,
+    Parameter(
+        negative=(), help="With --month: the credit notes over these invoices, and what cancels them, too."
+    ),
 ]
 _Month = Annotated[
     str | None, Parameter(group=_WHICH, help="YYYY-MM, the month in which the billing period starts.")
@@ -262,21 +269,23 @@ def _chosen(
         if credit_notes:
             invoices = {(one.namespace, one.name) for one in chosen.values()}
             for note in objects.list(objects.find_kind("creditnotes"), namespace=namespace):
-                paper = _paper("creditnotes", note)
-                if (paper.namespace, note["spec"]["invoiceRef"]["name"]) in invoices:
-                    chosen[paper.number] = paper
+                if (note["metadata"]["namespace"], note["spec"]["invoiceRef"]["name"]) in invoices:
+                    chosen |= {paper.number: paper for paper in _papers_of(note)}
     return [chosen[number] for number in sorted(chosen)]
 
 
 def _named(api: ApiClient, name: str, *, namespace: str | None) -> Paper:
-    """The invoice, or else the credit note, of this name or number."""
+    """The invoice, or else the credit note, of this name or number, or the cancellation of this number."""
     try:
         return _paper("invoices", cast("JSON", find_invoice(api, name, namespace=namespace)[2]))
     except ClientError as error:
         objects = Objects(api)
         notes = objects.list(objects.find_kind("creditnotes"), namespace=namespace)
         found = [
-            one for one in (_paper("creditnotes", note) for note in notes) if name in (one.name, one.number)
+            one
+            for note in notes
+            for one in _papers_of(note)
+            if name == one.number or (name == one.name and one.plural == "creditnotes")
         ]
         if len(found) != 1:
             raise error from None
@@ -287,6 +296,15 @@ def _paper(plural: DocumentPlural, listed: JSON) -> Paper:
     metadata = listed["metadata"]
     number = str(listed.get("status", {}).get("number") or metadata["name"])
     return Paper(plural, metadata["namespace"], metadata["name"], number)
+
+
+def _papers_of(note: JSON) -> Iterator[Paper]:
+    """The credit note, and what cancels it where it is cancelled."""
+    paper = _paper("creditnotes", note)
+    yield paper
+    number = str(note.get("status", {}).get("cancellation", {}).get("number", ""))
+    if number:
+        yield Paper("cancellations", paper.namespace, paper.name, number)
 
 
 def _month(text: str) -> tuple[int, int]:

@@ -1,14 +1,14 @@
 """Commands on customers' money that goes back by bank transfer, and on the files that ask the bank to pay it."""
 
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from milo_billing.cli.bank_files import DryRun, Message, To, check_asked, save_file, write_made
 from milo_billing.cli.output import write, write_json, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client import transfers as client
-from milo_billing.client.errors import ClientError
 
 LIMIT = 100
 
@@ -31,13 +31,14 @@ def request(
     iban: Annotated[str, Parameter(help="Where to; where the money came from when none is said.")] = "",
     holder: Annotated[str, Parameter(help="Whose bank account that is.")] = "",
     bic: Annotated[str, Parameter(help="Needed for accounts outside the European Economic Area only.")] = "",
+    issuer: Annotated[str, Parameter(help="Who pays; whoever holds the money when none is said.")] = "",
     target: Target = DEFAULT,
 ) -> None:
-    """Pay back what an account has unapplied, or on account, where credit notes of paid invoices put it.
+    """Pay back what an account has unapplied, or on account, where over-payments and credit notes put it.
 
     The money is the account's no more from now on. The next file asks the bank to pay it.
     """
-    optional = {"amount": amount, "iban": iban, "holder": holder, "bic": bic}
+    optional = {"amount": amount, "iban": iban, "holder": holder, "bic": bic, "issuer": issuer}
     fields = {name: value for name, value in optional.items() if value}
     with target.open() as api:
         made = client.request_transfer(api, account=account, reason=reason, **fields)
@@ -73,13 +74,34 @@ def cancel(
 
 
 @transfers.command(
+    help_epilogue="Example:\n\n"
+    "  milo-billing payments transfers not-executed MB019AAE64C1D27D41A0C3B1A1D2E3F405 "
+    '--reason "the bank has found no trace of the file"'
+)
+def not_executed(
+    transfer: Annotated[str, Parameter(help="Its id, as the list shows it.")],
+    /,
+    *,
+    reason: Annotated[str, Parameter(help="How it is known that the bank has not paid.")],
+    target: Target = DEFAULT,
+) -> None:
+    """Say that the bank has not paid what a file asked for, after its day: the account has it again.
+
+    Ask the bank first. What it pays all the same is paid twice once it is asked for again.
+    """
+    with target.open() as api:
+        made = client.note_not_executed(api, transfer, reason=reason)
+    _write_transfers([made], json=made if target.json else None)
+
+
+@transfers.command(
     help_epilogue="Examples:\n\n"
     "  milo-billing payments transfers file --wanted --dry-run\n\n"
     "  milo-billing payments transfers file --wanted --to pain001.xml\n\n"
     "  milo-billing payments transfers file MB20261130090000AE9DDEE7DF06 --to pain001.xml"
 )
 def file(
-    message: Annotated[str | None, Parameter(help="A file that was made before, to save it again.")] = None,
+    message: Message = None,
     /,
     *,
     wanted: Annotated[
@@ -89,26 +111,23 @@ def file(
         str | None,
         Parameter(help="The day on which the bank pays; today or the next business day where none is said."),
     ] = None,
-    to: Annotated[Path | None, Parameter(help="Where to save the file for the bank.")] = None,
-    dry_run: Annotated[
-        bool, Parameter(negative=(), help="Show what would be in it, and change nothing.")
-    ] = False,
+    issuer: Annotated[
+        str | None, Parameter(help="Whose transfers; needed where those of several issuers are wanted.")
+    ] = None,
+    to: To = None,
+    dry_run: DryRun = False,
     target: Target = DEFAULT,
 ) -> None:
     """Make the file (pain.001) that asks the bank to pay what was asked for, or save one again.
 
     Nothing is in two files. A bank statement says what became of each transfer.
     """
-    if wanted == (message is not None):
-        raise ClientError("Say --wanted to make a file, or which file to save again.")
-    if to is None and not dry_run:
-        raise ClientError("Say where to save the file: --to pain001.xml")
+    check_asked(message, wanted=wanted, option="--wanted", to=to, dry_run=dry_run, example="pain001.xml")
     with target.open() as api:
         made: dict[str, Any] = {"messageId": message}
         if wanted:
-            made = client.make_transfer_file(api, execute_on=execute_on, dry_run=dry_run)
-        if to is not None and made["messageId"] and not dry_run:
-            _save(to, client.get_transfer_file(api, made["messageId"]))
+            made = client.make_transfer_file(api, execute_on=execute_on, issuer=issuer, dry_run=dry_run)
+        save_file(made, get=partial(client.get_transfer_file, api), to=to, dry_run=dry_run)
     if target.json:
         write_json(made)
     elif wanted:
@@ -135,23 +154,18 @@ def files(
     write_table(heads, [[one[key] for key in keys] for one in items], right=["Transfers", "Total"])
 
 
-def _save(to: Path, content: bytes) -> None:
-    try:
-        to.write_bytes(content)
-    except OSError as error:
-        raise ClientError(f"The file cannot be written: {error.strerror}.", where=str(to)) from error
-
-
 def _write_file(made: dict[str, Any]) -> None:
     if not made["transfers"]:
         write("Nothing waits to be paid.")
         return
-    keys = ("endToEndId", "account", "ibanLast4", "amount", "reason")
-    rows = [[one[key] for key in keys] for one in made["transfers"]]
-    write_table(["Id", "Account", "IBAN", "Amount", "Reason"], rows, right=["Amount"])
-    write(f"{made['messageId']}: {made['total']} {made['currencyCode']} on {made['executeOn']}")
-    if made["dryRun"]:
-        write("This was a dry run: nothing was changed.")
+    columns = {
+        "endToEndId": "Id",
+        "account": "Account",
+        "ibanLast4": "IBAN",
+        "amount": "Amount",
+        "reason": "Reason",
+    }
+    write_made(made, orders=made["transfers"], columns=columns, on=made["executeOn"])
 
 
 def _write_transfers(items: list[Any], *, json: Any) -> None:

@@ -17,7 +17,8 @@ PRINTINGS = "/v1/invoicing/printings"
 ASK_AGAIN_S = 0.2
 """How often a run is asked how far it is."""
 
-DocumentPlural: TypeAlias = Literal["invoices", "creditnotes"]
+DocumentPlural: TypeAlias = Literal["invoices", "creditnotes", "cancellations"]
+"""What has documents; a cancellation is that of the credit note of its name."""
 """What has documents."""
 
 IAM = "/apis/iam.miloapis.com/v1alpha1"
@@ -159,7 +160,10 @@ def validate_invoice(
 
 
 def _document_path(plural: DocumentPlural, namespace: str, name: str) -> str:
-    return f"{BILLING}/namespaces/{quote(namespace)}/{plural}/{quote(name)}"
+    below = f"{BILLING}/namespaces/{quote(namespace)}"
+    if plural == "cancellations":
+        return f"{below}/creditnotes/{quote(name)}/cancellation"
+    return f"{below}/{plural}/{quote(name)}"
 
 
 def get_payer(api: ApiClient, *, project: str, at: str | None = None) -> JSON:

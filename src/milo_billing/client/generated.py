@@ -596,6 +596,16 @@ class Documents(TypedDict):
     ubl: NotRequired[str]
 
 
+class CreditNoteStatusCancellation(TypedDict):
+    """The document that cancels a credit note, over exactly its amounts; every part empty where the note
+    stands."""
+
+    number: NotRequired[str]
+    issuedOn: NotRequired[str]
+    reason: NotRequired[str]
+    documents: NotRequired[Documents]
+
+
 class CreditNoteStatus(TypedDict):
     """What was taken back. Amounts are decimal strings with exactly the currency's digits."""
 
@@ -612,6 +622,7 @@ class CreditNoteStatus(TypedDict):
     onAccount: NotRequired[str]
     issuedOn: NotRequired[str]
     cancelledAt: NotRequired[str]
+    cancellation: NotRequired[CreditNoteStatusCancellation]
     documents: NotRequired[Documents]
     conditions: NotRequired[list[Condition]]
 
@@ -849,6 +860,15 @@ class IssuerProfileSpecCreditNoteSeries(TypedDict):
     perYear: NotRequired[bool]
 
 
+class IssuerProfileSpecCancellationSeries(TypedDict):
+    """How cancellations of credit notes are numbered; another prefix than invoices and credit notes."""
+
+    prefix: NotRequired[str]
+    start: NotRequired[int]
+    digits: NotRequired[int]
+    perYear: NotRequired[bool]
+
+
 class IssuerProfileSpecBrand(TypedDict):
     """How the issuer's documents look."""
 
@@ -876,6 +896,7 @@ class IssuerProfileSpec(TypedDict):
     accountingCurrency: NotRequired[str]
     numberSeries: NotRequired[IssuerProfileSpecNumberSeries]
     creditNoteSeries: NotRequired[IssuerProfileSpecCreditNoteSeries]
+    cancellationSeries: NotRequired[IssuerProfileSpecCancellationSeries]
     brand: NotRequired[IssuerProfileSpecBrand]
     bankDetails: NotRequired[IssuerProfileSpecBankDetails]
     eInvoice: NotRequired[Literal["None", "FacturX", "UBL"]]

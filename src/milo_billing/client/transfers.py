@@ -10,7 +10,7 @@ FILES = "/v1/payments/transfer-files"
 
 
 def request_transfer(api: ApiClient, **fields: str) -> JSON:
-    """Ask for money to go back: account, reason; amount, iban, holder, bic."""
+    """Ask for money to go back: account, reason; amount, iban, holder, bic, issuer."""
     return api.json("POST", TRANSFERS, body=fields)
 
 
@@ -25,9 +25,16 @@ def cancel_transfer(api: ApiClient, end_to_end_id: str, *, reason: str) -> JSON:
     return api.json("POST", path, body={"reason": reason})
 
 
-def make_transfer_file(api: ApiClient, *, execute_on: str | None, dry_run: bool) -> JSON:
-    """The file of what is wanted: `{messageId, executeOn, total, transfers, dryRun}`."""
-    body = {"executeOn": execute_on} if execute_on else {}
+def note_not_executed(api: ApiClient, end_to_end_id: str, *, reason: str) -> JSON:
+    """Say that the bank has not paid it."""
+    path = f"{TRANSFERS}/{quote(end_to_end_id, safe='')}/not-executed"
+    return api.json("POST", path, body={"reason": reason})
+
+
+def make_transfer_file(api: ApiClient, *, execute_on: str | None, issuer: str | None, dry_run: bool) -> JSON:
+    """The file of what is wanted: `{messageId, issuer, executeOn, total, transfers, dryRun}`."""
+    asked = {"executeOn": execute_on, "issuer": issuer}
+    body = {name: value for name, value in asked.items() if value}
     return api.json("POST", FILES, body=body, params={"dryRun": "true"} if dry_run else {})
 
 

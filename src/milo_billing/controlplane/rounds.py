@@ -5,7 +5,7 @@ Owns: pages, transactions, and what becomes of one that cannot be done. Not: whe
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from prometheus_client import Counter
@@ -21,8 +21,14 @@ from milo_billing.kernel.errors import MiloError
 PAGE: Final = 500
 """So much one transaction lists of what there is to do."""
 
+C = TypeVar("C")
 K = TypeVar("K")
 R = TypeVar("R")
+
+
+def _itself(one: Any) -> Any:
+    return one
+
 
 _log = structlog.get_logger(__name__)
 
@@ -50,14 +56,16 @@ class Rounds:
 
     def go(
         self,
-        list_page: Callable[[Tx, K, int], Sequence[K]],
+        list_page: Callable[[Tx, C, int], Sequence[K]],
         do: Callable[[K], Iterable[str]],
         *,
-        begin: K,
+        begin: C,
         outcomes: Counter,
         failed: str,
+        at: Callable[[K], C] = _itself,
     ) -> None:
-        """Do each of what `list_page` lists behind the last one, from `begin`, at most so many at a time.
+        """Do each of what `list_page` lists behind the last one, from `begin`, at most so many at a time; `at` says
+        where one stands in that order, which is also its name in the log.
 
         `do` opens its own transactions (`write`) and says what became of it, counted in `outcomes`. One that cannot be
         done is counted as `failed` and logged under that name, and keeps no other waiting.
@@ -72,7 +80,7 @@ class Rounds:
                         outcomes.labels(outcome).inc()
                 except MiloError as error:
                     outcomes.labels("failed").inc()
-                    _log.error(failed, subject=str(one), reason=str(error))
+                    _log.error(failed, subject=str(at(one)), reason=str(error))
             if len(page) < PAGE:
                 return
-            after = page[-1]
+            after = at(page[-1])

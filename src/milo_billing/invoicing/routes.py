@@ -1,6 +1,6 @@
 """The doors of invoicing: run a month, read an invoice's lines and its documents."""
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -42,6 +42,7 @@ from milo_billing.invoicing.rules import (
 )
 from milo_billing.invoicing.rules import printings as printings_asked
 from milo_billing.invoicing.rules.adjusting import Adjusted
+from milo_billing.invoicing.rules.crediting import CANCELLATION, Paper
 from milo_billing.invoicing.rules.runs import Run
 from milo_billing.invoicing.types.documents import DocumentKind, PrintedDocument
 from milo_billing.invoicing.types.drafts import GROUP
@@ -68,6 +69,8 @@ CREDITS_PATH: Final = "/v1/invoicing/credits"
 PREVIEW_PATH: Final = "/v1/invoicing/preview"
 INVOICE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/invoices/{{name}}"
 NOTE_PATH: Final = f"/apis/{GROUP}/v1alpha1/namespaces/{{namespace}}/creditnotes/{{name}}"
+CANCELLATION_PATH: Final = f"{NOTE_PATH}/{CANCELLATION}"
+PAPERS: Final[Mapping[Paper, str]] = {"Note": NOTE_PATH, "Cancellation": CANCELLATION_PATH}
 RUNS_PATH: Final = "/v1/invoicing/runs"
 PRINTINGS_PATH: Final = "/v1/invoicing/printings"
 VAT_CHECKS_PATH: Final = "/v1/invoicing/vat-checks"
@@ -82,7 +85,7 @@ BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 def routes(door: Door, office: Office, writer: DocumentWriter, blobs: BlobStore) -> list[Route]:
     """`POST` and `GET /v1/invoicing/runs`, `GET …/runs/{id}`, `…/{id}/accounts`, `GET /v1/invoicing/preview`; of an
     invoice `…/details`, `…/lines`, `…/lines/{line}/events`, `…/lines/{line}/explanation`; of an invoice and a
-    credit note `…/pdf`, `…/ubl`, `…/cii`.
+    credit note `…/pdf`, `…/ubl`, `…/cii`; of what cancels a credit note the same below `…/cancellation`.
 
     `blobs` is where archived usage lies.
     """
@@ -190,21 +193,25 @@ def _document_routes(door: Door, office: Office, writer: DocumentWriter) -> list
 
         return show_document
 
-    def show_note(kind: DocumentKind) -> Callable[[Request], Response]:
+    def show_note(kind: DocumentKind, paper: Paper) -> Callable[[Request], Response]:
         def show_document(request: Request) -> Response:
             with door.open(request, permission=GET_NOTES) as call:
                 note = note_reads.get_credit_note(call.tx, **_names(request))
                 document = papers.print_credit_note(
-                    call.tx, office.vault, writer, note=note, now=call.now, kind=kind
+                    call.tx, office.vault, writer, note=note, now=call.now, kind=kind, paper=paper
                 )
-            return _shown(document, number=note.number, kind=kind)
+            return _shown(document, number=note.number_of(paper), kind=kind)
 
         return show_document
 
     kinds: tuple[DocumentKind, ...] = ("pdf", *ELECTRONIC)
     return [
         *(Route(f"{INVOICE_PATH}/{kind}", show(kind), methods=["GET"]) for kind in kinds),
-        *(Route(f"{NOTE_PATH}/{kind}", show_note(kind), methods=["GET"]) for kind in kinds),
+        *(
+            Route(f"{path}/{kind}", show_note(kind, paper), methods=["GET"])
+            for paper, path in PAPERS.items()
+            for kind in kinds
+        ),
     ]
 
 
@@ -254,7 +261,7 @@ def _shown(document: PrintedDocument, *, number: str, kind: DocumentKind) -> Res
 def validation_routes(
     door: Door, office: Office, writer: DocumentWriter, checker: EInvoiceChecker
 ) -> list[Route]:
-    """Of an invoice and a credit note `GET …/validation`: what the rules of EN 16931 say against it."""
+    """Of invoices, credit notes and cancellations `GET …/validation`: what the rules of EN 16931 say against them."""
 
     def validate(request: Request) -> Response:
         with door.open(request, permission=GET) as call:
@@ -264,15 +271,23 @@ def validation_routes(
             )
         return JSONResponse(representations.validation_body(found))
 
-    def validate_note(request: Request) -> Response:
-        with door.open(request, permission=GET_NOTES) as call:
-            note = note_reads.get_credit_note(call.tx, **_names(request))
-            found = papers.check_credit_note(call.tx, office.vault, writer, checker, note=note, now=call.now)
-        return JSONResponse(representations.validation_body(found))
+    def validate_note(paper: Paper) -> Callable[[Request], Response]:
+        def validate_document(request: Request) -> Response:
+            with door.open(request, permission=GET_NOTES) as call:
+                note = note_reads.get_credit_note(call.tx, **_names(request))
+                found = papers.check_credit_note(
+                    call.tx, office.vault, writer, checker, note=note, now=call.now, paper=paper
+                )
+            return JSONResponse(representations.validation_body(found))
+
+        return validate_document
 
     return [
         Route(f"{INVOICE_PATH}/validation", validate, methods=["GET"]),
-        Route(f"{NOTE_PATH}/validation", validate_note, methods=["GET"]),
+        *(
+            Route(f"{path}/validation", validate_note(paper), methods=["GET"])
+            for paper, path in PAPERS.items()
+        ),
     ]
 
 

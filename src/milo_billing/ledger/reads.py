@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import date
+from typing import Final
 
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.money import Currency, Money
@@ -11,6 +12,7 @@ from milo_billing.ledger.types import (
     RECEIVABLE,
     REVENUE,
     UNAPPLIED_CASH,
+    UNDER_WAY,
     AccountName,
     BookFilter,
     Closing,
@@ -22,6 +24,9 @@ from milo_billing.ledger.types import (
     SubledgerBalance,
     TrialBalanceRow,
 )
+
+FREE_MAX: Final = 100
+"""Of one billing account; it has few issuers and currencies."""
 
 
 def balance(
@@ -91,7 +96,8 @@ def balance_due(tx: Tx, *, billing_account: int) -> tuple[Money, ...]:
 
 
 def list_held(tx: Tx, *, billing_account: int) -> tuple[tuple[AccountName, Money], ...]:
-    """Money of the billing account that is kept for it: on account, as prepaid credit, or unapplied; positive amounts.
+    """Money of the billing account that is kept for it: on account, as prepaid credit, unapplied, or on its way back to
+    the customer; positive amounts.
 
     By ledger account and currency, at most a few; none that is zero.
     """
@@ -100,9 +106,26 @@ def list_held(tx: Tx, *, billing_account: int) -> tuple[tuple[AccountName, Money
         "from ledger.transactions t join ledger.entries e on e.transaction = t.id "
         "where t.billing_account = %s and e.account = any(%s) "
         "group by e.account, e.currency having sum(e.amount_minor) <> 0 order by e.account, e.currency",
-        (billing_account, [MONEY_ON_ACCOUNT, PREPAID_CREDIT, UNAPPLIED_CASH]),
+        (billing_account, [MONEY_ON_ACCOUNT, PREPAID_CREDIT, UNAPPLIED_CASH, UNDER_WAY]),
     )
     return tuple((AccountName(name), Money(minor, currency)) for name, currency, minor in rows)
+
+
+def list_free(tx: Tx, *, billing_account: int) -> tuple[tuple[str, AccountName, Money], ...]:
+    """Money of the billing account that pays nothing yet, by the issuer who holds it; positive amounts.
+
+    Unapplied, or on account without what credit grants have set apart; the largest ones where there are many.
+    """
+    rows = tx.execute(
+        "select t.entity, e.account, e.currency, (-sum(e.amount_minor))::bigint "
+        "from ledger.transactions t join ledger.entries e on e.transaction = t.id "
+        "where t.billing_account = %s and e.account = any(%s) "
+        "group by t.entity, e.account, e.currency having sum(e.amount_minor) < 0 order by 4 desc, 1, 2, 3 limit %s",
+        (billing_account, [MONEY_ON_ACCOUNT, UNAPPLIED_CASH], FREE_MAX),
+    )
+    return tuple(
+        (entity, AccountName(name), Money(minor, currency)) for entity, name, currency, minor in rows
+    )
 
 
 def first_open_day(tx: Tx, *, entity: str) -> date | None:

@@ -145,6 +145,13 @@ def clearing(provider: str) -> AccountName:
     return account_name(CLEARING, _part(provider))
 
 
+BY_TRANSFER: Final = "transfers"
+"""What stands for the bank itself where the books name a provider that money is under way at."""
+
+UNDER_WAY: Final = clearing(BY_TRANSFER)
+"""Money that was taken from what is owed to customers, and that has not left the bank yet: below zero."""
+
+
 def payment_fees(provider: str) -> AccountName:
     """What a payment provider keeps of payments: `payment_fees("stripe")` is Expenses:PaymentFees:Stripe."""
     return account_name(PAYMENT_FEES, _part(provider))

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from milo_billing.accounts.reads import methods as method_reads
-from milo_billing.accounts.types import SET_UP_METHOD, AccountNotFound
+from milo_billing.accounts.types import SET_UP_METHOD, AccountNotFound, PayingMethod
 from milo_billing.controlplane.identity import Identity
 from milo_billing.controlplane.rounds import Rounds
 from milo_billing.controlplane.work import Work
@@ -46,9 +46,6 @@ from milo_billing.payments.types import (
     RefundResult,
     Unknown,
 )
-
-PAGE: Final = 200
-"""Invoices that one step of a collection looks at."""
 
 ASKED_AGAIN: Final = timedelta(minutes=10)
 """What nobody has an answer to for so long is asked about again, whatever became of its job."""
@@ -101,6 +98,12 @@ _payouts_age = gauge(
     about="Seconds since the oldest payout was heard of that waits for a person; 0 where none does.",
 )
 _payouts_waiting = gauge("payouts_waiting", about="Payouts of providers that wait for a person.")
+_transfers_age = gauge(
+    "transfers_oldest_sent_seconds",
+    about="Seconds since the day on which the bank was to pay the oldest transfer that no statement has told of; 0 "
+    "where there is none.",
+)
+_transfers_sent = gauge("transfers_sent", about="Transfers that a bank was asked for and has not booked.")
 
 R = TypeVar("R")
 
@@ -112,6 +115,7 @@ class Cashier:
         self._desk = desk
         self._database = database
         self._clock = clock
+        self._rounds = Rounds(desk.engine, database, clock, _SYSTEM)
 
     def ask(self, *, invoice: UUID, number: int) -> None:
         """Ask the provider about an attempt and note what it says. Raises Unavailable where it does not say."""
@@ -272,44 +276,44 @@ class Cashier:
     def collect_due(self) -> list[Collected]:
         """Ask for the money of every invoice that is due, of accounts that are collected from."""
         collected: list[Collected] = []
-        after: UUID | None = _FIRST
-        while after is not None:
-            begin, now = after, self._clock.now()
-            with self._database.transaction(reach=EVERYWHERE) as tx:
-                found, after = collecting.list_collectable(tx, numbers=None, after=begin, limit=PAGE, now=now)
-            for invoice, method in found:
-                try:
-                    collected.append(
-                        self._write(
-                            lambda work, invoice=invoice, method=method: collecting.collect_invoice(
-                                work, self._desk, invoice=invoice, method=method
-                            )
-                        )
-                    )
-                    _collections.labels(collected[-1].state).inc()
-                except MiloError as error:
-                    _collections.labels("failed").inc()
-                    _log.warning("collect_failed", invoice=str(invoice), reason=str(error))
+
+        def list_page(tx: Tx, after: UUID, limit: int) -> tuple[tuple[UUID, PayingMethod | None], ...]:
+            now = self._clock.now()
+            return collecting.list_due(tx, numbers=None, after=after, limit=limit, now=now)
+
+        def collect(due: tuple[UUID, PayingMethod | None]) -> tuple[str, ...]:
+            invoice, method = due
+            if method is None:
+                return ()
+            collected.append(
+                self._write(
+                    lambda work: collecting.collect_invoice(work, self._desk, invoice=invoice, method=method)
+                )
+            )
+            return (collected[-1].state,)
+
+        self._rounds.go(
+            list_page,
+            collect,
+            begin=_FIRST,
+            at=lambda due: due[0],
+            outcomes=_collections,
+            failed="collect_failed",
+        )
         self._use_balances()
         return collected
 
     def _use_balances(self) -> None:
         """Pay what is due from what accounts have with the provider, also of those that nobody collects from."""
-        after: UUID | None = _FIRST
-        while after is not None:
-            begin, now = after, self._clock.now()
-            with self._database.transaction(reach=EVERYWHERE) as tx:
-                found, after = collecting.list_payable_by_balance(tx, after=begin, limit=PAGE, now=now)
-            for invoice in found:
-                try:
-                    self._write(
-                        lambda work, invoice=invoice: collecting.use_balance(
-                            work, self._desk, invoice=invoice
-                        )
-                    )
-                except MiloError as error:
-                    _collections.labels("failed").inc()
-                    _log.warning("balance_not_used", invoice=str(invoice), reason=str(error))
+
+        def list_page(tx: Tx, after: UUID, limit: int) -> tuple[UUID, ...]:
+            return collecting.list_payable_by_balance(tx, after=after, limit=limit, now=self._clock.now())
+
+        def use(invoice: UUID) -> tuple[str, ...]:
+            self._write(lambda work: collecting.use_balance(work, self._desk, invoice=invoice))
+            return ()
+
+        self._rounds.go(list_page, use, begin=_FIRST, outcomes=_collections, failed="balance_not_used")
 
     def sweep(self) -> None:
         """Have what nobody has an answer to asked about again, and measure how long things wait."""
@@ -331,9 +335,11 @@ class Cashier:
         _worklist.set(found.worklist)
         _payouts_age.set(found.payouts_s)
         _payouts_waiting.set(found.payouts)
+        _transfers_age.set(found.transfers_s)
+        _transfers_sent.set(found.transfers)
 
     def _write(self, do: Callable[[Work], R]) -> R:
-        return Rounds(self._desk.engine, self._database, self._clock, _SYSTEM).write(do)
+        return self._rounds.write(do)
 
 
 def dun_all(office: Office, database: Database, clock: Clock, *, schedule: Schedule) -> None:

@@ -10,6 +10,7 @@ from milo_billing.adapters.bank_files import read_refusals
 from milo_billing.adapters.pain008 import write_pain008
 from milo_billing.ledger.types import EARLY_PAYMENT_DISCOUNT, RECEIVABLE
 from milo_billing.payments.engine import debit_rows
+from milo_billing.payments.engine.bank_file_rows import DEBIT_FILES, get_file
 from milo_billing.payments.engine.bank_worklist import assign, ignore
 from milo_billing.payments.engine.debit_rows import MandateRow, UnableToDebit
 from milo_billing.payments.engine.debiting import (
@@ -157,7 +158,7 @@ def test_the_file_is_what_the_schema_and_banks_want(bank: BankGround, peer: Mock
     assert "<ReqdColltnDt>2026-12-03</ReqdColltnDt>" in text
     assert '<InstdAmt Ccy="EUR">25.00</InstdAmt>' in text
     kept = bank.ground.reading(
-        lambda tx: debit_rows.get_file(tx, bank.ground.office.vault, message_id=made.message_id)
+        lambda tx: get_file(tx, bank.ground.office.vault, DEBIT_FILES, message_id=made.message_id)
     )
     assert kept == made.content
     ((sealed, mandate_),) = bank.ground.read(

@@ -33,7 +33,7 @@ def test_money_is_asked_for_and_the_file_fetched(bank: BankGround, http: httpx.C
     made = http.post(TRANSFERS, json={**WANTED, "amount": "2.00"})
     assert (made.status_code, made.json()["ibanLast4"], PAYER in made.text) == (201, PAYER[-4:], False)
     over = http.post(TRANSFERS, json={**WANTED, "amount": "3.01"})
-    assert (over.status_code, "3.00 EUR unapplied" in over.json()["message"]) == (409, True)
+    assert (over.status_code, "3.00 EUR on account" in over.json()["message"]) == (409, True)
     gone = http.post(f"{TRANSFERS}/{made.json()['endToEndId']}/cancel", json={"reason": "a mistake"})
     assert gone.json()["state"] == "Cancelled"
     assert http.post(TRANSFERS, json=WANTED).json()["amount"] == "5.00"
@@ -47,6 +47,10 @@ def test_money_is_asked_for_and_the_file_fetched(bank: BankGround, http: httpx.C
     assert content.headers["content-type"].startswith("application/xml")
     assert f"<IBAN>{PAYER}</IBAN>" in content.text
     assert [one["messageId"] for one in http.get(FILES).json()["items"]] == [file["messageId"]]
+    (sent,) = [one for one in http.get(TRANSFERS).json()["items"] if one["state"] == "Sent"]
+    assert (sent["issuer"], file["issuer"], sent["executeOn"]) == ("kestrel", "kestrel", "2026-11-23")
+    early = http.post(f"{TRANSFERS}/{sent['endToEndId']}/not-executed", json={"reason": "lost"})
+    assert (early.status_code, "wait until that day is over" in early.json()["message"]) == (409, True)
     listed = http.get(TRANSFERS).json()["items"]
     assert sorted(one["state"] for one in listed) == ["Cancelled", "Sent"]
 
@@ -65,6 +69,7 @@ def test_money_is_asked_for_and_the_file_fetched(bank: BankGround, http: httpx.C
         ({"account": f"{ACME}/none"}, "not found"),
         ({"bic": "x"}, "not a BIC"),
         ({"colour": "red"}, "unknown field"),
+        ({"issuer": 5}, "issuer must be a text"),
         ({}, "nothing"),
     ],
 )
@@ -76,4 +81,6 @@ def test_what_cannot_go_back_is_refused(
     assert (answer.status_code >= 400, message in answer.json()["message"]) == (True, True), answer.text
     assert http.get(f"{FILES}/none").status_code == 404
     assert http.post(f"{TRANSFERS}/none/cancel", json={"reason": "a mistake"}).status_code == 404
+    assert http.post(f"{TRANSFERS}/none/not-executed", json={"reason": "lost"}).status_code == 404
     assert http.post(FILES, json={"executeOn": "2026-02-30"}).status_code == 400
+    assert http.post(FILES, json={"issuer": "none"}).status_code == 409

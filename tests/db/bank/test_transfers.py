@@ -5,25 +5,32 @@ The bank is mock-bank, which reads the file and writes the statement. In the end
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime
 
+import psycopg
 import pytest
 
 from milo_billing.adapters.bank_files import read_refusals
 from milo_billing.adapters.pain001 import write_pain001
+from milo_billing.infra.database import Tx
 from milo_billing.invoicing.types.invoices import Invoice
-from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH, cash, payment_fees
+from milo_billing.kernel.errors import Conflict
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH, UNDER_WAY, cash, payment_fees
 from milo_billing.payments.engine import transfer_rows
-from milo_billing.payments.engine.transfer_rows import TransferRow, UnableToTransfer
+from milo_billing.payments.engine.ages import measure_ages
+from milo_billing.payments.engine.bank_worklist import assign
+from milo_billing.payments.engine.transfer_rows import TransferRow
 from milo_billing.payments.engine.transferring import (
-    UNDER_WAY,
     MadeTransfers,
     cancel_transfer,
     make_transfer_file,
+    note_not_executed,
     note_refused_transfers,
     request_transfer,
 )
-from milo_billing.payments.rules.transfer_requests import TransferRequest
+from milo_billing.payments.rules.transfer_requests import TransferFileRequest, TransferRequest
+from milo_billing.payments.rules.transfer_sources import UnableToTransfer
 from tests.bank_files import PAYER, Told, camt053, mt940
 from tests.db.bank.bank_ground import NOW, BankGround
 from tests.db.invoicing.ground import ACME, ISSUER
@@ -49,16 +56,27 @@ def overpaid(bank: BankGround, minor: int, *, name: str = "main") -> Invoice:
 
 
 def asks(
-    bank: BankGround, minor: int | None = None, *, name: str = "main", holder: str = "", iban: str = ""
+    bank: BankGround,
+    minor: int | None = None,
+    *,
+    name: str = "main",
+    holder: str = "",
+    iban: str = "",
+    issuer: str = "",
 ) -> TransferRow:
-    wanted = TransferRequest((ACME, name), minor, "paid too much", holder, iban, "")
+    wanted = TransferRequest((ACME, name), minor, "paid too much", holder, iban, "", issuer)
     return bank.ground.write(lambda work: request_transfer(work, bank.ground.office.vault, wanted), now=NOW)
 
 
-def file_of(bank: BankGround, *, on: date | None = None) -> MadeTransfers:
-    vault = bank.ground.office.vault
+def file_of(bank: BankGround, *, on: date | None = None, issuer: str = "") -> MadeTransfers:
+    vault, asked = bank.ground.office.vault, TransferFileRequest(on, issuer)
+    return bank.ground.write(lambda work: make_transfer_file(work, vault, write_pain001, asked), now=NOW)
+
+
+def not_executed(bank: BankGround, row: TransferRow, *, now: datetime) -> TransferRow:
     return bank.ground.write(
-        lambda work: make_transfer_file(work, vault, write_pain001, execute_on=on), now=NOW
+        lambda work: note_not_executed(work, end_to_end_id=row.end_to_end_id, reason="no trace of it"),
+        now=now,
     )
 
 
@@ -73,15 +91,15 @@ def moved(content: bytes) -> bytes:
 
 
 def held(bank: BankGround) -> tuple[int, int, int]:
-    """Owed to customers as unapplied, under way, at the bank."""
-    return bank.balance(UNAPPLIED_CASH).minor, bank.balance(UNDER_WAY).minor, bank.balance(BANK).minor
+    """Owed to customers as money on account, under way, at the bank."""
+    return bank.balance(MONEY_ON_ACCOUNT).minor, bank.balance(UNDER_WAY).minor, bank.balance(BANK).minor
 
 
 def test_what_was_paid_too_much_goes_back_in_parts_and_never_twice(bank: BankGround) -> None:
     overpaid(bank, 1200)
     first = asks(bank, 500)
-    assert (first.source, first.last4, held(bank)) == ("UnappliedCash", PAYER[-4:], (-700, -500, 2700))
-    with pytest.raises(UnableToTransfer, match=r"has 7\.00 EUR unapplied and 0\.00 EUR on account"):
+    assert (first.source, first.last4, held(bank)) == ("MoneyOnAccount", PAYER[-4:], (-700, -500, 2700))
+    with pytest.raises(UnableToTransfer, match=r"has 0\.00 EUR unapplied and 7\.00 EUR on account"):
         asks(bank, 701)
     made = file_of(bank)
     assert [one.end_to_end_id for one in made.transfers] == [first.end_to_end_id]
@@ -157,14 +175,21 @@ def test_nobody_is_paid_whose_bank_account_is_not_known_for_certain(bank: BankGr
 
 
 def test_what_a_credit_note_left_of_a_paid_invoice_goes_back(bank: BankGround) -> None:
-    credit(bank.ground, overpaid(bank, 100), "5.00")
+    invoice = overpaid(bank, 100)
+    bank.receive(camt053(Told(300, text="thanks", bank_reference="B2"), opening=1600, statement="S-3"))
+    ((entry,),) = bank.ground.read("select uid from payments.statement_entries where state = 'Waiting'")
+    bank.ground.write(
+        lambda work: assign(work, bank.ground.office, uid=entry, chosen=(), account=(ACME, "main")), now=NOW
+    )
+    credit(bank.ground, invoice, "5.00")
     before = -bank.balance(MONEY_ON_ACCOUNT).minor
-    row = asks(bank, before)  # more than is unapplied
-    assert (row.source, row.amount_minor, before >= 500) == ("MoneyOnAccount", before, True)
-    assert (bank.balance(MONEY_ON_ACCOUNT).minor, bank.balance(UNAPPLIED_CASH).minor) == (0, -100)
+    row = asks(bank, before)  # more than is unapplied: what was paid too much, and what the note gave back
+    assert (row.source, row.amount_minor, before >= 600) == ("MoneyOnAccount", before, True)
+    assert (bank.balance(MONEY_ON_ACCOUNT).minor, bank.balance(UNAPPLIED_CASH).minor) == (0, -300)
+    assert bank.differences() == []
     file_of(bank)
     told = Told(-before, end_to_end=row.end_to_end_id, bank_reference="OUT")
-    bank.receive(camt053(told, opening=1600, statement="S-2"))
+    bank.receive(camt053(told, opening=1900, statement="S-2"))
     assert stands(bank, row) == ("Booked", "")
 
 
@@ -210,3 +235,182 @@ def test_what_the_bank_refuses_is_the_accounts_again(bank: BankGround, peer: Moc
         )
     ]
     assert (told, stands(bank, row)[0], held(bank)) == ([row.end_to_end_id], "Cancelled", (-1200, 0, 2700))
+
+
+def told(bank: BankGround) -> list[tuple[str, str, str | None]]:
+    return bank.ground.read(
+        "select type, body::json -> 'data' ->> 'amount', body::json -> 'data' ->> 'reason' from notices.messages "
+        "where starts_with(type, 'transfer.') order by type"
+    )
+
+
+def test_customers_hear_of_money_that_the_bank_has_paid_and_of_what_came_back(bank: BankGround) -> None:
+    spec = {"type": "Email", "email": {"to": ["books@example.com"]}, "events": ["transfer.*"]}
+    bank.ground.declare("notificationchannels", "books", spec, namespace=ACME)
+    overpaid(bank, 1200)
+    row = asks(bank)
+    file_of(bank)
+    assert told(bank) == []
+    paid = Told(-1200, end_to_end=row.end_to_end_id, bank_reference="OUT")
+    back = Told(1200, end_to_end=row.end_to_end_id, reason="AC04", bank_reference="BACK")
+    bank.receive(camt053(paid, back, opening=2700, statement="S-2"))
+    assert told(bank) == [("transfer.booked", "12.00", None), ("transfer.returned", "12.00", "AC04")]
+
+
+# ----------------------------------------------------------------------------------------- several issuers
+
+
+MERLIN_IBAN = "DE89370400440532013000"
+
+
+def now_issues_merlin(bank: BankGround, **details: str) -> None:
+    """Another legal entity issues from now on; what was paid to the one before stays there."""
+    bank.ground.change("issuerprofiles", "kestrel", {"isDefault": False}, namespace="")
+    merlin = {**ISSUER, "legalName": "Merlin GmbH", "numberSeries": {"prefix": "ME-"}}
+    merlin["bankDetails"] = {"accountHolder": "Merlin GmbH", "iban": MERLIN_IBAN, **details}
+    bank.ground.declare("issuerprofiles", "merlin", merlin)
+
+
+def test_each_issuer_pays_back_what_it_holds_from_its_own_bank_account(bank: BankGround) -> None:
+    overpaid(bank, 1200)
+    now_issues_merlin(bank)
+    overpaid(bank, 300, name="second")
+    first, second = asks(bank), asks(bank, name="second")
+    assert (first.entity, second.entity) == ("kestrel", "merlin")
+    with pytest.raises(UnableToTransfer, match="kestrel and merlin"):
+        file_of(bank)
+    made = file_of(bank, issuer="kestrel")
+    assert [one.uid for one in made.transfers] == [first.uid]
+    assert f"<IBAN>{ISSUER['bankDetails']['iban']}</IBAN>" in made.content.decode()
+    rest = file_of(bank)  # nothing of another one is wanted any more
+    assert (rest.issuer, [one.uid for one in rest.transfers]) == ("merlin", [second.uid])
+    assert f"<IBAN>{MERLIN_IBAN}</IBAN>" in rest.content.decode()
+    with pytest.raises(UnableToTransfer, match='no IssuerProfile "harrier"'):
+        file_of(bank, issuer="harrier")
+
+
+def test_what_two_issuers_hold_of_one_account_is_asked_for_of_one(bank: BankGround) -> None:
+    overpaid(bank, 1200)
+    now_issues_merlin(bank)
+    account = bank.ground.account("main")
+    bank.ground.use(account, ("2026-09-01", "web", "tokens", 400_000))
+    later = bank.ground.issued(account, month=9)
+    bank.receive(
+        camt053(
+            Told(500, text=later.number, name="Zoé & Fils", iban=PAYER, bank_reference="B9"),
+            opening=2700,
+            statement="S-9",
+        )
+    )
+    with pytest.raises(UnableToTransfer, match="with kestrel and with merlin: say which issuer"):
+        asks(bank)
+    assert (asks(bank, issuer="merlin").amount_minor, asks(bank, 700).entity) == (400, "kestrel")
+
+
+def test_a_file_of_one_issuer_cannot_pay_what_another_one_owes(bank: BankGround, superuser_tx: Tx) -> None:
+    overpaid(bank, 1200)
+    row = asks(bank)
+    file_of(bank)
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        superuser_tx.execute("update payments.transfer_files set issuer = 'merlin'")
+    assert stands(bank, row) == ("Sent", "")
+
+
+# --------------------------------------------------------------------------- what the bank has not executed
+
+THE_DAY = datetime(2026, 11, 23, 9, tzinfo=UTC)
+LATER = datetime(2026, 11, 24, 9, tzinfo=UTC)
+
+
+def test_what_the_bank_has_not_executed_is_the_accounts_again_once_its_day_is_over(bank: BankGround) -> None:
+    overpaid(bank, 1200)
+    row = asks(bank)
+    with pytest.raises(UnableToTransfer, match="is Wanted: cancel it instead"):
+        not_executed(bank, row, now=LATER)
+    assert file_of(bank).execute_on == date(2026, 11, 23)
+    with pytest.raises(UnableToTransfer, match="wait until that day is over"):
+        not_executed(bank, row, now=THE_DAY)
+    not_executed(bank, row, now=LATER)
+    assert (stands(bank, row), held(bank)) == (("Cancelled", "no trace of it"), (-1200, 0, 2700))
+    not_executed(bank, row, now=LATER)  # saying it again changes nothing
+    assert held(bank) == (-1200, 0, 2700)
+    paid = Told(-1200, end_to_end=row.end_to_end_id, bank_reference="OUT")
+    (done,) = bank.receive(camt053(paid, opening=2700, statement="S-2"), now=LATER)
+    (listed,) = bank.worklist()
+    assert (done.counts, listed.row.reason, "is Cancelled" in listed.row.detail) == (
+        {"Waiting": 1},
+        "TransferDiffers",
+        True,
+    )
+    assert held(bank) == (-1200, 0, 2700)
+
+
+def test_what_the_bank_has_paid_was_executed(bank: BankGround) -> None:
+    overpaid(bank, 1200)
+    row = asks(bank)
+    file_of(bank)
+    bank.receive(
+        camt053(
+            Told(-1200, end_to_end=row.end_to_end_id, bank_reference="OUT"), opening=2700, statement="S-2"
+        )
+    )
+    with pytest.raises(UnableToTransfer, match="is Booked"):
+        not_executed(bank, row, now=LATER)
+
+
+def test_a_statement_and_a_person_at_once_never_book_and_give_back(bank: BankGround) -> None:
+    overpaid(bank, 1200)
+    rows = [asks(bank, 100) for _ in range(6)]
+    file_of(bank)
+
+    def state(row: TransferRow) -> None:
+        with suppress(UnableToTransfer):
+            not_executed(bank, row, now=LATER)
+
+    def pay(row: TransferRow) -> None:
+        name = row.end_to_end_id
+        bank.receive(camt053(Told(-100, end_to_end=name, bank_reference=name), opening=2700, statement=name))
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(do, row) for row in rows for do in (state, pay)]:
+            done.result()
+    states = [stands(bank, row)[0] for row in rows]
+    booked = states.count("Booked")
+    assert set(states) <= {"Booked", "Cancelled"}
+    assert held(bank) == (-1200 + 100 * booked, 0, 2700 - 100 * booked)
+    assert len(bank.worklist()) == len(rows) - booked
+
+
+def test_how_long_a_transfer_waits_for_its_statement_is_measured_from_its_day(bank: BankGround) -> None:
+    overpaid(bank, 1200)
+    row = asks(bank)
+    file_of(bank)
+
+    def age() -> tuple[float, int]:
+        found = bank.ground.reading(lambda tx: measure_ages(tx, now=datetime(2026, 11, 28, tzinfo=UTC)))
+        return found.transfers_s, found.transfers
+
+    assert age() == (5 * 86_400, 1)
+    not_executed(bank, row, now=LATER)
+    assert age() == (0, 0)
+
+
+def test_money_on_its_way_back_keeps_the_account_from_being_archived(bank: BankGround) -> None:
+    overpaid(bank, 1200)
+
+    def held_back() -> str:
+        with pytest.raises(Conflict) as refused:
+            bank.ground.act("billingaccounts", "main", "archive", now=LATER)
+        return str(refused.value)
+
+    assert "on its way back" not in held_back()
+    row = asks(bank)
+    assert "12.00 EUR is on its way back by bank transfer; bring in the statement" in held_back()
+    file_of(bank)
+    assert "12.00 EUR is on its way back" in held_back()
+    bank.receive(
+        camt053(
+            Told(-1200, end_to_end=row.end_to_end_id, bank_reference="OUT"), opening=2700, statement="S-2"
+        )
+    )
+    assert "on its way back" not in held_back()

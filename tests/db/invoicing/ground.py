@@ -13,6 +13,7 @@ from milo_billing.app.wiring import build_registry
 from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.identity import Authorizer, Identity
+from milo_billing.controlplane.rows import Row
 from milo_billing.controlplane.store import Store
 from milo_billing.controlplane.work import Work
 from milo_billing.directory.operations import OrganizationNamespaces
@@ -98,6 +99,20 @@ class Ground:
         return self.write(
             lambda work: self.engine.create(work, kind, namespace=namespace, draft=draft), now=now
         ).uid
+
+    def change(self, plural: str, name: str, spec: dict[str, Any], *, namespace: str = ACME) -> None:
+        """Put these fields into the spec of an object."""
+
+        def changed(row: Row) -> Draft:
+            wanted = {**row.spec, **spec}
+            return Draft(row.name, row.namespace, "", "", "", row.labels, row.metadata, wanted, row.status)
+
+        kind = next(kind for kind in self.engine.registry.kinds if kind.plural == plural)
+        self.write(
+            lambda work: self.engine.update(
+                work, kind, namespace=namespace, name=name, change=changed, verb="patch"
+            )
+        )
 
     def declare_account(self, name: str = "main", **spec: Any) -> Account:
         self.declare("billingaccounts", name, {**ACCOUNT, **spec}, namespace=ACME)

@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from milo_billing.app.ledger_ports import above_the_books
-from milo_billing.controlplane.decoding import Draft
-from milo_billing.controlplane.rows import Row
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Databases
@@ -64,17 +62,7 @@ class Till:
 
     def change(self, plural: str, name: str, spec: dict[str, Any], *, namespace: str = ACME) -> None:
         """Put these fields into the spec of an object."""
-
-        def changed(row: Row) -> Draft:
-            wanted = {**row.spec, **spec}
-            return Draft(row.name, row.namespace, "", "", "", row.labels, row.metadata, wanted, row.status)
-
-        kind = self.ground.engine.registry.get("billing.miloapis.com", plural)
-        self.ground.write(
-            lambda work: self.ground.engine.update(
-                work, kind, namespace=namespace, name=name, change=changed, verb="patch"
-            )
-        )
+        self.ground.change(plural, name, spec, namespace=namespace)
 
     def owing(self, dollars: int = 25, *, account: str = "main", token: str = GOOD) -> Invoice:
         """An account that pays by card, and its invoice of October."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from milo_billing.accounts.types import Account
 from milo_billing.adapters.invoice_page import page_data
 from milo_billing.invoicing.reads import documents as document_reads
 from milo_billing.invoicing.reads import lines as line_reads
@@ -29,8 +30,8 @@ NINTH = datetime(2026, 11, 9, 12, tzinfo=UTC)
 """Invoices of October are issued on 2 November: the discount is for who pays until the 12th."""
 
 
-def taxed(till: Till, dollars: int = 100, *, token: str | None = None, **terms: Any) -> Invoice:
-    """An invoice of October over so many dollars and 23 % of tax, 2 % off within 10 days."""
+def taxed_account(till: Till, *, token: str | None = None, language: str = "en", **terms: Any) -> Account:
+    """An account of which 23 % of tax are taken, and which has 2 % off within 10 days."""
     rate = {
         "country": "IE",
         "percent": "23",
@@ -40,10 +41,18 @@ def taxed(till: Till, dollars: int = 100, *, token: str | None = None, **terms: 
     }
     till.ground.declare("taxrates", "ie", rate)
     till.change("issuerprofiles", "kestrel", {"taxRegistrations": [{"country": "IE"}]}, namespace="")
-    account = till.ground.declare_account(**CONSUMER, paymentTerms={**TERMS, **terms})
+    account = till.ground.declare_account(**CONSUMER, language=language, paymentTerms={**TERMS, **terms})
     if token is not None:
         till.card("visa", token=token)
         till.pays_with("visa")
+    return account
+
+
+def taxed(
+    till: Till, dollars: int = 100, *, token: str | None = None, language: str = "en", **terms: Any
+) -> Invoice:
+    """An invoice of October over so many dollars and 23 % of tax, 2 % off within 10 days."""
+    account = taxed_account(till, token=token, language=language, **terms)
     till.ground.spend(account, "2026-10-05", dollars)
     return till.ground.issued(account)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from milo_billing.adapters.bank_files import read_refusals
 from milo_billing.adapters.pain008 import write_pain008
-from milo_billing.payments.engine import debit_rows
+from milo_billing.payments.engine.bank_file_rows import DEBIT_FILES, get_file
 from milo_billing.payments.engine.debiting import add_mandate, make_file, note_refused, revoke_mandate
 from milo_billing.payments.rules.debit_requests import DebitRequest, MandateRequest
 from tests.bank_files import Told
@@ -69,7 +69,7 @@ def debit(sim: "Simulation") -> None:
     ):
         if message_id not in sim.bank.files:
             content = sim.reading(
-                lambda tx, id=message_id: debit_rows.get_file(tx, vault, message_id=id)
+                lambda tx, id=message_id: get_file(tx, vault, DEBIT_FILES, message_id=id)
             ).decode()
             orders = {id: int(whole + cents) for id, whole, cents in _DEBIT.findall(content)}
             sim.bank.take(message_id, collect_on, orders)

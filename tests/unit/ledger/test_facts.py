@@ -200,7 +200,10 @@ def test_every_account_that_has_a_name_is_in_the_chart_and_stands_there_once() -
     named = {
         value
         for name, value in vars(types).items()
-        if name.isupper() and isinstance(value, str) and ":" in value and name != "CONTRA_REVENUE"
+        if name.isupper()
+        and isinstance(value, str)
+        and ":" in value
+        and name not in {"CONTRA_REVENUE", "UNDER_WAY"}  # what the chart has by the account above or below it
     }
     assert {account.name for account in CHART} == named
     assert len(CHART) == len(named)

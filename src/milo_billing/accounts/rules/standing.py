@@ -16,7 +16,7 @@ from milo_billing.accounts.types import (
     SuspensionReason,
 )
 from milo_billing.kernel.money import Money
-from milo_billing.ledger.types import MONEY_ON_ACCOUNT, PREPAID_CREDIT, UNAPPLIED_CASH, AccountName
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, PREPAID_CREDIT, UNAPPLIED_CASH, UNDER_WAY, AccountName
 
 REFERRING_TYPES: dict[PaymentProfileType, MethodType] = {"Card": "Card", "DirectDebit": "BankAccount"}
 """Payment profiles that collect by themselves, and so must say from which payment method of which type."""
@@ -190,6 +190,8 @@ _GIVEN_BACK_BY: dict[AccountName, str] = {
     "milo-billing payments transfers request where it came by bank transfer)",
     PREPAID_CREDIT: "{amount} of prepaid credit is left; revoke the grants and refund it "
     "(milo-billing credits revoke, milo-billing payments refund)",
+    UNDER_WAY: "{amount} is on its way back by bank transfer; bring in the statement that books it, or cancel it "
+    "(milo-billing payments statements import, milo-billing payments transfers cancel)",
 }
 """What is held for an account, and how it gets it back."""
 

@@ -94,7 +94,7 @@ def _delivery(invoice: EInvoice) -> Iterator[Element | None]:
 
 
 def _settlement(invoice: EInvoice) -> Iterator[Element | None]:
-    yield node("ram:PaymentReference", invoice.number)
+    yield node("ram:PaymentReference", invoice.payment_reference)
     if invoice.accounting_tax is not None:
         yield node("ram:TaxCurrencyCode", invoice.accounting_tax.currency)
     yield node("ram:InvoiceCurrencyCode", invoice.currency)

@@ -39,7 +39,7 @@ class TaxGroup:
 
 @dataclass(frozen=True, slots=True)
 class Preceding:
-    """BG-3: the invoice that this one corrects or credits."""
+    """BG-3: an earlier document that this one corrects, credits or cancels."""
 
     number: str
     issued_on: date
@@ -117,6 +117,8 @@ class PaymentMeans:
 class EInvoice:
     """The whole of it. Amounts of a credit note are positive, as the standard wants; it is due on no day.
 
+    `payment_reference` (BT-83) is the number under which it is paid.
+
     `paid_minor` (BT-113) was settled before it was issued, so what is due (BT-115) is the rest. `accounting_tax` is the
     tax in the seller's accounting currency, where that is another one (BT-6, BT-111).
     """
@@ -139,6 +141,7 @@ class EInvoice:
     taxes: tuple[TaxGroup, ...]
     lines: tuple[ELine, ...]
     paid_minor: int
+    payment_reference: str
     accounting_tax: AccountingTax | None = None
 
     @property

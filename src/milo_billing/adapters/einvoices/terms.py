@@ -26,6 +26,7 @@ from milo_billing.adapters.einvoices.model import (
 )
 from milo_billing.adapters.einvoices.units import ONE, is_coded, unit_code
 from milo_billing.adapters.invoice_page import (
+    cancels_what,
     conversion_text,
     discount_name,
     part_name,
@@ -57,7 +58,6 @@ def electronic_invoice(
     *,
     taxes: Sequence[TaxGroup],
     kind: DocumentKind = "Invoice",
-    preceding: Sequence[Preceding] = (),
     paid_minor: int = 0,
 ) -> EInvoice:
     """The invoice in the terms of EN 16931.
@@ -81,8 +81,8 @@ def electronic_invoice(
         currency=document.currency,
         reference=document.account,
         notes=tuple(_notes(document)),
-        terms=_terms(document, preceding=preceding, formats=formats),
-        preceding=tuple(preceding),
+        terms=_terms(document, formats=formats),
+        preceding=_preceding(document),
         seller=_party(document.seller, selling=True, untaxed=untaxed),
         buyer=_party(document.buyer, selling=False, untaxed=untaxed),
         first_day=document.first_day,
@@ -94,6 +94,7 @@ def electronic_invoice(
             one for line in document.lines for one in _lines(line, group_of[line.line], document, formats)
         ),
         paid_minor=paid_minor,
+        payment_reference=document.number if document.cancels is None else document.cancels.invoice_number,
         accounting_tax=document.accounting_tax,
     )
     _assert_two_decimals(made)
@@ -102,21 +103,34 @@ def electronic_invoice(
 
 
 def _notes(document: InvoiceDocument) -> Iterator[str]:
-    """Why something is credited, and what the issuer says on every invoice."""
-    if document.credits is not None and document.credits.reason.strip():
-        yield " ".join(document.credits.reason.split())
+    """Why something is credited or cancelled, and what the issuer says on every invoice."""
+    about = document.credits or document.cancels
+    if about is not None and about.reason.strip():
+        yield " ".join(about.reason.split())
     yield from (line.strip() for line in fit(document.legal_text).splitlines() if line.strip())
 
 
-def _terms(document: InvoiceDocument, *, preceding: Sequence[Preceding], formats: Formats) -> str:
-    """By when it is to be paid; of a credit note, what it takes something back of."""
+def _preceding(document: InvoiceDocument) -> tuple[Preceding, ...]:
+    """What a credit note credits; what is cancelled, and its invoice; the invoices that lines adjust."""
+    if (credited := document.credits) is not None:
+        return (Preceding(credited.number, credited.issued_on),)
+    if (cancelled := document.cancels) is not None:
+        return (
+            Preceding(cancelled.number, cancelled.issued_on),
+            Preceding(cancelled.invoice_number, cancelled.invoice_issued_on),
+        )
+    return tuple(Preceding(one.number, one.issued_on) for one in document.adjusted)
+
+
+def _terms(document: InvoiceDocument, *, formats: Formats) -> str:
+    """By when it is to be paid; of a credit note, what it takes something back of; of what cancels one, with what."""
     words = formats.strings
-    if not preceding:
-        due = words.due_by.format(date=formats.day(document.due_on))
+    if (credited := document.credits) is not None:
+        return words.credits_invoice.format(number=credited.number, date=formats.day(credited.issued_on))
+    due = words.due_by.format(date=formats.day(document.due_on))
+    if document.cancels is None:
         return ". ".join((due, *pay_early(document, formats)))
-    return "; ".join(
-        words.credits_invoice.format(number=one.number, date=formats.day(one.issued_on)) for one in preceding
-    )
+    return "; ".join((due, *cancels_what(document.cancels, formats)))
 
 
 def _last(end: date) -> date:

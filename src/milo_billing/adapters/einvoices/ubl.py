@@ -131,7 +131,7 @@ def _payment_means(invoice: EInvoice) -> Element | None:
     return node(
         "cac:PaymentMeans",
         node("cbc:PaymentMeansCode", means.code),
-        node("cbc:PaymentID", invoice.number),
+        node("cbc:PaymentID", invoice.payment_reference),
         group(
             "cac:PayeeFinancialAccount",
             said("cbc:ID", means.iban),

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from milo_billing.adapters.einvoices.cii import write_cii
-from milo_billing.adapters.einvoices.model import CategoryCode, EInvoice, Preceding, TaxGroup
+from milo_billing.adapters.einvoices.model import CategoryCode, EInvoice, TaxGroup
 from milo_billing.adapters.einvoices.terms import electronic_invoice
 from milo_billing.adapters.einvoices.ubl import write_ubl
 from milo_billing.invoicing.types.documents import InvoiceDocument, Syntax, WrittenDocument
@@ -15,12 +15,10 @@ MEDIA_TYPE = "application/xml"
 
 def write_electronic(document: InvoiceDocument, *, syntax: Syntax) -> WrittenDocument:
     """The invoice in UBL 2.1 or CII D16B. Raises NoEInvoice."""
-    credited = document.credits
     invoice = electronic_invoice(
         document,
         taxes=_taxes(document),
-        kind="Invoice" if credited is None else "CreditNote",
-        preceding=() if credited is None else (Preceding(credited.number, credited.issued_on),),
+        kind="Invoice" if document.credits is None else "CreditNote",
         paid_minor=document.prepaid_minor,
     )
     return as_document(invoice, syntax=syntax)

@@ -87,7 +87,7 @@ def early_minor(tx: Tx, invoice: Invoice) -> int:
     """What its discount for early payment comes to, tax included, of what earlier notes left; 0 without one."""
     if invoice.early is None:
         return 0
-    lines = _lines(tx, invoice)
+    lines = lines_of(tx, invoice)
     credited = early_payment.discount_lines(
         invoice.early, lines=lines, left=_left(tx, invoice, lines), currency=invoice.currency
     )
@@ -132,7 +132,7 @@ def void(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
     """
     locked = invoice_reads.lock_invoice(tx, uid=invoice)
     step = life.void(locked)
-    lines = _lines(tx, locked)
+    lines = lines_of(tx, locked)
     credited = crediting.everything(_left(tx, locked, lines))
     chosen = _Chosen(lines, credited, _taxed(tx, locked, credited, lines=lines))
     total_minor = chosen.total_minor
@@ -147,38 +147,8 @@ def void(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> CreditNote:
     return note
 
 
-def cancel_discount(tx: Tx, *, invoice: Invoice, note: CreditNote, now: datetime) -> CreditNote:
-    """End the discount for early payment that the note gave: what it took back is owed again, with its tax.
-
-    The note stays as it is; a fact of its own turns its entries round, and a settlement takes away what it settled.
-    What it had put on account is taken from there, also where that is used already: what comes next fills it up. The
-    invoice and its object are locked by the caller.
-    """
-    today = invoice_reads.get_issuer_day(tx, invoice=invoice.uid, now=now)
-    given_back = crediting.credit_postings(
-        note_reads.list_credit_lines(tx, note=note.uid),
-        lines=_lines(tx, invoice),
-        taxes=note_reads.list_note_taxes(tx, note=note.uid),
-        groups=invoice.taxes,
-        given_up=EARLY_PAYMENT_DISCOUNT,
-    )
-    entries = _entries(given_back, settled_minor=note.settled_minor, currency=note.currency)
-    fact = Fact(
-        id=new_uid(),
-        key=f"credit-note/{note.uid}/cancel",
-        entity=note.issuer,
-        posted_on=today,
-        billing_account=note.account,
-        owner_org=note.owner_org,
-        description=f"The payment of invoice {invoice.number} went back: credit note {note.number} is cancelled",
-    )
-    ledger.post_fact(tx, fact=fact, entries=ledger.taken_back(entries), now=now)
-    step = life.end_discount(invoice, amount_minor=note.settled_minor, today=today)
-    settling.note(tx, step, reference=str(note.uid), posted=fact.key, at=now, now=now)
-    return replace(note, cancelled_at=now)
-
-
-def _lines(tx: Tx, invoice: Invoice) -> Mapping[int, InvoiceLine]:
+def lines_of(tx: Tx, invoice: Invoice) -> Mapping[int, InvoiceLine]:
+    """The lines of the invoice, by number."""
     return {line.line: line for line in line_reads.list_lines(tx, invoice=invoice.uid, limit=LINES_MAX)}
 
 
@@ -197,7 +167,7 @@ def _choose(tx: Tx, wanted: Wanted, invoice: Invoice) -> _Chosen:
         raise UnableToCredit(
             f"invoice {invoice.number} is void: nothing is left of it", field="spec.invoiceRef.name"
         )
-    lines = _lines(tx, invoice)
+    lines = lines_of(tx, invoice)
     left = _left(tx, invoice, lines)
     if wanted.early and invoice.early is not None:
         credited = early_payment.discount_lines(
@@ -239,12 +209,8 @@ def _numbered(
     """The note with the next number of its series, dated in the issuer's zone, never before its invoice."""
     spec: Mapping[str, Any] = issuer.body.get("creditNoteSeries", SERIES)
     today = max(local_day(now, zone=issuer.body["timeZone"]), invoiced_on)
-    series = issuing.series_of(prefix=spec["prefix"], per_year=spec["perYear"], day=today)
-    sequence, issued_on = invoice_rows.draw_number(
-        tx, issuer=issuer.name, series=series, start=spec["start"], day=today
-    )
-    number = issuing.number_text(series=series, sequence=sequence, digits=spec["digits"])
-    name, second_name = issuing.object_names(issuer=issuer.name, number=number)
+    drawn = draw(tx, issuer=issuer, spec=spec, day=today)
+    name, second_name = issuing.object_names(issuer=issuer.name, number=drawn.number)
     if wanted.name:
         name = wanted.name
     elif note_reads.is_note_name_taken(tx, namespace=wanted.namespace, name=name):
@@ -261,9 +227,9 @@ def _numbered(
         account_name=invoice.account_name,
         voids=voids,
         issuer=issuer.name,
-        series=series,
-        sequence=sequence,
-        number=number,
+        series=drawn.series,
+        sequence=drawn.sequence,
+        number=drawn.number,
         currency=invoice.currency,
         net_minor=chosen.net_minor,
         tax_minor=chosen.total_minor - chosen.net_minor,
@@ -271,9 +237,29 @@ def _numbered(
         settled_minor=settled_minor,
         reason=wanted.reason,
         issued_at=now,
-        issued_on=issued_on,
+        issued_on=drawn.issued_on,
         e_invoicing=invoice.e_invoicing,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A number of a series, and the date of what bears it."""
+
+    series: str
+    sequence: int
+    number: str
+    issued_on: date
+
+
+def draw(tx: Tx, *, issuer: IssuerVersion, spec: Mapping[str, Any], day: date) -> Drawn:
+    """The next number of the series that the profile declares by `spec`; the series stays locked until commit."""
+    series = issuing.series_of(prefix=spec["prefix"], per_year=spec["perYear"], day=day)
+    sequence, issued_on = invoice_rows.draw_number(
+        tx, issuer=issuer.name, series=series, start=spec["start"], day=day
+    )
+    number = issuing.number_text(series=series, sequence=sequence, digits=spec["digits"])
+    return Drawn(series, sequence, number, issued_on)
 
 
 def key_of(note: CreditNote) -> str:
@@ -325,7 +311,7 @@ def _write(
         groups=invoice.taxes,
         given_up=EARLY_PAYMENT_DISCOUNT if wanted.early else None,
     )
-    entries = _entries(given_back, settled_minor=note.settled_minor, currency=note.currency)
+    entries = entries_of(given_back, settled_minor=note.settled_minor, currency=note.currency)
     moved = ledger.post_fact(tx, fact=fact, entries=entries, now=now)
     for account, lines in sorted(sent.items()):
         other = replace(fact, id=new_uid(), key=f"{fact.key}/{account}", billing_account=account)
@@ -337,7 +323,7 @@ def _write(
     return note, None if moved is None else fact.key
 
 
-def _entries(given_back: Sequence[Posting], *, settled_minor: int, currency: str) -> tuple[Entry, ...]:
+def entries_of(given_back: Sequence[Posting], *, settled_minor: int, currency: str) -> tuple[Entry, ...]:
     """What is given back against what is not owed any more; the rest becomes money on account."""
     entries = ledger.credit_noted(given_back, currency=currency)
     rest = sum(minor for _, minor, _ in given_back) - settled_minor

@@ -9,7 +9,7 @@ from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.engine import crediting, publishing
+from milo_billing.invoicing.engine import cancelling, crediting, publishing
 from milo_billing.invoicing.engine.crediting import Wanted
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import notes as note_reads
@@ -70,7 +70,7 @@ def end(work: Work, engine: Engine, invoice: Invoice) -> Invoice:
     note = note_reads.find_standing_discount(work.tx, invoice=invoice.uid)
     if note is None:
         return invoice
-    cancelled = crediting.cancel_discount(work.tx, invoice=invoice, note=note, now=work.now)
+    cancelled = cancelling.cancel_discount(work.tx, invoice=invoice, note=note, now=work.now)
     publishing.publish_cancelled(work, engine, cancelled)
     owed = invoice_reads.lock_invoice(work.tx, uid=invoice.uid)
     publishing.publish(work, engine, owed, verb="settle")

@@ -16,7 +16,7 @@ from milo_billing.invoicing.engine.rerating import Late
 from milo_billing.invoicing.engine.sections import Section
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import adjusting, below_zero
-from milo_billing.invoicing.types.drafts import Draft
+from milo_billing.invoicing.types.drafts import Draft, DraftLine
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.periods import Period
 
@@ -57,6 +57,40 @@ def _lifted(tx: Tx, section: Section, minor: int) -> Section:
     found = replace(late or Late(account.number, None, ()), invoices=invoices)
     taken_off = [line for line in found.lines if below_zero.takes_off(line)]
     return replace(section, draft=adjusting.with_adjustments(drafted, taken_off), late=found)
+
+
+def undraw(
+    tx: Tx, credited: Draft, sections: Sequence[Section], *, taxed: Draft
+) -> tuple[Draft, tuple[Section, ...]]:
+    """The same where prepaid money takes the total below zero by its tax alone: so much less of it is drawn.
+
+    `credited` is the untaxed draft behind all credit, `taxed` the same with its tax. Raises UnableToIssue.
+    """
+    drawn = below_zero.overdrawn(taxed)
+    found: list[Section] = []
+    for one in sections:
+        own = [(line, minor) for line, minor in drawn if line.used_by == one.account.number]
+        section, taken_off = _undrawn(tx, one, own) if own else (one, ())
+        found.append(section)
+        credited = adjusting.with_adjustments(credited, taken_off)
+    return credited, tuple(found)
+
+
+def _undrawn(
+    tx: Tx, section: Section, drawn: Sequence[tuple[DraftLine, int]]
+) -> tuple[Section, Sequence[DraftLine]]:
+    """The section with the credit notes that give back what is not drawn, and the lines that take it off."""
+    late, before = section.late, section.draft.period.start
+    _assert_none_void(tx, account=section.account, before=before)
+    invoices = below_zero.give_prepaid(
+        drawn,
+        creditable=list_creditable(tx, account=section.account.number, before=before, kinds=("Prepayment",)),
+        earlier=() if late is None else late.invoices,
+    )
+    found = replace(late or Late(section.account.number, None, ()), invoices=invoices)
+    standing = () if late is None else late.lines
+    taken_off = [line for line in found.lines if below_zero.takes_off(line) and line not in standing]
+    return replace(section, late=found), taken_off
 
 
 def _assert_none_void(tx: Tx, *, account: Account, before: datetime) -> None:

@@ -12,7 +12,7 @@ from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import adjusting, crediting
 from milo_billing.invoicing.rules.adjusting import Place
 from milo_billing.invoicing.rules.below_zero import Creditable, capped
-from milo_billing.invoicing.types.drafts import SKU_KINDS, DraftLine
+from milo_billing.invoicing.types.drafts import SKU_KINDS, DraftLine, LineKind
 from milo_billing.invoicing.types.invoices import InvoiceLine
 
 INVOICES_MAX: Final = 60
@@ -37,17 +37,22 @@ def places_of(
 
 
 def list_creditable(
-    tx: Tx, *, account: int, before: datetime, but: Collection[UUID] = ()
+    tx: Tx,
+    *,
+    account: int,
+    before: datetime,
+    but: Collection[UUID] = (),
+    kinds: Collection[LineKind] = SKU_KINDS,
 ) -> tuple[Creditable, ...]:
     """The invoices over what the account used on days before the instant, whoever paid, without some, the newest first,
-    with what is left of its usage and charges on them: what was prepaid has its own way back.
+    with what is left of its lines of these kinds: usage and charges, as what was prepaid has its own way back.
     """
     standing = invoice_reads.list_standing(tx, account=account, before=before, limit=INVOICES_MAX)
     found: list[Creditable] = []
     for one in standing:
         if one.uid not in but:
             pairs = adjustment_reads.list_charged(tx, invoice=one.uid)
-            of = [line for _, line in pairs if line.kind in SKU_KINDS and line.used_by == account]
+            of = [line for _, line in pairs if line.kind in kinds and line.used_by == account]
             places, _ = places_of(tx, one.uid, pairs, of=of)
             made = adjustment_reads.list_adjustments(tx, invoice=one.uid, account=account)
             found.append(Creditable(one, places, sequence=len(made) + 1))

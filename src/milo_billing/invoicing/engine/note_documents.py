@@ -1,6 +1,6 @@
-"""The documents of a credit note: written when they are first asked for, sealed, the same bytes ever after.
+"""The documents of a credit note and of its cancellation: written when first asked for, sealed, the same ever after.
 
-Owns: what stands on a note, and which electronic credit note stands in its PDF. Not: how they look (adapters).
+Owns: what stands on them, and which electronic document stands in the PDF. Not: how they look (adapters).
 """
 
 import hashlib
@@ -21,10 +21,11 @@ from milo_billing.invoicing.reads import documents as document_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.reads import notes as note_reads
-from milo_billing.invoicing.rules.crediting import CreditNote, credited_line
+from milo_billing.invoicing.rules.crediting import CancellationNotFound, CreditNote, Paper, credited_line
 from milo_billing.invoicing.rules.taxes import credited_accounting_tax
 from milo_billing.invoicing.store import note_rows
 from milo_billing.invoicing.types.documents import (
+    CancelledNote,
     CreditedInvoice,
     DocumentKind,
     Finding,
@@ -50,14 +51,16 @@ def print_note(
     note: CreditNote,
     kind: DocumentKind,
     now: datetime,
+    paper: Paper = "Note",
 ) -> PrintedDocument:
     """See `operations.print_credit_note`."""
-    found = note_reads.find_note_document(tx, note=note.uid, kind=kind)
+    found = note_reads.find_note_document(tx, note=note.uid, paper=paper, kind=kind)
     if found is None:
-        written = _written(tx, vault, writer, note=note, kind=kind, now=now)
+        written = _written(tx, vault, writer, note=note, kind=kind, now=now, paper=paper)
         note_rows.insert_note_document(
             tx,
             note=note.uid,
+            paper=paper,
             owner_org=note.owner_org,
             kind=kind,
             document=written,
@@ -65,9 +68,10 @@ def print_note(
             sealed=sealed_documents.sealed(tx, vault, subject=note.uid, content=written.content, now=now),
             now=now,
         )
-        found = note_reads.find_note_document(tx, note=note.uid, kind=kind)
+        found = note_reads.find_note_document(tx, note=note.uid, paper=paper, kind=kind)
         assert found is not None, "it was just written, here or by somebody else"
-    return sealed_documents.opened(tx, vault, found, subject=note.uid, of=f"credit note {note.number}")
+    of = f"credit note {note.number}" if paper == "Note" else f"the cancellation of credit note {note.number}"
+    return sealed_documents.opened(tx, vault, found, subject=note.uid, of=of)
 
 
 def check(
@@ -78,28 +82,36 @@ def check(
     *,
     note: CreditNote,
     now: datetime,
+    paper: Paper = "Note",
 ) -> Mapping[Syntax, tuple[Finding, ...]]:
     """See `operations.check_credit_note`."""
     found: dict[Syntax, tuple[Finding, ...]] = {}
     for syntax in ELECTRONIC:
-        kept = print_note(tx, vault, writer, note=note, kind=syntax, now=now)
+        kept = print_note(tx, vault, writer, note=note, kind=syntax, now=now, paper=paper)
         found[syntax] = checker.check(WrittenDocument(kept.media_type, syntax, kept.content))
     return found
 
 
 def _written(
-    tx: Tx, vault: Vault, writer: DocumentWriter, *, note: CreditNote, kind: DocumentKind, now: datetime
+    tx: Tx,
+    vault: Vault,
+    writer: DocumentWriter,
+    *,
+    note: CreditNote,
+    kind: DocumentKind,
+    now: datetime,
+    paper: Paper,
 ) -> WrittenDocument:
-    loaded = load(tx, vault, note=note)
+    loaded = load(tx, vault, note=note) if paper == "Note" else load_cancellation(tx, vault, note=note)
     if kind != PDF:
         return writer.write_electronic(loaded, syntax=kind)
     inside = None
     if loaded.e_invoicing == "FacturX":
         try:
-            kept = print_note(tx, vault, writer, note=note, kind="cii", now=now)
+            kept = print_note(tx, vault, writer, note=note, kind="cii", now=now, paper=paper)
             inside = WrittenDocument(kept.media_type, "cii", kept.content)
         except NoEInvoice as error:
-            _log.info("pdf_without_einvoice", credit_note=note.number, reason=str(error))
+            _log.info("pdf_without_einvoice", document=loaded.number, reason=str(error))
     return writer.write(loaded, attached=inside)
 
 
@@ -143,4 +155,35 @@ def load(tx: Tx, vault: Vault, *, note: CreditNote) -> InvoiceDocument:
             reason=note.reason,
             settled_minor=note.settled_minor,
         ),
+    )
+
+
+def load_cancellation(tx: Tx, vault: Vault, *, note: CreditNote) -> InvoiceDocument:
+    """What is printed on the document that cancels the note: its lines and amounts, owed again with its invoice.
+
+    What the note had put on account is taken from there, so it is paid already. Raises CancellationNotFound.
+    """
+    one = note.cancellation
+    if one is None:
+        raise CancellationNotFound(f"credit note {note.number} stands: there is no cancellation of it")
+    invoice = invoice_reads.get_invoice_by_uid(tx, uid=note.invoice)
+    return replace(
+        load(tx, vault, note=note),
+        number=one.number,
+        issued_at=one.issued_at,
+        issued_on=one.issued_on,
+        due_on=invoice.due_on,
+        prepaid_minor=note.on_account_minor,
+        credits=None,
+        cancels=CancelledNote(
+            number=note.number,
+            issued_on=note.issued_on,
+            invoice_number=invoice.number,
+            invoice_issued_on=invoice.issued_on,
+            reason=one.reason,
+        ),
+        # nothing is collected or transferred for it alone: it is paid with its invoice, and nothing is off it
+        early=None,
+        early_minor=0,
+        collected_from=None,
     )

@@ -136,7 +136,7 @@ def _print_one(
     credit_note: UUID | None,
     now: datetime,
 ) -> None:
-    """Have the PDF of the invoice or credit note written, unless it is there."""
+    """Have the PDF of the invoice or credit note written, with that of what cancels it, unless it is there."""
     if invoice is not None:
         found = invoice_reads.get_invoice_by_uid(tx, uid=invoice)
         invoice_documents.print_invoice(tx, vault, writer, invoice=found, kind=PDF, now=now)
@@ -145,3 +145,5 @@ def _print_one(
     note = note_reads.find_credit_note(tx, uid=credit_note)
     assert note is not None, "it was issued, and stays"
     note_documents.print_note(tx, vault, writer, note=note, kind=PDF, now=now)
+    if note.cancellation is not None:
+        note_documents.print_note(tx, vault, writer, note=note, kind=PDF, now=now, paper="Cancellation")

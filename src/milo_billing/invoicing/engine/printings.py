@@ -33,7 +33,9 @@ _MISSING: LiteralString = (
     "union all "
     "select n.owner_org, null, n.uid, n.issuer, n.series, n.sequence "
     "from invoicing.invoices i join invoicing.credit_notes n on n.invoice = i.uid where {chosen} "
-    "and not exists (select from invoicing.credit_documents d where d.credit_note = n.uid and d.kind = 'pdf')"
+    "and exists (select 'Note' as paper union all select 'Cancellation' from invoicing.cancellations x "
+    "where x.credit_note = n.uid except select d.paper from invoicing.credit_documents d "
+    "where d.credit_note = n.uid and d.kind = 'pdf')"
 )
 
 # a period ends at a local midnight, and no zone is more than 14 hours before UTC

@@ -109,19 +109,21 @@ def note_body(note: CreditNote, conditions: Iterable[Condition], *, now: datetim
         observed_generation=1,
         now=now,
     )
-    if note.cancelled_at is not None:
+    if note.cancellation is not None:
         standing = set_condition(
             standing,
             type="Cancelled",
             status="True",
             reason="PaymentReturned",
-            message=f"The payment for which it gave a discount went back: {note.invoice_number} is owed in full again.",
+            message=f"The payment for which it gave a discount went back: {note.cancellation.number} cancels it, and "
+            f"{note.invoice_number} is owed in full again.",
             observed_generation=1,
             now=now,
         )
     return {
         **crediting.note_status(note),
         "cancelledAt": "" if note.cancelled_at is None else rfc3339(note.cancelled_at),
+        "cancellation": crediting.cancellation_body(note),
         "documents": crediting.note_paths(note),
         "conditions": _bodies(standing),
     }

@@ -147,7 +147,7 @@ def rerate(tx: Tx, *, invoice: Invoice, account: int, now: datetime) -> Rerated:
     if isinstance(change, Additional):
         charged = change.lines
         lines = adjusting.adjustment_lines(change, invoice=invoice, now=today, before=before)
-    return Rerated(invoice, account, lines, charged, given_back, len(made) + 1)
+    return Rerated(invoice, lines, charged, given_back, len(made) + 1)
 
 
 def _rated_again(

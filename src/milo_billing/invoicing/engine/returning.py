@@ -59,7 +59,7 @@ def after_void(tx: Tx, note: CreditNote, *, now: datetime) -> None:
     if not used:
         return
     lines = _lines(tx, invoice)
-    _return_before_tax(tx, note, invoice, lines, {one.uid: one for one, _ in used}, now=now)
+    _return_before_tax(tx, note, invoice, lines, used, now=now)
     for grant, minor in used:
         if grant.kind == "Goodwill" and minor and _is_kept(grant, now):
             key = f"invoice/{invoice.uid}/goodwill/{grant.uid}/back"
@@ -83,7 +83,7 @@ def after_credit_note(tx: Tx, note: CreditNote, *, now: datetime) -> None:
     if not used:
         return
     invoice = invoice_reads.get_invoice_by_uid(tx, uid=note.invoice)
-    _return_before_tax(tx, note, invoice, _lines(tx, invoice), {one.uid: one for one, _ in used}, now=now)
+    _return_before_tax(tx, note, invoice, _lines(tx, invoice), used, now=now)
     _return_prepaid(tx, note, invoice, used, now=now)
 
 
@@ -107,19 +107,23 @@ def _return_before_tax(
     note: CreditNote,
     invoice: Invoice,
     lines: Mapping[int, InvoiceLine],
-    grants: Mapping[UUID, Grant],
+    used: Sequence[tuple[Grant, int]],
     *,
     now: datetime,
 ) -> None:
     left = crediting.left_of(lines.values(), credited=note_reads.list_credited(tx, invoice=invoice.uid))
-    # goodwill gave something away and took nothing back: promotional credit does not come back with it
-    after = grant_reads.list_credited_besides_goodwill(tx, invoice=invoice.uid)
+    # goodwill and discounts for early payment gave something away and took nothing back: no credit comes back with them
+    after = grant_reads.list_taken_back(tx, invoice=invoice.uid)
     before = dict(after)
     for one in note_reads.list_credit_lines(tx, note=note.uid):
         before[one.line] = before.get(one.line, 0) - one.net_minor
-    found = returning.returns_before_tax(
-        lines.values(), before=before, after=after if any(left.values()) else None
+    found = returning.within(
+        returning.returns_before_tax(
+            lines.values(), before=before, after=after if any(left.values()) else None
+        ),
+        still={grant.uid: minor for grant, minor in used},
     )
+    grants = {grant.uid: grant for grant, _ in used}
     for uid in dict.fromkeys(one.grant for one in found):
         grant = grants[uid]
         bought = any(one.bought for one in found if one.grant == uid)

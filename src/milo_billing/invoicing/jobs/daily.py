@@ -12,6 +12,7 @@ from milo_billing.infra.database import EVERYWHERE, Database
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
 from milo_billing.invoicing.engine import settling
+from milo_billing.invoicing.engine.cancelling import TELL_CANCELLATION
 from milo_billing.invoicing.engine.crediting import TELL_CREDIT_NOTE
 from milo_billing.invoicing.operations import granting, issuing, late_interest, life
 from milo_billing.invoicing.operations.late_interest import InterestOutcome
@@ -63,6 +64,10 @@ def daily_tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Pe
         with database.transaction(reach=EVERYWHERE) as tx:
             life.tell_credit_note(tx, office, note=UUID(note), now=clock.now())
 
+    def tell_cancellation(note: str) -> None:
+        with database.transaction(reach=EVERYWHERE) as tx:
+            life.tell_cancellation(tx, office, note=UUID(note), now=clock.now())
+
     def charge_late_interest(timestamp: int) -> None:
         del timestamp
         charge_interest(office, database, clock)
@@ -78,6 +83,7 @@ def daily_tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Pe
 
     return (
         Task(TELL_CREDIT_NOTE, tell_credit_note),
+        Task(TELL_CANCELLATION, tell_cancellation),
         Periodic(Task("invoicing.note_past_due", note_past_due), cron="7 * * * *"),
         # a month is charged once it is over
         Periodic(Task("invoicing.charge_interest", charge_late_interest), cron="37 4 * * *"),

@@ -92,18 +92,23 @@ def owed(
     """
     day = local_day(now, zone=issuer.body["timeZone"])
 
+    def taxed(credited: Draft) -> Draft:
+        return writing.taxed(tx, office.pen, credited, account=payer, profile=profile, issuer=issuer, day=day)
+
     def lifted(*, whole: bool) -> Owed:
         before = combined(sections, payer=payer, kind=kind)
         found = giving_back.lift(tx, sections, drafted=before, whole=whole)
         drafted = combined(found, payer=payer, kind=kind)
         # lines that were added to a section moved those of the next ones
         reaching = granting.reach(tx, [one.grant for one in credits], account=payer.number, draft=drafted)
-        credited = grants.before_tax(drafted, reaching, issuer=issuer.name)
-        taxed = writing.taxed(
-            tx, office.pen, credited, account=payer, profile=profile, issuer=issuer, day=day
-        )
-        return Owed(taxed, found, reaching)
+        return Owed(grants.before_tax(drafted, reaching, issuer=issuer.name), found, reaching)
 
-    first = lifted(whole=False)
-    # its tax did that: what is given back is taxed more than what is charged
-    return lifted(whole=True) if first.draft.total_minor < 0 else first
+    found = lifted(whole=False)
+    drafted = taxed(found.draft)
+    if drafted.total_minor < 0:  # its tax did that: what is given back is taxed more than what is charged
+        found = lifted(whole=True)
+        drafted = taxed(found.draft)
+    if drafted.total_minor < 0:  # or what prepaid money pays for is taxed less than it was
+        credited, undrawn = giving_back.undraw(tx, found.draft, found.sections, taxed=drafted)
+        found, drafted = replace(found, sections=undrawn), taxed(credited)
+    return replace(found, draft=drafted)

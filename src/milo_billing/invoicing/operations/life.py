@@ -1,7 +1,9 @@
 """What becomes of an issued invoice: settled, credited, void, written off, past due."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from milo_billing.accounts.reads import accounts as account_reads
@@ -161,21 +163,50 @@ def tell_credit_note(tx: Tx, office: Office, *, note: UUID, now: datetime) -> No
     issued = note_reads.find_credit_note(tx, uid=note)
     if issued is None:
         return  # nobody told that there is one: the job is older than a restored database
-    account = account_reads.get_account(tx, number=issued.account)
+    more = {
+        "creditNote": issued.number,
+        "credited": str(minor_to_decimal(issued.total_minor, issued.currency)),
+        "reason": issued.reason,
+    }
+    _tell(tx, office, "creditnote.issued", issued, attached=announcing.CREDIT_NOTE, more=more, now=now)
+
+
+def tell_cancellation(tx: Tx, office: Office, *, note: UUID, now: datetime) -> None:
+    """Announce that the credit note was cancelled, as `tell_credit_note`; by mail with the document that does it."""
+    found = note_reads.find_credit_note(tx, uid=note)
+    if found is None or found.cancellation is None:
+        return  # as above
+    more = {
+        "creditNote": found.number,
+        "cancellation": found.cancellation.number,
+        "amount": str(minor_to_decimal(found.total_minor, found.currency)),
+        "reason": found.cancellation.reason,
+    }
+    _tell(tx, office, "creditnote.cancelled", found, attached=announcing.CANCELLATION, more=more, now=now)
+
+
+def _tell(
+    tx: Tx,
+    office: Office,
+    type: str,
+    note: CreditNote,
+    *,
+    attached: str,
+    more: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Announce what became of the note, to its account's addresses as well."""
+    account = account_reads.get_account(tx, number=note.account)
     profile = billing_profile(tx, office.vault, account) if office.mails else None
     telling.tell(
         tx,
-        "creditnote.issued",
-        invoice_reads.get_invoice_by_uid(tx, uid=issued.invoice),
-        more={
-            "creditNote": issued.number,
-            "credited": str(minor_to_decimal(issued.total_minor, issued.currency)),
-            "reason": issued.reason,
-        },
-        once=str(issued.uid),
+        type,
+        invoice_reads.get_invoice_by_uid(tx, uid=note.invoice),
+        more=more,
+        once=str(note.uid),
         vault=office.vault,
         subject=account.uid,
         mail_to=() if profile is None else announcing.recipients(profile.contact),
-        attachments=(f"{announcing.CREDIT_NOTE}/{issued.namespace}/{issued.name}",),
+        attachments=(f"{attached}/{note.namespace}/{note.name}",),
         now=now,
     )

@@ -8,7 +8,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import invoice_documents, note_documents
 from milo_billing.invoicing.engine.publishing import PDF
 from milo_billing.invoicing.ports import DocumentWriter, EInvoiceChecker
-from milo_billing.invoicing.rules.crediting import CreditNote
+from milo_billing.invoicing.rules.crediting import CreditNote, Paper
 from milo_billing.invoicing.types.documents import DocumentKind, Finding, PrintedDocument, Syntax
 from milo_billing.invoicing.types.invoices import Invoice
 
@@ -54,12 +54,13 @@ def print_credit_note(
     note: CreditNote,
     now: datetime,
     kind: DocumentKind = PDF,
+    paper: Paper = "Note",
 ) -> PrintedDocument:
-    """The credit note's PDF, or its electronic credit note: written once and sealed, as an invoice's.
+    """The PDF of the credit note or of its cancellation, or the electronic one: written once and sealed.
 
-    Raises UnableToRender, NoEInvoice, and UnableToOpen where the installation's key is lost.
+    Raises UnableToRender, NoEInvoice, CancellationNotFound, and UnableToOpen where the installation's key is lost.
     """
-    return note_documents.print_note(tx, vault, writer, note=note, kind=kind, now=now)
+    return note_documents.print_note(tx, vault, writer, note=note, kind=kind, now=now, paper=paper)
 
 
 def check_credit_note(
@@ -70,6 +71,7 @@ def check_credit_note(
     *,
     note: CreditNote,
     now: datetime,
+    paper: Paper = "Note",
 ) -> Mapping[Syntax, tuple[Finding, ...]]:
-    """What the rules of EN 16931 say against the electronic credit notes, as `check_documents`."""
-    return note_documents.check(tx, vault, writer, checker, note=note, now=now)
+    """What the rules of EN 16931 say against the electronic credit notes or cancellations, as `check_documents`."""
+    return note_documents.check(tx, vault, writer, checker, note=note, now=now, paper=paper)

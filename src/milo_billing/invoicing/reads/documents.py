@@ -9,7 +9,7 @@ from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.reads.grants import paid_at_issue_minor
 from milo_billing.invoicing.rules import early_payment, issuing, profiles, tax_bodies
-from milo_billing.invoicing.types.documents import InvoiceDocument
+from milo_billing.invoicing.types.documents import AdjustedInvoice, InvoiceDocument
 from milo_billing.invoicing.types.errors import InvoiceNotFound
 from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from milo_billing.kernel.periods import Period, local_day
@@ -72,7 +72,20 @@ def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[Inv
         early=invoice.early,
         early_minor=early_payment.printed_minor(invoice, lines=lines),
         collected_from=collected_from,
+        adjusted=_list_adjusted(tx, lines=lines),
     )
+
+
+def _list_adjusted(tx: Tx, *, lines: Iterable[InvoiceLine]) -> tuple[AdjustedInvoice, ...]:
+    """The earlier invoices that these lines adjust, each once, the oldest first."""
+    uids = {line.adjusts.invoice for line in lines if line.adjusts is not None}
+    if not uids:
+        return ()
+    rows = tx.execute(
+        "select number, issued_on from invoicing.invoices where uid = any(%s) order by issued_on, sequence",
+        (list(uids),),
+    )
+    return tuple(AdjustedInvoice(*row) for row in rows)
 
 
 def _day_after(period: Period, *, zone: str) -> date:

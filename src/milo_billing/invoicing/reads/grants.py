@@ -169,11 +169,15 @@ def get_goodwill_note(tx: Tx, *, invoice: UUID, grant: UUID) -> UUID:
     return row[0]
 
 
-def list_credited_besides_goodwill(tx: Tx, *, invoice: UUID) -> dict[int, int]:
-    """What credit notes took of the invoice, net, by line, without those by which goodwill was used."""
+def list_taken_back(tx: Tx, *, invoice: UUID) -> dict[int, int]:
+    """What credit notes took of the invoice, net, by line, without those that took nothing of the service back:
+    by which goodwill was used, or a discount for early payment given.
+    """
     rows = tx.execute(
         "select line, sum(net_minor)::bigint from invoicing.credit_lines where invoice = %(invoice)s "
         f"and {standing('credit_note')} "
+        "and not exists (select from invoicing.settlements s where s.invoice = %(invoice)s "
+        "and s.kind = 'EarlyPaymentDiscount' and s.reference = credit_lines.credit_note::text) "
         "and not exists (select from invoicing.grant_movements m join invoicing.credit_grants g "
         "on g.uid = m.credit_grant where m.invoice = %(invoice)s and m.kind = 'Used' and g.kind = 'Goodwill' "
         "and m.cause = 'credit-note/' || credit_lines.credit_note) group by line",

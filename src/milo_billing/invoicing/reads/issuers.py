@@ -17,6 +17,16 @@ def find_default_issuer(tx: Tx) -> IssuerVersion | None:
     return None if row is None else IssuerVersion(*row)
 
 
+def find_issuer(tx: Tx, *, name: str) -> IssuerVersion | None:
+    """The profile of that name, as it is now."""
+    row = tx.execute(
+        "select i.name, i.version, v.body from invoicing.issuers i "
+        "join invoicing.issuer_versions v on v.digest = i.version where i.name = %s",
+        (name,),
+    ).fetchone()
+    return None if row is None else IssuerVersion(*row)
+
+
 def find_other_default(tx: Tx, *, uid: UUID) -> str | None:
     """The name of the default profile, if it is another than the one of that uid."""
     row = tx.execute("select name from invoicing.issuers where is_default and uid <> %s", (uid,)).fetchone()

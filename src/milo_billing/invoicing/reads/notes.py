@@ -2,11 +2,17 @@
 
 from collections.abc import Collection
 from datetime import date
-from typing import LiteralString, cast
+from typing import Any, Final, LiteralString, cast
 from uuid import UUID
 
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, CreditNoteNotFound
+from milo_billing.invoicing.rules.crediting import (
+    Cancellation,
+    CreditLine,
+    CreditNote,
+    CreditNoteNotFound,
+    Paper,
+)
 from milo_billing.invoicing.rules.taxes import Credited
 from milo_billing.invoicing.types.errors import InvoiceNotFound
 from milo_billing.invoicing.types.invoices import IssuerVersion
@@ -16,9 +22,17 @@ _NOTE: LiteralString = (
     "c.issuer, c.series, c.sequence, c.number, c.currency, c.net_minor, c.tax_minor, c.total_minor, c.settled_minor, "
     "c.reason, c.issued_at, c.issued_on, coalesce((select v.body ->> 'eInvoice' from invoicing.issuer_versions v "
     "where v.digest = i.issuer_version), 'None'), "
-    "(select r.at from invoicing.settlements r where r.kind = 'DiscountReversal' and r.reference = c.uid::text) "
-    "from invoicing.credit_notes c join invoicing.invoices i on i.uid = c.invoice"
+    "x.series, x.sequence, x.number, x.reason, x.issued_at, x.issued_on "
+    "from invoicing.credit_notes c join invoicing.invoices i on i.uid = c.invoice "
+    "left join invoicing.cancellations x on x.credit_note = c.uid"
 )
+_OF_CANCELLATION: Final = 6
+"""The last columns of a note, null where nothing cancelled it."""
+
+
+def _note(row: tuple[Any, ...]) -> CreditNote:
+    said = row[-_OF_CANCELLATION:]
+    return CreditNote(*row[:-_OF_CANCELLATION], cancellation=None if said[0] is None else Cancellation(*said))
 
 
 def standing(note: LiteralString) -> LiteralString:
@@ -40,19 +54,19 @@ def find_standing_discount(tx: Tx, *, invoice: UUID) -> CreditNote | None:
         "where r.kind = 'DiscountReversal' and r.reference = s.reference))",
         (invoice,),
     ).fetchone()
-    return None if row is None else CreditNote(*row)
+    return None if row is None else _note(row)
 
 
 def find_credit_note(tx: Tx, *, uid: UUID) -> CreditNote | None:
     """The credit note, if it was issued."""
     row = tx.execute(f"{_NOTE} where c.uid = %s", (uid,)).fetchone()
-    return None if row is None else CreditNote(*row)
+    return None if row is None else _note(row)
 
 
 def list_notes(tx: Tx, *, uids: Collection[UUID]) -> tuple[CreditNote, ...]:
     """The credit notes of these uids, of those within reach."""
     rows = tx.execute(f"{_NOTE} where c.uid = any(%s)", (list(uids),))
-    return tuple(CreditNote(*row) for row in rows)
+    return tuple(_note(row) for row in rows)
 
 
 def get_credit_note(tx: Tx, *, namespace: str, name: str) -> CreditNote:
@@ -60,13 +74,13 @@ def get_credit_note(tx: Tx, *, namespace: str, name: str) -> CreditNote:
     row = tx.execute(f"{_NOTE} where c.namespace = %s and c.name = %s", (namespace, name)).fetchone()
     if row is None:
         raise CreditNoteNotFound(f'creditnotes.billing.miloapis.com "{name}" not found')
-    return CreditNote(*row)
+    return _note(row)
 
 
 def find_voiding_note(tx: Tx, *, invoice: UUID) -> CreditNote | None:
     """The credit note that took the whole invoice back."""
     row = tx.execute(f"{_NOTE} where c.invoice = %s and c.voids", (invoice,)).fetchone()
-    return None if row is None else CreditNote(*row)
+    return None if row is None else _note(row)
 
 
 def list_credit_lines(tx: Tx, *, note: UUID) -> tuple[CreditLine, ...]:
@@ -116,14 +130,14 @@ def sum_taxes_before(tx: Tx, *, note: CreditNote) -> int:
     return cast("int", row[0])
 
 
-def find_note_document(tx: Tx, *, note: UUID, kind: str) -> tuple[str, bytes, str] | None:
-    """As `find_document`, of a credit note."""
+def find_note_document(tx: Tx, *, note: UUID, paper: Paper, kind: str) -> tuple[str, bytes, str] | None:
+    """As `find_document`, of a credit note or of its cancellation."""
     return cast(
         "tuple[str, bytes, str] | None",
         tx.execute(
             "select media_type, sha256, sealed from invoicing.credit_documents "
-            "where credit_note = %s and kind = %s",
-            (note, kind),
+            "where credit_note = %s and paper = %s and kind = %s",
+            (note, paper, kind),
         ).fetchone(),
     )
 

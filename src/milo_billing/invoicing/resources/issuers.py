@@ -129,6 +129,10 @@ class IssuerProfileSpec(Fields):
         default=NumberSeries(prefix="CN-"),
         description="How credit notes are numbered; another prefix than invoices.",
     )
+    cancellation_series: NumberSeries = Field(
+        default=NumberSeries(prefix="CC-"),
+        description="How cancellations of credit notes are numbered; another prefix than invoices and credit notes.",
+    )
     brand: Brand = Field(default=Brand())
     bank_details: IssuerBank | None = None
     e_invoice: EInvoicing = Field(
@@ -179,12 +183,7 @@ class IssuerProfile(Kind[IssuerProfileSpec, IssuerProfileStatus]):
                 "FieldValueInvalid",
                 f'Invalid value: "{spec.accounting_currency}": must be a current ISO 4217 code',
             )
-        if profiles.same_series(spec.number_series.prefix, spec.credit_note_series.prefix):
-            yield FieldError(
-                "spec.creditNoteSeries.prefix",
-                "FieldValueInvalid",
-                f'Invalid value: "{spec.credit_note_series.prefix}": invoices are numbered with it; choose another',
-            )
+        yield from _series_errors(spec)
         for index, one in enumerate(spec.tax_registrations):
             yield from tax_rates.registration_errors(
                 f"spec.taxRegistrations[{index}]", one.model_dump(by_alias=True)
@@ -224,3 +223,20 @@ class IssuerProfile(Kind[IssuerProfileSpec, IssuerProfileStatus]):
         declared_rows.put_issuer(
             tx, name=object.name, uid=object.uid, is_default=object.spec.is_default, body=body
         )
+
+
+def _series_errors(spec: IssuerProfileSpec) -> Iterable[FieldError]:
+    """Invoices, credit notes and cancellations share no series: whose number it is shows in the number."""
+    taken = [("invoices", spec.number_series.prefix)]
+    for what, field, series in (
+        ("credit notes", "creditNoteSeries", spec.credit_note_series),
+        ("cancellations", "cancellationSeries", spec.cancellation_series),
+    ):
+        for others, prefix in taken:
+            if profiles.same_series(prefix, series.prefix):
+                yield FieldError(
+                    f"spec.{field}.prefix",
+                    "FieldValueInvalid",
+                    f'Invalid value: "{series.prefix}": {others} are numbered with it; choose another',
+                )
+        taken.append((what, series.prefix))

@@ -230,6 +230,15 @@ class CreditNoteSpec(Fields):
     reason: str = Field(min_length=1, max_length=1024, description="Why, printed on the credit note.")
 
 
+class NoteCancellation(Fields):
+    """The document that cancels a credit note, over exactly its amounts; every part empty where the note stands."""
+
+    number: str = ""
+    issued_on: str = Field(default="", description="A date in the issuer's time zone.")
+    reason: str = Field(default="", description="Why, printed on it.")
+    documents: InvoiceDocuments = Field(default_factory=InvoiceDocuments)
+
+
 class CreditNoteStatus(Fields):
     """What was taken back. Amounts are decimal strings with exactly the currency's digits."""
 
@@ -254,6 +263,7 @@ class CreditNoteStatus(Fields):
         description="Since when what it took back is owed again, RFC 3339: it gave a discount for early payment, and "
         "the payment went back. Empty where it stands.",
     )
+    cancellation: NoteCancellation = Field(default_factory=NoteCancellation)
     documents: InvoiceDocuments = Field(default_factory=InvoiceDocuments)
     conditions: list[Condition] = Field(default_factory=list[Condition])
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -164,7 +165,7 @@ def adjustment_lines(
             replace(
                 pattern,
                 kind="Adjustment",
-                quantity=_quantity(key, today) - _quantity(key, then),
+                quantity=_quantity(key, today, then),
                 included=Decimal(0),
                 amount_minor=minor,
                 parts=_parts(sum(map(owed_minor, today)), minor),
@@ -218,8 +219,12 @@ def _treatments(invoice: Invoice, issued: Sequence[DraftLine]) -> Mapping[str, t
     }
 
 
-def _quantity(key: Charged, lines: Iterable[DraftLine]) -> Decimal:
-    return sum((line.quantity for line in lines), Decimal(0)) if key.kind in SKU_KINDS else Decimal(0)
+def _quantity(key: Charged, today: Iterable[DraftLine], then: Iterable[DraftLine]) -> Decimal:
+    """How much more was used; what a commitment charges has no quantity."""
+    if key.kind not in SKU_KINDS:
+        return Decimal(0)
+    changes = chain((line.quantity for line in today), (-line.quantity for line in then))
+    return sum(changes, Decimal(0))
 
 
 def _parts(now_minor: int, minor: int) -> tuple[Part, ...]:
@@ -308,12 +313,11 @@ def by_line(given_back: Iterable[tuple[Place, int]]) -> Mapping[Charged, int]:
 class Rerated:
     """What an issued invoice came to since: lines that charge more, and what of which line is given back.
 
-    It is of the section of one account, by number. `change` is what the lines charge. `sequence` is the number of the
+    It is of the section of one account. `change` is what the lines charge. `sequence` is the number of the
     section's next adjustment. `reason` is what its credit notes say; empty where usage was corrected.
     """
 
     invoice: Invoice
-    account: int
     lines: tuple[DraftLine, ...]
     change: Mapping[Charged, int]
     given_back: tuple[tuple[Place, int], ...]

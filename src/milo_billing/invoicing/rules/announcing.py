@@ -15,6 +15,7 @@ ISSUED: Final = "invoice.issued"
 
 INVOICE: Final = "invoice"
 CREDIT_NOTE: Final = "creditnote"
+CANCELLATION: Final = "cancellation"
 """What a mail may have attached, before the namespace and the name."""
 
 

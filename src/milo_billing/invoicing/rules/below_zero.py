@@ -3,9 +3,12 @@
 What an earlier invoice charged in advance and is not had after all stands below zero on the invoice of the month in
 which that was said. Where the month does not charge as much, the rest is given back by credit notes over the
 invoices that had charged it, with exactly their tax; a line for each says so on the month's invoice, which is zero.
+Prepaid money that was taxed higher than what it pays for takes the total below zero by its tax alone: then so much of
+it, with its tax, comes back by a credit note over the invoice that it was bought with.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import chain
@@ -13,12 +16,14 @@ from typing import Final
 from uuid import UUID
 
 from milo_billing.invoicing.rules.adjusting import Charged, Place, Rerated, charged
+from milo_billing.invoicing.rules.taxes import tax_minor
 from milo_billing.invoicing.types.drafts import SKU_KINDS, Adjusts, Draft, DraftLine, DraftShare, Part
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money
 
 REASON: Final = "The month gave back more than it charged: the rest comes off invoice {number}."
+DRAWN_REASON: Final = "Money prepaid with invoice {number} was taxed higher than what it paid for."
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +84,76 @@ def give_elsewhere(
             part = min(place.left_minor - taken.get(place, 0), wanted)
             if part > 0:
                 taken[place] = taken.get(place, 0) + part
-                found.setdefault(one.invoice.uid, _Given(one)).add(line, place.of, part, place=place)
+                found.setdefault(one.invoice.uid, _Given(one, REASON)).add(line, place.of, part, place=place)
                 wanted -= part
         if wanted:
             if not creditable:
                 raise UnableToIssue(_refusal(draft, wanted))
             newest = creditable[0]
-            found.setdefault(newest.invoice.uid, _Given(newest)).add(line, charged(line), wanted)
+            found.setdefault(newest.invoice.uid, _Given(newest, REASON)).add(line, charged(line), wanted)
     if minor:
         raise UnableToIssue(_refusal(draft, minor))
+    return _joined(found, earlier)
+
+
+def overdrawn(taxed: Draft) -> tuple[tuple[DraftLine, int], ...]:
+    """How much less each line of the taxed draft may draw from prepaid money, for the total not to be below zero.
+
+    The least that does, to the minor unit: with what is not drawn, the tax that it took along stays. The last line
+    first; lines whose tax group takes nothing along are left alone.
+    """
+    over = over_minor(taxed)
+    bases = [group.basis_minor for group in taxed.taxes]
+    found: list[tuple[DraftLine, int]] = []
+    for line in filter(_draws, reversed(taxed.lines)):
+        taxes = [(number - 1, taxed.taxes[number - 1].treatment.percent) for number in line.taxes]
+        if not any(taxed.taxes[group].tax_minor < 0 for group, _ in taxes):
+            continue
+
+        def raised(minor: int, taxes: Sequence[tuple[int, Decimal]] = tuple(taxes)) -> int:
+            """What the total rises by, where so much less is drawn."""
+            return minor + sum(
+                tax_minor(bases[group] + minor, percent) - tax_minor(bases[group], percent)
+                for group, percent in taxes
+            )
+
+        minor = bisect_left(range(-line.net_minor), over, key=raised)
+        if minor:
+            found.append((line, minor))
+            over = max(over - raised(minor), 0)
+            for group, _ in taxes:
+                bases[group] += minor
+    return tuple(found)
+
+
+def give_prepaid(
+    drawn: Sequence[tuple[DraftLine, int]],
+    *,
+    creditable: Sequence[Creditable],
+    earlier: Sequence[Rerated] = (),
+) -> tuple[Rerated, ...]:
+    """So much of the prepaid money that these lines draw as credit notes over the invoices that it was bought with.
+
+    Each with the line that takes it off here, and joined with `earlier`, as by `give_elsewhere`. What nothing is left
+    of there is drawn as it was.
+    """
+    taken = {place: given for one in earlier for place, given in one.given_back}
+    every = [(one, place) for one in creditable for place in one.places]
+    found: dict[UUID, _Given] = {}
+    for line, wanted in drawn:
+        for one, place in every:
+            part = min(place.left_minor - taken.get(place, 0), wanted)
+            if part > 0 and (place.of.kind, place.of.of) == ("Prepayment", str(line.commitment)):
+                taken[place] = taken.get(place, 0) + part
+                given = found.setdefault(one.invoice.uid, _Given(one, DRAWN_REASON))
+                given.add(line, place.of, part, place=place)
+                wanted -= part
+    return _joined(found, earlier)
+
+
+def _joined(found: Mapping[UUID, "_Given"], earlier: Sequence[Rerated]) -> tuple[Rerated, ...]:
     before = {one.invoice.uid: one for one in earlier}
-    joined = [one.joined(before.pop(uid, None), account=draft.account) for uid, one in found.items()]
+    joined = [one.joined(before.pop(uid, None)) for uid, one in found.items()]
     return (*before.values(), *joined)
 
 
@@ -98,6 +162,7 @@ class _Given:
     """What of one invoice is given back, and the lines that take it off there."""
 
     of: Creditable
+    reason: str
     parts: list[tuple[DraftLine, Charged, int]] = field(default_factory=list[tuple[DraftLine, Charged, int]])
     places: dict[Place, int] = field(default_factory=dict[Place, int])
 
@@ -106,10 +171,10 @@ class _Given:
         if place is not None:
             self.places[place] = self.places.get(place, 0) + minor
 
-    def joined(self, before: Rerated | None, *, account: int) -> Rerated:
+    def joined(self, before: Rerated | None) -> Rerated:
         """With what else the same invoice charges and gives back of it."""
         invoice = self.of.invoice
-        before = before or Rerated(invoice, account, (), {}, (), self.of.sequence)
+        before = before or Rerated(invoice, (), {}, (), self.of.sequence)
         change, given_back = dict(before.change), dict(before.given_back)
         for _, of, minor in self.parts:
             change[of] = change.get(of, 0) + minor
@@ -120,13 +185,19 @@ class _Given:
             lines=(*before.lines, *(_line(line, invoice, minor) for line, _, minor in self.parts)),
             change={of: minor for of, minor in change.items() if minor},
             given_back=tuple(given_back.items()),
-            reason=REASON.format(number=invoice.number),
+            reason=self.reason.format(number=invoice.number),
         )
 
 
 def _gives_back(line: DraftLine) -> bool:
     """What was charged before comes back by it; what prepaid money pays is none of it."""
     return line.kind in SKU_KINDS and line.net_minor < 0
+
+
+def _draws(line: DraftLine) -> bool:
+    """Prepaid money pays by it, also where it says so later of an earlier month."""
+    kind = line.kind if line.adjusts is None else line.adjusts.kind
+    return kind == "DrawDown" and line.net_minor < 0
 
 
 def _in_turn(line: DraftLine, creditable: Sequence[Creditable]) -> Iterable[tuple[Creditable, Place]]:
@@ -154,7 +225,9 @@ def _line(line: DraftLine, invoice: Invoice, minor: int) -> DraftLine:
         conversion=None,
         discounts=(),
         taxes=(),
-        adjusts=Adjusts(invoice.uid, invoice.number, line.kind),
+        adjusts=Adjusts(invoice.uid, invoice.number, line.kind)
+        if line.adjusts is None
+        else replace(line.adjusts, invoice=invoice.uid, number=invoice.number),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from milo_billing.invoicing.rules import postings
@@ -24,6 +24,11 @@ from milo_billing.kernel.errors import NotFound
 from milo_billing.kernel.money import Currency, Money, half_up, minor_to_decimal, settle
 from milo_billing.kernel.taxes import TaxGroup
 from milo_billing.ledger.types import AccountName, Posting, tax_payable
+
+Paper: TypeAlias = Literal["Note", "Cancellation"]
+"""Which of its documents: the credit note itself, or the one that cancels it."""
+CANCELLATION: Final = "cancellation"
+"""Below the credit note's path, what its cancellation is read at."""
 
 
 class UnableToCredit(UnableToSettle):
@@ -56,11 +61,27 @@ class CreditLine:
     quantity: Decimal | None = None
 
 
+class CancellationNotFound(NotFound):
+    """Nothing cancelled the credit note."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """The document that turns a credit note round: numbered in a series of its own, over exactly the note's amounts."""
+
+    series: str
+    sequence: int
+    number: str
+    reason: str
+    issued_at: datetime
+    issued_on: date
+
+
 @dataclass(frozen=True, slots=True)
 class CreditNote:
     """One issued credit note, which never changes.
 
-    `cancelled_at` is since when nothing stands of what it took back: it gave a discount for early payment that ended.
+    `cancellation` is there where nothing stands of what it took back: it gave a discount for early payment that ended.
     Of `total_minor`, `settled_minor` was still open of the invoice and is not owed any more; the rest is money on
     account of the customer. `voids` says that the invoice was taken back as a whole. `e_invoicing` is how the
     issuer sent the invoice, and so its credit notes.
@@ -89,7 +110,19 @@ class CreditNote:
     issued_at: datetime
     issued_on: date
     e_invoicing: EInvoicing = "None"
-    cancelled_at: datetime | None = None
+    cancellation: Cancellation | None = None
+
+    @property
+    def cancelled_at(self) -> datetime | None:
+        """Since when what it took back is owed again."""
+        return None if self.cancellation is None else self.cancellation.issued_at
+
+    def number_of(self, paper: Paper) -> str:
+        """The number of the document, which is there."""
+        if paper == "Note":
+            return self.number
+        assert self.cancellation is not None, "a cancellation was printed, so there is one"
+        return self.cancellation.number
 
     @property
     def on_account_minor(self) -> int:
@@ -98,11 +131,14 @@ class CreditNote:
 
 
 def read_amount(text: str | None, *, currency: str, field: str) -> int | None:
-    """A decimal amount in minor units. Raises UnableToCredit for more digits than the currency has."""
+    """A decimal amount in minor units. Raises UnableToCredit for more digits than the currency has, or too many."""
     if text is None:
         return None
     amount = Decimal(text)
-    minor = settle(amount, currency)
+    try:
+        minor = settle(amount, currency)
+    except OverflowError as error:
+        raise UnableToCredit(f"{text} {currency} is more than any invoice comes to", field=field) from error
     if minor_to_decimal(minor.minor, currency) != amount:
         raise UnableToCredit(f"{text}: {currency} has fewer decimals; write {minor}", field=field)
     return minor.minor
@@ -335,6 +371,19 @@ def note_paths(note: CreditNote) -> dict[DocumentKind, str]:
 def note_path(note: CreditNote, *, kind: str) -> str:
     """Where a document of the credit note is read, on this server."""
     return f"/apis/{GROUP}/v1alpha1/namespaces/{note.namespace}/creditnotes/{note.name}/{kind}"
+
+
+def cancellation_body(note: CreditNote) -> dict[str, Any]:
+    """What the CreditNote's status says of the document that cancelled it; every part empty where it stands."""
+    one = note.cancellation
+    if one is None:
+        return {"number": "", "issuedOn": "", "reason": "", "documents": {}}
+    return {
+        "number": one.number,
+        "issuedOn": one.issued_on.isoformat(),
+        "reason": one.reason,
+        "documents": {kind: note_path(note, kind=f"{CANCELLATION}/{kind}") for kind in note_paths(note)},
+    }
 
 
 def note_status(note: CreditNote) -> dict[str, Any]:

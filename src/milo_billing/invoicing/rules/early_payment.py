@@ -27,6 +27,14 @@ _REASONS: Final[Mapping[str, str]] = {
 }
 
 
+_ENDED: Final[Mapping[str, str]] = {
+    "en": "The payment that earned the discount went back",
+    "de": "Die Zahlung, für die Skonto gewährt wurde, ging zurück",
+    "fr": "Le paiement qui donnait droit à l’escompte a été retourné",
+    "ja": "割引の対象となったお支払いが取り消されたため",
+}
+
+
 def discount_lines(
     early: EarlyPayment, *, lines: Mapping[int, InvoiceLine], left: Mapping[int, int], currency: Currency
 ) -> tuple[CreditLine, ...]:
@@ -77,3 +85,8 @@ def is_earned(*, open_minor: int, discount_minor: int) -> bool:
 def reason(early: EarlyPayment, *, language: str) -> str:
     """What the credit note says of itself."""
     return _REASONS.get(language, _REASONS["en"]).format(percent=f"{early.percent.normalize():f}")
+
+
+def ended_reason(*, language: str) -> str:
+    """Why the credit note is cancelled, as the document that cancels it says it."""
+    return _ENDED.get(language, _ENDED["en"])

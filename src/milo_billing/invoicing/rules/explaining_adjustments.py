@@ -56,9 +56,12 @@ def steps(line: InvoiceLine, found: AdjustedLine) -> Iterator[dict[str, Any]]:
     number = found.original.number
     days = f"from {line.first_day} up to {line.end_day}"
     if any(part.kind == "GivenBack" for part in line.parts):
+        amount = _money(line.amount_minor, currency)
         text = (
-            f"the month gives back {_money(line.amount_minor, currency)} more than it charges: a credit note over "
-            f"invoice {number} does instead"
+            f"prepaid money was taxed higher than what it pays for: a credit note over invoice {number} gives {amount} "
+            "of it back, with its tax"
+            if line.adjusts is not None and line.adjusts.kind == "DrawDown"
+            else f"the month gives back {amount} more than it charges: a credit note over invoice {number} does instead"
         )
         yield {
             "step": "givenBack",

@@ -18,7 +18,6 @@ from milo_billing.invoicing.rules.taxes import Credited, credit_taxes
 from milo_billing.invoicing.types.drafts import Draft, DraftLine, LineDiscount
 from milo_billing.kernel.errors import Conflict, NotFound
 from milo_billing.kernel.money import Currency, Money, allocate, settle
-from milo_billing.kernel.quantity import is_int64
 
 GrantKind: TypeAlias = Literal["Prepaid", "Promotional", "Goodwill"]
 MovementKind: TypeAlias = Literal["Granted", "Used", "GivenBack", "Expired", "Revoked"]
@@ -117,8 +116,11 @@ def amount_minor(text: str, *, currency: Currency) -> int:
 
     Raises UnableToGrant for what comes to nothing, or does not fit in 64 bits.
     """
-    minor = settle(Decimal(text), currency).minor
-    if minor <= 0 or not is_int64(minor):
+    try:
+        minor = settle(Decimal(text), currency).minor
+    except OverflowError as error:
+        raise UnableToGrant(f"{text} {currency} is more than can be counted: say less") from error
+    if minor <= 0:
         raise UnableToGrant(f"{text} {currency} is no amount of credit: say more than zero")
     return minor
 

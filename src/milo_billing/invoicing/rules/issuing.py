@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from milo_billing.accounts.types import BillingProfile, Contact
+from milo_billing.accounts.types import BillingProfile
 from milo_billing.commitments.types import Giver
 from milo_billing.invoicing.rules.tax_bodies import tax_bodies
 from milo_billing.invoicing.types.documents import DocumentKind, Party, PostalAddress, TaxId
@@ -147,12 +147,12 @@ def invoice_discounts(lines: Iterable[InvoiceLine]) -> tuple[InvoiceDiscount, ..
 
 def addressee(profile: BillingProfile, *, account_name: str) -> Party:
     """Whom the invoice is addressed to: the business, at a person's attention; else the person; else the account."""
-    contact = profile.contact or Contact(email="", name="", business_name="", invoice_emails=(), address=None)
-    name = contact.business_name or contact.name or profile.display_name or account_name
-    address = contact.address
+    contact = profile.contact
+    business, person = ("", "") if contact is None else (contact.business_name, contact.name)
+    address = None if contact is None else contact.address
     return Party(
-        name=name,
-        contact=contact.name if contact.business_name else "",
+        name=business or person or profile.display_name or account_name,
+        contact=person if business else "",
         address=None
         if address is None
         else PostalAddress(

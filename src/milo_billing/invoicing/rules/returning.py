@@ -4,7 +4,8 @@ What an invoice used comes back to the grant, unless that has expired: then mone
 nobody loses, and credit that nobody paid is gone, as it would be had it never been used. Promotional credit comes back
 with the lines that it lowered, in proportion to what a credit note takes of them. Prepaid credit paid when the invoice
 was issued, before any other money: so of what a credit note gives back to the customer, the other money comes first.
-Goodwill is a credit note itself, and only a void invoice gives it back.
+Goodwill is a credit note itself, and only a void invoice gives it back. With a discount for early payment nothing comes
+back: so what is credited of all the rest brings all of it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,6 +52,23 @@ def returns_before_tax(
                 posting = account, now - then, days
                 found.append(LineReturn(one.source, now - then, posting, one.given_by == BOUGHT))
     return tuple(found)
+
+
+def within(found: Iterable[LineReturn], *, still: Mapping[UUID, int]) -> tuple[LineReturn, ...]:
+    """As much of it as the invoice used of each grant and has not given back, `still`; the first lines first.
+
+    All has come back where all but a discount for early payment was credited; what is credited once that discount
+    has ended brings nothing more.
+    """
+    left = dict(still)
+    kept: list[LineReturn] = []
+    for one in found:
+        minor = min(one.minor, left[one.grant])
+        left[one.grant] -= minor
+        if minor:
+            account, _, days = one.posting
+            kept.append(LineReturn(one.grant, minor, (account, minor, days), one.bought))
+    return tuple(kept)
 
 
 def _share(used_minor: int, line: InvoiceLine, credited: Mapping[int, int]) -> int:

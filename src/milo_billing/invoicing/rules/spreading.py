@@ -29,8 +29,7 @@ def spread(
     for key, share in shares.items():
         if share:
             found |= _proportional(share, together[key])
-    if sum(found.values()) != amount_minor:
-        raise ValueError(f"{amount_minor} was spread as {found}")
+    assert sum(found.values()) == amount_minor, f"{amount_minor} was spread as {found}"
     return {line: minor for line, minor in sorted(found.items()) if minor}
 
 
@@ -40,12 +39,11 @@ def _proportional(amount_minor: int, weights: Mapping[K, int]) -> dict[K, int]:
     No part is beyond its weight where the amount is not beyond the sum of the weights, which is not zero.
     """
     whole = sum(weights.values())
-    sign = 1 if whole > 0 else -1
     parts: dict[K, int] = {}
     remainders: list[tuple[int, Any]] = []
     for key, weight in weights.items():
-        parts[key], remainder = divmod(amount_minor * weight * sign, whole * sign)
-        remainders.append((-remainder, key))
+        parts[key], remainder = divmod(amount_minor * weight, whole)  # which has the sign of the whole
+        remainders.append((-abs(remainder), key))
     for _, key in sorted(remainders)[: amount_minor - sum(parts.values())]:
         parts[key] += 1
     return parts

@@ -73,6 +73,25 @@ class CreditedInvoice:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelledNote:
+    """Which credit note a document cancels, over which invoice, and why."""
+
+    number: str
+    issued_on: date
+    invoice_number: str
+    invoice_issued_on: date
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustedInvoice:
+    """An earlier invoice that lines of a document charge or give back anew."""
+
+    number: str
+    issued_on: date
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceDocument:
     """Everything that is printed on an invoice, and nothing that is not: the same value gives the same bytes.
 
@@ -80,8 +99,9 @@ class InvoiceDocument:
     customer's personal data have been erased. `color` is `#rrggbb`. `e_invoicing` is what the issuer sends.
     Every line belongs to a group of `taxes`. With `collected_from` the money is taken from there on the due date, and
     nobody is asked to transfer it. With `credits` it is a credit note over that invoice, whose due date says
-    nothing. `prepaid_minor` of the total was settled before it was issued. `early_minor` is what the discount for early
-    payment takes off the rest.
+    nothing. With `cancels` it takes such a note back, by which the invoice is owed again, and is paid with it.
+    `adjusted` are the earlier invoices that its lines adjust. `prepaid_minor` of the total was settled before it was
+    issued. `early_minor` is what the discount for early payment takes off the rest.
     """
 
     number: str
@@ -106,6 +126,8 @@ class InvoiceDocument:
     lines: tuple[InvoiceLine, ...]
     e_invoicing: EInvoicing = "None"
     credits: CreditedInvoice | None = None
+    cancels: CancelledNote | None = None
+    adjusted: tuple[AdjustedInvoice, ...] = ()
     prepaid_minor: int = 0
     tax_minor: int = 0
     taxes: tuple[TaxGroup, ...] = ()

@@ -66,6 +66,12 @@ _PAYMENT: Final[Mapping[str, Schema]] = {
     "currencyCode": _CURRENCY,
     "amount": _AMOUNT,
 }
+_TRANSFER: Final[Mapping[str, Schema]] = {
+    **_ACCOUNT,
+    "transfer": {**_TEXT, "description": "The end-to-end id, which the bank tells too."},
+    "currencyCode": _CURRENCY,
+    "amount": _AMOUNT,
+}
 _CREDIT: Final[Mapping[str, Schema]] = {
     **_ACCOUNT,
     "creditGrant": {**_TEXT, "description": "The CreditGrant's name."},
@@ -106,11 +112,30 @@ EVENTS: Final = (
         {**_INVOICE, "creditNote": {**_TEXT, "description": "Its number."}, "credited": _AMOUNT},
         reason=_REASON,
     ),
+    _type(
+        "creditnote.cancelled",
+        "A credit note holds no more, since the payment that earned the discount went back. By mail the PDF of the "
+        "document that cancels it goes with it.",
+        {
+            **_INVOICE,
+            "creditNote": {**_TEXT, "description": "Its number."},
+            "cancellation": {**_TEXT, "description": "The number of the document that cancels it."},
+            "amount": {**_AMOUNT, "description": "What it had credited, with tax, and is owed again."},
+        },
+        reason=_REASON,
+    ),
     _type("credit.used_up", "Nothing is left of a credit grant.", _CREDIT, expiresAt=_TIME),
     _type(
         "credit.expiring", "A credit grant of which something is left expires soon.", _CREDIT, expiresAt=_TIME
     ),
     _type("credit.expired", "What was left of a credit grant has lapsed.", _CREDIT, expiresAt=_TIME),
+    _type(
+        "credit.taken_back",
+        "Credit was taken back since the money that it was bought with went back; what it paid is owed again.",
+        {**_CREDIT, "takenBack": _AMOUNT},
+        expiresAt=_TIME,
+        reason=_REASON,
+    ),
     _type("payment.succeeded", "A payment came in.", _PAYMENT, invoices=_INVOICES),
     _type(
         "payment.failed",
@@ -121,6 +146,13 @@ EVENTS: Final = (
         nextAttemptOn={**_DAY, "description": "When it is tried again; not there where it is not."},
     ),
     _type("payment.refunded", "A payment was given back, all or some of it.", _PAYMENT, invoices=_INVOICES),
+    _type("transfer.booked", "The bank has paid money back to the customer by bank transfer.", _TRANSFER),
+    _type(
+        "transfer.returned",
+        "Money that went back by bank transfer has come back: the account has it again.",
+        _TRANSFER,
+        reason=_REASON,
+    ),
     _type(
         "account.suspension_announced",
         "An account will be suspended unless what is owed is paid.",

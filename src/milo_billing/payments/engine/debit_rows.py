@@ -1,6 +1,8 @@
-"""The rows of SEPA direct debit: mandates, files, debits. Owns: the statements. Not: what is due (rules.mandates)."""
+"""The rows of SEPA direct debit: mandates and debits.
 
-import hashlib
+Owns: the statements. Not: what is due (rules.mandates), files (bank_file_rows).
+"""
+
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -11,17 +13,12 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import Conflict, NotFound
-from milo_billing.payments.engine.bank_rows import PROVIDER, payer_digest
+from milo_billing.payments.engine.bank_rows import payer_digest
 from milo_billing.payments.rules.mandates import History, Mandate, PlannedDebit
-from milo_billing.payments.types import DebitFile
 
 
 class MandateNotFound(NotFound):
     """There is no such mandate, or not for the caller."""
-
-
-class DebitFileNotFound(NotFound):
-    """There is no such file, or not for the caller."""
 
 
 class UnableToDebit(Conflict):
@@ -148,7 +145,7 @@ def revoke(tx: Tx, *, uid: UUID, reason: str) -> None:
     )
 
 
-# ------------------------------------------------------------------------------------------- files and debits
+# ----------------------------------------------------------------------------------------------------- debits
 
 
 def load_histories(tx: Tx) -> dict[UUID, History]:
@@ -189,36 +186,8 @@ def find_standing(tx: Tx, *, invoice: UUID) -> str | None:
     return None if row is None else row[0]
 
 
-def insert_file(
-    tx: Tx,
-    vault: Vault,
-    file: DebitFile,
-    *,
-    issuer: str,
-    content: bytes,
-    planned: Sequence[PlannedDebit],
-    by: str,
-    now: datetime,
-) -> UUID:
-    """Keep a file and its debits; the content is sealed under a key of its own."""
-    uid = new_uid()
-    tx.execute(
-        "insert into payments.debit_files (uid, owner_org, message_id, issuer, collect_on, debits, total_minor, "
-        "sha256, sealed, created_at, created_by) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (
-            uid,
-            PROVIDER,
-            file.message_id,
-            issuer,
-            file.collect_on,
-            len(planned),
-            sum(one.amount_minor for one in planned),
-            hashlib.sha256(content).digest(),
-            vault.seal(tx, subject=uid, value=content.decode(), at=now),
-            now,
-            by,
-        ),
-    )
+def insert_debits(tx: Tx, *, file: UUID, planned: Sequence[PlannedDebit], now: datetime) -> None:
+    """Keep what a file asks for."""
     with tx.cursor() as cursor:
         cursor.executemany(
             "insert into payments.debits (uid, owner_org, file, mandate, account, invoice, end_to_end_id, "
@@ -228,7 +197,7 @@ def insert_file(
                 (
                     new_uid(),
                     one.invoice.owner_org,
-                    uid,
+                    file,
                     one.mandate.uid,
                     one.invoice.account,
                     one.invoice.uid,
@@ -240,28 +209,6 @@ def insert_file(
                 for one in planned
             ],
         )
-    return uid
-
-
-def list_files(tx: Tx, *, limit: int) -> tuple[tuple[str, str, date, int, int, datetime, str], ...]:
-    """The files made last: message id, issuer, day of collection, debits, cents, when and by whom it was made."""
-    rows = tx.execute(
-        "select message_id, issuer, collect_on, debits, total_minor, created_at, created_by from payments.debit_files "
-        "order by created_at desc, message_id limit %s",
-        (limit,),
-    ).fetchall()
-    return tuple((row[0], row[1], row[2], row[3], row[4], row[5], row[6]) for row in rows)
-
-
-def get_file(tx: Tx, vault: Vault, *, message_id: str) -> bytes:
-    """The file as it was made. Raises DebitFileNotFound, also once it was erased."""
-    row = tx.execute(
-        "select uid, sealed from payments.debit_files where message_id = %s", (message_id,)
-    ).fetchone()
-    opened = None if row is None else vault.open(tx, subject=row[0], ciphertext=row[1])
-    if not isinstance(opened, str):
-        raise DebitFileNotFound(f'direct debit file "{message_id[:40]}" not found')
-    return opened.encode()
 
 
 def find_debit(tx: Tx, *, end_to_end_id: str) -> DebitRow | None:

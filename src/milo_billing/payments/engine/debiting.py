@@ -21,6 +21,7 @@ from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.payments.engine import debit_rows as rows
+from milo_billing.payments.engine.bank_file_rows import DEBIT_FILES, FileRow, insert_file, new_message_id
 from milo_billing.payments.engine.bank_rows import lock_bank, payer_digest, remember_payer
 from milo_billing.payments.engine.debit_rows import MandateRow, UnableToDebit
 from milo_billing.payments.rules import mandates
@@ -110,17 +111,18 @@ def make_file(work: Work, vault: Vault, writer: DebitWriter, wanted: DebitReques
     planned = plan(
         [invoice_reads.lock_invoice(tx, uid=uid) for uid in sorted(one.invoice.uid for one in wished)]
     )
-    message_id = f"MB{work.now:%Y%m%d%H%M%S}{new_uid().hex[-12:].upper()}"
     if not planned:
         return MadeFile("", collect_on, (), b"")
+    message_id = new_message_id(work.now)
     file = DebitFile(message_id, work.now, creditor, collect_on, tuple(_order(one) for one in planned))
     try:
         content = writer(file)
     except ValueError as error:
         raise UnableToDebit(str(error)) from error
-    rows.insert_file(
-        tx, vault, file, issuer=issuer, content=content, planned=planned, by=work.identity.user, now=work.now
-    )
+    total = sum(one.amount_minor for one in planned)
+    row = FileRow(message_id, issuer, collect_on, len(planned), total, work.now, work.identity.user)
+    uid = insert_file(tx, vault, DEBIT_FILES, row, content=content)
+    rows.insert_debits(tx, file=uid, planned=planned, now=work.now)
     return MadeFile(message_id, collect_on, planned, content)
 
 

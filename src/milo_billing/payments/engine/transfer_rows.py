@@ -1,42 +1,31 @@
-"""The rows of money that goes back by bank transfer: transfers and files. Owns: the statements. Not: the books."""
+"""The rows of money that goes back by bank transfer. Owns: the statements. Not: the books, files (bank_file_rows)."""
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal, LiteralString, TypeAlias, cast
 from uuid import UUID
 
-from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
-from milo_billing.kernel.errors import Conflict, NotFound
-from milo_billing.payments.engine.bank_rows import PROVIDER
-from milo_billing.payments.ports import Holder, TransferFile
+from milo_billing.kernel.errors import NotFound
+from milo_billing.payments.ports import Holder
+from milo_billing.payments.rules.transfer_sources import TransferSource
 
 TransferState: TypeAlias = Literal["Wanted", "Sent", "Booked", "Returned", "Cancelled"]
-TransferSource: TypeAlias = Literal["UnappliedCash", "MoneyOnAccount"]
-"""Out of which of the account's money."""
 
 
 class TransferNotFound(NotFound):
     """There is no such transfer, or not for the caller."""
 
 
-class TransferFileNotFound(NotFound):
-    """There is no such file, or not for the caller."""
-
-
-class UnableToTransfer(Conflict):
-    """Money cannot go back as was asked. The message says why, and what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class TransferRow:
     """Money that goes back, in cents of euro; of the payee the last four characters of the IBAN.
 
-    Wanted: it is in no file yet. Sent: it is. Booked: the bank has paid it. Returned: it came back. Cancelled: it never
-    went, because a person or the bank refused it. `answer` says why of the last two.
+    Wanted: it is in no file yet. Sent: it is, to be paid on a day (`execute_on`). Booked: the bank has paid it.
+    Returned: it came back. Cancelled: it never went, because a person or the bank said so. `answer` says why of
+    the last two.
     """
 
     uid: UUID
@@ -52,6 +41,7 @@ class TransferRow:
     state: TransferState
     answer: str
     message_id: str
+    execute_on: date | None
     created_at: datetime
     created_by: str
 
@@ -90,7 +80,8 @@ def insert_transfer(
 
 _TRANSFER: LiteralString = (
     "select t.uid, t.owner_org, t.account, a.namespace || '/' || a.name, t.entity, t.source, t.end_to_end_id, "
-    "t.amount_minor, t.last4, t.reason, t.state, t.answer, coalesce(f.message_id, ''), t.created_at, t.created_by "
+    "t.amount_minor, t.last4, t.reason, t.state, t.answer, coalesce(f.message_id, ''), f.execute_on, t.created_at, "
+    "t.created_by "
     "from payments.transfers t join accounts.accounts a on a.number = t.account "
     "left join payments.transfer_files f on f.uid = t.file"
 )
@@ -152,6 +143,12 @@ def load_wanted(tx: Tx, vault: Vault, *, entity: str, limit: int) -> tuple[tuple
     return tuple(found)
 
 
+def list_issuers(tx: Tx) -> tuple[str, ...]:
+    """Whose transfers are in no file yet."""
+    rows = tx.execute("select distinct entity from payments.transfers where state = 'Wanted' order by entity")
+    return tuple(entity for (entity,) in rows)
+
+
 def list_sources(tx: Tx, *, account: int) -> tuple[UUID, ...]:
     """For each bank account that the account's transfers came from, the last entry; the newest first."""
     rows = tx.execute(
@@ -182,59 +179,8 @@ def set_cancelled(tx: Tx, *, uid: UUID, answer: str) -> None:
     tx.execute("update payments.transfers set state = 'Cancelled', answer = %s where uid = %s", (answer, uid))
 
 
-# ------------------------------------------------------------------------------------------------------ files
-
-
-def insert_file(
-    tx: Tx,
-    vault: Vault,
-    file: TransferFile,
-    *,
-    issuer: str,
-    content: bytes,
-    uids: Collection[UUID],
-    by: str,
-) -> None:
-    """Keep a file, sealed under a key of its own; its transfers are Sent."""
-    uid = new_uid()
+def set_sent(tx: Tx, *, uids: Collection[UUID], file: UUID) -> None:
+    """Transfers are in a file."""
     tx.execute(
-        "insert into payments.transfer_files (uid, owner_org, message_id, issuer, execute_on, transfers, total_minor, "
-        "sha256, sealed, created_at, created_by) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (
-            uid,
-            PROVIDER,
-            file.message_id,
-            issuer,
-            file.execute_on,
-            len(file.transfers),
-            sum(one.amount_minor for one in file.transfers),
-            hashlib.sha256(content).digest(),
-            vault.seal(tx, subject=uid, value=content.decode(), at=file.created_at),
-            file.created_at,
-            by,
-        ),
+        "update payments.transfers set state = 'Sent', file = %s where uid = any(%s)", (file, list(uids))
     )
-    tx.execute(
-        "update payments.transfers set state = 'Sent', file = %s where uid = any(%s)", (uid, list(uids))
-    )
-
-
-def list_files(tx: Tx, *, limit: int) -> tuple[tuple[str, str, date, int, int, datetime, str], ...]:
-    """The files made last: message id, issuer, day of execution, transfers, cents, when and by whom it was made."""
-    rows = tx.execute(
-        "select message_id, issuer, execute_on, transfers, total_minor, created_at, created_by "
-        "from payments.transfer_files order by created_at desc, message_id limit %s",
-        (limit,),
-    ).fetchall()
-    return tuple((row[0], row[1], row[2], row[3], row[4], row[5], row[6]) for row in rows)
-
-
-def get_file(tx: Tx, vault: Vault, *, message_id: str) -> bytes:
-    """The file as it was made. Raises TransferFileNotFound, also once it was erased."""
-    row = tx.execute(
-        "select uid, sealed from payments.transfer_files where message_id = %s", (message_id,)
-    ).fetchone()
-    opened = None if row is None else vault.open(tx, subject=row[0], ciphertext=row[1])
-    if not isinstance(opened, str):
-        raise TransferFileNotFound(f'credit transfer file "{message_id[:40]}" not found')
-    return opened.encode()

@@ -6,7 +6,7 @@ Owns: the order of locks and writes, the entries. Not: the form of the file (ada
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from milo_billing.accounts.reads import accounts as account_reads
@@ -22,36 +22,29 @@ from milo_billing.kernel.periods import local_day
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger import reads as books
 from milo_billing.ledger.types import (
-    MONEY_ON_ACCOUNT,
-    UNAPPLIED_CASH,
-    AccountName,
+    BY_TRANSFER,
+    UNDER_WAY,
     Entry,
     Fact,
     cash,
-    clearing,
     payment_fees,
 )
+from milo_billing.notices import operations as notices
+from milo_billing.notices.types import Event
 from milo_billing.payments import store
 from milo_billing.payments.engine import bank_rows
 from milo_billing.payments.engine import transfer_rows as rows
-from milo_billing.payments.engine.transfer_rows import TransferRow, TransferSource, UnableToTransfer
+from milo_billing.payments.engine.bank_file_rows import TRANSFER_FILES, FileRow, insert_file, new_message_id
+from milo_billing.payments.engine.transfer_rows import TransferRow
 from milo_billing.payments.ports import Holder, TransferFile, TransferOrder, TransferWriter
 from milo_billing.payments.rules.mandates import CURRENCY, is_business_day
 from milo_billing.payments.rules.statements import cash_name
-from milo_billing.payments.rules.transfer_requests import TransferRequest
+from milo_billing.payments.rules.transfer_requests import TransferFileRequest, TransferRequest
+from milo_billing.payments.rules.transfer_sources import SOURCES, UnableToTransfer, choose_source
 from milo_billing.payments.types import BankEntry, DebitRefusal
 
 TRANSFERS_MAX: Final = 10_000
 """Of one file; what is over comes into the next."""
-
-_TRANSFERS: Final = "transfers"
-UNDER_WAY: Final = clearing(_TRANSFERS)
-"""Money that was taken from what is owed to customers, and that has not left the bank yet: below zero."""
-
-_ACCOUNTS: Final[dict[TransferSource, AccountName]] = {
-    "UnappliedCash": UNAPPLIED_CASH,
-    "MoneyOnAccount": MONEY_ON_ACCOUNT,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +52,7 @@ class MadeTransfers:
     """A file, with what is in it. `content` is empty where nothing is wanted, and there is no file."""
 
     message_id: str
+    issuer: str
     execute_on: date
     transfers: tuple[TransferRow, ...]
     content: bytes
@@ -68,16 +62,17 @@ def request_transfer(work: Work, vault: Vault, wanted: TransferRequest) -> Trans
     """Take money that the account has unapplied or on account, to be paid back with the next file.
 
     It is the account's no more from now on, and again should it be cancelled or come back. Raises AccountNotFound;
-    UnableToTransfer where the account has less with the default issuer, or nobody knows where it came from.
+    UnableToTransfer where the account has less with one issuer, or nobody knows where it came from.
     """
     tx = work.tx
     account = account_reads.find_account(tx, namespace=wanted.account[0], name=wanted.account[1])
     if account is None:
         raise AccountNotFound(f'billingaccounts.billing.miloapis.com "{"/".join(wanted.account)}" not found')
-    issuer, _ = _payer(tx)
     bank_rows.lock_bank(tx)
     store.lock_account(tx, account=account.number)
-    source, amount = _source(tx, wanted, account=account.number, entity=issuer.name)
+    free = books.list_free(tx, billing_account=account.number)
+    entity, source, amount = choose_source(wanted, free)
+    issuer, _ = _payer(tx, entity)
     payee = Holder(wanted.holder, wanted.iban, wanted.bic)
     if not wanted.iban:
         payee = _came_from(tx, vault, account=account.number, name=account.name)
@@ -87,7 +82,7 @@ def request_transfer(work: Work, vault: Vault, wanted: TransferRequest) -> Trans
         owner_org=account.owner_org,
         account=account.number,
         account_name="/".join(wanted.account),
-        entity=issuer.name,
+        entity=entity,
         source=source,
         end_to_end_id=f"MB{uid.hex.upper()}",
         amount_minor=amount.minor,
@@ -96,6 +91,7 @@ def request_transfer(work: Work, vault: Vault, wanted: TransferRequest) -> Trans
         state="Wanted",
         answer="",
         message_id="",
+        execute_on=None,
         created_at=work.now,
         created_by=work.identity.user,
     )
@@ -106,7 +102,7 @@ def request_transfer(work: Work, vault: Vault, wanted: TransferRequest) -> Trans
         row,
         key=key,
         on=_today(work, issuer),
-        entries=ledger.refunded(amount, out_of=UNDER_WAY, of=_ACCOUNTS[source]),
+        entries=ledger.refunded(amount, out_of=UNDER_WAY, of=SOURCES[source]),
         description="Money goes back by bank transfer",
     )
     return row
@@ -121,8 +117,34 @@ def cancel_transfer(work: Work, *, end_to_end_id: str, reason: str) -> TransferR
     row = rows.get_transfer(work.tx, end_to_end_id=end_to_end_id)
     if row.state != "Wanted":
         raise UnableToTransfer(
-            f"transfer {end_to_end_id} is {row.state}: only what is in no file yet can be cancelled here; have the "
-            "bank refuse or return it, and bring in its answer or its statement"
+            f"transfer {end_to_end_id} is {row.state}: only what is in no file yet can be cancelled; bring in the "
+            "bank's answer or its statement, or say that the bank has not executed it once its day is over "
+            "(milo-billing payments transfers not-executed)"
+        )
+    _cancel(work, row, answer=reason)
+    return rows.get_transfer(work.tx, end_to_end_id=end_to_end_id)
+
+
+def note_not_executed(work: Work, *, end_to_end_id: str, reason: str) -> TransferRow:
+    """A person knows that the bank has not paid and will not pay what a file asked for: the account has it again.
+
+    Saying it again changes nothing. A statement that books it comes before or after, under the same lock: before, this
+    is refused; after, the entry waits for a person. Raises TransferNotFound; UnableToTransfer also where the day
+    on which the bank was to pay is not over.
+    """
+    bank_rows.lock_bank(work.tx)
+    row = rows.get_transfer(work.tx, end_to_end_id=end_to_end_id)
+    if row.state == "Cancelled" and row.execute_on is not None:
+        return row
+    if row.state != "Sent" or row.execute_on is None:
+        what = (
+            "cancel it instead" if row.state == "Wanted" else "only what is Sent may not have been executed"
+        )
+        raise UnableToTransfer(f"transfer {end_to_end_id} is {row.state}: {what}")
+    if _today(work, _issuer(work.tx, row.entity)) <= row.execute_on:
+        raise UnableToTransfer(
+            f"transfer {end_to_end_id} is to be paid on {row.execute_on}: wait until that day is over, and until its "
+            "statement is in"
         )
     _cancel(work, row, answer=reason)
     return rows.get_transfer(work.tx, end_to_end_id=end_to_end_id)
@@ -145,23 +167,25 @@ def note_refused_transfers(work: Work, refusals: Sequence[DebitRefusal]) -> tupl
 
 
 def make_transfer_file(
-    work: Work, vault: Vault, writer: TransferWriter, *, execute_on: date | None
+    work: Work, vault: Vault, writer: TransferWriter, asked: TransferFileRequest
 ) -> MadeTransfers:
-    """The file of everything that is wanted; nothing is in two files. Raises UnableToTransfer where the issuer has no
-    bank account, or the day is none.
+    """The file of everything that is wanted of one issuer; nothing is in two files.
+
+    Raises UnableToTransfer where several issuers are to pay and none is said, the issuer has no bank account, or the
+    day is none.
     """
     tx = work.tx
     bank_rows.lock_bank(tx)
-    issuer, payer = _payer(tx)
+    issuer, payer = _payer(tx, asked.issuer or _only_issuer(tx))
     today = _today(work, issuer)
     first = next(day for ahead in range(10) if is_business_day(day := today + timedelta(days=ahead)))
-    day = execute_on or first
+    day = asked.execute_on or first
     if day < first or not is_business_day(day):
         raise UnableToTransfer(f"{day} is no day on which banks pay: {first} is the first")
     wanted = rows.load_wanted(tx, vault, entity=issuer.name, limit=TRANSFERS_MAX)
     if not wanted:
-        return MadeTransfers("", day, (), b"")
-    message_id = f"MB{work.now:%Y%m%d%H%M%S}{new_uid().hex[-12:].upper()}"
+        return MadeTransfers("", issuer.name, day, (), b"")
+    message_id = new_message_id(work.now)
     orders = tuple(
         TransferOrder(one.end_to_end_id, one.amount_minor, payee, f"Refund {one.account_name}")
         for one, payee in wanted
@@ -171,9 +195,11 @@ def make_transfer_file(
         content = writer(file)
     except ValueError as error:
         raise UnableToTransfer(str(error)) from error
-    uids = [one.uid for one, _ in wanted]
-    rows.insert_file(tx, vault, file, issuer=issuer.name, content=content, uids=uids, by=work.identity.user)
-    return MadeTransfers(message_id, day, tuple(one for one, _ in wanted), content)
+    total = sum(one.amount_minor for one, _ in wanted)
+    row = FileRow(message_id, issuer.name, day, len(wanted), total, work.now, work.identity.user)
+    uid = insert_file(tx, vault, TRANSFER_FILES, row, content=content)
+    rows.set_sent(tx, uids=[one.uid for one, _ in wanted], file=uid)
+    return MadeTransfers(message_id, issuer.name, day, tuple(one for one, _ in wanted), content)
 
 
 # --------------------------------------------------------------------------------------- what statements tell
@@ -202,21 +228,23 @@ def book_told(work: Work, row: TransferRow, *, entry: BankEntry, uid: UUID, bank
     bank, amount = cash(cash_name(bank_account)), Money(row.amount_minor, CURRENCY)
     if not entry.credit:
         rows.set_booked(work.tx, uid=row.uid, entry=uid)
+        _announce(work, row, "transfer.booked")
         _post(
             work,
             row,
             key=f"transfer/{row.uid}/booked",
             on=entry.booked_on,
-            entries=ledger.settled_to_cash(-amount, fee=Money(0, CURRENCY), provider=_TRANSFERS, bank=bank),
+            entries=ledger.settled_to_cash(-amount, fee=Money(0, CURRENCY), provider=BY_TRANSFER, bank=bank),
             description="Bank transfer to the customer",
         )
         return
     came = Money(entry.amount_minor, CURRENCY)
-    entries = [Entry(bank, came), Entry(_ACCOUNTS[row.source], -amount)]
+    entries = [Entry(bank, came), Entry(SOURCES[row.source], -amount)]
     if came != amount:
         entries.append(Entry(payment_fees("bank"), amount - came))
     answer = entry.return_reason or "no reason told"
     rows.set_returned(work.tx, uid=row.uid, answer=answer, entry=uid)
+    _announce(work, row, "transfer.returned", reason=answer)
     _post(
         work,
         row,
@@ -228,23 +256,6 @@ def book_told(work: Work, row: TransferRow, *, entry: BankEntry, uid: UUID, bank
 
 
 # ------------------------------------------------------------------------------------------------------ parts
-
-
-def _source(tx: Tx, wanted: TransferRequest, *, account: int, entity: str) -> tuple[TransferSource, Money]:
-    """Out of which money, and how much: all of it where nothing was said."""
-    held: dict[TransferSource, Money] = {
-        source: -books.balance(tx, account=name, currency=CURRENCY, entity=entity, billing_account=account)
-        for source, name in _ACCOUNTS.items()
-    }
-    for source, has in held.items():
-        amount = has if wanted.minor is None else Money(wanted.minor, CURRENCY)
-        if 0 < amount.minor <= has.minor:
-            return source, amount
-    asked = "nothing" if wanted.minor is None else f"less than {Money(wanted.minor, CURRENCY)} in either"
-    raise UnableToTransfer(
-        f"account {'/'.join(wanted.account)} has {held['UnappliedCash']} unapplied and {held['MoneyOnAccount']} on "
-        f"account with {entity}, {asked}: ask for no more than one of them has, or issue a credit note first"
-    )
 
 
 def _came_from(tx: Tx, vault: Vault, *, account: int, name: str) -> Holder:
@@ -264,26 +275,72 @@ def _came_from(tx: Tx, vault: Vault, *, account: int, name: str) -> Holder:
     return Holder(entry.counterparty_name, entry.counterparty_iban, "")
 
 
-def _payer(tx: Tx) -> tuple[IssuerVersion, Holder]:
-    """The default issuer, as who pays."""
-    issuer = issuer_reads.find_default_issuer(tx)
-    bank: dict[str, Any] = {} if issuer is None else issuer.body.get("bankDetails") or {}
-    if issuer is None or not bank.get("iban"):
-        raise UnableToTransfer("nobody can pay: the default IssuerProfile needs spec.bankDetails.iban")
+def _issuer(tx: Tx, name: str) -> IssuerVersion:
+    """The issuer in whose books the money is."""
+    found = issuer_reads.find_issuer(tx, name=name)
+    if found is None:
+        raise UnableToTransfer(f'nobody can pay: there is no IssuerProfile "{name}"')
+    return found
+
+
+def _payer(tx: Tx, name: str) -> tuple[IssuerVersion, Holder]:
+    """An issuer, as who pays."""
+    issuer = _issuer(tx, name)
+    bank: dict[str, Any] = issuer.body.get("bankDetails") or {}
+    if not bank.get("iban"):
+        raise UnableToTransfer(f"nobody can pay: IssuerProfile {name} needs spec.bankDetails.iban")
     return issuer, Holder(bank["accountHolder"], bank["iban"], bank.get("bic", ""))
+
+
+def _only_issuer(tx: Tx) -> str:
+    """Whose transfers are wanted; the default issuer where none are."""
+    wanted = rows.list_issuers(tx)
+    if len(wanted) > 1:
+        raise UnableToTransfer(
+            f"transfers of {' and '.join(wanted)} are wanted, and each has a bank account and a file of its own: say "
+            "which issuer's file is made"
+        )
+    if wanted:
+        return wanted[0]
+    default = issuer_reads.find_default_issuer(tx)
+    if default is None:
+        raise UnableToTransfer("nobody can pay: there is no default IssuerProfile, and nothing is wanted")
+    return default.name
+
+
+def _announce(
+    work: Work, row: TransferRow, type: Literal["transfer.booked", "transfer.returned"], *, reason: str = ""
+) -> None:
+    """Tell the customer, in the transaction that makes it so."""
+    namespace, _, name = row.account_name.partition("/")
+    amount = Money(row.amount_minor, CURRENCY)
+    event = Event(
+        type=type,
+        key=f"transfer/{row.uid}/{type}",
+        org=row.owner_org,
+        data={
+            "account": {"namespace": namespace, "name": name},
+            "transfer": row.end_to_end_id,
+            "currencyCode": CURRENCY,
+            "amount": str(amount.decimal()),
+            **({"reason": reason} if reason else {}),
+        },
+        account=row.account_name,
+    )
+    notices.send(work.tx, None, event=event, now=work.now)
 
 
 def _cancel(work: Work, row: TransferRow, *, answer: str) -> None:
     store.lock_account(work.tx, account=row.account)
     rows.set_cancelled(work.tx, uid=row.uid, answer=answer)
-    issuer, _ = _payer(work.tx)
+    issuer = _issuer(work.tx, row.entity)
     amount = Money(row.amount_minor, CURRENCY)
     _post(
         work,
         row,
         key=f"transfer/{row.uid}/cancelled",
         on=_today(work, issuer),
-        entries=ledger.taken_back(ledger.refunded(amount, out_of=UNDER_WAY, of=_ACCOUNTS[row.source])),
+        entries=ledger.taken_back(ledger.refunded(amount, out_of=UNDER_WAY, of=SOURCES[row.source])),
         description="Bank transfer is not made",
     )
 

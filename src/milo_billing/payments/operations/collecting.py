@@ -129,15 +129,13 @@ def use_balance(work: Work, desk: Desk, *, invoice: UUID) -> bool:
     return receiving.use_balance(work, desk.engine, invoice=found) != found
 
 
-def list_payable_by_balance(
-    tx: Tx, *, after: UUID, limit: int, now: datetime
-) -> tuple[tuple[UUID, ...], UUID | None]:
-    """Invoices that are due, of accounts that have money with the provider; as `list_collectable`."""
+def list_payable_by_balance(tx: Tx, *, after: UUID, limit: int, now: datetime) -> tuple[UUID, ...]:
+    """Invoices that are due, of accounts that have money with the provider, behind `after`."""
     holders = books.list_holders(tx, accounts=(UNAPPLIED_CASH, MONEY_ON_ACCOUNT), limit=HOLDERS_MAX)
     if not holders:
-        return (), None
+        return ()
     due = invoice_reads.list_due(tx, now=now, accounts=holders, after=after, limit=limit)
-    return tuple(invoice for invoice, _ in due), due[-1][0] if len(due) == limit else None
+    return tuple(invoice for invoice, _ in due)
 
 
 def _said(
@@ -336,6 +334,7 @@ def _succeed(
         reference=str(payment.uid),
         # a debit takes days: it is in time if it was asked for in time
         at=attempt.at,
+        payment=payment.uid,
     )
     announce(
         work,
@@ -410,14 +409,13 @@ def _republished(work: Work, desk: Desk, uid: UUID, *, verb: str) -> Payment:
     return payment
 
 
-def list_collectable(
+def list_due(
     tx: Tx, *, numbers: Sequence[int] | None, after: UUID, limit: int, now: datetime
-) -> tuple[tuple[tuple[UUID, PayingMethod], ...], UUID | None]:
-    """Invoices that are due, of accounts that are collected from, behind `after`; and behind which one to go on.
+) -> tuple[tuple[UUID, PayingMethod | None], ...]:
+    """Invoices that are due, behind `after`, with the method that is asked; None where nobody collects from it.
 
-    The second is None where there are no more. `numbers` are accounts, None all of them.
+    `numbers` are accounts, None all of them.
     """
     due = invoice_reads.list_due(tx, now=now, accounts=numbers, after=after, limit=limit)
     methods = method_reads.list_paying_methods(tx, accounts={account for _, account in due})
-    found = tuple((invoice, methods[account]) for invoice, account in due if account in methods)
-    return found, due[-1][0] if len(due) == limit else None
+    return tuple((invoice, methods.get(account)) for invoice, account in due)

@@ -1,6 +1,7 @@
 """Collect what is due, refund, take webhooks, keep the secrets of a class, begin the set-up of a method."""
 
 from typing import Any, Final
+from uuid import UUID
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -9,7 +10,7 @@ from starlette.routing import Route
 
 from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.reads import methods as method_reads
-from milo_billing.accounts.types import AccountNotFound
+from milo_billing.accounts.types import AccountNotFound, PayingMethod
 from milo_billing.controlplane.doors import Door, audit_id_of, repeated
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.identity import Identity
@@ -93,13 +94,13 @@ def _collect(door: Door, till: Desk, request: Request, wanted: CollectRequest) -
                 if account is None:
                     raise AccountNotFound(f'billing account "{name}" not found in {namespace}')
                 numbers.append(account.number)
-        found, after = collecting.list_collectable(
-            call.tx, numbers=numbers, after=wanted.after, limit=INVOICES_MAX, now=now
-        )
+        found = collecting.list_due(call.tx, numbers=numbers, after=wanted.after, limit=INVOICES_MAX, now=now)
     items: list[Collected] = []
     for invoice, method in found:
+        if method is None:
+            continue
 
-        def write(invoice: Any = invoice, method: Any = method) -> Collected:
+        def write(invoice: UUID = invoice, method: PayingMethod = method) -> Collected:
             with door.database.transaction(reach=reach) as tx:
                 work = Work(tx, identity, reach, audit_id, now)
                 done = collecting.collect_invoice(
@@ -109,7 +110,7 @@ def _collect(door: Door, till: Desk, request: Request, wanted: CollectRequest) -
                 return done
 
         items.append(repeated(write))
-    more = {} if after is None else {"continue": str(after)}
+    more = {"continue": str(found[-1][0])} if len(found) == INVOICES_MAX else {}
     return {"metadata": more, "items": [_body(one) for one in items]}
 
 

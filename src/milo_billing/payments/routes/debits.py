@@ -11,8 +11,8 @@ from milo_billing.controlplane.doors import Door
 from milo_billing.controlplane.edge import read_body
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing.operations.office import Office
-from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.payments.engine import debit_rows as rows
+from milo_billing.payments.engine.bank_file_rows import DEBIT_FILES
 from milo_billing.payments.engine.debit_rows import MandateRow
 from milo_billing.payments.engine.debiting import (
     MadeFile,
@@ -22,8 +22,11 @@ from milo_billing.payments.engine.debiting import (
     revoke_mandate,
 )
 from milo_billing.payments.engine.transferring import note_refused_transfers
+from milo_billing.payments.routes import bank_files
+from milo_billing.payments.routes.bank_files import BODY_BYTES_MAX, euros
 from milo_billing.payments.routes.writing import written
 from milo_billing.payments.rules import bank_requests, debit_requests
+from milo_billing.payments.rules.debit_requests import DebitRequest
 from milo_billing.payments.rules.mandates import CURRENCY
 from milo_billing.payments.types import GROUP, STATEMENT_BYTES_MAX, DebitWriter, RefusalReader
 
@@ -33,7 +36,6 @@ DEBIT: Final = f"{GROUP}/directdebits.run"
 MANDATES_PATH: Final = "/v1/payments/mandates"
 FILES_PATH: Final = "/v1/payments/debit-files"
 ANSWERS_PATH: Final = "/v1/payments/debit-answers"
-BODY_BYTES_MAX: Final = 16 * 1024
 
 
 def routes(door: Door, office: Office, writer: DebitWriter, reader: RefusalReader) -> list[Route]:
@@ -78,19 +80,6 @@ def mandate_routes(door: Door, office: Office) -> list[Route]:
 def file_routes(door: Door, office: Office, writer: DebitWriter, reader: RefusalReader) -> list[Route]:
     """`POST` and `GET /v1/payments/debit-files`, `GET …/{message}`; `POST /v1/payments/debit-answers`."""
 
-    async def make(request: Request) -> Response:
-        wanted = debit_requests.parse_debits(await read_body(request, bytes_max=BODY_BYTES_MAX))
-        dry_run = bank_requests.parse_flag(request.query_params, "dryRun")
-
-        def write(work: Work) -> MadeFile:
-            made = make_file(work, office.vault, writer, wanted)
-            if dry_run:
-                work.tx.rollback()
-            return made
-
-        made = await to_thread.run_sync(written, door, office.engine, request, DEBIT, write)
-        return JSONResponse({**made_body(made), "dryRun": dry_run}, status_code=200 if dry_run else 201)
-
     async def answer(request: Request) -> Response:
         refusals = await to_thread.run_sync(reader, await read_body(request, bytes_max=STATEMENT_BYTES_MAX))
 
@@ -100,27 +89,22 @@ def file_routes(door: Door, office: Office, writer: DebitWriter, reader: Refusal
         refused = await to_thread.run_sync(written, door, office.engine, request, DEBIT, write)
         return JSONResponse({"refused": list(refused)})
 
-    def show_files(request: Request) -> Response:
-        limit = bank_requests.parse_limit(request.query_params)
-        with door.open(request, permission=DEBIT) as call:
-            found = rows.list_files(call.tx, limit=limit)
-        return JSONResponse({"items": [_file_body(one) for one in found]})
-
-    def show_file(request: Request) -> Response:
-        message = request.path_params["message"]
-        with door.open(request, permission=DEBIT) as call:
-            content = rows.get_file(call.tx, office.vault, message_id=message)
-        headers = {
-            "Content-Disposition": f'attachment; filename="{message}.xml"',
-            "Cache-Control": "private, no-store",
-        }
-        return Response(content, headers=headers, media_type="application/xml")
+    def make(work: Work, wanted: DebitRequest) -> MadeFile:
+        return make_file(work, office.vault, writer, wanted)
 
     return [
         Route(ANSWERS_PATH, answer, methods=["POST"]),
-        Route(FILES_PATH, make, methods=["POST"]),
-        Route(FILES_PATH, show_files, methods=["GET"]),
-        Route(f"{FILES_PATH}/{{message}}", show_file, methods=["GET"]),
+        *bank_files.file_routes(
+            door,
+            office,
+            DEBIT_FILES,
+            path=FILES_PATH,
+            permission=DEBIT,
+            parse=debit_requests.parse_debits,
+            make=make,
+            body_of=made_body,
+            day="collectOn",
+        ),
     ]
 
 
@@ -143,7 +127,7 @@ def made_body(made: MadeFile) -> dict[str, Any]:
     return {
         "messageId": made.message_id,
         "collectOn": made.collect_on.isoformat(),
-        "total": _euros(sum(one.amount_minor for one in made.planned)),
+        "total": euros(sum(one.amount_minor for one in made.planned)),
         "currencyCode": CURRENCY,
         "debits": [
             {
@@ -151,26 +135,8 @@ def made_body(made: MadeFile) -> dict[str, Any]:
                 "invoice": f"{one.invoice.namespace}/{one.invoice.name}",
                 "mandate": one.mandate.reference,
                 "sequence": one.sequence,
-                "amount": _euros(one.amount_minor),
+                "amount": euros(one.amount_minor),
             }
             for one in made.planned
         ],
     }
-
-
-def _file_body(row: tuple[Any, ...]) -> dict[str, Any]:
-    message_id, issuer, collect_on, debits, total_minor, created_at, created_by = row
-    return {
-        "messageId": message_id,
-        "issuer": issuer,
-        "collectOn": collect_on.isoformat(),
-        "debits": debits,
-        "total": _euros(total_minor),
-        "currencyCode": CURRENCY,
-        "createdAt": created_at.isoformat(),
-        "createdBy": created_by,
-    }
-
-
-def _euros(minor: int) -> str:
-    return str(minor_to_decimal(minor, CURRENCY))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final, cast
 from uuid import UUID
@@ -11,11 +12,14 @@ import orjson
 
 from milo_billing.kernel.bodies import check_value
 from milo_billing.kernel.errors import BadRequest
+from milo_billing.kernel.ibans import is_iban
 
 LIMIT_MAX: Final = 500
 INVOICES_MAX: Final = 100
 """Of one assignment."""
 REASON_MAX: Final = 500
+HOLDER_MAX: Final = 140
+_BIC: Final = re.compile(r"([A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?)?")
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,4})?")
 
 
@@ -127,3 +131,35 @@ def read_fields(body: bytes, *, known: tuple[str, ...], example: str) -> dict[st
     if unknown := sorted(fields.keys() - set(known)):
         raise BadRequest(f"unknown field {unknown[0]!r}: it has {' and '.join(known)}")
     return fields
+
+
+def read_text(fields: Mapping[str, Any], name: str) -> str:
+    """A text, empty where nothing is said. Raises BadRequest."""
+    value = fields.get(name, "")
+    if not isinstance(value, str):
+        raise BadRequest(f"{name} must be a text")
+    return value
+
+
+def read_day(fields: Mapping[str, Any], name: str) -> date:
+    """A day of the calendar. Raises BadRequest."""
+    text = read_text(fields, name)
+    try:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            return date.fromisoformat(text)
+    except ValueError as error:
+        raise BadRequest(f"{name}: {text!r} is not a day of the calendar") from error
+    raise BadRequest(f"{name} must be a day such as 2026-10-31")
+
+
+def read_bank_account(fields: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Holder, IBAN without spaces and BIC, each empty where it is not said. Raises BadRequest."""
+    holder, bic = read_text(fields, "holder").strip(), read_text(fields, "bic")
+    iban = "".join(read_text(fields, "iban").split()).upper()
+    if len(holder) > HOLDER_MAX:
+        raise BadRequest(f"holder: whose bank account it is, at most {HOLDER_MAX} characters")
+    if iban and not is_iban(iban):
+        raise BadRequest("iban: this is not an IBAN; its check digits or its length are wrong")
+    if _BIC.fullmatch(bic) is None:
+        raise BadRequest(f"bic: {bic[:20]!r} is not a BIC such as IRCEIE2D")
+    return holder, iban, bic

@@ -6,14 +6,17 @@ from datetime import date
 from typing import Any, Final
 
 from milo_billing.kernel.errors import BadRequest
-from milo_billing.kernel.ibans import is_iban
-from milo_billing.payments.rules.bank_requests import read_fields, read_names
+from milo_billing.payments.rules.bank_requests import (
+    read_bank_account,
+    read_day,
+    read_fields,
+    read_names,
+    read_text,
+)
 from milo_billing.payments.rules.mandates import PRE_NOTIFICATION_DAYS
 from milo_billing.payments.types import MandateScheme
 
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9+:().,-]{1,35}")
-_BIC: Final = re.compile(r"([A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?)?")
-HOLDER_MAX: Final = 140
 NOTIFIED_DAYS_MAX: Final = 60
 
 
@@ -45,24 +48,21 @@ def parse_mandate(body: bytes) -> MandateRequest:
         known=("account", "bic", "holder", "iban", "reference", "scheme", "signedOn"),
         example='{"account": "organization-acme/main", "holder": "Acme", "iban": "FR14…", "signedOn": "2026-10-01"}',
     )
-    holder = _text(fields, "holder").strip()
-    if not 0 < len(holder) <= HOLDER_MAX:
-        raise BadRequest(f"holder is required: whose account is debited, at most {HOLDER_MAX} characters")
-    iban = "".join(_text(fields, "iban").split()).upper()
-    if not is_iban(iban):
-        raise BadRequest("iban: this is not an IBAN; its check digits or its length are wrong")
-    reference, bic = _text(fields, "reference"), _text(fields, "bic")
+    holder, iban, bic = read_bank_account(fields)
+    if not holder:
+        raise BadRequest("holder is required: whose account is debited")
+    if not iban:
+        raise BadRequest("iban is required: the account that is debited")
+    reference = read_text(fields, "reference")
     if reference and _REFERENCE.fullmatch(reference) is None:
         raise BadRequest("reference: 1 to 35 letters, digits and +:().,- without spaces")
-    if _BIC.fullmatch(bic) is None:
-        raise BadRequest(f"bic: {bic[:20]!r} is not a BIC such as IRCEIE2D")
     scheme = fields.get("scheme", "CORE")
     if scheme not in ("CORE", "B2B"):
         raise BadRequest(f"scheme: {str(scheme)[:20]!r} is neither CORE nor B2B")
     return MandateRequest(
         account=read_names(fields.get("account"), "account"),
         reference=reference,
-        signed_on=_day(fields, "signedOn"),
+        signed_on=read_day(fields, "signedOn"),
         scheme=scheme,
         holder=holder,
         iban=iban,
@@ -76,21 +76,4 @@ def parse_debits(body: bytes) -> DebitRequest:
     days: Any = fields.get("preNotificationDays", PRE_NOTIFICATION_DAYS)
     if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= NOTIFIED_DAYS_MAX:
         raise BadRequest(f"preNotificationDays must be a number from 1 to {NOTIFIED_DAYS_MAX}")
-    return DebitRequest(_day(fields, "collectOn") if "collectOn" in fields else None, days)
-
-
-def _text(fields: dict[str, Any], name: str) -> str:
-    value = fields.get(name, "")
-    if not isinstance(value, str):
-        raise BadRequest(f"{name} must be a text")
-    return value
-
-
-def _day(fields: dict[str, Any], name: str) -> date:
-    text = _text(fields, name)
-    try:
-        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-            return date.fromisoformat(text)
-    except ValueError as error:
-        raise BadRequest(f"{name}: {text!r} is not a day of the calendar") from error
-    raise BadRequest(f"{name} is required: a day such as 2026-10-31")
+    return DebitRequest(read_day(fields, "collectOn") if "collectOn" in fields else None, days)
