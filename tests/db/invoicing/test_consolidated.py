@@ -18,7 +18,7 @@ from milo_billing.invoicing.types.invoices import Invoice, Issued, IssueOutcome,
 from milo_billing.kernel.errors import Conflict
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger import reads as books
-from milo_billing.ledger.types import RECEIVABLE, TRANSFERS, revenue
+from milo_billing.ledger.types import RECEIVABLE, TRANSFERS, AccountName, revenue
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 from tests.db.invoicing.late_ground import DECEMBER, JANUARY, adjust, lines_of, notes, spend_late, void
 
@@ -59,10 +59,10 @@ def charged(ground: Ground, invoice: Invoice) -> list[tuple[str, str, int]]:
     return [(line.account, line.kind, line.amount_minor) for line in lines_of(ground, invoice)]
 
 
-def booked(ground: Ground, account: Account, name: str = str(revenue("Usage"))) -> int:
+def booked(ground: Ground, account: Account, name: AccountName = revenue("Usage")) -> int:
     """What the books have at the account, credits positive."""
     found = ground.reading(
-        lambda tx: books.balance(tx, account=name, currency="USD", billing_account=account.number)  # type: ignore[arg-type]
+        lambda tx: books.balance(tx, account=name, currency="USD", billing_account=account.number)
     )
     return -found.minor
 
@@ -94,8 +94,8 @@ def test_one_invoice_has_a_section_of_each_account_that_the_payer_is_invoiced_fo
     assert ground.issue(main) == Unchanged(invoice)
     # revenue stands where it was earned, the receivable where it is owed
     assert [booked(ground, one) for one in tree] == [1_000, 2_000, 3_000]
-    assert [booked(ground, one, str(RECEIVABLE)) for one in tree] == [-6_000, 0, 0]
-    assert [booked(ground, one, str(TRANSFERS)) for one in tree] == [5_000, -2_000, -3_000]
+    assert [booked(ground, one, RECEIVABLE) for one in tree] == [-6_000, 0, 0]
+    assert [booked(ground, one, TRANSFERS) for one in tree] == [5_000, -2_000, -3_000]
     assert_books_right(ground)
 
 

@@ -7,7 +7,7 @@ import pytest
 from milo_billing.accounts.types import Account
 from milo_billing.adapters.einvoices.checking import RuleChecker
 from milo_billing.adapters.typst_documents import TypstDocuments
-from milo_billing.invoicing.operations import issuing, papers
+from milo_billing.invoicing.operations import papers, previewing
 from milo_billing.invoicing.rules.previews import draft_lines
 from milo_billing.invoicing.types.documents import DocumentKind, WrittenDocument
 from milo_billing.invoicing.types.errors import UnableToIssue
@@ -153,7 +153,7 @@ def test_a_month_of_several_taxes_is_previewed_as_it_is_issued(bare_ground: Grou
     bare_ground.spend(account, "2026-11-05", 10)
     bare_ground.use(account, ("2026-11-05", "web", "bytes", 70))
     preview = bare_ground.reading(
-        lambda tx: issuing.preview(
+        lambda tx: previewing.preview(
             tx, office=bare_ground.office, account=account, month=(2026, 11), now=DECEMBER
         )
     )
