@@ -22,6 +22,7 @@ from milo_billing.ledger.types import RECEIVABLE, TRANSFERS, AccountName, revenu
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 from tests.db.invoicing.late_ground import DECEMBER, JANUARY, adjust, lines_of, notes, spend_late, void
 
+USAGE = revenue("Usage")
 CLOSING = datetime(2026, 11, 12, 15, tzinfo=UTC)
 
 
@@ -59,7 +60,7 @@ def charged(ground: Ground, invoice: Invoice) -> list[tuple[str, str, int]]:
     return [(line.account, line.kind, line.amount_minor) for line in lines_of(ground, invoice)]
 
 
-def booked(ground: Ground, account: Account, name: AccountName = revenue("Usage")) -> int:
+def booked(ground: Ground, account: Account, name: AccountName = USAGE) -> int:
     """What the books have at the account, credits positive."""
     found = ground.reading(
         lambda tx: books.balance(tx, account=name, currency="USD", billing_account=account.number)
