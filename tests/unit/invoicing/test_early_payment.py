@@ -107,10 +107,10 @@ def test_the_note_says_what_for_in_the_languages_of_the_documents(
         ("de", "Die Zahlung, für die Skonto gewährt wurde, ging zurück"),
         ("fr", "Le paiement qui donnait droit à l’escompte a été retourné"),
         ("ja", "割引の対象となったお支払いが取り消されたため"),
-        ("it", "The payment that earned the discount went back"),
+        ("pt", "The payment that earned the discount went back"),
     ],
 )
-def test_why_a_discount_ended_is_said_in_the_language_of_its_reader(language: str, said: str) -> None:
+def test_what_cancels_the_note_says_why_in_these_languages(language: str, said: str) -> None:
     assert early_payment.ended_reason(language=language) == said
 
 

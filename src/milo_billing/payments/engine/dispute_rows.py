@@ -5,7 +5,7 @@ from typing import LiteralString
 from uuid import UUID
 
 from milo_billing.infra.database import Tx
-from milo_billing.payments.rules.disputes import DisputeRow
+from milo_billing.payments.rules.disputes import TAKEN_STATES, DisputeRow
 from milo_billing.payments.types import DisputeState
 
 _DISPUTE: LiteralString = (
@@ -47,6 +47,16 @@ def put_dispute(tx: Tx, row: DisputeRow, *, now: datetime) -> None:
         "where payment = %(payment)s) where uid = %(payment)s",
         {"payment": row.payment},
     )
+
+
+def list_short(tx: Tx, *, payment: UUID) -> tuple[DisputeRow, ...]:
+    """Disputes that took less of the payment than is disputed, because the rest was on its way back."""
+    rows = tx.execute(
+        f"{_DISPUTE} where payment = %s and taken_minor < amount_minor and state = any(%s) "
+        "order by opened_at, reference",
+        (payment, list(TAKEN_STATES)),
+    )
+    return tuple(DisputeRow(*row) for row in rows)
 
 
 def list_of_invoice(tx: Tx, *, invoice: UUID) -> tuple[tuple[str, DisputeState, UUID], ...]:

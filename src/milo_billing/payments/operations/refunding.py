@@ -14,10 +14,12 @@ from milo_billing.ledger import operations as ledger
 from milo_billing.ledger import reads as books
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, RECEIVABLE, UNAPPLIED_CASH, AccountName, clearing
 from milo_billing.payments import reads, store
-from milo_billing.payments.operations import publishing, receiving
+from milo_billing.payments.engine import dispute_rows
+from milo_billing.payments.operations import disputing, publishing, receiving
 from milo_billing.payments.operations.announcing import announce
 from milo_billing.payments.operations.desk import Desk, read_config
 from milo_billing.payments.types import (
+    Dispute,
     Payment,
     ProviderConfig,
     Refund,
@@ -207,6 +209,7 @@ def apply_refund_result(
             store.note_refund(tx, payment=payment, number=number, state="Processing", reference=reference)
         case RefundFailed():
             _fail(work, desk, refund, paid, failed=result)
+            _dispute_again(work, desk, paid)
         case _:
             assert_never(result)
     _republish(work, desk, payment, verb="note-answer")
@@ -239,6 +242,14 @@ def _fail(work: Work, desk: Desk, refund: Refund, paid: Payment, *, failed: Refu
     receiving.post(
         work, invoice, key=key, entries=entries, description=f"Refund of payment {paid.name} failed"
     )
+
+
+def _dispute_again(work: Work, desk: Desk, paid: Payment) -> None:
+    """What was to go back and did not is disputed like the rest: the provider has taken it already."""
+    for row in dispute_rows.list_short(work.tx, payment=paid.uid):
+        amount = Money(row.amount_minor, paid.currency)
+        dispute = Dispute(row.reference, paid.reference, amount, row.state, row.reason)
+        disputing.apply_dispute(work, desk, class_uid=row.class_uid, dispute=dispute)
 
 
 def _republish(work: Work, desk: Desk, uid: UUID, *, verb: str) -> None:
