@@ -3114,11 +3114,47 @@ create constraint trigger payouts_whole after insert or update on payments.payou
 create constraint trigger payout_items_whole after insert on payments.payout_items
     deferrable initially deferred for each row execute function payments.check_payout();
 
+-- Customers' money that payments put on account, and that went from there again. What is more than its invoices can take
+-- is on account where somebody said what it was for; else it is unapplied cash, of which nothing stands here.
+create table payments.on_account (
+    posted text primary key references ledger.transactions (key) deferrable initially deferred,
+    owner_org bigint not null,
+    account integer not null references accounts.accounts (number),
+    entity text not null,               -- the issuer in whose books it is
+    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    amount_minor bigint not null check (amount_minor <> 0),     -- below zero: taken from there, since it goes back
+    payment uuid references payments.payments (uid),
+    entry uuid references payments.statement_entries (uid),
+    check (num_nonnulls(payment, entry) = 1)
+);
+create index on_account_by_payment on payments.on_account (payment) where payment is not null;
+create index on_account_by_entry on payments.on_account (entry) where entry is not null;
+
+-- Nothing is on account that did not come in, or of which nobody said what it was for.
+create function payments.check_on_account() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    if new.amount_minor > 0
+        and not exists (select from payments.payments
+                        where uid = new.payment and phase in ('Succeeded', 'Refunded') and invoice is not null
+                          and new.amount_minor <= amount_minor)
+        and not exists (select from payments.matches m
+                        where m.entry = new.entry and m.posted = new.posted and m.invoice is null
+                          and new.amount_minor <= m.amount_minor
+                          and (m.rule <> 'Assigned' or exists (select from payments.matches o
+                                                               where o.entry = m.entry and o.invoice is not null))) then
+        raise exception '% puts % on account, which is not over of a payment of invoices', new.posted, new.amount_minor
+            using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger on_account_came after insert on payments.on_account
+    deferrable initially deferred for each row execute function payments.check_on_account();
+
 do $$
 declare
     owned text;
 begin
-    foreach owned in array '{dunning,payouts,payout_items,statements,statement_entries,matches,payers,mandates,debit_files,debits,transfer_files,transfers}'::text[] loop
+    foreach owned in array '{dunning,payouts,payout_items,statements,statement_entries,matches,payers,mandates,debit_files,debits,transfer_files,transfers,on_account}'::text[] loop
         execute format('alter table payments.%I enable row level security', owned);
         execute format('create policy reach on payments.%I to milo_app, milo_job
             using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]))',

@@ -37,8 +37,12 @@ TESTS = (
     "tests/unit/payments",
     "tests/property/test_commitments.py",
     "tests/property/test_comparisons.py",
+    "tests/property/test_credit_taken.py",
+    "tests/property/test_dunning.py",
     "tests/property/test_invoice_life.py",
     "tests/property/test_known_subscriptions.py",
+    "tests/property/test_late_changes.py",
+    "tests/property/test_percentages.py",
     "tests/property/test_pricing.py",
     "tests/property/test_recurring.py",
 )

@@ -76,8 +76,8 @@ def test_nothing_is_given_out_that_did_not_come_in_or_is_not_due(
     if isinstance(outcome, Matched):
         by_uid = {one.uid: one for one in open_}
         given_out = [one.amount_minor for one in outcome.allocations]
-        assert sum(given_out) + outcome.unapplied_minor == entry.amount_minor
-        assert outcome.unapplied_minor >= 0
+        assert sum(given_out) + outcome.over_minor == entry.amount_minor
+        assert outcome.over_minor >= 0
         assert len({one.invoice for one in outcome.allocations}) == len(outcome.allocations)
         for one in outcome.allocations:
             meant = by_uid[one.invoice]

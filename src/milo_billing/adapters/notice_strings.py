@@ -79,6 +79,10 @@ _EN: Final = Texts(
             "Credit {creditGrant} has expired",
             "your credit {creditGrant} has expired; {remaining} of it were not used.",
         ),
+        "credit.taken_back": (
+            "Credit {creditGrant} was taken back",
+            "the payment that your credit {creditGrant} was bought with went back: {takenBack} of it were taken back.",
+        ),
         "payment.succeeded": (
             "Payment of {amount} received",
             "we have received your payment of {amount}. Thank you.",
@@ -182,6 +186,10 @@ _DE: Final = Texts(
             "Guthaben {creditGrant} ist abgelaufen",
             "Ihr Guthaben {creditGrant} ist abgelaufen; {remaining} davon wurden nicht genutzt.",
         ),
+        "credit.taken_back": (
+            "Guthaben {creditGrant} wurde zurückgenommen",
+            "die Zahlung für Ihr Guthaben {creditGrant} ist zurückgegangen: {takenBack} davon wurden zurückgenommen.",
+        ),
         "payment.succeeded": (
             "Zahlung über {amount} eingegangen",
             "Ihre Zahlung über {amount} ist eingegangen. Vielen Dank.",
@@ -284,6 +292,10 @@ _FR: Final = Texts(
         "credit.expired": (
             "Le crédit {creditGrant} a expiré",
             "votre crédit {creditGrant} a expiré ; {remaining} n’ont pas été utilisés.",
+        ),
+        "credit.taken_back": (
+            "Le crédit {creditGrant} a été repris",
+            "le paiement de votre crédit {creditGrant} a été rejeté ou restitué : {takenBack} ont été repris.",
         ),
         "payment.succeeded": (
             "Paiement de {amount} reçu",
@@ -391,6 +403,10 @@ _JA: Final = Texts(
         "credit.expired": (
             "クレジット {creditGrant} は失効しました",
             "クレジット {creditGrant} は失効しました。未使用の残高は {remaining} でした。",
+        ),
+        "credit.taken_back": (
+            "クレジット {creditGrant} を取り消しました",
+            "クレジット {creditGrant} のお支払いが返金されたため、{takenBack} を取り消しました。",
         ),
         "payment.succeeded": (
             "{amount} のお支払いを確認しました",

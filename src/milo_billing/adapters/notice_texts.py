@@ -17,7 +17,7 @@ from milo_billing.kernel.money import UnknownCurrency, settle
 from milo_billing.notices.types import Message
 
 DEFAULT_COLOR: Final = "#1f4b99"
-_AMOUNTS: Final = ("total", "amountDue", "amount", "credited", "remaining")
+_AMOUNTS: Final = ("total", "amountDue", "amount", "credited", "remaining", "takenBack")
 _DAYS: Final = ("issuedOn", "dueOn", "suspendsOn", "nextAttemptOn")
 _INSTANTS: Final = ("expiresAt",)
 _SHOWN: Final = (

@@ -60,7 +60,8 @@ BANK: Final = (
         id="assignBankEntry",
         method="post",
         path=f"{WORKLIST_PATH}/{{entry}}/assign",
-        about="Say which invoices an entry pays, in their order; what is left is the account's unapplied cash.",
+        about="Say which invoices an entry pays, in their order; what is left is money on account, or "
+        "unapplied cash where no invoice is named.",
         permission=DECIDE,
         body=Body(
             closed(

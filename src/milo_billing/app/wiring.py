@@ -321,6 +321,22 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
         Task(COLLECT, collect),
         Periodic(Task("controlplane.prune_changes", prune), cron="23 * * * *"),
         *commitments_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
+        *_usage_tasks(runtime),
+        *_invoicing_tasks(runtime, office),
+        *_payments_tasks(runtime, engine, office),
+        *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
+        *ledger_jobs.tasks(
+            database=runtime.databases.job, subledgers=above_the_books().subledgers, clock=runtime.clock
+        ),
+        *notices_jobs.tasks(
+            build_postman(runtime, engine), retention_days=runtime.settings.notices_retention_days
+        ),
+        *_rate_tasks(runtime),
+    )
+
+
+def _usage_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
+    return (
         *usage_jobs.tasks(
             database=runtime.databases.job,
             ingest=runtime.databases.ingest,
@@ -337,6 +353,11 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             runtime.clock,
             schedule=runtime.settings.usage_archive_schedule,
         ),
+    )
+
+
+def _invoicing_tasks(runtime: Runtime, office: Office) -> tuple[Periodic | Task, ...]:
+    return (
         *run_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
         *daily_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
         *vat_tasks(office=office, database=runtime.databases.app, clock=runtime.clock),
@@ -350,6 +371,11 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             database=runtime.databases.app,
             clock=runtime.clock,
         ),
+    )
+
+
+def _payments_tasks(runtime: Runtime, engine: Engine, office: Office) -> tuple[Periodic | Task, ...]:
+    return (
         *payments_jobs.dunning_tasks(
             office=office,
             database=runtime.databases.app,
@@ -360,14 +386,6 @@ def worker_tasks(runtime: Runtime) -> tuple[Periodic | Task, ...]:
             cashier=payments_jobs.Cashier(open_desk(runtime, engine), runtime.databases.app, runtime.clock),
             schedule=runtime.settings.payments_schedule,
         ),
-        *entitlements_jobs.tasks(engine=engine, database=runtime.databases.app, clock=runtime.clock),
-        *ledger_jobs.tasks(
-            database=runtime.databases.job, subledgers=above_the_books().subledgers, clock=runtime.clock
-        ),
-        *notices_jobs.tasks(
-            build_postman(runtime, engine), retention_days=runtime.settings.notices_retention_days
-        ),
-        *_rate_tasks(runtime),
     )
 
 

@@ -128,7 +128,10 @@ def assign(
     ] = None,
     target: Target = DEFAULT,
 ) -> None:
-    """Say which invoices an entry pays, in their order; what is left is the account's unapplied cash."""
+    """Say which invoices an entry pays, in their order; what is left is money on account.
+
+    Where only an account is named it is unapplied cash: nobody has said what it is for.
+    """
     chosen: list[tuple[str, str | None]] = []
     for text in invoice or ():
         name, _, amount = text.partition("=")

@@ -97,6 +97,10 @@ def grant(
     if target.json:
         write_json(made)
         return
+    _write_granted(made)
+
+
+def _write_granted(made: JSON) -> None:
     status = made["status"]
     write(
         f"granted {made['metadata']['name']}: {status['granted']} {made['spec']['currencyCode']} "

@@ -34,7 +34,7 @@ def request(
     issuer: Annotated[str, Parameter(help="Who pays; whoever holds the money when none is said.")] = "",
     target: Target = DEFAULT,
 ) -> None:
-    """Pay back what an account has unapplied, or on account, where credit notes of paid invoices put it.
+    """Pay back what an account has unapplied, or on account, where over-payments and credit notes put it.
 
     The money is the account's no more from now on. The next file asks the bank to pay it.
     """

@@ -234,7 +234,7 @@ def refunded(amount: Money, *, out_of: AccountName, of: AccountName = RECEIVABLE
 
 
 def put_on_account(amount: Money, *, into: AccountName) -> tuple[Entry, ...]:
-    """Money for invoices to come, paid without an invoice: prepaid credit, or what was paid too much.
+    """Money for invoices to come: prepaid credit, or what was paid too much.
 
     `into` is a clearing or a cash account. Credit that is bought by an invoice is a line on MONEY_ON_ACCOUNT.
     """
@@ -249,7 +249,7 @@ def used_from_account(amount: Money) -> tuple[Entry, ...]:
 def credit_granted(amount: Money, *, of: AccountName = MONEY_ON_ACCOUNT) -> tuple[Entry, ...]:
     """Money of the customer is set apart as prepaid credit. That it came is a fact of its own.
 
-    `of` is MONEY_ON_ACCOUNT or UNAPPLIED_CASH; `taken_back` says that credit was revoked.
+    `of` is MONEY_ON_ACCOUNT or UNAPPLIED_CASH; `taken_back` says that credit was revoked, or its money went back.
     """
     return posting.moved(amount, debit=of, credit=PREPAID_CREDIT)
 

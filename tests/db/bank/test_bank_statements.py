@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, cash, payment_fees
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, RECEIVABLE, UNAPPLIED_CASH, cash, payment_fees
 from milo_billing.payments.engine.bank_deciding import UnableToApply
 from milo_billing.payments.engine.bank_importing import Imported
 from milo_billing.payments.engine.bank_rows import EntryState
@@ -55,7 +55,7 @@ def test_partial_several_and_too_much_in_one_statement(bank: BankGround) -> None
     assert counts(done) == {"Applied": 3, "Outgoing": 1}
     assert [bank.stands(one) for one in (first, second, other)] == [("Paid", 0)] * 3
     assert (bank.balance(BANK).minor, bank.balance(RECEIVABLE).minor) == (6250, 0)
-    assert bank.balance(UNAPPLIED_CASH).minor == -250
+    assert bank.balance(MONEY_ON_ACCOUNT).minor == -250
 
 
 def test_a_transfer_that_takes_the_discounts_of_two_invoices_closes_both(bank: BankGround) -> None:
@@ -139,7 +139,7 @@ def waiting_entry(bank: BankGround) -> UUID:
     return listed.row.uid
 
 
-def test_a_person_assigns_an_entry_and_the_rest_is_unapplied(bank: BankGround) -> None:
+def test_a_person_assigns_an_entry_and_the_rest_is_on_account(bank: BankGround) -> None:
     _, (first, second) = bank.customer("main", 30, 20)
     bank.receive(camt053(Told(6000, text="thanks", iban=PAYER, bank_reference="B1")))
     uid = waiting_entry(bank)
@@ -149,7 +149,7 @@ def test_a_person_assigns_an_entry_and_the_rest_is_unapplied(bank: BankGround) -
     )
     assert (row.state, row.reason) == ("Applied", "Assigned")
     assert (bank.stands(first), bank.stands(second)) == (("Paid", 0), ("PartiallyPaid", 2000))
-    assert bank.balance(UNAPPLIED_CASH).minor == -3000
+    assert bank.balance(MONEY_ON_ACCOUNT).minor == -3000
     assert bank.worklist() == ()
     with pytest.raises(UnableToApply, match="is Applied already"):
         bank.ground.write(lambda work: assign(work, bank.ground.office, uid=uid, chosen=chosen, account=None))
@@ -199,14 +199,6 @@ def test_a_returned_payment_is_owed_again_and_the_banks_fee_is_an_expense(bank: 
     assert counts(bank.receive(camt053(twice, opening=-350, statement="S-3"))) == {"Waiting": 1}
     (listed,) = bank.worklist()
     assert (listed.row.reason, listed.candidates) == ("UnknownReturn", ())
-
-
-def test_an_invoice_that_is_paid_twice_leaves_the_second_payment_unapplied(bank: BankGround) -> None:
-    _, (invoice,) = bank.customer("main", 25)
-    bank.receive(camt053(Told(2500, text=invoice.number, bank_reference="B1")))
-    bank.receive(camt053(Told(2500, text=invoice.number, bank_reference="B2"), opening=2500, statement="S-2"))
-    assert bank.stands(invoice) == ("Paid", 0)
-    assert bank.balance(UNAPPLIED_CASH).minor == -2500
 
 
 def test_the_database_refuses_an_entry_that_is_not_applied_as_a_whole(bank: BankGround) -> None:

@@ -1,4 +1,4 @@
-"""A transfer comes back of which a part was unapplied cash and is used since; and one that is decided in a race."""
+"""A transfer comes back of which a part was kept and is used since; and one that is decided in a race."""
 
 import threading
 import time
@@ -11,6 +11,7 @@ from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money
 from milo_billing.ledger.types import (
     EARLY_PAYMENT_DISCOUNT,
+    MONEY_ON_ACCOUNT,
     RECEIVABLE,
     UNAPPLIED_CASH,
     cash,
@@ -32,8 +33,8 @@ WAITING = (
 )
 
 
-def use_unapplied(bank: BankGround, invoice: Invoice, *, hours: int = 0) -> None:
-    """Pay the invoice with what waits on the account, as collectors do."""
+def use_balance(bank: BankGround, invoice: Invoice, *, hours: int = 0) -> None:
+    """Pay the invoice with what the account has, as collectors do."""
 
     def use(work: Work) -> None:
         found = life.lock_invoice(work, engine=bank.ground.engine, invoice=invoice.uid)
@@ -51,18 +52,18 @@ def test_what_a_returned_over_payment_has_paid_since_is_owed_again(bank: BankGro
     _, (first, older) = bank.customer("main", 15, 25)
     told = Told(3700, text=first.number, end_to_end="E1", bank_reference="B1")
     bank.receive(camt053(told))
-    use_unapplied(bank, older)
-    assert (bank.stands(older), bank.balance(UNAPPLIED_CASH).minor) == (("PartiallyPaid", 300), 0)
+    use_balance(bank, older)
+    assert (bank.stands(older), bank.balance(MONEY_ON_ACCOUNT).minor) == (("PartiallyPaid", 300), 0)
     returned = Told(-3700, end_to_end="E1", reason="AC04", bank_reference="R1")
     (one,) = bank.receive(camt053(returned, opening=3700, statement="S-2"))
     assert one.counts == {"Returned": 1}
     assert (bank.stands(first), bank.stands(older)) == (("Issued", 2500), ("Issued", 1500))
     assert settlements(bank, older) == [("Credit", 1200), ("PaymentReversal", -1200)]
-    assert (bank.balance(BANK).minor, bank.balance(UNAPPLIED_CASH).minor) == (0, 0)
+    assert [bank.balance(name).minor for name in (BANK, MONEY_ON_ACCOUNT, UNAPPLIED_CASH)] == [0, 0, 0]
     assert bank.balance(RECEIVABLE).minor == 4000
 
 
-def test_what_is_still_unapplied_goes_back_first_and_the_newest_use_after_it(bank: BankGround) -> None:
+def test_what_is_still_on_account_goes_back_first_and_the_newest_use_after_it(bank: BankGround) -> None:
     _, (first, middle, newest) = bank.customer("main", 10, 20, 25)
     for number in (1, 2):
         text = first.number if number == 1 else f"{first.number} again"
@@ -70,22 +71,22 @@ def test_what_is_still_unapplied_goes_back_first_and_the_newest_use_after_it(ban
             2500 if number == 1 else 2400, text=text, end_to_end=f"E{number}", bank_reference=f"B{number}"
         )
         bank.receive(camt053(told, opening=0 if number == 1 else 2500, statement=f"S-{number}"))
-    use_unapplied(bank, middle)
-    use_unapplied(bank, newest, hours=1)
+    use_balance(bank, middle)
+    use_balance(bank, newest, hours=1)
     pay(bank.ground, newest, 600, "by other means", now=NOW)
     assert [bank.stands(one) for one in (middle, newest)] == [("Paid", 0)] * 2
     extra = Told(100, text=first.number, end_to_end="E3", bank_reference="B3")
     bank.receive(camt053(extra, opening=4900, statement="S-3"))
     returned = Told(-2400, end_to_end="E2", reason="AC04", bank_reference="R1")
     bank.receive(camt053(returned, opening=5000, statement="S-4"))
-    assert bank.balance(UNAPPLIED_CASH).minor == 0
+    assert (bank.balance(MONEY_ON_ACCOUNT).minor, bank.balance(UNAPPLIED_CASH).minor) == (0, 0)
     assert settlements(bank, newest)[-1] == ("PaymentReversal", -400)
     assert settlements(bank, middle)[-1] == ("PaymentReversal", -1900)
     assert bank.balance(RECEIVABLE).minor == 2300
 
 
 def test_a_transfer_is_decided_by_what_its_invoice_can_take_when_it_is_booked(bank: BankGround) -> None:
-    """Somebody else pays while the statement is brought in: what is over is unapplied, and nothing is refused."""
+    """Somebody else pays while the statement is brought in: what is over is on account, and nothing is refused."""
     _, (invoice,) = bank.customer("main", 25)
     done: list[list[Imported]] = []
     told = Told(2500, text=invoice.number, bank_reference="B1")
@@ -112,7 +113,7 @@ def test_a_transfer_is_decided_by_what_its_invoice_can_take_when_it_is_booked(ba
     ((one,),) = done
     assert one.counts == {"Applied": 1}
     assert bank.stands(invoice) == ("Paid", 0)
-    assert bank.balance(UNAPPLIED_CASH).minor == -1000
+    assert bank.balance(MONEY_ON_ACCOUNT).minor == -1000
 
 
 def test_a_transfer_comes_back_whose_invoice_was_opened_again_by_a_refund(bank: BankGround) -> None:
@@ -130,12 +131,12 @@ def test_a_transfer_comes_back_whose_invoice_was_opened_again_by_a_refund(bank: 
 
 
 def test_what_a_transfer_paid_twice_over_an_invoice_is_taken_back_once(bank: BankGround) -> None:
-    """It paid the invoice and, by way of unapplied cash, what a refund had opened of it again."""
+    """It paid the invoice and, by way of money on account, what a refund had opened of it again."""
     _, (invoice,) = bank.customer("main", 25)
     bank.receive(camt053(Told(3700, text=invoice.number, end_to_end="E1", bank_reference="B1")))
     pay(bank.ground, invoice, 1200, "refund", kind="PaymentReversal", now=NOW)
-    use_unapplied(bank, invoice)
-    assert (bank.stands(invoice), bank.balance(UNAPPLIED_CASH).minor) == (("Paid", 0), 0)
+    use_balance(bank, invoice)
+    assert (bank.stands(invoice), bank.balance(MONEY_ON_ACCOUNT).minor) == (("Paid", 0), 0)
     returned = Told(-3700, end_to_end="E1", reason="AC04", bank_reference="R1")
     bank.receive(camt053(returned, opening=3700, statement="S-2"))
     assert bank.stands(invoice) == ("Issued", 2500)

@@ -33,7 +33,7 @@ def test_money_is_asked_for_and_the_file_fetched(bank: BankGround, http: httpx.C
     made = http.post(TRANSFERS, json={**WANTED, "amount": "2.00"})
     assert (made.status_code, made.json()["ibanLast4"], PAYER in made.text) == (201, PAYER[-4:], False)
     over = http.post(TRANSFERS, json={**WANTED, "amount": "3.01"})
-    assert (over.status_code, "3.00 EUR unapplied" in over.json()["message"]) == (409, True)
+    assert (over.status_code, "3.00 EUR on account" in over.json()["message"]) == (409, True)
     gone = http.post(f"{TRANSFERS}/{made.json()['endToEndId']}/cancel", json={"reason": "a mistake"})
     assert gone.json()["state"] == "Cancelled"
     assert http.post(TRANSFERS, json=WANTED).json()["amount"] == "5.00"

@@ -19,6 +19,7 @@ from milo_billing.kernel.errors import Conflict
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH, UNDER_WAY, cash, payment_fees
 from milo_billing.payments.engine import transfer_rows
 from milo_billing.payments.engine.ages import measure_ages
+from milo_billing.payments.engine.bank_worklist import assign
 from milo_billing.payments.engine.transfer_rows import TransferRow
 from milo_billing.payments.engine.transferring import (
     MadeTransfers,
@@ -90,15 +91,15 @@ def moved(content: bytes) -> bytes:
 
 
 def held(bank: BankGround) -> tuple[int, int, int]:
-    """Owed to customers as unapplied, under way, at the bank."""
-    return bank.balance(UNAPPLIED_CASH).minor, bank.balance(UNDER_WAY).minor, bank.balance(BANK).minor
+    """Owed to customers as money on account, under way, at the bank."""
+    return bank.balance(MONEY_ON_ACCOUNT).minor, bank.balance(UNDER_WAY).minor, bank.balance(BANK).minor
 
 
 def test_what_was_paid_too_much_goes_back_in_parts_and_never_twice(bank: BankGround) -> None:
     overpaid(bank, 1200)
     first = asks(bank, 500)
-    assert (first.source, first.last4, held(bank)) == ("UnappliedCash", PAYER[-4:], (-700, -500, 2700))
-    with pytest.raises(UnableToTransfer, match=r"has 7\.00 EUR unapplied and 0\.00 EUR on account"):
+    assert (first.source, first.last4, held(bank)) == ("MoneyOnAccount", PAYER[-4:], (-700, -500, 2700))
+    with pytest.raises(UnableToTransfer, match=r"has 0\.00 EUR unapplied and 7\.00 EUR on account"):
         asks(bank, 701)
     made = file_of(bank)
     assert [one.end_to_end_id for one in made.transfers] == [first.end_to_end_id]
@@ -174,14 +175,21 @@ def test_nobody_is_paid_whose_bank_account_is_not_known_for_certain(bank: BankGr
 
 
 def test_what_a_credit_note_left_of_a_paid_invoice_goes_back(bank: BankGround) -> None:
-    credit(bank.ground, overpaid(bank, 100), "5.00")
+    invoice = overpaid(bank, 100)
+    bank.receive(camt053(Told(300, text="thanks", bank_reference="B2"), opening=1600, statement="S-3"))
+    ((entry,),) = bank.ground.read("select uid from payments.statement_entries where state = 'Waiting'")
+    bank.ground.write(
+        lambda work: assign(work, bank.ground.office, uid=entry, chosen=(), account=(ACME, "main")), now=NOW
+    )
+    credit(bank.ground, invoice, "5.00")
     before = -bank.balance(MONEY_ON_ACCOUNT).minor
-    row = asks(bank, before)  # more than is unapplied
-    assert (row.source, row.amount_minor, before >= 500) == ("MoneyOnAccount", before, True)
-    assert (bank.balance(MONEY_ON_ACCOUNT).minor, bank.balance(UNAPPLIED_CASH).minor) == (0, -100)
+    row = asks(bank, before)  # more than is unapplied: what was paid too much, and what the note gave back
+    assert (row.source, row.amount_minor, before >= 600) == ("MoneyOnAccount", before, True)
+    assert (bank.balance(MONEY_ON_ACCOUNT).minor, bank.balance(UNAPPLIED_CASH).minor) == (0, -300)
+    assert bank.differences() == []
     file_of(bank)
     told = Told(-before, end_to_end=row.end_to_end_id, bank_reference="OUT")
-    bank.receive(camt053(told, opening=1600, statement="S-2"))
+    bank.receive(camt053(told, opening=1900, statement="S-2"))
     assert stands(bank, row) == ("Booked", "")
 
 
@@ -232,7 +240,7 @@ def test_what_the_bank_refuses_is_the_accounts_again(bank: BankGround, peer: Moc
 def told(bank: BankGround) -> list[tuple[str, str, str | None]]:
     return bank.ground.read(
         "select type, body::json -> 'data' ->> 'amount', body::json -> 'data' ->> 'reason' from notices.messages "
-        "order by type"
+        "where starts_with(type, 'transfer.') order by type"
     )
 
 

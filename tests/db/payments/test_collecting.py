@@ -8,7 +8,7 @@ import pytest
 
 from milo_billing.infra.database import EVERYWHERE, Databases
 from milo_billing.kernel.errors import Unavailable
-from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, RECEIVABLE, clearing
 from milo_billing.payments import reads
 from milo_billing.payments.types import Declined, Succeeded
 from tests.db.payments.ground import Till
@@ -204,12 +204,12 @@ def test_what_is_paid_too_much_waits_on_the_account_and_pays_the_next_invoice(ti
     till.provider.decide("pay_1", Succeeded("pay_1", money(4000)))
     till.ask_all()
     assert till.invoice(invoice).phase == "Paid"
-    assert till.balance(UNAPPLIED_CASH) == -1500
+    assert till.balance(MONEY_ON_ACCOUNT) == -1500
     account = till.ground.account()
     till.ground.spend(account, "2026-11-05", 20)
     later = till.ground.issued(account, month=11, now=till.clock.now())
     till.days_later(30)
     assert [(one.state, one.amount) for one in till.collect()] == [("opened", money(500))]
-    assert till.balance(UNAPPLIED_CASH) == 0
+    assert till.balance(MONEY_ON_ACCOUNT) == 0
     till.provider.decide("pay_1", Succeeded("pay_1", money(4000)))
     assert till.invoice(later).amount_due_minor == 500

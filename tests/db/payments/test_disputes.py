@@ -5,7 +5,7 @@ import pytest
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.errors import Unavailable
-from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, PREPAID_CREDIT, RECEIVABLE, UNAPPLIED_CASH, clearing
 from milo_billing.payments import reads
 from milo_billing.payments.operations import disputing, refunding
 from milo_billing.payments.types import Dispute, DisputeState, Succeeded, UnableToRefund
@@ -131,13 +131,14 @@ def test_what_a_disputed_over_payment_has_paid_since_is_owed_again(till: Till) -
     assert till.invoice(second).amount_due_minor == 500
     till.provider.dispute("pay_1", "Open", minor=4000)
     till.deliver(till.provider.delivered())
-    assert till.balance(UNAPPLIED_CASH) == 0
+    assert (till.balance(MONEY_ON_ACCOUNT), till.balance(UNAPPLIED_CASH)) == (0, 0)
+    assert till.differences() == []
     assert [till.invoice(one).amount_due_minor for one in (first, second)] == [2500, 2000]
     assert (till.balance(CLEARING), till.balance(RECEIVABLE)) == (0, 4500)
 
 
 def test_what_a_disputed_payment_paid_twice_over_an_invoice_is_taken_back_once(till: Till) -> None:
-    """It paid the invoice and, by way of unapplied cash, what was opened of it again."""
+    """It paid the invoice and, by way of money on account, what was opened of it again."""
     invoice = till.owing(25, token=SLOW)
     till.collect()
     till.ask_all()
@@ -150,6 +151,36 @@ def test_what_a_disputed_payment_paid_twice_over_an_invoice_is_taken_back_once(t
     till.deliver(till.provider.delivered())
     assert till.invoice(invoice).amount_due_minor == 2500
     assert till.balance(UNAPPLIED_CASH) == 1500, "what went back elsewhere did not come after all"
+
+
+# of 15.00 that were over and became credit, what the next invoice used, and what it owes then
+@pytest.mark.parametrize(("dollars", "owed"), [(0, 0), (10, 1000), (20, 2000)])
+def test_a_disputed_over_payment_takes_the_credit_that_it_became(till: Till, dollars: int, owed: int) -> None:
+    first = till.owing(25, token=SLOW)
+    till.collect()
+    till.ask_all()
+    till.provider.decide("pay_1", Succeeded("pay_1", money(4000)))
+    till.ask_all()
+    spec = {
+        "billingAccountRef": {"name": "main"},
+        "kind": "Prepaid",
+        "amount": "15.00",
+        "currencyCode": "USD",
+        "reason": "prepaid",
+    }
+    grant = till.ground.declare("creditgrants", "pot", spec, namespace=ACME, now=DUE)
+    later: list[Invoice] = []
+    if dollars:
+        till.ground.spend(till.ground.account(), "2026-11-05", dollars)
+        later.append(till.ground.issued(till.ground.account(), month=11, now=DUE))
+    till.provider.dispute("pay_1", "Open", minor=4000)
+    till.deliver(till.provider.delivered())
+    assert [till.invoice(one).amount_due_minor for one in (first, *later)] == [2500, owed][: 1 + len(later)]
+    assert [till.balance(name) for name in (MONEY_ON_ACCOUNT, PREPAID_CREDIT, UNAPPLIED_CASH, CLEARING)] == [
+        0
+    ] * 4
+    ((left,),) = till.ground.read("select remaining_minor from invoicing.credit_grants where uid = %s", grant)
+    assert (left, till.differences()) == (0, [])
 
 
 def test_a_refund_that_a_dispute_came_before_fails_and_the_dispute_has_all_of_it(till: Till) -> None:

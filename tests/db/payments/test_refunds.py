@@ -3,7 +3,7 @@
 import pytest
 
 from milo_billing.kernel.errors import Unavailable
-from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
+from milo_billing.ledger.types import MONEY_ON_ACCOUNT, RECEIVABLE, clearing
 from milo_billing.payments.operations.refunding import open_refund
 from milo_billing.payments.types import Payment, Refunded, RefundFailed, Succeeded, UnableToRefund
 from tests.db.payments.ground import Till
@@ -61,11 +61,11 @@ def test_a_refund_that_reopens_the_invoice(till: Till, paid: Payment) -> None:
     assert till.differences() == []
 
 
-def test_what_is_unapplied_is_given_back_in_parts(till: Till, overpaid: Payment) -> None:
+def test_what_was_paid_too_much_is_given_back_in_parts(till: Till, overpaid: Payment) -> None:
     refund(till, overpaid, 1000)
     refund(till, overpaid, 500)
     till.give_back_all()
-    assert till.balance(UNAPPLIED_CASH) == 0
+    assert till.balance(MONEY_ON_ACCOUNT) == 0
     assert [one["state"] for one in till.status("payments", overpaid.name)["refunds"]] == ["Succeeded"] * 2
     with pytest.raises(
         UnableToRefund, match=r"has 0.00 USD unapplied and 0.00 USD on account, less than 25.00 USD"
@@ -96,14 +96,14 @@ def test_refunds_under_way_count(till: Till, paid: Payment) -> None:
 
 @pytest.mark.parametrize("reopen", [False, True])
 def test_a_refund_that_failed_is_as_if_it_had_not_been(till: Till, overpaid: Payment, reopen: bool) -> None:
-    before = (till.balance(RECEIVABLE), till.balance(CLEARING), till.balance(UNAPPLIED_CASH))
+    before = (till.balance(RECEIVABLE), till.balance(CLEARING), till.balance(MONEY_ON_ACCOUNT))
     till.provider.slow_refunds = True
     refund(till, overpaid, 1200, reopen=reopen)
     till.give_back_all()
     key = f"payment/{overpaid.uid}/refund/1"
     till.provider.decide_refund(key, RefundFailed("re_1", "expired_card", "The card has expired."))
     till.deliver(till.provider.delivered())
-    assert (till.balance(RECEIVABLE), till.balance(CLEARING), till.balance(UNAPPLIED_CASH)) == before
+    assert (till.balance(RECEIVABLE), till.balance(CLEARING), till.balance(MONEY_ON_ACCOUNT)) == before
     assert till.ground.read("select phase from invoicing.invoices") == [("Paid",)]
     assert till.payments()[0].refunded_minor == 0
     refund(till, overpaid, 1200, reopen=reopen)

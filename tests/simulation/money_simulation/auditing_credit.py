@@ -95,10 +95,12 @@ def uses_are_right(tx: Tx) -> Iterator[str]:
 
 
 def given_back_is_right(tx: Tx) -> Iterator[str]:
-    """No invoice gives back more than it used, none after the grant expired; a void one gives back all it can."""
+    """No invoice gives back more than it used; after the grant expired only what is taken away at once, since its money
+    went back; a void one gives back all it can.
+    """
     rows = tx.execute(
         "select g.name, i.number, sum(m.amount_minor), i.phase = 'Void', "
-        "bool_or(m.kind = 'GivenBack' and m.at >= g.expires_at), "
+        "bool_or(m.kind = 'GivenBack' and m.at >= g.expires_at and m.cause !~ '^(bank|payment)/'), "
         "(select max(n.issued_at) from invoicing.credit_notes n where n.invoice = i.uid and n.voids) "
         "< coalesce(g.expires_at, 'infinity') from invoicing.grant_movements m "
         "join invoicing.credit_grants g on g.uid = m.credit_grant "

@@ -1,4 +1,4 @@
-"""The command line without a server: help, usage errors, messages."""
+"""The command line without a server: its commands, usage errors, messages. Their help is in tests/tidy."""
 
 import pytest
 from cyclopts import App
@@ -103,19 +103,6 @@ COMMANDS = [
     ["may-use"],
     ["kubeconfig"],
 ]
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_has_help_with_an_example_and_an_output_option(
-    command: list[str], capsys: pytest.CaptureFixture[str]
-):
-    with pytest.raises(SystemExit) as caught:
-        app([*command, "--help"])
-    help_text = " ".join(capsys.readouterr().out.split())
-    assert caught.value.code == 0
-    assert "Example" in help_text
-    assert f"milo-billing {' '.join(command)}" in help_text.rsplit("Example", 1)[1]
-    assert "--output" in help_text
 
 
 def leaves(command: App, path: list[str]) -> list[list[str]]:

@@ -3,22 +3,15 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from milo_billing.controlplane.ownership import (
     FieldSet,
     Manager,
     applied,
     changes,
-    difference,
     find_conflicts,
-    from_paths,
-    intersection,
     owned_by_applying,
-    paths,
     shown_path,
-    union,
     updated,
 )
 
@@ -134,16 +127,3 @@ def test_an_atomic_list_is_replaced_as_a_whole() -> None:
 def test_paths_read_as_in_conflict_messages() -> None:
     path = ("f:status", "f:conditions", 'k:{"type":"Ready"}', "f:status")
     assert shown_path(path) == '.status.conditions[type="Ready"].status'
-
-
-FIELD_SETS = st.sets(
-    st.lists(st.sampled_from(["f:a", "f:b", "f:c"]), min_size=3, max_size=3).map(tuple), max_size=8
-).map(lambda found: from_paths(sorted(found)))
-
-
-@given(FIELD_SETS, FIELD_SETS)
-def test_field_sets_behave_like_sets_of_paths(left: FieldSet, right: FieldSet) -> None:
-    a, b = set(paths(left)), set(paths(right))
-    assert set(paths(union(left, right))) == a | b
-    assert set(paths(difference(left, right))) == a - b
-    assert set(paths(intersection(left, right))) == a & b

@@ -5,8 +5,6 @@ from datetime import date
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from milo_billing.invoicing.rules.adjusting import (
     Additional,
@@ -15,7 +13,6 @@ from milo_billing.invoicing.rules.adjusting import (
     carrier_of,
     change_of,
     charged,
-    signed,
 )
 from milo_billing.invoicing.types.invoices import InvoiceLine
 from tests.unit.invoicing.builders import line
@@ -103,20 +100,3 @@ def test_lines_of_other_days_are_other_lines() -> None:
     (one,) = lines(requests=100)
     later = replace(one, first_day=date(2026, 10, 15))
     assert charged(one) != charged(later)
-
-
-AMOUNTS = st.dictionaries(st.sampled_from(["requests", "storage", "tokens"]), st.integers(0, 10**6))
-
-
-@given(issued=AMOUNTS, steps=st.lists(AMOUNTS, min_size=1, max_size=4))
-def test_whatever_comes_late_in_whatever_steps_the_sum_is_what_the_period_comes_to(
-    issued: dict[str, int], steps: list[dict[str, int]]
-) -> None:
-    earlier: list[dict[Charged, int]] = []
-    total = sum(issued.values())
-    for now in steps:
-        change = change_of(issued=lines(**issued), earlier=earlier, now=lines(**now))
-        earlier.append(dict(signed(change)))
-        total += sum(signed(change).values())
-        assert total == sum(now.values())
-        assert change_of(issued=lines(**issued), earlier=earlier, now=lines(**now)) is None

@@ -3,9 +3,6 @@
 from datetime import date
 from decimal import Decimal
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from milo_billing.invoicing.rules.details import Detail, Share, split_to_days
 from milo_billing.kernel.csv_text import csv_rows
 
@@ -27,16 +24,6 @@ def test_days_that_are_not_what_was_invoiced_are_not_told() -> None:
     whole = (Detail(asked, None, Decimal(3), Decimal(3), 100),)
     for metered in ({}, {FIRST: 4}, {FIRST: 5, SECOND: -2}, {FIRST: 0}):
         assert split_to_days(asked, metered) == whole
-
-
-@given(days=st.lists(st.integers(0, 10**12), min_size=1, max_size=31), minor=st.integers(-(10**9), 10**9))
-def test_the_days_sum_to_the_share(days: list[int], minor: int) -> None:
-    metered = {date.fromordinal(740_000 + index): value for index, value in enumerate(days)}
-    asked = share(sum(days), str(Decimal(sum(days)) / 1000), minor)
-    found = split_to_days(asked, metered)
-    assert sum(one.amount_minor for one in found) == minor
-    assert sum(one.metered for one in found) == asked.metered
-    assert sum(one.quantity for one in found) == asked.quantity
 
 
 def test_text_that_begins_like_a_formula_is_text_and_numbers_are_numbers() -> None:

@@ -101,6 +101,20 @@ def test_the_note_says_what_for_in_the_languages_of_the_documents(
 
 
 @pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "The payment that earned the discount went back"),
+        ("de", "Die Zahlung, für die Skonto gewährt wurde, ging zurück"),
+        ("fr", "Le paiement qui donnait droit à l’escompte a été retourné"),
+        ("ja", "割引の対象となったお支払いが取り消されたため"),
+        ("pt", "The payment that earned the discount went back"),
+    ],
+)
+def test_what_cancels_the_note_says_why_in_these_languages(language: str, said: str) -> None:
+    assert early_payment.ended_reason(language=language) == said
+
+
+@pytest.mark.parametrize(
     ("days", "net_days", "until"), [(10, 30, "2026-11-12"), (30, 30, "2026-12-02"), (31, 30, "2026-12-02")]
 )
 def test_it_is_never_offered_beyond_the_last_day_to_pay(days: int, net_days: int, until: str) -> None:

@@ -7,8 +7,6 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from milo_billing.invoicing.rules import adjusting, below_zero
 from milo_billing.invoicing.rules.adjusting import Charged, Place, Rerated
@@ -385,36 +383,6 @@ def test_what_late_usage_draws_is_drawn_as_well() -> None:
     month = with_taxes(drafted(a_line("Usage", "books", 1_000, "none"), drawn), DECISION)
     ((line, minor),) = below_zero.overdrawn(month)
     assert (line.adjusts, minor) == (drawn.adjusts, 187)
-
-
-AMOUNTS = st.lists(
-    st.tuples(st.integers(0, 5_000), st.sampled_from(["high", "low", "none"])), min_size=1, max_size=4
-)
-
-
-@given(AMOUNTS, st.sampled_from(["high", "low", "none"]), st.integers(0, 100))
-def test_whatever_prepaid_money_pays_for_the_total_is_zero_at_least_and_the_least_is_not_drawn(
-    charges: list[tuple[int, str]], category: str, percent: int
-) -> None:
-    """No tax group of what is charged is below zero but that of the money itself; and all sums are exact."""
-    drawn = sum(minor for minor, _ in charges) * percent // 100
-    lines = [
-        *(a_line("Usage", f"sku-{number}", minor, of) for number, (minor, of) in enumerate(charges)),
-        a_line("DrawDown", PROMISE, -drawn, category),
-    ]
-
-    def total(less: int) -> int:
-        back = a_line("Adjustment", PROMISE, less, category)
-        made = with_taxes(drafted(*lines, back), DECISION)
-        assert made.total_minor == sum(group.basis_minor + group.tax_minor for group in made.taxes)
-        own = DECISION[category][0]
-        assert all(group.tax_minor >= 0 for group in made.taxes if group.treatment != own)
-        return made.total_minor
-
-    less = sum(minor for _, minor in below_zero.overdrawn(with_taxes(drafted(*lines), DECISION)))
-    assert 0 <= less <= drawn
-    assert total(less) >= 0
-    assert less == 0 or total(less - 1) < 0
 
 
 def test_so_much_of_the_prepayment_comes_back_by_a_credit_note_over_its_invoice() -> None:

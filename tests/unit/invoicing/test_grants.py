@@ -1,15 +1,9 @@
 """Burn-down: the order of grants, the charges that each reaches, and that nothing is made or lost."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-
-from hypothesis import given
-from hypothesis import strategies as st
 
 from milo_billing.invoicing.rules import grants
-from milo_billing.invoicing.rules.grants import GrantKind, Reaching, Usable
-from milo_billing.invoicing.rules.taxes import with_taxes
-from tests.unit.invoicing.golden_taxes import taxed
+from milo_billing.invoicing.rules.grants import Reaching, Usable
 from tests.unit.invoicing.granted import GRANTED, draft_of, granted
 
 SOON = datetime(2026, 12, 1, tzinfo=UTC)
@@ -39,48 +33,6 @@ def test_credit_reaches_its_charges_only_and_takes_no_more_than_the_limit() -> N
         {2: 20},
     )
     assert grants.burn(charges, [Usable(10)], limit_minor=-5) == ({},)
-
-
-_charges = st.lists(st.integers(-1_000, 1_000), min_size=1, max_size=6)
-_credits = st.lists(st.integers(1, 1_500), max_size=5)
-
-
-@given(_charges, _credits, st.integers(-500, 3_000))
-def test_nothing_is_made_or_lost(charges: list[int], credits: list[int], limit: int) -> None:
-    burned = grants.burn(charges, [Usable(minor) for minor in credits], limit_minor=limit)
-    by_charge = [sum(uses.get(position, 0) for uses in burned) for position in range(len(charges))]
-    assert all(0 <= taken <= max(charge, 0) for taken, charge in zip(by_charge, charges, strict=True))
-    assert all(sum(uses.values()) <= minor for uses, minor in zip(burned, credits, strict=True))
-    owed = sum(max(charge, 0) for charge in charges)
-    assert sum(by_charge) == min(owed, sum(credits), max(limit, 0))
-
-
-@given(_charges, _credits, _credits, _credits, st.sampled_from(["0", "7.5", "19"]))
-def test_an_invoice_is_never_settled_beyond_its_total(
-    charges: list[int], promotions: list[int], goodwill: list[int], prepaid: list[int], percent: str
-) -> None:
-    """Whatever was granted, and whatever lines give back: each amount is within the one before it."""
-    if sum(charges) < 0:
-        charges = [abs(charge) for charge in charges]
-    wanted: dict[GrantKind, list[int]] = {
-        "Promotional": promotions,
-        "Goodwill": goodwill,
-        "Prepaid": prepaid,
-    }
-    found = [
-        Reaching(granted(kind, minor, number))
-        for kind, minors in wanted.items()
-        for number, minor in enumerate(minors)
-    ]
-    untaxed = grants.with_promotional(draft_of(charges), found)
-    assert 0 <= untaxed.total_minor <= sum(charges)
-    drafted = with_taxes(untaxed, {"standard": (taxed(percent),)})
-    plan = grants.settling(drafted, found, issuer="kestrel")
-    assert 0 <= plan.goodwill_minor <= drafted.total_minor
-    assert 0 <= plan.prepaid_minor <= drafted.total_minor - plan.goodwill_minor
-    money = sum(prepaid)
-    assert plan.prepaid_minor == min(money, drafted.total_minor - plan.goodwill_minor)
-    assert Decimal(percent) or plan.goodwill_minor == sum(one.net_minor for one in plan.goodwill)
 
 
 def test_another_issuers_money_pays_nothing() -> None:

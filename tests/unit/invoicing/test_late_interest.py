@@ -6,8 +6,6 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from milo_billing.invoicing.rules.late_interest import (
     Charged,
@@ -100,30 +98,6 @@ def test_what_is_due_when_a_day_begins_bears_interest_for_it(
     """Days are counted from the last day to pay."""
     got = stretches(invoice(), became, until=DUE + timedelta(until))
     assert [((one.first - DUE).days, (one.end - DUE).days, one.owed_minor) for one in got] == found
-
-
-@given(
-    payments=st.lists(st.tuples(st.integers(-5, 90), st.integers(1, 25_000)), max_size=4),
-    runs=st.sets(st.integers(1, 120), max_size=6),
-)
-def test_any_sequence_of_runs_charges_the_same_and_each_day_once(
-    payments: list[tuple[int, int]], runs: set[int]
-) -> None:
-    became = [Settling("Payment", minor, DUE + timedelta(day)) for day, minor in payments]
-    last = 130
-
-    def charge(days: list[int]) -> tuple[int, date | None]:
-        charged = Charged(None, 0)
-        for day in days:
-            owed = decide(invoice(), became, charged=charged, until=DUE + timedelta(day))
-            if owed is None:
-                continue
-            assert isinstance(owed, Owed)
-            assert owed.first == (charged.until or DUE + timedelta(1)), "no gap, and no day twice"
-            charged = Charged(owed.end, charged.amount_minor + owed.amount_minor)
-        return charged.amount_minor, charged.until
-
-    assert charge([*sorted(runs), last]) == charge([last])
 
 
 @pytest.mark.parametrize(

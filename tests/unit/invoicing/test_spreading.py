@@ -3,13 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
 from milo_billing.invoicing.rules import crediting, grants
 from milo_billing.invoicing.rules.grants import Reaching
 from milo_billing.invoicing.rules.spreading import spread
-from milo_billing.invoicing.rules.taxes import Credited, credit_taxes, settle_taxes, with_taxes
+from milo_billing.invoicing.rules.taxes import Credited, with_taxes
 from milo_billing.invoicing.types.drafts import Draft
 from tests.unit.invoicing.builders import line, usage_part
 from tests.unit.invoicing.golden_taxes import taxed
@@ -21,7 +19,6 @@ DECISION = {
     "zero": (taxed("0"),),
     "reduced": (taxed("5.5", "GST"), taxed("9.975", "QST")),
 }
-LINES = st.lists(st.tuples(st.integers(-3_000, 5_000), st.sampled_from(CATEGORIES)), min_size=1, max_size=7)
 
 
 def drafted(lines: list[tuple[int, str]]) -> Draft:
@@ -59,32 +56,6 @@ def test_an_amount_is_credited_in_proportion_though_a_line_gives_money_back(
     assert back == {number: Credited(*one) for number, one in taxes.items()}
 
 
-@given(LINES, st.lists(st.integers(1, 10_000), min_size=1, max_size=5))
-def test_whatever_amounts_are_credited_one_after_the_other_no_line_and_no_tax_gives_more_than_it_has(
-    lines: list[tuple[int, str]], amounts: list[int]
-) -> None:
-    single = [(net, category) for net, category in lines if category != "reduced"]
-    assume(sum(net for net, _ in single) > 0)
-    found = settle_taxes([(net, DECISION[category]) for net, category in single])
-    numbers = dict(enumerate(found.lines, start=1))
-    left = dict(enumerate((net for net, _ in single), start=1))
-    earlier: list[dict[int, Credited]] = []
-    for amount in [*amounts, sum(left.values())]:
-        part = min(amount, sum(left.values()))
-        if part <= 0:
-            continue
-        taken = spread(part, left, taxes=numbers)
-        assert sum(taken.values()) == part
-        assert all(minor * left[one] > 0 and abs(minor) <= abs(left[one]) for one, minor in taken.items())
-        bases: dict[int, int] = {}
-        for one, minor in taken.items():
-            left[one] -= minor
-            for number in numbers[one]:
-                bases[number] = bases.get(number, 0) + minor
-        earlier.append(credit_taxes(found.groups, earlier=earlier, bases=bases))
-    assert sum(left.values()) == 0
-
-
 def test_of_lines_that_give_back_together_the_largest_remainder_goes_first_too() -> None:
     """4 of 7: a group of 10 gives 6, one of -3 gives -2, of which -1.33 and -0.67 are those of its lines."""
     assert spread(4, {1: 10, 2: -2, 3: -1}, taxes={1: (1,), 2: (2,), 3: (2,)}) == {1: 6, 2: -1, 3: -1}
@@ -109,19 +80,3 @@ def test_goodwill_takes_no_more_of_a_tax_group_than_it_comes_to() -> None:
     reaching = Reaching(granted("Goodwill", 6_000), frozenset({0}))
     (use,) = grants.settling(draft, [reaching], issuer="kestrel").goodwill
     assert (dict(use.lines), use.tax_minor) == ({0: 2_000}, 380)
-
-
-@given(LINES, st.lists(st.integers(1, 6_000), max_size=3), st.lists(st.integers(1, 6_000), max_size=3))
-def test_no_credit_brings_an_invoice_or_one_of_its_taxes_below_zero(
-    lines: list[tuple[int, str]], promotions: list[int], goodwill: list[int]
-) -> None:
-    for category in CATEGORIES:
-        assume(sum(net for net, one in lines if one == category) >= 0)
-    untaxed = grants.with_promotional(
-        drafted(lines), [Reaching(granted("Promotional", minor, n)) for n, minor in enumerate(promotions)]
-    )
-    draft = with_taxes(untaxed, DECISION)
-    assert all(group.basis_minor >= 0 for group in draft.taxes)
-    reaching = [Reaching(granted("Goodwill", minor, n)) for n, minor in enumerate(goodwill)]
-    plan = grants.settling(draft, reaching, issuer="kestrel")
-    assert 0 <= plan.goodwill_minor <= draft.total_minor

@@ -92,12 +92,21 @@ FACTS: Final[dict[str, tuple[Entry, ...]]] = {
     "The bank has paid it": ledger.settled_to_cash(
         eur("-42.00"), fee=eur("0.00"), provider="transfers", bank=BANK
     ),
+    "A customer pays too much": (
+        *ledger.payment_received(eur("119.00"), into=BANK),
+        *ledger.put_on_account(eur("42.00"), into=BANK),
+    ),
     "Money is put on account": ledger.put_on_account(eur("500.00"), into=BANK),
     "Money on account pays an invoice": ledger.used_from_account(eur("119.00")),
     "Money is set apart as prepaid credit": ledger.credit_granted(eur("500.00")),
     "Prepaid credit pays an invoice": ledger.credit_used(eur("119.00")),
     "Prepaid credit expires": ledger.credit_expired(
         eur("42.00"), service=(date(2026, 10, 31), date(2026, 11, 1))
+    ),
+    "The money of prepaid credit goes back": (
+        *ledger.taken_back(ledger.credit_used(eur("12.00"))),
+        *ledger.taken_back(ledger.credit_granted(eur("42.00"))),
+        *ledger.taken_back(ledger.put_on_account(eur("42.00"), into=BANK)),
     ),
     "Money comes in, and nobody knows what for": ledger.received_unapplied(eur("42.00"), into=BANK),
     "Somebody knows": ledger.applied(eur("42.00")),

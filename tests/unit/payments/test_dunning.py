@@ -3,8 +3,6 @@
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from milo_billing.payments.rules import dunning
 from milo_billing.payments.rules.dunning import DunningStep, Schedule, next_step
@@ -51,22 +49,3 @@ def test_the_days_are_those_that_are_documented() -> None:
     named = (dunning.REMINDER_DAYS, dunning.ANNOUNCED_AFTER_DAYS, dunning.NOTICE_DAYS)
     assert named == ((7, 14), 21, 7)
     assert Schedule() == Schedule(*named)
-
-
-@given(
-    days=st.lists(st.integers(0, 120), unique=True).map(sorted),
-    announced_after=st.integers(1, 40),
-    notice_days=st.integers(1, 30),
-)
-def test_nobody_is_suspended_before_the_notice_is_over(
-    days: list[int], announced_after: int, notice_days: int
-) -> None:
-    schedule = Schedule(announced_after=announced_after, notice_days=notice_days)
-    done: list[DunningStep] = []
-    for day in days:
-        step = next_step(due_on=DUE, today=DUE + timedelta(days=day), done=done, schedule=schedule)
-        done += [] if step is None else [step]
-    assert len({(step.kind, step.number) for step in done}) == len(done)
-    told = {step.kind: step.on for step in done}
-    if "Suspension" in told:
-        assert told["Suspension"] >= told["Announcement"] + timedelta(days=notice_days)

@@ -47,7 +47,7 @@ def matched(outcome: Outcome) -> tuple[str, dict[int, int], int]:
     return (
         outcome.rule,
         {one.invoice.int: one.amount_minor for one in outcome.allocations},
-        outcome.unapplied_minor,
+        outcome.over_minor,
     )
 
 

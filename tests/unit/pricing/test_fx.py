@@ -4,11 +4,8 @@ import io
 import zipfile
 from datetime import date
 from decimal import Decimal
-from fractions import Fraction
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from milo_billing.pricing.rules import fx
 from milo_billing.pricing.types import ExchangeRate, ReferenceRate, UnreadableRates
@@ -96,16 +93,3 @@ def test_an_amount_is_rounded_once_in_the_target_currency(
     amount: str, rate: ExchangeRate, minor: int
 ) -> None:
     assert fx.settle_converted(Decimal(amount), rate) == minor
-
-
-@given(
-    st.decimals("0.0001", "99999", places=4),
-    st.decimals("0.0001", "99999", places=4),
-    st.decimals("-1e9", "1e9", places=6),
-)
-def test_there_and_back_is_where_one_was(there: Decimal, back: Decimal, amount: Decimal) -> None:
-    out, home = (
-        ExchangeRate("ECB", DAY, "USD", "CHF", there, back),
-        ExchangeRate("ECB", DAY, "CHF", "USD", back, there),
-    )
-    assert fx.convert(fx.convert(amount, out), home) == Fraction(amount)

@@ -4,14 +4,12 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from milo_billing.catalog.types import Price
 from milo_billing.pricing.rules.charges import charge, prepare
 from milo_billing.pricing.rules.percentages import discount_line, reduce_line, take_off
 from milo_billing.pricing.types import SubLine
-from tests.unit.pricing.builders import book, card, graduated, per_unit, rate_october, rate_units, tier, usage
+from tests.unit.pricing.builders import book, card, per_unit, rate_october, rate_units, usage
 
 
 def amounts(price: Price, units: int, *percents: str) -> list[tuple[str, int]]:
@@ -52,29 +50,6 @@ def test_each_percentage_is_rounded_by_itself_half_away_from_zero() -> None:
 def test_a_percentage_beyond_the_whole_is_refused(percent: str) -> None:
     with pytest.raises(ValueError, match="is not within"):
         take_off([SubLine("Usage", 100)], [Decimal(percent)])
-
-
-@given(
-    units=st.integers(0, 10**6),
-    maximum=st.none() | st.integers(0, 10**6),
-    minimum=st.none() | st.integers(0, 10**3),
-    percents=st.lists(st.decimals(0, 100, places=2), max_size=3),
-)
-def test_discounting_a_rated_line_is_rating_it_with_the_percentages(
-    units: int, maximum: int | None, minimum: int | None, percents: list[Decimal]
-) -> None:
-    if maximum is not None and minimum is not None and minimum > maximum:
-        minimum = maximum
-    price = graduated(
-        tier("1000", "0.017"),
-        tier(None, "0.011", flat="3"),
-        maximum=None if maximum is None else str(maximum),
-        minimum=None if minimum is None else str(minimum),
-    )
-    line = discount_line(rate_units(units, price), percents)
-    assert line.parts == charge(prepare(price, currency="USD"), Fraction(units), percents)
-    assert line.amount_minor == sum(part.amount_minor for part in line.parts) >= 0
-    assert line.amount_minor == sum(share.amount_minor for share in line.shares) + line.own_minor
 
 
 def test_shares_of_projects_follow_the_discounted_amount() -> None:

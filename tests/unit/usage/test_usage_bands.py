@@ -74,11 +74,11 @@ def test_several_bands_are_decided_together():
     ],
 )
 def test_minutes_are_those_of_the_clock_through_every_change_of_it(zone: str):
-    # 40 years in steps of a little more than nine hours; Monrovia was 44 min 30 s behind until 1972
+    # 40 years in steps of a little more than 63 hours; Monrovia was 44 min 30 s behind until 1972
     instants = [
         datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=9, minutes=7, seconds=13) * n
-        for n in range(38_000)
+        for n in range(0, 38_000, 7)
     ]
-    shown = minutes_of_day(np.array([to_us(each) for each in instants[::7]], np.int64), zone=zone)
-    local = [each.astimezone(ZoneInfo(zone)) for each in instants[::7]]
+    shown = minutes_of_day(np.array([to_us(each) for each in instants], np.int64), zone=zone)
+    local = [each.astimezone(ZoneInfo(zone)) for each in instants]
     assert shown.tolist() == [each.hour * 60 + each.minute for each in local]

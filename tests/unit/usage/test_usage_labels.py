@@ -2,6 +2,8 @@
 
 import tracemalloc
 
+import pytest
+
 from milo_billing.usage.engine import labels
 
 
@@ -20,13 +22,14 @@ def test_labels_nested_beyond_all_sense_are_no_labels():
         assert cache.slots([deep, b"{}"]).tolist() == [labels.INVALID, 0]
 
 
-def test_a_cache_starts_anew_before_long_spellings_fill_the_memory():
+def test_a_cache_starts_anew_before_long_spellings_fill_the_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(labels, "CACHED_BYTES_MAX", labels.CACHED_BYTES_MAX // 100)
     cache = labels.dimension_cache()
     kept: list[int] = []
     for n in range(40):
-        cache.slots([b'{"%s":"%d"}' % (b"x" * 1_000_000, n), b'{%s"n":"%d"}' % (b" " * 1_000_000, n)])
+        cache.slots([b'{"%s":"%d"}' % (b"x" * 10_000, n), b'{%s"n":"%d"}' % (b" " * 10_000, n)])
         kept.append(cache.cached_bytes)
-    assert max(kept) <= labels.CACHED_BYTES_MAX + 3_000_000
+    assert max(kept) <= labels.CACHED_BYTES_MAX + 30_000
     assert kept != sorted(kept)
 
 

@@ -21,7 +21,7 @@ from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import crediting, settling
 from milo_billing.invoicing.engine.crediting import Wanted
-from milo_billing.invoicing.engine.grant_notices import tell_grant
+from milo_billing.invoicing.engine.grant_notices import tell_grant, tell_taken_back
 from milo_billing.invoicing.engine.grant_rows import insert_grant, insert_movement
 from milo_billing.invoicing.engine.publishing import publish, publish_note
 from milo_billing.invoicing.engine.returning import take_back_bought
@@ -447,7 +447,30 @@ def _return_late(work: Work, engine: Engine, grant: Grant) -> Grant:
     if not minor:
         return grant
     settling.lock(work, engine, invoice=grant.bought_by)
-    note = _credit_purchase(work.tx, grant, minor, reason=_CAME_BACK, cause="returned/", now=work.now)
+    return _return_bought(work, engine, grant, minor, reason=_CAME_BACK)
+
+
+def credit_unpaid_purchase(work: Work, engine: Engine, *, grant: UUID, reason: str) -> None:
+    """Credit what is left of the grant against its purchase, which is owed again, as far as that is owed.
+
+    The caller holds the lock of the purchase.
+    """
+    engine.store.lock(work.tx, {grant: engine.registry.get(GROUP, "creditgrants")})
+    found = grant_reads.get_grant(work.tx, uid=grant)
+    assert found.bought_by is not None, "only what was bought by an invoice can be credited"
+    purchase = invoice_reads.get_invoice_by_uid(work.tx, uid=found.bought_by)
+    # of what is owed the part before tax; with its tax it is never more than that
+    net_minor = purchase.total_minor - purchase.tax_minor
+    minor = min(found.remaining_minor, purchase.amount_due_minor * net_minor // purchase.total_minor)
+    if minor:
+        after = _return_bought(work, engine, found, minor, reason=reason)
+        tell_taken_back(work.tx, after, minor=minor, reason=reason, once=str(new_uid()), now=work.now)
+        restate(work, engine, [found])
+
+
+def _return_bought(work: Work, engine: Engine, grant: Grant, minor: int, *, reason: str) -> Grant:
+    """Credit so much of the grant against its purchase, with the objects of both; the grant then."""
+    note = _credit_purchase(work.tx, grant, minor, reason=reason, cause="returned/", now=work.now)
     publish_note(work, engine, note, verb="issue")
     publish(work, engine, invoice_reads.get_invoice_by_uid(work.tx, uid=note.invoice), verb="settle")
     return replace(grant, remaining_minor=grant.remaining_minor - minor)

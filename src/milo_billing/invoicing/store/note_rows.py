@@ -19,32 +19,8 @@ def insert_credit_note(
     issuer_version: bytes,
 ) -> None:
     """Write the note with its lines. It can never be changed again."""
-    tx.execute(
-        "insert into invoicing.credit_lines (credit_note, line, owner_org, invoice, net_minor, quantity) "
-        "select %s, l.line, %s, %s, l.net_minor, l.quantity from unnest(%s::int[], %s::bigint[], %s::numeric[]) "
-        "as l (line, net_minor, quantity)",
-        (
-            note.uid,
-            note.owner_org,
-            note.invoice,
-            [line.line for line in lines],
-            [line.net_minor for line in lines],
-            [line.quantity for line in lines],
-        ),
-    )
-    tx.execute(
-        "insert into invoicing.credit_taxes (credit_note, tax, owner_org, invoice, basis_minor, tax_minor) "
-        "select %s, t.tax, %s, %s, t.basis_minor, t.tax_minor from unnest(%s::int[], %s::bigint[], %s::bigint[]) "
-        "as t (tax, basis_minor, tax_minor)",
-        (
-            note.uid,
-            note.owner_org,
-            note.invoice,
-            list(taxes),
-            [one.basis_minor for one in taxes.values()],
-            [one.tax_minor for one in taxes.values()],
-        ),
-    )
+    _insert_lines(tx, note, lines)
+    _insert_taxes(tx, note, taxes)
     tx.execute(
         "insert into invoicing.credit_notes (uid, owner_org, namespace, name, invoice, account, voids, issuer, "
         "issuer_version, series, sequence, number, currency, net_minor, tax_minor, total_minor, settled_minor, reason, "
@@ -71,6 +47,38 @@ def insert_credit_note(
             note.reason,
             note.issued_at,
             note.issued_on,
+        ),
+    )
+
+
+def _insert_lines(tx: Tx, note: CreditNote, lines: Sequence[CreditLine]) -> None:
+    tx.execute(
+        "insert into invoicing.credit_lines (credit_note, line, owner_org, invoice, net_minor, quantity) "
+        "select %s, l.line, %s, %s, l.net_minor, l.quantity from unnest(%s::int[], %s::bigint[], %s::numeric[]) "
+        "as l (line, net_minor, quantity)",
+        (
+            note.uid,
+            note.owner_org,
+            note.invoice,
+            [line.line for line in lines],
+            [line.net_minor for line in lines],
+            [line.quantity for line in lines],
+        ),
+    )
+
+
+def _insert_taxes(tx: Tx, note: CreditNote, taxes: Mapping[int, Credited]) -> None:
+    tx.execute(
+        "insert into invoicing.credit_taxes (credit_note, tax, owner_org, invoice, basis_minor, tax_minor) "
+        "select %s, t.tax, %s, %s, t.basis_minor, t.tax_minor from unnest(%s::int[], %s::bigint[], %s::bigint[]) "
+        "as t (tax, basis_minor, tax_minor)",
+        (
+            note.uid,
+            note.owner_org,
+            note.invoice,
+            list(taxes),
+            [one.basis_minor for one in taxes.values()],
+            [one.tax_minor for one in taxes.values()],
         ),
     )
 

@@ -70,12 +70,11 @@ CHART: Final = (
         per="kind of line, Recurring and Prepayment",
     ),
     ChartAccount(
-        MONEY_ON_ACCOUNT, "Customers' money kept for invoices to come, such as what a paid invoice gave back."
+        MONEY_ON_ACCOUNT,
+        "Customers' money kept for invoices to come: what was paid too much, or a paid invoice gave back.",
     ),
     ChartAccount(PREPAID_CREDIT, "The part of it that was set apart as prepaid credit."),
-    ChartAccount(
-        UNAPPLIED_CASH, "Money received that no invoice has taken yet: too much, or nobody knows for what."
-    ),
+    ChartAccount(UNAPPLIED_CASH, "Money received of which nobody has said yet what it is for."),
     ChartAccount(TAX_PAYABLE, "Tax on issued invoices that is handed on.", per="place whose tax it is"),
     ChartAccount(PARTNERS_PAYABLE, "Partners' shares that are not paid out yet."),
     ChartAccount(VENDORS_PAYABLE, "Vendors' shares that are not paid out yet."),

@@ -129,6 +129,13 @@ EVENTS: Final = (
         "credit.expiring", "A credit grant of which something is left expires soon.", _CREDIT, expiresAt=_TIME
     ),
     _type("credit.expired", "What was left of a credit grant has lapsed.", _CREDIT, expiresAt=_TIME),
+    _type(
+        "credit.taken_back",
+        "Credit was taken back since the money that it was bought with went back; what it paid is owed again.",
+        {**_CREDIT, "takenBack": _AMOUNT},
+        expiresAt=_TIME,
+        reason=_REASON,
+    ),
     _type("payment.succeeded", "A payment came in.", _PAYMENT, invoices=_INVOICES),
     _type(
         "payment.failed",

@@ -1,6 +1,7 @@
 """What follows from an entry of a bank statement: invoices are settled, the books move, or it waits for a person.
 
-Owns: the order of locks and writes. Not: what is certain (rules.matching), the rows (bank_rows).
+Owns: the order of locks and writes. Not: what is certain (rules.matching), the rows (bank_rows), what comes back
+(bank_returning).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,12 +23,11 @@ from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.errors import Conflict
 from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
-from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, Entry, Fact, cash, payment_fees
+from milo_billing.ledger.types import RECEIVABLE, Entry, Fact, cash
 from milo_billing.payments import store
 from milo_billing.payments.engine import bank_rows as rows
-from milo_billing.payments.engine import debit_rows
+from milo_billing.payments.engine import debit_rows, on_account
 from milo_billing.payments.engine.bank_rows import EntryRow, MatchRow
-from milo_billing.payments.engine.spent import list_spent, take_back
 from milo_billing.payments.engine.standing import reactivate_if_paid
 from milo_billing.payments.rules import references
 from milo_billing.payments.rules.matching import Candidate, Matched, OpenInvoice, Outcome, match, rank
@@ -160,7 +160,7 @@ def _early_minor(tx: Tx, invoice: Invoice, *, entry: BankEntry) -> int:
 def _counts_from(tx: Tx, entry: BankEntry) -> datetime:
     """A debit is in time for a discount if it was to be collected in time, however late the bank books it."""
     debit = debit_rows.find_debit(tx, end_to_end_id=entry.end_to_end_id) if entry.end_to_end_id else None
-    return _noon(entry) if debit is None else min(_noon(entry), debit_rows.noon(debit.collect_on))
+    return noon(entry) if debit is None else min(noon(entry), debit_rows.noon(debit.collect_on))
 
 
 def _names(tx: Tx, vault: Vault, *, account: int) -> tuple[str, ...]:
@@ -188,12 +188,14 @@ def apply(
     outcome: Matched,
     known: Mapping[UUID, Invoice],
 ) -> None:
-    """Settle the invoices, keep the rest as the account's unapplied cash, and post both.
+    """Settle the invoices, keep the rest for the account, and post both.
 
+    The rest is money on account where the entry was for invoices, and unapplied cash where nobody said what it is for.
     The entry's row says Applied in the same transaction; the database refuses the commit where the parts are not the
     whole. `known` has an invoice of the account at least: its issuer's books take what pays no invoice.
     """
     tx = work.tx
+    store.lock_account(tx, account=outcome.account)
     parts = {one.invoice: one.amount_minor for one in outcome.allocations}
     locked = {
         invoice: life.lock_invoice(work, engine=office.engine, invoice=invoice) for invoice in sorted(parts)
@@ -203,32 +205,43 @@ def apply(
         (one.issuer for one in (*locked.values(), *known.values()) if one.account == outcome.account), None
     )
     home = _default_issuer(tx) if home is None else home
-    entities: dict[str, dict[UUID, int]] = {home: {}} if outcome.unapplied_minor else {}
+    over = on_account.divide(
+        tx,
+        Money(outcome.over_minor, place.currency),
+        account=owner.number,
+        entity=home,
+        is_known=bool(parts) or outcome.rule != "Assigned",
+    )
+    nothing = on_account.Over(Money(0, place.currency), Money(0, place.currency))
+    entities: dict[str, dict[UUID, int]] = {home: {}} if outcome.over_minor else {}
     for invoice in locked.values():
         entities.setdefault(invoice.issuer, {})[invoice.uid] = parts[invoice.uid]
     for entity, paid in entities.items():
-        unapplied_minor = outcome.unapplied_minor if entity == home else 0
         key = f"bank/{uid}/{entity}"
-        _post(
+        rest = over if entity == home else nothing
+        entries = _received(place, paid_minor=sum(paid.values()), over=rest)
+        post(
             work,
             key=key,
             entity=entity,
             account=owner.number,
             org=owner.owner_org,
             entry=entry,
-            entries=_received(place, paid_minor=sum(paid.values()), unapplied_minor=unapplied_minor),
+            entries=entries,
         )
         _settle(work, office, uid=uid, entry=entry, org=owner.owner_org, outcome=outcome, paid=paid, key=key)
-        if unapplied_minor:
+        if rest is over and outcome.over_minor:
             _match(
                 tx,
                 uid=uid,
                 org=owner.owner_org,
                 outcome=outcome,
                 invoice=None,
-                minor=unapplied_minor,
+                minor=outcome.over_minor,
                 key=key,
             )
+            source = on_account.Source(entry=uid)
+            on_account.note(tx, over.on_account, posted=key, account=owner, entity=entity, source=source)
     if parts:
         reactivate_if_paid(work, office.engine, account=owner.number)
     payer = rows.payer_digest(entry.counterparty_iban)
@@ -236,15 +249,13 @@ def apply(
         rows.remember_payer(tx, account=owner.number, owner_org=owner.owner_org, payer=payer)
 
 
-def _received(place: Place, *, paid_minor: int, unapplied_minor: int) -> list[Entry]:
-    """Money in the bank, against what it pays and what waits on the account."""
-    into = cash(cash_name(place.bank_account))
-    entries = [Entry(into, Money(paid_minor + unapplied_minor, place.currency))]
+def _received(place: Place, *, paid_minor: int, over: on_account.Over) -> list[Entry]:
+    """Money in the bank, against what it pays and what is the account's."""
+    came = Money(paid_minor, place.currency) + over.unapplied + over.on_account
+    entries = [Entry(cash(cash_name(place.bank_account)), came)]
     if paid_minor:
         entries.append(Entry(RECEIVABLE, Money(-paid_minor, place.currency)))
-    if unapplied_minor:
-        entries.append(Entry(UNAPPLIED_CASH, Money(-unapplied_minor, place.currency)))
-    return entries
+    return entries + over.credited()
 
 
 def _settle(
@@ -274,72 +285,6 @@ def _settle(
         _match(work.tx, uid=uid, org=org, outcome=outcome, invoice=invoice, minor=minor, key=key)
 
 
-def send_back(
-    work: Work, office: Office, *, uid: UUID, entry: BankEntry, original: EntryRow, place: Place
-) -> None:
-    """What an earlier entry paid is owed again, also by way of unapplied cash that was used since; what the bank took
-    over and above it is a fee.
-
-    The books are turned round transaction by transaction, on the day of the return.
-    """
-    tx = work.tx
-    fee = entry.amount_minor - original.entry.amount_minor
-    posted: dict[str, list[MatchRow]] = {}
-    for one in rows.list_matches(tx, entries=[original.uid]):
-        store.lock_account(tx, account=one.account)
-        posted.setdefault(one.posted, []).append(one)
-    out_of = cash(cash_name(place.bank_account))
-    for standing, matches in posted.items():
-        entity = standing.removeprefix(f"bank/{original.uid}/")
-        key = f"bank/{uid}/{entity}"
-        owed = sum(_reverse(work, office, uid=uid, entry=entry, match=one, key=key) for one in matches)
-        # what an invoice does not have any more, because a refund opened it again, was kept for the account instead
-        kept = sum(one.amount_minor for one in matches) - owed
-        uses = list_spent(work, account=matches[0].account, entity=entity, money=Money(kept, place.currency))
-        spent = sum(use.amount_minor for use in uses)
-        entries = [Entry(out_of, Money(-(owed + kept + fee), place.currency))]
-        if owed + spent:
-            entries.append(Entry(RECEIVABLE, Money(owed + spent, place.currency)))
-        if kept - spent:
-            entries.append(Entry(UNAPPLIED_CASH, Money(kept - spent, place.currency)))
-        if fee:
-            entries.append(Entry(payment_fees("bank"), Money(fee, place.currency)))
-            fee = 0
-        first = matches[0]
-        _post(
-            work,
-            key=key,
-            entity=entity,
-            account=first.account,
-            org=first.owner_org,
-            entry=entry,
-            entries=entries,
-        )
-        for use in uses:
-            take_back(work, office.engine, use=use, key=key, by=f"bank/{uid}", at=_noon(entry))
-    rows.mark_returned(tx, entry=original.uid, by=uid)
-
-
-def _reverse(work: Work, office: Office, *, uid: UUID, entry: BankEntry, match: MatchRow, key: str) -> int:
-    """Have the invoice owed again by its part of a transfer that came back, as far as it is paid; that much."""
-    if match.invoice is None:
-        return 0
-    found = life.lock_invoice(work, engine=office.engine, invoice=match.invoice)
-    minor = min(match.amount_minor, found.amount_paid_minor)
-    if minor:
-        life.settle_invoice(
-            work,
-            engine=office.engine,
-            invoice=match.invoice,
-            kind="PaymentReversal",
-            reference=f"bank/{uid}",
-            amount_minor=minor,
-            posted=key,
-            at=_noon(entry),
-        )
-    return minor
-
-
 def _match(
     tx: Tx, *, uid: UUID, org: int, outcome: Matched, invoice: UUID | None, minor: int, key: str
 ) -> None:
@@ -347,9 +292,10 @@ def _match(
     rows.insert_match(tx, found, rule=outcome.rule)
 
 
-def _post(
+def post(
     work: Work, *, key: str, entity: str, account: int, org: int, entry: BankEntry, entries: Sequence[Entry]
 ) -> None:
+    """Post what an entry of the bank's does, on its day."""
     fact = Fact(
         id=new_uid(),
         key=key,
@@ -373,5 +319,6 @@ def _default_issuer(tx: Tx) -> str:
     return found.name
 
 
-def _noon(entry: BankEntry) -> datetime:
+def noon(entry: BankEntry) -> datetime:
+    """When the money of an entry counts from."""
     return debit_rows.noon(entry.booked_on)

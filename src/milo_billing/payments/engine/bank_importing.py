@@ -15,7 +15,8 @@ from milo_billing.kernel.money import Money
 from milo_billing.payments.engine import bank_rows as rows
 from milo_billing.payments.engine import payout_rows
 from milo_billing.payments.engine.arrivals import note_arrival
-from milo_billing.payments.engine.bank_deciding import Place, apply, look_up_locked, send_back
+from milo_billing.payments.engine.bank_deciding import Place, apply, look_up_locked
+from milo_billing.payments.engine.bank_returning import send_back
 from milo_billing.payments.engine.bank_rows import EntryState, StatementRow
 from milo_billing.payments.engine.debiting import note_returned, note_settled
 from milo_billing.payments.engine.payout_rows import PayoutRow

@@ -68,7 +68,7 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True)
 class MatchRow:
-    """What an entry pays: an invoice, or an account's unapplied cash where that is None."""
+    """What an entry pays: an invoice, or where that is None the account has it, on account or as unapplied cash."""
 
     uid: UUID
     entry: UUID

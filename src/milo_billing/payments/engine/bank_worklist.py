@@ -44,7 +44,8 @@ def list_worklist(tx: Tx, vault: Vault, *, limit: int) -> tuple[Listed, ...]:
 def assign(
     work: Work, office: Office, *, uid: UUID, chosen: Sequence[Chosen], account: tuple[str, str] | None
 ) -> EntryRow:
-    """Have the entry pay these invoices in their order; what is left is the account's unapplied cash.
+    """Have the entry pay these invoices in their order; what is left is money on account, or unapplied cash where
+    none is chosen.
 
     `account` is (namespace, name), and needed where no invoice is chosen. Raises EntryNotFound, InvoiceNotFound,
     AccountNotFound; UnableToApply where the entry does not wait or did not come in, and for invoices of several

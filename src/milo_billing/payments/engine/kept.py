@@ -1,6 +1,7 @@
 """The documents behind customers' money that is kept, as the ledger's port `Subledger` asks for them.
 
-Owns: what payments, bank entries and refunds say of it. Not: what invoicing does with it (invoicing.reads.kept).
+Owns: what payments, bank entries and refunds say of it, and what was put on account of them. Not: what invoicing does
+with it (invoicing.reads.kept).
 """
 
 from collections import defaultdict
@@ -23,7 +24,10 @@ class UnappliedCash:
         return UNAPPLIED_CASH
 
     def list_balances(self, tx: Tx) -> Sequence[SubledgerBalance]:
-        """By issuer, account and currency, below zero: it is owed. Without accounts of which nothing is left."""
+        """By issuer, account and currency, below zero: it is owed. Without accounts of which nothing is left.
+
+        What a payment had over and was put on account is none of it.
+        """
         came = _list(
             tx,
             """
@@ -44,13 +48,17 @@ class UnappliedCash:
             union all
             select entity, account, 'EUR', -amount_minor from payments.transfers
             where source = 'UnappliedCash' and state not in ('Returned', 'Cancelled')
+            union all
+            select entity, account, currency, -amount_minor from payments.on_account
             """,
         )
         return _owed(came, less=kept.list_taken_from_unapplied(tx))
 
 
 class MoneyOnAccount:
-    """`ledger.ports.Subledger`: what credit notes and grants left with the account, less what was used and refunded."""
+    """`ledger.ports.Subledger`: what credit notes, grants and payments of too much left with the account, less what was
+    used, refunded, and taken from there because it goes back.
+    """
 
     @property
     def account(self) -> AccountName:
@@ -67,7 +75,8 @@ class MoneyOnAccount:
             "union all select entity, account, 'EUR', amount_minor from payments.transfers "
             "where source = 'MoneyOnAccount' and state not in ('Returned', 'Cancelled')",
         )
-        return _owed(kept.list_kept_on_account(tx), less=refunded)
+        over = _list(tx, "select entity, account, currency, amount_minor from payments.on_account")
+        return _owed((*kept.list_kept_on_account(tx), *over), less=refunded)
 
 
 def _list(tx: Tx, moved: LiteralString) -> tuple[Moved, ...]:

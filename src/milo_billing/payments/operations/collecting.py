@@ -334,6 +334,7 @@ def _succeed(
         reference=str(payment.uid),
         # a debit takes days: it is in time if it was asked for in time
         at=attempt.at,
+        payment=payment.uid,
     )
     announce(
         work,

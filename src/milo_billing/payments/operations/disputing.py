@@ -5,15 +5,18 @@ Owns: the order of locks, rows and books. Not: what a state means (rules.dispute
 
 from uuid import UUID
 
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.controlplane.work import Work
 from milo_billing.invoicing.operations import life
+from milo_billing.invoicing.operations.taking_back import WentBack
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.kernel.money import Money
-from milo_billing.ledger import operations as ledger
-from milo_billing.ledger.types import UNAPPLIED_CASH, clearing
+from milo_billing.ledger.types import Entry, clearing
 from milo_billing.payments import reads, store
-from milo_billing.payments.engine import dispute_rows
-from milo_billing.payments.engine.spent import list_spent, take_back
+from milo_billing.payments.engine import dispute_rows, on_account
+from milo_billing.payments.engine.on_account import Source
+from milo_billing.payments.engine.spent import find_taken, take_back
 from milo_billing.payments.operations import publishing, receiving
 from milo_billing.payments.operations.announcing import announce
 from milo_billing.payments.operations.desk import Desk
@@ -24,8 +27,8 @@ from milo_billing.payments.types import Dispute, Payment
 def apply_dispute(work: Work, desk: Desk, *, class_uid: UUID, dispute: Dispute) -> bool:
     """Note how a dispute stands, with all that follows; False where the payment is none of ours, or nothing is new.
 
-    What was taken is owed again for the invoice that it had paid; what was over comes out of unapplied cash, or is owed
-    again for the invoices that this has paid since.
+    What was taken is owed again for the invoice that it had paid; what was over comes out of what the account has, or
+    is owed again for what it has paid since.
     What is given back again pays the invoice as a payment does. Safe to repeat, and in any order: what counts is how
     much is gone now. Raises Unavailable while nobody knows yet that the payment came in.
     """
@@ -83,20 +86,33 @@ def _take(work: Work, desk: Desk, payment: Payment, row: DisputeRow, *, minor: i
             posted=key,
             at=work.now,
         )
-    uses = list_spent(work, account=invoice.account, entity=invoice.issuer, money=amount - owed)
-    again = owed + Money(sum(use.amount_minor for use in uses), payment.currency)
+    source = Source(payment=payment.uid)
+    taken = find_taken(
+        work,
+        desk.engine,
+        account=invoice.account,
+        entity=invoice.issuer,
+        money=amount - owed,
+        on_account=on_account.still_of(work.tx, source, entity=invoice.issuer, currency=payment.currency),
+    )
     receiving.post(
         work,
         invoice,
         key=key,
-        entries=(
-            *ledger.taken_back(ledger.payment_received(again, into=out_of)),
-            *ledger.refunded(amount - again, out_of=out_of, of=UNAPPLIED_CASH),
-        ),
+        entries=(Entry(out_of, -amount), *taken.debited(owed_minor=owed.minor)),
         description=f"Payment {payment.name} was disputed: {row.reason}",
     )
-    for use in uses:
-        take_back(work, desk.engine, use=use, key=key, by=key, at=work.now)
+    account = account_reads.get_account(work.tx, number=invoice.account)
+    on_account.note(
+        work.tx, -taken.on_account, posted=key, account=account, entity=invoice.issuer, source=source
+    )
+    why = WentBack(
+        key,
+        f"payment {payment.name}, which paid it, was disputed: {row.reason}",
+        at=work.now,
+        posted_on=invoice_reads.get_issuer_day(work.tx, invoice=invoice.uid, now=work.now),
+    )
+    take_back(work, desk.engine, taken=taken, key=key, why=why)
     announce(
         work,
         "payment.failed",

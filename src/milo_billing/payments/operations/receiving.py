@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
@@ -15,15 +16,15 @@ from milo_billing.kernel.money import Money
 from milo_billing.ledger import operations as ledger
 from milo_billing.ledger import reads as books
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH, AccountName, Entry, Fact
-from milo_billing.payments.engine import standing
+from milo_billing.payments.engine import on_account, standing
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """`settled` is what the invoice took, `unapplied` what waits on the account for another one."""
+    """`settled` is what the invoice took, `over` what is the account's for another one."""
 
     settled: Money
-    unapplied: Money
+    over: on_account.Over
 
 
 def receive(
@@ -36,26 +37,40 @@ def receive(
     key: str,
     reference: str,
     at: datetime | None = None,
+    payment: UUID | None = None,
 ) -> Received:
-    """Post a payment and settle the invoice with as much of it as is open; the rest is unapplied cash.
+    """Post a payment and settle the invoice with as much of it as is open.
 
-    `key` names the fact in the books, `reference` the settlement; repeating both changes nothing. `at` is when the
-    money counts from, now where it is not said. The caller holds the account's collection lock.
+    The rest is money on account where `payment` came in for the invoice; without one, as for money that comes again,
+    it is unapplied cash. `key` names the fact in the books, `reference` the settlement; repeating both changes nothing.
+    `at` is when the money counts from, now where it is not said. The caller holds the account's collection lock.
     """
     found = life.lock_invoice(work, engine=engine, invoice=invoice)
     open_minor = 0 if found.phase == "Void" or found.currency != amount.currency else found.open_minor
     settled = Money(min(amount.minor, open_minor), amount.currency)
-    unapplied = amount - settled
+    over = on_account.divide(
+        work.tx, amount - settled, account=found.account, entity=found.issuer, is_known=payment is not None
+    )
     post(
         work,
         found,
         key=key,
         entries=(
             *ledger.payment_received(settled, into=into),
-            *ledger.received_unapplied(unapplied, into=into),
+            *ledger.received_unapplied(over.unapplied, into=into),
+            *ledger.put_on_account(over.on_account, into=into),
         ),
         description=f"Payment of invoice {found.number}",
     )
+    if over.on_account:
+        on_account.note(
+            work.tx,
+            over.on_account,
+            posted=key,
+            account=account_reads.get_account(work.tx, number=found.account),
+            entity=found.issuer,
+            source=on_account.Source(payment=payment),
+        )
     if settled:
         life.settle_invoice(
             work,
@@ -68,7 +83,7 @@ def receive(
             at=at or work.now,
         )
         standing.reactivate_if_paid(work, engine, account=found.account)
-    return Received(settled, unapplied)
+    return Received(settled, over)
 
 
 def use_balance(work: Work, engine: Engine, *, invoice: Invoice) -> Invoice:

@@ -83,11 +83,11 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """What an entry pays: invoices of one account, and what is left as that account's unapplied cash."""
+    """What an entry pays: invoices of one account, and what is over, which is that account's."""
 
     account: int
     allocations: tuple[Allocation, ...]
-    unapplied_minor: int
+    over_minor: int
     rule: Rule
 
 
@@ -162,7 +162,7 @@ def _is_telling(number: str) -> bool:
 
 
 def allocate_in_full(invoices: Sequence[OpenInvoice], *, amount_minor: int, rule: Rule) -> Matched:
-    """The oldest first, each as far as the money goes; the rest is unapplied. The invoices are of one account."""
+    """The oldest first, each as far as the money goes; the rest is over. The invoices are of one account."""
     left, allocations = amount_minor, list[Allocation]()
     for one in sorted(invoices, key=_age):
         if (part := min(left, one.open_minor)) > 0:
