@@ -446,14 +446,17 @@ def _customers_money(tx: Tx) -> Iterator[str]:
 def _missing_at_most(tx: Tx, name: str) -> dict[Any, int]:
     """What may be missing of an account's money: only what has left us for good before its money came back.
 
-    Of unapplied cash that is what was refunded, and credit that lapsed, whose money is earned; of money on account what
-    a discount had left over that ended. What invoices or credit took is owed again, so nothing of that is missing.
+    Of unapplied cash that is what was refunded, by card or by transfer (of money on account also where that came back
+    since: it is on account again), and credit that lapsed, whose money is earned; of money on account what a discount
+    had left over that ended. What invoices or credit took is owed again, so nothing of that is missing.
     """
     queries: dict[str, LiteralString] = {
         "Liabilities:UnappliedCash": "select account, currency, sum(minor) from ("
         "select p.account, p.currency, r.amount_minor as minor from payments.refunds r "
         "join payments.payments p on p.uid = r.payment "
         "where r.state <> 'Failed' and r.source in ('UnappliedCash', 'MoneyOnAccount') union all "
+        "select account, 'EUR', amount_minor from payments.transfers "
+        "where source = 'MoneyOnAccount' or state not in ('Returned', 'Cancelled') union all "
         "select g.account, g.currency, -m.amount_minor from invoicing.grant_movements m "
         "join invoicing.credit_grants g on g.uid = m.credit_grant "
         "where g.kind = 'Prepaid' and g.received_minor = 0 and m.kind = 'Expired') missing group by 1, 2",
