@@ -91,6 +91,8 @@ class HostileProvider:
     payouts: dict[str, Payout] = field(default_factory=dict[str, Payout])
     paid_out: set[str] = field(default_factory=set[str])
     """References of charges, refunds and disputes that stand in a payout."""
+    taken_minor: dict[str, int] = field(default_factory=dict[str, int])
+    """What payouts have taken for disputes, less what they gave back of it, by payment."""
     calls: int = 0
 
     def __post_init__(self) -> None:
@@ -158,10 +160,10 @@ class HostileProvider:
             if request.key in charge.refunds:
                 return self._refund_answered(charge.refunds[request.key][1])
             reference = f"{charge.reference}_refund_{len(charge.refunds) + 1}"
-            given = sum(
-                asked.amount.minor
-                for asked, result in charge.refunds.values()
-                if not isinstance(result, RefundFailed)
+            given = _given_back(charge) + sum(
+                one.amount.minor
+                for one in self.disputes.values()
+                if one.payment == charge.reference and one.state in ("Open", "Lost")
             )
             result: RefundResult
             if (
@@ -243,47 +245,67 @@ class HostileProvider:
         more: tuple[PayoutItem, ...] = (),
         bank_account: str = "3000",
         short_minor: int = 0,
+        currency: str = "USD",
     ) -> Payout:
-        """Everything that lies here goes to the bank; `fee_minor` is kept of each charge, half as much of a dispute.
+        """Everything that lies here in the currency goes to the bank.
 
-        `short_minor` less arrives than the items say.
+        `fee_minor` is kept of each charge, half as much of a dispute; `short_minor` less arrives than the items say.
         """
         with self._lock:
-            items = [*self._movements(fee_minor), *more]
+            items = [*self._movements(fee_minor, currency=currency), *more]
             self.paid_out.update(one.reference for one in items)
+            for one in items:
+                if one.kind == "Dispute":
+                    self.taken_minor[one.payment] = self.taken_minor.get(one.payment, 0) - one.amount.minor
             minor = sum(one.amount.minor - one.fee.minor for one in items) - short_minor
             name = f"po_{len(self.payouts) + 1}"
             payout = Payout(
-                name, money(minor), state, arrives_on, bank_account, f"HOSTILE {name}", tuple(items)
+                name, Money(minor, currency), state, arrives_on, bank_account, f"HOSTILE {name}", tuple(items)
             )
             self.payouts[name] = payout
             self._tell("payout", name, "")
             return payout
 
-    def _movements(self, fee_minor: int) -> list[PayoutItem]:
+    def disputable_minor(self, reference: str) -> int:
+        """What of a payment was not given back, nor is about to be."""
+        with self._lock:
+            charge = next(one for one in self.charges if one.reference == reference)
+            return charge.request.amount.minor - _given_back(charge)
+
+    def lying_minor(self, currency: str) -> int:
+        """What lies here, in no payout yet."""
+        with self._lock:
+            return sum(one.amount.minor for one in self._movements(0, currency=currency))
+
+    def _movements(self, fee_minor: int, *, currency: str) -> list[PayoutItem]:
         found: list[PayoutItem] = []
         for charge in self.charges:
+            name = charge.reference
             if isinstance(charge.result, Succeeded):
-                name, amount = charge.reference, charge.result.amount
-                found.append(PayoutItem(f"txn_{name}", "Payment", name, amount, money(fee_minor)))
+                amount, fee = charge.result.amount, Money(fee_minor, charge.result.amount.currency)
+                found.append(PayoutItem(f"txn_{name}", "Payment", name, amount, fee))
             for _, result in charge.refunds.values():
                 if isinstance(result, Refunded):
-                    item = PayoutItem(
-                        f"txn_{result.reference}", "Refund", charge.reference, -result.amount, money(0)
+                    nothing = Money(0, result.amount.currency)
+                    found.append(
+                        PayoutItem(f"txn_{result.reference}", "Refund", name, -result.amount, nothing)
                     )
-                    found.append(item)
-        for dispute in self.disputes.values():
-            if dispute.state in ("Open", "Lost"):
-                found.append(
-                    PayoutItem(
-                        f"txn_{dispute.reference}",
-                        "Dispute",
-                        dispute.payment,
-                        -dispute.amount,
-                        money(fee_minor // 2),
-                    )
-                )
-        return [one for one in found if one.reference not in self.paid_out]
+        found += [item for one in self.disputes.values() if (item := self._disputed(one, fee_minor))]
+        return [
+            one for one in found if one.reference not in self.paid_out and one.amount.currency == currency
+        ]
+
+    def _disputed(self, dispute: Dispute, fee_minor: int) -> PayoutItem | None:
+        """What is taken for a dispute besides what payouts have taken already, or given back once it is won."""
+        taken = self.taken_minor.get(dispute.payment, 0)
+        wanted = dispute.amount.minor if dispute.state in ("Open", "Lost") else 0
+        if wanted == taken:
+            return None
+        currency = dispute.amount.currency
+        fee = Money(fee_minor // 2 if wanted > taken else 0, currency)
+        number = sum(one.startswith(f"txn_{dispute.reference}") for one in self.paid_out)
+        name = f"txn_{dispute.reference}" + (f"_{number + 1}" if number else "")
+        return PayoutItem(name, "Dispute", dispute.payment, Money(taken - wanted, currency), fee)
 
     def turn(self, name: str, state: PayoutState) -> None:
         """A payout arrives, or comes back; what came back stands in the next one."""
@@ -346,6 +368,14 @@ class HostileProvider:
             arriving = [*self.webhooks, *(one for one in self.webhooks if self._chance.random() < 0.5)]
             self._chance.shuffle(arriving)
             return arriving
+
+
+def _given_back(charge: Charge) -> int:
+    return sum(
+        asked.amount.minor
+        for asked, result in charge.refunds.values()
+        if not isinstance(result, RefundFailed)
+    )
 
 
 def sign(body: bytes) -> str:

@@ -61,6 +61,9 @@ RARE = (
     *("settled by DiscountReversal", "settled by Recovery"),
     *("invoices OneTime", "invoices Adjustment", "interest given back"),
     *("debits refused", "debits returned"),
+    *("payouts Booked", "payouts arrived", "payouts came back"),
+    *("transfers sent", "transfers booked", "transfers returned", "transfers cancelled"),
+    *("transfers not executed", "transfers paid all the same"),
 )
 """What may take more seeds than a few minutes have."""
 

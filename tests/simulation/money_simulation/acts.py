@@ -34,9 +34,11 @@ from milo_billing.payments.types import (
 from tests.bank_files import Told
 from tests.db.invoicing.ground import ACME
 from tests.hostile_provider import GOOD, HARD, SLOW, SOFT
+from tests.simulation.money_simulation import paying_back
 from tests.simulation.money_simulation.auditing import Acknowledged
 from tests.simulation.money_simulation.crediting import grant, lapse, revoke
 from tests.simulation.money_simulation.debiting import book, bounce, debit, refuse, sign
+from tests.simulation.money_simulation.payouts import MARK, arrive, fetch, pay_out, turn
 from tests.simulation.money_simulation.shop import CUSTOMERS, ENTITY, MILLION, Customer, Event, publish
 from tests.simulation.money_simulation.terms import change_terms, charge_late, pay_early
 
@@ -313,11 +315,15 @@ def dispute(sim: "Simulation") -> None:
     ]
     states: tuple[DisputeState, ...] = ("Inquiry", "Open", "Open", "Won", "Lost")
     if going and sim.chance.random() < 0.6:
-        provider.dispute(going[0].payment, sim.chance.choice(states), minor=going[0].amount.minor)
+        payment, state, most = going[0].payment, sim.chance.choice(states), going[0].amount.minor
     elif charged:
-        provider.dispute(sim.chance.choice(charged), sim.chance.choice(states[:3]))
+        payment, state, most = sim.chance.choice(charged), sim.chance.choice(states[:3]), None
     else:
         return
+    left_minor = provider.disputable_minor(payment)
+    if not left_minor:
+        return
+    provider.dispute(payment, state, minor=left_minor if most is None else min(most, left_minor))
     sim.count("disputes")
     webhooks(sim)
 
@@ -394,7 +400,11 @@ def sent_back(sim: "Simulation") -> None:
 def worklist(sim: "Simulation") -> None:
     """A person decides what an entry pays that nobody could tell."""
     office = sim.shop.till.ground.office
-    listed = sim.reading(lambda tx: list_worklist(tx, office.vault, limit=50))
+    listed = [
+        one
+        for one in sim.reading(lambda tx: list_worklist(tx, office.vault, limit=50))
+        if MARK not in one.row.entry.remittance  # a payout that nobody has heard of yet
+    ]
     if not listed:
         return
     one: Listed = sim.chance.choice(listed)
@@ -486,4 +496,15 @@ ACTS: Final[tuple[tuple[int, Act], ...]] = (
     (6, book),
     (3, refuse),
     (3, bounce),
+    (9, pay_out),
+    (6, arrive),
+    (4, turn),
+    (5, fetch),
+    (10, paying_back.want_back),
+    (8, paying_back.hand_in),
+    (8, paying_back.pay),
+    (4, paying_back.send_back),
+    (2, paying_back.refuse),
+    (2, paying_back.cancel),
+    (3, paying_back.give_up),
 )

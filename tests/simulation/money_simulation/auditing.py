@@ -22,6 +22,14 @@ from milo_billing.ledger import operations as ledger
 from milo_billing.payments.types import Succeeded
 from tests.simulation.money_simulation.auditing_credit import CREDIT_CHECKS
 from tests.simulation.money_simulation.auditing_terms import TERMS_CHECKS, debits_as_the_bank_has_them
+from tests.simulation.money_simulation.auditing_ways_out import (
+    PAID_BACK,
+    arrived,
+    lies_as_the_provider_has_it,
+    paid_out,
+    payouts_as_the_provider_made_them,
+    transfers_as_the_bank_has_them,
+)
 from tests.simulation.money_simulation.bank import Bank
 from tests.simulation.money_simulation.shop import Shop
 
@@ -59,6 +67,15 @@ class Auditor:
     """Names of the credit grants that were acknowledged."""
 
     bank: Bank = field(default_factory=Bank)
+    payer: Bank = field(default_factory=Bank)
+    """The same bank, as it has files of transfers."""
+
+    given_up: set[str] = field(default_factory=set[str])
+    """Transfers of which a person said that the bank has not executed them."""
+
+    taken_back: set[str] = field(default_factory=set[str])
+    """Transfers that were cancelled before they were in a file."""
+
     _explained: set[UUID] = field(default_factory=set[UUID])
 
     def audit(self, *, thorough: bool = False) -> list[str]:
@@ -69,10 +86,15 @@ class Auditor:
             found += self._provider(tx)
             found += self._bank(tx)
             found += debits_as_the_bank_has_them(tx, self.bank)
+            found += payouts_as_the_provider_made_them(tx, self.shop.provider)
+            found += transfers_as_the_bank_has_them(
+                tx, self.payer, given_up=self.given_up, taken_back=self.taken_back
+            )
             found += self._explain(tx, everything=thorough)
             others = above_the_books().subledgers
             found += [str(one) for one in ledger.verify(tx, subledgers=others, everything=True)]
             if thorough:
+                found += lies_as_the_provider_has_it(tx, self.shop.provider)
                 registry = self.shop.till.ground.engine.registry
                 found += [str(one) for one in compare_projections(tx, registry)]
         return found
@@ -141,7 +163,9 @@ class Auditor:
         yield from self._clearing(tx, taken)
 
     def _clearing(self, tx: Tx, taken: dict[UUID, int]) -> Iterator[str]:
-        """What lies at the provider is what it took for invoices, less what was given back or is about to be."""
+        """What lies at the provider is what it took for invoices, less what was given back or is about to be, and what
+        it has paid out and kept.
+        """
         refunds = tx.execute(
             "select p.invoice, sum(r.amount_minor) from payments.refunds r "
             "join payments.payments p on p.uid = r.payment where r.state <> 'Failed' group by 1"
@@ -156,19 +180,22 @@ class Auditor:
         currencies = dict(tx.execute("select uid, currency from invoicing.invoices").fetchall())
         for invoice, minor in taken.items():
             held[currencies[invoice]] += minor
+        for currency, minor in paid_out(tx, self.shop.provider).items():
+            held[currency] -= minor
         clearing = tx.execute(
-            "select currency, sum(amount_minor) from ledger.entries where account like 'Assets:Clearing:%' group by 1"
+            "select currency, sum(amount_minor) from ledger.entries "
+            "where account like 'Assets:Clearing:%' and account <> 'Assets:Clearing:Transfers' group by 1"
         ).fetchall()
         yield from _compared("at the provider", _nonzero(held.items()), _nonzero(clearing))
 
     def _bank(self, tx: Tx) -> Iterator[str]:
-        """What the books have at the bank is what was applied of its entries, less what it took back; and what came for
-        grants, of which no statement tells.
+        """What the books have at the bank is what was applied of its entries, less what it took back, what went to
+        customers and came back; what payouts brought, and what came for grants, of which no statement tells.
         """
         rows = tx.execute(
-            "select s.currency, sum(case when e.state = 'Applied' then e.amount_minor else -e.amount_minor end) "
+            "select s.currency, sum(case when e.credit then e.amount_minor else -e.amount_minor end) "
             "from payments.statement_entries e join payments.statements s on s.uid = e.statement "
-            "where e.state in ('Applied', 'Returned') group by 1"
+            "where e.state in ('Applied', 'Returned', 'Transfer') group by 1"
         ).fetchall()
         cash = tx.execute(
             "select currency, sum(amount_minor) from ledger.entries where account like 'Assets:Cash:%' group by 1"
@@ -176,6 +203,8 @@ class Auditor:
         held = dict[str, int](_nonzero(rows))
         for _, currency, minor in tx.execute(_RECEIVED_FOR_GRANTS):
             held[currency] = held.get(currency, 0) + int(minor)
+        for currency, minor in arrived(tx, self.shop.provider).items():
+            held[currency] = held.get(currency, 0) + minor
         yield from _compared("at the bank", _nonzero(held.items()), _nonzero(cash))
         rows = tx.execute(
             "select s.currency, sum(case when e.credit then e.amount_minor else -e.amount_minor end) "
@@ -380,6 +409,7 @@ _MOVED: Final[tuple[tuple[LiteralString, int], ...]] = (
         1,
     ),
     (_RECEIVED_FOR_GRANTS, 1),
+    (PAID_BACK, -1),
     (
         "select g.account, g.currency, sum(m.amount_minor) from invoicing.grant_movements m "
         "join invoicing.credit_grants g on g.uid = m.credit_grant "
@@ -416,14 +446,17 @@ def _customers_money(tx: Tx) -> Iterator[str]:
 def _missing_at_most(tx: Tx, name: str) -> dict[Any, int]:
     """What may be missing of an account's money: only what has left us for good before its money came back.
 
-    Of unapplied cash that is what was refunded, and credit that lapsed, whose money is earned; of money on account what
-    a discount had left over that ended. What invoices or credit took is owed again, so nothing of that is missing.
+    Of unapplied cash that is what was refunded, by card or by transfer (of money on account also where that came back
+    since: it is on account again), and credit that lapsed, whose money is earned; of money on account what a discount
+    had left over that ended. What invoices or credit took is owed again, so nothing of that is missing.
     """
     queries: dict[str, LiteralString] = {
         "Liabilities:UnappliedCash": "select account, currency, sum(minor) from ("
         "select p.account, p.currency, r.amount_minor as minor from payments.refunds r "
         "join payments.payments p on p.uid = r.payment "
         "where r.state <> 'Failed' and r.source in ('UnappliedCash', 'MoneyOnAccount') union all "
+        "select account, 'EUR', amount_minor from payments.transfers "
+        "where source = 'MoneyOnAccount' or state not in ('Returned', 'Cancelled') union all "
         "select g.account, g.currency, -m.amount_minor from invoicing.grant_movements m "
         "join invoicing.credit_grants g on g.uid = m.credit_grant "
         "where g.kind = 'Prepaid' and g.received_minor = 0 and m.kind = 'Expired') missing group by 1, 2",

@@ -18,7 +18,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.kernel.errors import MiloError, Unavailable
 from milo_billing.kernel.periods import next_month
 from tests.bank_files import Told
-from tests.simulation.money_simulation import acts
+from tests.simulation.money_simulation import acts, payouts
 from tests.simulation.money_simulation.auditing import Auditor
 from tests.simulation.money_simulation.fuse import Killed
 from tests.simulation.money_simulation.shop import CUSTOMERS, Customer, Shop, declare_shop, open_shop
@@ -26,7 +26,7 @@ from tests.simulation.usage_simulation.ground import Ground
 
 T = TypeVar("T")
 
-TURNS: Final = 120
+TURNS: Final = 150
 KILLED: Final = 0.25
 """How often whoever acts dies in the middle of it."""
 
@@ -49,6 +49,8 @@ _CAME_OF_IT: Final = (
     "from payments.on_account group by 1 "
     "union all select 'interest given back', count(*) from invoicing.interest_reversals "
     "union all select 'debits ' || state, count(*) from payments.debits group by 1 "
+    "union all select 'payouts ' || state, count(*) from payments.payouts group by 1 "
+    "union all select 'transfers ' || state, count(*) from payments.transfers group by 1 "
     "union all select 'invoices ' || kind, count(*) from invoicing.invoices group by 1 order by 1"
 )
 """What a seed has come to, besides what was done."""
@@ -81,7 +83,9 @@ class Simulation:
         self.subscribed: set[str] = set()
         self.files: list[bytes] = []
         self.sent: list[tuple[Told, str]] = []
-        self.bank = self.auditor.bank
+        self.bank, self.payer = self.auditor.bank, self.auditor.payer
+        self.arrived: set[str] = set()
+        """Payouts that the bank has told of."""
         self._names: Counter[str] = Counter()
 
     def run(self, turns: int, *, without: Collection[int] = frozenset()) -> Outcome:
@@ -129,7 +133,7 @@ class Simulation:
         if not self.outcome.wrong and (left := self._under_way()):
             self.wrong(f"{left} attempts and refunds never come to an end")
         if not self.outcome.wrong:
-            self._do("the end", lambda sim: None, thorough=True)
+            self._do("the end", payouts.settle, thorough=True)
         for what, times in self.rows(_CAME_OF_IT):
             self.count(what, times)
 

@@ -8,7 +8,13 @@ from uuid import UUID
 import pytest
 
 from milo_billing.invoicing.rules import crediting
-from milo_billing.invoicing.rules.crediting import CreditLine, CreditNote, LineCredit, UnableToCredit
+from milo_billing.invoicing.rules.crediting import (
+    Cancellation,
+    CreditLine,
+    CreditNote,
+    LineCredit,
+    UnableToCredit,
+)
 from milo_billing.invoicing.rules.taxes import Credited
 from milo_billing.invoicing.types.drafts import LineConversion, LineDiscount, Part
 from milo_billing.invoicing.types.invoices import InvoiceLine, LineShare
@@ -347,3 +353,31 @@ def test_a_note_that_nobody_declared_has_the_spec_of_what_it_took() -> None:
 
 def test_a_note_settles_what_the_invoice_still_takes() -> None:
     assert [crediting.settled_part(issued(700), minor) for minor in (699, 700, 701)] == [699, 700, 700]
+
+
+# ------------------------------------------------------------------------------------------------ what cancels it
+
+CANCELLATION = Cancellation(
+    "KC-CX-", 4, "KC-CX-4", "The payment went back", datetime(2026, 12, 3, 8, tzinfo=UTC), date(2026, 12, 3)
+)
+CANCELLED = replace(NOTE, e_invoicing="UBL", cancellation=CANCELLATION)
+
+
+def test_a_note_that_stands_says_nothing_of_a_cancellation() -> None:
+    assert NOTE.cancelled_at is None
+    assert NOTE.number_of("Note") == "KC-CN-1"
+    assert crediting.cancellation_body(NOTE) == {"number": "", "issuedOn": "", "reason": "", "documents": {}}
+
+
+def test_what_cancelled_a_note_has_a_number_a_day_and_documents_of_its_own() -> None:
+    assert CANCELLED.cancelled_at == CANCELLATION.issued_at
+    assert (CANCELLED.number_of("Note"), CANCELLED.number_of("Cancellation")) == ("KC-CN-1", "KC-CX-4")
+    where = (
+        "/apis/billing.miloapis.com/v1alpha1/namespaces/organization-acme/creditnotes/kc-cn-1/cancellation"
+    )
+    assert crediting.cancellation_body(CANCELLED) == {
+        "number": "KC-CX-4",
+        "issuedOn": "2026-12-03",
+        "reason": "The payment went back",
+        "documents": {"pdf": f"{where}/pdf", "ubl": f"{where}/ubl"},
+    }
