@@ -161,7 +161,8 @@ def test_the_last_void_invoice_of_these_days_is_replaced(voided: list[Period], r
 
 
 @pytest.mark.parametrize(
-    ("kind", "replaces"), [("Periodic", True), ("Final", True), ("OneTime", False), ("Adjustment", False)]
+    ("kind", "replaces"),
+    [("Periodic", True), ("Consolidated", True), ("Final", True), ("OneTime", False), ("Adjustment", False)],
 )
 def test_only_what_invoices_a_period_replaces_one(kind: InvoiceKind, replaces: bool) -> None:
     drafted = replace(draft_of([1]), kind=kind)

@@ -322,13 +322,19 @@ def consolidated_postings(
     others = sorted({*used_by.values()} - {payer}) if given_up is None else []
     own = [one for one in credited if used_by[one.line] not in others]
     sent = {
-        account: credit_postings(
-            [one for one in credited if used_by[one.line] == account], lines=lines, taxes={}, groups=()
-        )
+        account: _earned([one for one in credited if used_by[one.line] == account], lines=lines)
         for account in others
     }
     found = credit_postings(own, lines=lines, taxes=taxes, groups=groups, given_up=given_up)
     return postings.with_transfers(found, sent), sent
+
+
+def _earned(credited: Iterable[CreditLine], *, lines: Mapping[int, InvoiceLine]) -> tuple[Posting, ...]:
+    """What was earned by these, by the accounts of the books and the days of the invoice's lines."""
+    return tuple(
+        (postings.account_of(lines[one.line]), one.net_minor, postings.service_of(lines[one.line]))
+        for one in credited
+    )
 
 
 def credit_postings(
@@ -346,10 +352,7 @@ def credit_postings(
     charged: list[Posting] = (
         [(given_up, sum(one.net_minor for one in credited), None)]
         if given_up is not None
-        else [
-            (postings.account_of(lines[one.line]), one.net_minor, postings.service_of(lines[one.line]))
-            for one in credited
-        ]
+        else [*_earned(credited, lines=lines)]
     )
     charged += [
         (tax_payable(groups[number - 1].treatment.place), one.tax_minor, None)
