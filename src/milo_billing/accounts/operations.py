@@ -231,6 +231,12 @@ def hold_invoiced_with(tx: Tx, *, account: Account, since: datetime) -> tuple[Ac
     return tuple(account_reads.get_account(tx, number=number) for number in numbers)
 
 
+def hold_invoiced(tx: Tx, *, account: Account) -> Account:
+    """Who is invoiced for the account; until the transaction ends nobody else is. Take it before every other lock."""
+    store.lock_tree(tx, owner_org=account.owner_org, exclusive=False)
+    return get_invoiced(tx, account=account_reads.get_account(tx, number=account.number))
+
+
 def get_invoiced(tx: Tx, *, account: Account) -> Account:
     """Who is invoiced for the account: itself, or one above it."""
     if account.billing_mode == "Self":

@@ -41,7 +41,7 @@ def issue_final(work: Work, *, office: Office, account: Account) -> IssueOutcome
         return _end_with_payer(work, account=account)
     if below := accounts.hold_invoiced_with(tx, account=account, since=now):
         raise UnableToIssue(closing.refused_by_sub_accounts(account.name, [one.name for one in below]))
-    has_credit = invoice_rows.lock_account(tx, account=account.number)
+    has_credit = issuing.lock_invoiced(tx, accounts_=[account.number])
     # no binding begins or ends until commit
     accounts.hold_fence(tx, exclusive=False)
     zone = account.time_zone

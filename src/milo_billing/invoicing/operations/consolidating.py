@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.types import Account, BillingProfile
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import giving_back, granting
@@ -15,6 +16,7 @@ from milo_billing.invoicing.engine.sections import Section
 from milo_billing.invoicing.operations import writing
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.rules import adjusting, drafts, grants
+from milo_billing.invoicing.rules.adjusting import Rerated
 from milo_billing.invoicing.rules.grants import Reaching
 from milo_billing.invoicing.types.drafts import Draft, InvoiceKind
 from milo_billing.invoicing.types.invoices import IssuerVersion
@@ -32,17 +34,26 @@ class Owed:
     credits: Sequence[Reaching]
 
 
-def parted(late: Late, *, payer: Account) -> tuple[Late, Mapping[int, Late]]:
+def parted(tx: Tx, late: Late, *, payer: Account) -> tuple[Late, Mapping[int, Late]]:
     """What the payer's invoice takes up of what came late, and by number what is charged to other accounts: who was
     invoiced for the days is charged for what they came to since.
+
+    Of days of a payer that was deleted since it is the present one who is charged: a receivable finds somebody.
     """
     others: dict[int, Late] = {}
+    own: list[Rerated] = []
     for one in late.invoices:
-        if one.lines and one.invoice.account != payer.number:
-            found = others.get(one.invoice.account, Late(late.account, None, ()))
-            others[one.invoice.account] = replace(found, invoices=(*found.invoices, one))
-    own = tuple(one for one in late.invoices if not one.lines or one.invoice.account == payer.number)
-    return replace(late, invoices=own), others
+        number = one.invoice.account
+        if not one.lines or number == payer.number or _is_deleted(tx, number):
+            own.append(one)
+        else:
+            found = others.get(number, Late(late.account, None, ()))
+            others[number] = replace(found, invoices=(*found.invoices, one))
+    return replace(late, invoices=tuple(own)), others
+
+
+def _is_deleted(tx: Tx, number: int) -> bool:
+    return account_reads.get_account(tx, number=number).deleted_at is not None
 
 
 def section(account: Account, drafted: Draft, late: Late | None) -> Section:

@@ -81,7 +81,7 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     if not wanted:
         return Skipped(f"invoices come {frequency.lower()}, and none ends with this month")
     members = (account, *accounts.hold_invoiced_with(tx, account=account, since=wanted[0].start))
-    has_credit = invoice_rows.lock_accounts(tx, accounts=[one.number for one in members])
+    has_credit = lock_invoiced(tx, accounts_=[one.number for one in members])
     stretches, standing, voided = _uncovered(tx, members, wanted)
     if not stretches:
         return Unchanged(standing[-1].invoice)
@@ -190,7 +190,7 @@ def _section(work: Work, office: Office, stretch: Stretch, *, payer: Account, ki
         _issue_missed(work, office, late, account=account, payer=payer)
         late = rerating.find_late(work.tx, account=account, before=before, now=work.now)
     if late is not None:
-        late, others = consolidating.parted(late, payer=payer)
+        late, others = consolidating.parted(work.tx, late, payer=payer)
         _charge_others(work, office, others)
     return consolidating.section(account, drafted, late)
 
@@ -252,7 +252,7 @@ def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
     again, it finds nothing. Raises UnableToIssue.
     """
     used_by = adjustment_reads.list_sections(work.tx, invoice=invoice.uid) or (invoice.account,)
-    _lock_billing(work.tx, accounts_=used_by)
+    _lock_billing(work.tx, accounts_=used_by, payer=invoice.account)
     lates = [
         Late(one, None, (rerating.rerate(work.tx, invoice=invoice, account=one, now=work.now),))
         for one in used_by
@@ -262,27 +262,41 @@ def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
 
 def adjust_account(work: Work, *, office: Office, account: Account) -> Adjusted:
     """The same for all that reached invoiced days of an account for which no invoice follows. Raises UnableToIssue."""
-    _lock_billing(work.tx, accounts_=[account.number])
+    payer = accounts.hold_invoiced(work.tx, account=account)
+    _lock_billing(work.tx, accounts_=[account.number], payer=payer.number)
     late = rerating.find_late(work.tx, account=account, before=work.now, now=work.now)
     if late is None:
         return Adjusted(None, ())
-    payer = accounts.get_invoiced(work.tx, account=account)
     if late.missed:
         _issue_missed(work, office, late, account=account, payer=payer)
-    late, others = consolidating.parted(late, payer=payer)
+    late, others = consolidating.parted(work.tx, late, payer=payer)
     _charge_others(work, office, others)
     return _adjust(work, office, [late], payer=payer)
 
 
-def _lock_billing(tx: Tx, *, accounts_: Sequence[int]) -> None:
-    """Nobody else issues for the accounts, nor does usage of them come in, until the transaction ends."""
-    invoice_rows.lock_accounts(tx, accounts=accounts_)
+def lock_invoiced(tx: Tx, *, accounts_: Sequence[int]) -> bool:
+    """Nobody else issues to or for these accounts, nor to who was invoiced for their days before, until the transaction
+    ends; whether any of them has credit.
+
+    What came late is charged to a former payer, whose credit and invoices are then used as those of the present one
+    are: so all are locked here, at once and in one order, and two payers that took accounts of each other do not cross.
+    """
+    before = invoice_reads.list_payers(tx, accounts=accounts_)
+    return invoice_rows.lock_accounts(tx, accounts=(*accounts_, *before))
+
+
+def _lock_billing(tx: Tx, *, accounts_: Sequence[int], payer: int) -> None:
+    """The same, with who is charged; nor does usage of the accounts come in until the transaction ends."""
+    lock_invoiced(tx, accounts_=(*accounts_, payer))
     accounts.hold_fence(tx, exclusive=False)
     accounts.hold_billing(tx, accounts=accounts_)
 
 
 def _charge_others(work: Work, office: Office, others: Mapping[int, Late]) -> None:
-    """Charge what came late to who was invoiced for these days, by number: the account has changed its payer since."""
+    """Charge what came late to who was invoiced for these days, by number: the account has changed its payer since.
+
+    The caller has locked them (`lock_invoiced`).
+    """
     for number, late in sorted(others.items()):
         _adjust(work, office, [late], payer=account_reads.get_account(work.tx, number=number))
 
@@ -335,8 +349,9 @@ def _parties(tx: Tx, office: Office, *, account: Account) -> tuple[BillingProfil
     profile = billing_profile(tx, office.vault, account)
     if profile is None:
         raise UnableToIssue(
-            f"{account.namespace}/{account.name} was deleted before what came late was charged: nobody is left to "
-            "address the invoice to"
+            f"{account.namespace}/{account.name} was deleted before what came late was charged, so nobody is left to "
+            "address the invoice to: what a sub-account that is invoiced with another account now used comes with its "
+            "next month there; other usage can be taken back (milo-billing usage void)"
         )
     issuer = issuer_reads.find_default_issuer(tx)
     if issuer is None:

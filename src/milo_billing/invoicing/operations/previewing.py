@@ -54,7 +54,7 @@ def preview(
         for one in stretches if not covered else ():
             late = rerating.find_late(tx, account=one.account, before=one.periods[0].start, now=now)
             if late is not None:
-                lates[one.account.number], _ = consolidating.parted(late, payer=payer)
+                lates[one.account.number], _ = consolidating.parted(tx, late, payer=payer)
     except UnableToIssue as error:
         untaxed = untaxed or str(error)
     kind: InvoiceKind = "Periodic" if len(stretches) == 1 and payer == account else "Consolidated"

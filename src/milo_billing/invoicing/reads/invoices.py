@@ -249,6 +249,16 @@ def list_periodic(tx: Tx, *, account: int, within: Period) -> tuple[Covering, ..
     return _coverings(tx, [_invoice(row) for row in rows], account=account)
 
 
+def list_payers(tx: Tx, *, accounts: Collection[int]) -> tuple[int, ...]:
+    """Numbers of the others to whom days of these accounts were ever invoiced, in order."""
+    rows = tx.execute(
+        "select distinct i.account from invoicing.sections s join invoicing.invoices i on i.uid = s.invoice "
+        "where s.account = any(%s) and i.account <> s.account order by i.account",
+        (list(accounts),),
+    )
+    return tuple(number for (number,) in rows)
+
+
 def _coverings(tx: Tx, invoices: Sequence[Invoice], *, account: int) -> tuple[Covering, ...]:
     consolidated = [one.uid for one in invoices if one.kind == "Consolidated"]
     query = (
