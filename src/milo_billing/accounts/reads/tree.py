@@ -1,5 +1,6 @@
 """SQL that reads the tree of accounts: who is above and below, and who is invoiced with whom."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import LiteralString
 
@@ -71,6 +72,22 @@ def list_invoiced_with(tx: Tx, *, account: int, since: datetime) -> tuple[int, .
         "where (a.deleted_at is null or a.deleted_at > %(since)s) and a.billing_mode = 'Parent') "
         "select number from below where number <> %(account)s and phase <> 'Archived' order by path",
         {"account": account, "since": since},
+    )
+    return tuple(number for (number,) in found)
+
+
+def list_behind(tx: Tx, *, among: Collection[int], year: int, month: int) -> tuple[int, ...]:
+    """Numbers of the living accounts among these of which an invoice ends with the rating period of this month, that
+    were neither invoiced up to its end nor found to have nothing up to there.
+    """
+    found = tx.execute(
+        "select a.number from accounts.accounts a left join accounts.billed b on b.account = a.number "
+        "where a.number = any(%(among)s) and a.deleted_at is null and a.phase <> 'Archived' "
+        "and %(month)s %% (case a.invoice_frequency when 'Monthly' then 1 when 'Quarterly' then 3 else 12 end) = 0 "
+        "and coalesce(greatest(b.billed_until, b.closed_until), '-infinity') < "
+        "(make_date(%(year)s, %(month)s, a.invoice_day) + interval '1 month') at time zone a.time_zone "
+        "order by a.number",
+        {"among": list(among), "year": year, "month": month},
     )
     return tuple(number for (number,) in found)
 

@@ -9,10 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
+from milo_billing.accounts import operations as accounts
+from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.reads import tree as tree_reads
 from milo_billing.accounts.types import Account
 from milo_billing.infra import jobs
+from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.rules.runs import Run, RunNotFound, RunStep, RunStepState
+from milo_billing.invoicing.rules.runs import INVOICED_WITH, Run, RunNotFound, RunStep, RunStepState
 
 RUN_MONTH: Final = "invoicing.run_month"
 """The job that takes steps of a run until none waits."""
@@ -30,7 +34,7 @@ _RUN: LiteralString = (
 )
 
 
-def open_run(tx: Tx, run: Run, accounts: Sequence[Account]) -> None:
+def open_run(tx: Tx, run: Run, over: Sequence[Account]) -> None:
     """Have a run over these accounts, in this order, and workers take its steps once this transaction commits."""
     tx.execute(
         "insert into invoicing.runs (id, organizations, year, month, opened_by, impersonated_by, audit_id, opened_at, "
@@ -44,14 +48,14 @@ def open_run(tx: Tx, run: Run, accounts: Sequence[Account]) -> None:
             run.impersonated_by,
             run.audit_id,
             run.opened_at,
-            len(accounts),
+            len(over),
         ),
     )
     tx.execute(
         "insert into invoicing.run_steps (run, step, account, owner_org) "
         "select %s, s.step, s.account, s.owner_org "
         "from unnest(%s::int[], %s::bigint[]) with ordinality as s (account, owner_org, step)",
-        (run.id, [account.number for account in accounts], [account.owner_org for account in accounts]),
+        (run.id, [account.number for account in over], [account.owner_org for account in over]),
     )
     resume_run(tx, id=run.id)
 
@@ -113,6 +117,38 @@ def finish_run(tx: Tx, *, id: UUID, at: datetime) -> bool:
         (at, id, id),
     )
     return closed.rowcount == 1
+
+
+def follow_up(tx: Tx, run: Run, *, at: datetime) -> Run | None:
+    """The run of those who are to be gone over once more behind one that is done, which the caller has just closed;
+    None where there are none, as ever but where a parent or a mode changed meanwhile.
+
+    An account whose step was taken while another was invoiced for it, and that was not on that one's invoice when its
+    step was taken, has days that no invoice has: who is invoiced for it now is gone over again. Not where this is an
+    account that the run was not asked for, or that failed: then that is to be put right first.
+    """
+    rows = tx.execute(
+        "select account from invoicing.run_steps where run = %s and state = 'skipped' and starts_with(reason, %s)",
+        (run.id, INVOICED_WITH),
+    ).fetchall()
+    among = [account for (account,) in rows]
+    if not among:
+        return None
+    behind = [
+        account_reads.get_account(tx, number=number)
+        for number in tree_reads.list_behind(tx, among=among, year=run.year, month=run.month)
+    ]
+    invoiced = {payer.number: payer for payer in (accounts.get_invoiced(tx, account=one) for one in behind)}
+    done = tx.execute(
+        "select account from invoicing.run_steps where run = %s and account = any(%s) and state <> 'failed' "
+        "order by step",
+        (run.id, list(invoiced)),
+    ).fetchall()
+    if not done:
+        return None
+    again = replace(run, id=new_uid(), opened_at=at)
+    open_run(tx, again, [invoiced[account] for (account,) in done])
+    return again
 
 
 def get_run(tx: Tx, *, id: UUID, now: datetime) -> Run:

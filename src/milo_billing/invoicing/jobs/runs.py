@@ -52,7 +52,8 @@ def run_tasks(*, office: Office, database: Database, clock: Clock) -> tuple[Peri
 
 
 def run_steps(office: Office, database: Database, clock: Clock, *, id: UUID) -> None:
-    """Take steps of the run until none waits that nobody else is at; close the run behind the last one.
+    """Take steps of the run until none waits that nobody else is at; close the run behind the last one, and have
+    another follow where accounts changed who is invoiced for them meanwhile.
 
     One account a transaction, which also notes the step. What one account lacks is noted and does not stop the others.
     Raises Unavailable when the database is away: what was committed stays, the rest is for the next call.
@@ -61,15 +62,20 @@ def run_steps(office: Office, database: Database, clock: Clock, *, id: UUID) -> 
         run = runs.get_run(tx, id=id, now=clock.now())
     if run.finished_at is not None:
         return
-    for state in _Lane(office, database, clock, run).steps():
+    for state in RunLane(office, database, clock, run).steps():
         _accounts.labels(state).inc()
     with database.transaction(reach=EVERYWHERE) as tx:
-        if runs.finish_run(tx, id=id, at=clock.now()) and office.prints_ahead:
+        if not runs.finish_run(tx, id=id, at=clock.now()):
+            return
+        again = runs.follow_up(tx, run, at=clock.now())
+        if again is not None:
+            _log.info("invoice_run_followed", run=str(run.id), by=str(again.id))
+        if office.prints_ahead:
             ahead = Printing(new_uid(), run.organizations, run.id, run.opened_by, clock.now())
             printings.open_ahead(tx, ahead)
 
 
-class _Lane:
+class RunLane:
     """One job's way through the steps of a run."""
 
     def __init__(self, office: Office, database: Database, clock: Clock, run: Run) -> None:

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from milo_billing.kernel.errors import NotFound
 
 RunStepState: TypeAlias = Literal["waiting", "issued", "unchanged", "skipped", "failed"]
+
+
+INVOICED_WITH: Final = "invoiced with "
+"""What the reason begins with of a step whose account another one is invoiced for."""
 
 
 class RunNotFound(NotFound):
