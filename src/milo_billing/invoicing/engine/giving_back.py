@@ -4,7 +4,7 @@ Owns: what is read for it. Not: which line of which invoice (rules.below_zero), 
 Nothing is written here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -12,7 +12,7 @@ from typing import Final
 from milo_billing.accounts.types import Account
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine.left import list_creditable
-from milo_billing.invoicing.engine.rerating import Late
+from milo_billing.invoicing.engine.rerating import Late, given_of
 from milo_billing.invoicing.engine.sections import Section
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import adjusting, below_zero
@@ -32,26 +32,29 @@ def lift(tx: Tx, sections: Sequence[Section], *, drafted: Draft, whole: bool = F
     """
     rest_minor = below_zero.over_minor(drafted)
     found: list[Section] = []
-    for one in sections:
+    for position, one in enumerate(sections):
         # one account may give back what another is charged: only what is over all of them is taken elsewhere
         minor = (
             below_zero.returns_minor(one.draft)
             if whole
             else min(rest_minor, below_zero.over_minor(one.draft))
         )
-        found.append(_lifted(tx, one, minor) if minor else one)
+        others = (*found, *sections[position + 1 :])
+        found.append(_lifted(tx, one, minor, others=others) if minor else one)
         rest_minor -= min(minor, rest_minor)
     return tuple(found)
 
 
-def _lifted(tx: Tx, section: Section, minor: int) -> Section:
+def _lifted(tx: Tx, section: Section, minor: int, *, others: Iterable[Section]) -> Section:
     account, drafted, late = section.account, section.draft, section.late
     before = drafted.period.start
     _assert_none_void(tx, account=account, before=before)
     invoices = below_zero.give_elsewhere(
         drafted,
         minor,
-        creditable=list_creditable(tx, account=account.number, before=before),
+        creditable=list_creditable(
+            tx, account=account.number, before=before, given=given_of(other.late for other in others)
+        ),
         earlier=() if late is None else late.invoices,
     )
     found = replace(late or Late(account.number, None, ()), invoices=invoices)
@@ -68,23 +71,30 @@ def undraw(
     """
     drawn = below_zero.overdrawn(taxed)
     found: list[Section] = []
-    for one in sections:
+    for position, one in enumerate(sections):
         own = [(line, minor) for line, minor in drawn if line.used_by == one.account.number]
-        section, taken_off = _undrawn(tx, one, own) if own else (one, ())
+        others = (*found, *sections[position + 1 :])
+        section, taken_off = _undrawn(tx, one, own, others=others) if own else (one, ())
         found.append(section)
         credited = adjusting.with_adjustments(credited, taken_off)
     return credited, tuple(found)
 
 
 def _undrawn(
-    tx: Tx, section: Section, drawn: Sequence[tuple[DraftLine, int]]
+    tx: Tx, section: Section, drawn: Sequence[tuple[DraftLine, int]], *, others: Iterable[Section]
 ) -> tuple[Section, Sequence[DraftLine]]:
     """The section with the credit notes that give back what is not drawn, and the lines that take it off."""
     late, before = section.late, section.draft.period.start
     _assert_none_void(tx, account=section.account, before=before)
     invoices = below_zero.give_prepaid(
         drawn,
-        creditable=list_creditable(tx, account=section.account.number, before=before, kinds=("Prepayment",)),
+        creditable=list_creditable(
+            tx,
+            account=section.account.number,
+            before=before,
+            kinds=("Prepayment",),
+            given=given_of(other.late for other in others),
+        ),
         earlier=() if late is None else late.invoices,
     )
     found = replace(late or Late(section.account.number, None, ()), invoices=invoices)

@@ -1,6 +1,6 @@
 """What is left of issued invoices, line by line, that a credit note can take back. Nothing is written here."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -18,12 +18,20 @@ from milo_billing.invoicing.types.invoices import InvoiceLine
 INVOICES_MAX: Final = 60
 """So many invoices of an account, the newest first, are looked through for what was charged before."""
 
+NONE_GIVEN: Final[Mapping[UUID, int]] = {}
+
 
 def places_of(
-    tx: Tx, invoice: UUID, pairs: Sequence[tuple[InvoiceLine, DraftLine]], *, of: Collection[DraftLine]
+    tx: Tx,
+    invoice: UUID,
+    pairs: Sequence[tuple[InvoiceLine, DraftLine]],
+    *,
+    of: Collection[DraftLine],
+    given: Mapping[UUID, int] = NONE_GIVEN,
 ) -> tuple[tuple[Place, ...], int]:
     """What can be credited of these lines of an invoice, and how much more were left of them if others were not below
-    zero: never more is taken than is left of the invoice as a whole.
+    zero: never more is taken than is left of the invoice as a whole, less what others are about to take (`given`, by
+    invoice).
     """
     credited = note_reads.list_credited(tx, invoice=invoice)
     left = crediting.left_of([line for line, _ in pairs], credited=credited)
@@ -32,7 +40,7 @@ def places_of(
         for line, drafted in pairs
         if drafted in of and left[line.line] > 0
     ]
-    found = capped(places, left_minor=sum(left.values()))
+    found = capped(places, left_minor=sum(left.values()) - given.get(invoice, 0))
     return found, _sum(places) - _sum(found)
 
 
@@ -43,9 +51,11 @@ def list_creditable(
     before: datetime,
     but: Collection[UUID] = (),
     kinds: Collection[LineKind] = SKU_KINDS,
+    given: Mapping[UUID, int] = NONE_GIVEN,
 ) -> tuple[Creditable, ...]:
     """The invoices over what the account used on days before the instant, whoever paid, without some, the newest first,
     with what is left of its lines of these kinds: usage and charges, as what was prepaid has its own way back.
+    `given` as of `places_of`.
     """
     standing = invoice_reads.list_standing(tx, account=account, before=before, limit=INVOICES_MAX)
     found: list[Creditable] = []
@@ -53,7 +63,7 @@ def list_creditable(
         if one.uid not in but:
             pairs = adjustment_reads.list_charged(tx, invoice=one.uid)
             of = [line for _, line in pairs if line.kind in kinds and line.used_by == account]
-            places, _ = places_of(tx, one.uid, pairs, of=of)
+            places, _ = places_of(tx, one.uid, pairs, of=of, given=given)
             made = adjustment_reads.list_adjustments(tx, invoice=one.uid, account=account)
             found.append(Creditable(one, places, sequence=len(made) + 1))
     return tuple(found)

@@ -4,16 +4,17 @@ Owns: what is looked at, and what is read for it. Not: the difference (rules.adj
 and give it back (operations.adjusting). Nothing is written here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from uuid import UUID
 
 from milo_billing.accounts.types import Account
 from milo_billing.commitments import operations as commitments
 from milo_billing.commitments import reads as promises
 from milo_billing.commitments.types import AsIssued
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.engine.left import list_creditable, places_of
+from milo_billing.invoicing.engine.left import NONE_GIVEN, list_creditable, places_of
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import adjusting, drafts
@@ -66,10 +67,23 @@ class Late:
         return tuple((invoice, minor) for invoice, minor in sums if minor)
 
 
-def find_late(tx: Tx, *, account: Account, before: datetime, now: datetime) -> Late | None:
+def given_of(lates: Iterable[Late | None]) -> dict[UUID, int]:
+    """What is given back of the lines of which invoice by all these together."""
+    found: dict[UUID, int] = {}
+    for late in lates:
+        for one in () if late is None else late.invoices:
+            for place, minor in one.given_back:
+                found[place.invoice] = found.get(place.invoice, 0) + minor
+    return found
+
+
+def find_late(
+    tx: Tx, *, account: Account, before: datetime, now: datetime, given: Mapping[UUID, int] = NONE_GIVEN
+) -> Late | None:
     """What usage of the account changed of issued invoices since they were; None, after one read, where nothing came.
 
-    Of days that no invoice covers, those before `before`: what is invoiced otherwise begins there.
+    Of days that no invoice covers, those before `before`: what is invoiced otherwise begins there. `given` is what
+    other sections of the same invoice give back, by the invoice that they take it of.
 
     Raises UnableToIssue where late usage has no price.
     """
@@ -89,7 +103,9 @@ def find_late(tx: Tx, *, account: Account, before: datetime, now: datetime) -> L
         invoice_reads.get_invoice_by_uid(tx, uid=uid)
         for uid in adjustment_reads.list_void_adjusted(tx, account=account.number)
     ]
-    rerated = [rerate(tx, invoice=one, account=account.number, now=now) for one in (*reached, *voids)]
+    rerated = [
+        rerate(tx, invoice=one, account=account.number, now=now, given=given) for one in (*reached, *voids)
+    ]
     return Late(
         account.number,
         found.last_id,
@@ -118,14 +134,16 @@ def _holds(period: Period, day: date, account: Account) -> bool:
     return local_day(period.start, zone=zone) <= day < local_day(period.end, zone=zone)
 
 
-def rerate(tx: Tx, *, invoice: Invoice, account: int, now: datetime) -> Rerated:
+def rerate(
+    tx: Tx, *, invoice: Invoice, account: int, now: datetime, given: Mapping[UUID, int] = NONE_GIVEN
+) -> Rerated:
     """What the account's section of one issued invoice came to since; a periodic one has no other. A void one charges
     for nothing, nor may adjustments of it.
 
     Raises UnableToIssue where late usage has no price.
     """
     made = adjustment_reads.list_adjustments(tx, invoice=invoice.uid, account=account)
-    before, places, withheld_minor = _charged_before(tx, invoice, made, account=account)
+    before, places, withheld_minor = _charged_before(tx, invoice, made, account=account, given=given)
     today = () if invoice.phase == "Void" else _rated_again(tx, invoice, made, account=account, now=now)
     issued = () if invoice.phase == "Void" else before.issued
     earlier = [one.lines for one in made if one.stands]
@@ -138,7 +156,7 @@ def rerate(tx: Tx, *, invoice: Invoice, account: int, now: datetime) -> Rerated:
         rest_minor = min(change.total_minor - sum(minor for _, minor in given_back), withheld_minor)
         if rest_minor:
             given_back += _elsewhere(
-                tx, change, rest_minor, invoice=invoice, account=account, made=made, now=now
+                tx, change, rest_minor, invoice=invoice, account=account, made=made, now=now, given=given
             )
         taken = adjusting.by_line(given_back)
         if -sum(taken.values()) == change.total_minor:
@@ -183,17 +201,18 @@ def _elsewhere(
     account: int,
     made: Sequence[Adjustment],
     now: datetime,
+    given: Mapping[UUID, int],
 ) -> tuple[tuple[Place, int], ...]:
     """So much of other invoices: the period's own charged less than its lines say, as it gave back of earlier ones."""
     own = {invoice.uid, *(one.carrier for one in made if one.carrier is not None)}
-    others = list_creditable(tx, account=account, before=now, but=own)
+    others = list_creditable(tx, account=account, before=now, but=own, given=given)
     places = [place for one in others for place in one.places]
     key = next(iter(change.lines))
     return adjusting.give_back(GivenBack({key: minor}, minor), places)
 
 
 def _charged_before(
-    tx: Tx, invoice: Invoice, made: Sequence[Adjustment], *, account: int
+    tx: Tx, invoice: Invoice, made: Sequence[Adjustment], *, account: int, given: Mapping[UUID, int]
 ) -> tuple[Before, tuple[Place, ...], int]:
     """The lines that charged for the invoice's period, those that can be credited, the newest document first, and what
     they were charged with and cannot, because others are below zero.
@@ -210,7 +229,7 @@ def _charged_before(
             if drafted.used_by == account and _adjusts(drafted, invoice)
         ]
         carried += [drafted for _, drafted in own]
-        found, withheld = places_of(tx, carrier, pairs, of=[drafted for _, drafted in own])
+        found, withheld = places_of(tx, carrier, pairs, of=[drafted for _, drafted in own], given=given)
         places += found
         withheld_minor += withheld
     pairs = adjustment_reads.list_charged(tx, invoice=invoice.uid)
@@ -218,7 +237,7 @@ def _charged_before(
         drafted for _, drafted in pairs if drafted.kind != "Adjustment" and drafted.used_by == account
     )
     if invoice.phase != "Void":
-        found, withheld = places_of(tx, invoice.uid, pairs, of=issued)
+        found, withheld = places_of(tx, invoice.uid, pairs, of=issued, given=given)
         places += found
         withheld_minor += withheld
     return Before(issued, tuple(carried)), tuple(places), withheld_minor

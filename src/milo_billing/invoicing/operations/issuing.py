@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from milo_billing.accounts import operations as accounts
 from milo_billing.accounts.reads import accounts as account_reads
@@ -143,7 +144,10 @@ def issue_stretches(
     accounts.hold_fence(tx, exclusive=False)
     # and no usage comes in that the draft might miss without knowing that it came after an invoice
     accounts.hold_billing(tx, accounts=[one.account.number for one in stretches])
-    sections = [_section(work, office, one, payer=account, kind=kind) for one in stretches]
+    sections: list[Section] = []
+    for one in stretches:
+        given = rerating.given_of(other.late for other in sections)
+        sections.append(_section(work, office, one, payer=account, kind=kind, given=given))
     drafted = consolidating.combined(sections, payer=account, kind=kind)
     # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
     moves = postings.postings(drafted) or any(one.late is not None and one.late.lines for one in sections)
@@ -179,17 +183,26 @@ def issue_stretches(
     return Issued(invoice)
 
 
-def _section(work: Work, office: Office, stretch: Stretch, *, payer: Account, kind: InvoiceKind) -> Section:
+def _section(
+    work: Work,
+    office: Office,
+    stretch: Stretch,
+    *,
+    payer: Account,
+    kind: InvoiceKind,
+    given: Mapping[UUID, int],
+) -> Section:
     """What the account has on the payer's invoice, with what came late of the days that the payer was invoiced for.
 
     What came late of others is charged at once to who was invoiced for it, and days that no invoice has are invoiced.
+    `given`: what sections before this one give back of earlier invoices.
     """
     account, before = stretch.account, stretch.periods[0].start
     drafted = draft(work.tx, account=account, stretch=stretch.periods, now=work.now, kind=kind)
-    late = rerating.find_late(work.tx, account=account, before=before, now=work.now)
+    late = rerating.find_late(work.tx, account=account, before=before, now=work.now, given=given)
     if late is not None and late.missed:
         _issue_missed(work, office, late, account=account, payer=payer)
-        late = rerating.find_late(work.tx, account=account, before=before, now=work.now)
+        late = rerating.find_late(work.tx, account=account, before=before, now=work.now, given=given)
     if late is not None:
         late, others = consolidating.parted(work.tx, late, payer=payer)
         _charge_others(work, office, others)
@@ -254,10 +267,11 @@ def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
     """
     used_by = adjustment_reads.list_sections(work.tx, invoice=invoice.uid) or (invoice.account,)
     _lock_billing(work.tx, accounts_=used_by, payer=invoice.account)
-    lates = [
-        Late(one, None, (rerating.rerate(work.tx, invoice=invoice, account=one, now=work.now),))
-        for one in used_by
-    ]
+    lates: list[Late] = []
+    for one in used_by:
+        given = rerating.given_of(lates)
+        found = rerating.rerate(work.tx, invoice=invoice, account=one, now=work.now, given=given)
+        lates.append(Late(one, None, (found,)))
     return _adjust(work, office, lates, payer=account_reads.get_account(work.tx, number=invoice.account))
 
 

@@ -52,7 +52,10 @@ def preview(
     )
     try:
         for one in stretches if not covered else ():
-            late = rerating.find_late(tx, account=one.account, before=one.periods[0].start, now=now)
+            given = rerating.given_of(lates.values())
+            late = rerating.find_late(
+                tx, account=one.account, before=one.periods[0].start, now=now, given=given
+            )
             if late is not None:
                 lates[one.account.number], _ = consolidating.parted(tx, late, payer=payer)
     except UnableToIssue as error:

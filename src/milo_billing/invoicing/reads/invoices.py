@@ -314,6 +314,9 @@ def find_void_unreplaced(tx: Tx, *, account: int, period: Period) -> tuple[UUID,
         "select v.uid, v.name from invoicing.invoices v join invoicing.sections s on s.invoice = v.uid "
         "where s.account = %s and not s.standing and s.period && %s "
         "and not exists (select from invoicing.invoices n where n.replaces = v.uid) "
+        # who left it since has these days on an invoice of its own, which replaces none
+        "and not exists (select from invoicing.sections o where o.account = s.account and o.standing "
+        "and o.period @> s.period) "
         "order by v.issued_at desc, v.sequence desc limit 1",
         (account, TimestamptzRange(period.start, period.end)),
     ).fetchone()
