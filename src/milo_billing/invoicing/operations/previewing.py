@@ -52,7 +52,8 @@ def preview(
     )
     try:
         for one in stretches if not covered else ():
-            late = rerating.find_late(tx, account=one.account, before=one.periods[0].start, now=now)
+            own = Period(one.periods[0].start, one.periods[-1].end)
+            late = rerating.find_late(tx, account=one.account, but=own, now=now)
             if late is not None:
                 lates[one.account.number], _ = consolidating.parted(late, payer=payer)
     except UnableToIssue as error:
