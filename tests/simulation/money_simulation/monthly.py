@@ -1,18 +1,16 @@
-"""Acts of months: they are issued, for one account or several together; and who is invoiced for whom changes."""
+"""Acts of months: they are issued, for one account or several together."""
 
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from milo_billing.invoicing.types.invoices import Invoice, Issued, IssueOutcome, Skipped, Unchanged
 from milo_billing.kernel.periods import next_month
-from tests.db.invoicing.ground import ACME
 from tests.simulation.money_simulation.auditing import Acknowledged
-from tests.simulation.money_simulation.shop import CUSTOMERS, MILLION
+from tests.simulation.money_simulation.shop import MILLION
 
 if TYPE_CHECKING:
     from tests.simulation.money_simulation.run import Simulation
 
-SUBS: Final = tuple(one for one in CUSTOMERS if one.parent)
 WORTH: Final = 10 * MILLION
 """Tokens of a month that come to something whatever the price and what is off it; less may be of no invoice."""
 
@@ -103,23 +101,3 @@ def _everything_is_invoiced(sim: "Simulation", names: list[str], *, until: date)
             times = [one for (one,) in sim.rows(SERVED, month)].count(name)
             if times != 1:
                 sim.wrong(f"{name} used {used} in {month}, and {times} invoices have the month")
-
-
-def change_payer(sim: "Simulation") -> None:
-    """An account is invoiced for itself from now on, or with those above it; or it moves to another place."""
-    customer = sim.chance.choice(SUBS)
-    shop = sim.shop
-    mode, parent = shop.modes[customer.name], shop.parents[customer.name]
-    if customer.name == "squad" and sim.chance.random() < 0.3:
-        parent = "good" if parent == "team" else "team"
-    else:
-        mode = "Self" if mode == "Parent" else "Parent"
-    changed = {"billingMode": mode, "parentRef": {"namespace": ACME, "name": parent}}
-
-    def change() -> bool:
-        shop.till.change("billingaccounts", customer.name, changed)
-        return True
-
-    if sim.persist(change):
-        shop.modes[customer.name], shop.parents[customer.name] = mode, parent
-        sim.count("payers changed")

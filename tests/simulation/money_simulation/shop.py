@@ -116,7 +116,7 @@ class Shop:
     modes: dict[str, str] = field(
         default_factory=lambda: {one.name: "Parent" if one.parent else "Self" for one in CUSTOMERS}
     )
-    """Who is above whom, and whether it is invoiced for itself, as was acknowledged."""
+    """Who is above whom, and whether it is invoiced for itself."""
 
     @property
     def provider(self) -> HostileProvider:
