@@ -32,11 +32,17 @@ class PaymentTerms(Fields):
     """When invoices come, and when they are due."""
 
     net_days: int = Field(
-        default=30, ge=1, le=365, description="Days from issue to due. Above 30 the provider must grant."
+        default=30,
+        ge=1,
+        le=365,
+        description="Days from issue to due, 1 to 365; 30 where it is not said. Above 30 the provider must grant.",
     )
     invoice_frequency: InvoiceFrequency = Field(default="Monthly", description="How often invoices come.")
     invoice_day_of_month: int = Field(
-        default=1, ge=1, le=INVOICE_DAY_MAX, description="The day on which invoice periods begin."
+        default=1,
+        ge=1,
+        le=INVOICE_DAY_MAX,
+        description="The day of the month, 1 to 28, on which invoice periods begin.",
     )
     early_payment_discount_percent: str | None = Field(
         default=None,
