@@ -5,7 +5,7 @@ counted and no error.
 """
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -14,7 +14,6 @@ from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing.jobs.daily import mark_past_due
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.reads import invoices as invoice_reads
-from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Unchanged
 from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.kernel.periods import next_month
 from milo_billing.ledger import operations as ledger
@@ -35,9 +34,9 @@ from tests.bank_files import Told
 from tests.db.invoicing.ground import ACME
 from tests.hostile_provider import GOOD, HARD, SLOW, SOFT
 from tests.simulation.money_simulation import paying_back
-from tests.simulation.money_simulation.auditing import Acknowledged
 from tests.simulation.money_simulation.crediting import grant, lapse, revoke
 from tests.simulation.money_simulation.debiting import book, bounce, debit, refuse, sign
+from tests.simulation.money_simulation.monthly import issue
 from tests.simulation.money_simulation.payouts import MARK, arrive, fetch, pay_out, turn
 from tests.simulation.money_simulation.shop import CUSTOMERS, ENTITY, MILLION, Customer, Event, publish
 from tests.simulation.money_simulation.terms import change_terms, charge_late, pay_early
@@ -110,40 +109,7 @@ def change_prices(sim: "Simulation") -> None:
     sim.count("price changes")
 
 
-# ------------------------------------------------------------------------------------------------------------- issue
-
-
-def issue(sim: "Simulation") -> None:
-    """A scheduler issues a month that is over; sometimes it dies, sometimes there are two."""
-    waiting = sim.months_over()
-    for customer, month in waiting if sim.chance.random() < 0.7 else waiting[:1]:
-        account = sim.shop.accounts[customer]
-
-        def issued(account: Any = account, month: date = month) -> IssueOutcome:
-            return sim.repeated(
-                lambda: sim.shop.till.ground.issue(
-                    account, year=month.year, month=month.month, now=sim.shop.now
-                )
-            )
-
-        outcomes = sim.race(issued, issued) if sim.chance.random() < 0.3 else [sim.persist(issued)]
-        outcomes = [one for one in outcomes if one is not None]
-        if sum(isinstance(one, Issued) for one in outcomes) > 1:
-            sim.wrong(f"{customer} was issued two invoices for {month}")
-        for outcome in outcomes:
-            if isinstance(outcome, Issued | Unchanged):
-                sim.auditor.issued[outcome.invoice.uid] = Acknowledged(
-                    customer,
-                    outcome.invoice.number,
-                    outcome.invoice.total_minor,
-                    month,
-                    next_month(month),
-                    sim.shop.used(customer, first=month, end=next_month(month)),
-                )
-            sim.count(type(outcome).__name__.lower())
-        if outcomes:
-            sim.issued_until[customer] = max(sim.issued_until[customer], next_month(month))
-            sim.void_months.discard((customer, month))
+# -------------------------------------------------------------------------------------------------------------- late
 
 
 def adjust(sim: "Simulation") -> None:
@@ -192,13 +158,14 @@ def void_invoice(sim: "Simulation") -> None:
         return
     uid, name, _, _ = invoice
     ((kind,),) = sim.rows("select kind from invoicing.invoices where uid = %s", uid)
-    if uid not in sim.auditor.issued and kind == "Periodic":
+    if uid not in sim.auditor.issued and kind in ("Periodic", "Consolidated"):
         return  # it came by itself, for a month that usage reached late: nobody asked for the month
     sim.persist(lambda: sim.shop.act("invoices", name, "void", reason="billed by mistake"))
     if sim.phase(uid) == "Void":
         if uid in sim.auditor.issued:
             told = sim.auditor.issued[uid]
-            sim.void_months.add((told.customer, told.first))
+            names = {sim.shop.accounts[name].number: name for name in sim.shop.accounts}
+            sim.void_months.update((names[number], told.first) for number in told.tokens)
         sim.count("voids")
 
 
@@ -462,12 +429,12 @@ def close_month(sim: "Simulation") -> None:
 
 
 ACTS: Final[tuple[tuple[int, Act], ...]] = (
-    (12, use),
+    (20, use),
     (2, void_usage),
     (3, charge),
     (2, subscribe),
     (2, change_prices),
-    (12, issue),
+    (18, issue),
     (4, adjust),
     (8, credit),
     (2, void_invoice),

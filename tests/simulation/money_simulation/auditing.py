@@ -22,6 +22,7 @@ from milo_billing.ledger import operations as ledger
 from milo_billing.payments.types import Succeeded
 from tests.simulation.money_simulation.auditing_credit import CREDIT_CHECKS
 from tests.simulation.money_simulation.auditing_terms import TERMS_CHECKS, debits_as_the_bank_has_them
+from tests.simulation.money_simulation.auditing_together import TOGETHER_CHECKS
 from tests.simulation.money_simulation.auditing_ways_out import (
     PAID_BACK,
     arrived,
@@ -44,14 +45,14 @@ RECEIVABLE: Final = "Assets:Receivable"
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """An invoice as whoever issued it was told; `tokens` is what had been used of its days by then."""
+    """An invoice as whoever issued it was told; `tokens` is what had been used of its days by then, by account."""
 
     customer: str
     number: str
     total_minor: int
     first: date
     end: date
-    tokens: int
+    tokens: dict[int, int]
 
 
 @dataclass
@@ -104,8 +105,8 @@ class Auditor:
         # what is issued and credited by itself, because usage was late, nobody need have been told of: adjustments,
         # and months that had no invoice, which come with the next month's
         invoices = tx.execute(
-            "select uid, number, total_minor, kind = 'Periodic' and issued_at < upper(period) + interval '25 days' "
-            "from invoicing.invoices"
+            "select uid, number, total_minor, kind in ('Periodic', 'Consolidated') "
+            "and issued_at < upper(period) + interval '25 days' from invoicing.invoices"
         ).fetchall()
         found = {
             uid: (number, total) for uid, number, total, asked in invoices if asked or uid in self.issued
@@ -120,12 +121,17 @@ class Auditor:
         if self.granted != {name for (name,) in rows}:
             yield f"grants that were acknowledged: {sorted(self.granted)}, that stand: {sorted(rows)}"
         rows = tx.execute(
-            "select l.invoice, sum(s.metered) from invoicing.lines l "
+            "select l.invoice, l.used_by, sum(s.metered) from invoicing.lines l "
             "join invoicing.line_shares s using (invoice, line) join invoicing.invoices i on i.uid = l.invoice "
-            "where l.sku_name = 'tokens' and l.kind = 'Usage' and i.kind = 'Periodic' group by 1"
+            "where l.sku_name = 'tokens' and l.kind = 'Usage' and i.kind in ('Periodic', 'Consolidated') group by 1, 2"
         ).fetchall()
-        metered = {uid: int(sum_) for uid, sum_ in rows if uid in found}
-        told_used = {uid: one.tokens for uid, one in self.issued.items() if one.tokens}
+        metered = {(uid, account): int(sum_) for uid, account, sum_ in rows if uid in found}
+        told_used = {
+            (uid, account): tokens
+            for uid, one in self.issued.items()
+            for account, tokens in one.tokens.items()
+            if tokens
+        }
         yield from _compared("tokens on invoices", told_used, metered)
 
     def _provider(self, tx: Tx) -> Iterator[str]:
@@ -476,6 +482,7 @@ CHECKS: Final[tuple[Callable[[Tx], Iterator[str]], ...]] = (
     _customers_money,
     *CREDIT_CHECKS,
     *TERMS_CHECKS,
+    *TOGETHER_CHECKS,
 )
 
 

@@ -53,7 +53,9 @@ def grants_are_their_movements(tx: Tx) -> Iterator[str]:
 def uses_are_right(tx: Tx) -> Iterator[str]:
     """An invoice uses a grant of its account, within its time, once; and stands in its lines, notes and settlements."""
     rows = tx.execute(
-        "select g.uid, g.name, g.kind, i.uid, i.number, g.account = i.account and g.currency = i.currency, "
+        "select g.uid, g.name, g.kind, i.uid, i.number, g.currency = i.currency and (g.account = i.account "
+        "or (g.kind = 'Promotional' and exists (select from invoicing.lines l "
+        "where l.invoice = i.uid and l.used_by = g.account))), "
         "g.effective_from <= m.at and m.at < coalesce(g.expires_at, 'infinity') and m.at = i.issued_at, "
         "-m.amount_minor, m.cause from invoicing.grant_movements m "
         "join invoicing.credit_grants g on g.uid = m.credit_grant "
@@ -143,7 +145,7 @@ def order_is_kept(tx: Tx) -> Iterator[str]:
     due = tx.execute(
         "select i.number, i.account, i.issued_at, i.total_minor - coalesce((select sum(s.amount_minor) "
         "from invoicing.settlements s where s.invoice = i.uid and s.noted_at <= i.issued_at), 0) "
-        "from invoicing.invoices i where i.kind = 'Periodic'"
+        "from invoicing.invoices i where i.kind in ('Periodic', 'Consolidated')"
     ).fetchall()
     for number, account, at, minor in due:
         for one in grants.values():

@@ -1,4 +1,7 @@
-"""The small provider: five customers who pay in different ways, what it sells, and the doors that it is driven by."""
+"""The small provider: customers who pay in different ways, two invoiced with a third, and what it sells.
+
+It is driven by the verbs of doors and jobs.
+"""
 
 import hashlib
 import random
@@ -61,13 +64,14 @@ EXTRA_PRICES: Final[list[dict[str, Any]]] = [
 
 @dataclass(frozen=True)
 class Customer:
-    """`token` is what its card does; None pays by bank transfer."""
+    """`token` is what its card does; None pays by bank transfer. With a `parent` it begins as invoiced with it."""
 
     name: str
     currency: str
     token: str | None
     taxed: bool
     iban: str
+    parent: str = ""
 
 
 CUSTOMERS: Final = (
@@ -76,6 +80,8 @@ CUSTOMERS: Final = (
     Customer("slow", "EUR", SLOW, True, "GB29NWBK60161331926819"),
     Customer("bank", "EUR", None, True, "NL91ABNA0417164300"),
     Customer("wire", "USD", None, False, "BE68539007547034"),
+    Customer("team", "USD", None, True, "AT611904300234573201", parent="good"),
+    Customer("squad", "USD", SOFT, False, "CH9300762011623852957", parent="team"),
 )
 
 
@@ -103,6 +109,14 @@ class Shop:
     events: list[Event] = field(default_factory=list[Event])
     closing: dict[str, int] = field(default_factory=lambda: dict.fromkeys(BANKS, 0))
     """What the bank has said last, by currency."""
+
+    parents: dict[str, str] = field(
+        default_factory=lambda: {one.name: one.parent for one in CUSTOMERS if one.parent}
+    )
+    modes: dict[str, str] = field(
+        default_factory=lambda: {one.name: "Parent" if one.parent else "Self" for one in CUSTOMERS}
+    )
+    """Who is above whom, and whether it is invoiced for itself."""
 
     @property
     def provider(self) -> HostileProvider:
@@ -171,6 +185,16 @@ class Shop:
             for one in self.events
             if one.customer == customer and first <= one.day < end and not one.voided
         )
+
+    def payer(self, customer: str) -> str:
+        """Who is invoiced for a customer."""
+        while self.modes[customer] == "Parent":
+            customer = self.parents[customer]
+        return customer
+
+    def invoiced_with(self, payer: str) -> list[str]:
+        """Everyone whom this one is invoiced for, itself first."""
+        return [payer, *(name for name in self.parents if name != payer and self.payer(name) == payer)]
 
     def statement(self, told: tuple[Told, ...], *, currency: str, number: int) -> bytes:
         """A file of the bank's, which goes on where the one before it ended."""
@@ -295,6 +319,8 @@ def _declare_customer(shop: Shop, customer: Customer) -> None:
         "paymentTerms": terms,
         **(CONSUMER if customer.taxed else {}),
     }
+    if customer.parent:
+        spec |= {"parentRef": {"namespace": ACME, "name": customer.parent}, "billingMode": "Parent"}
     shop.accounts[customer.name] = ground.declare_account(customer.name, **spec)
     project = f"p-{customer.name}"
     ground.declare("projects", project, {"ownerRef": {"kind": "Organization", "name": "acme"}})

@@ -78,12 +78,18 @@ def given_of(lates: Iterable[Late | None]) -> dict[UUID, int]:
 
 
 def find_late(
-    tx: Tx, *, account: Account, before: datetime, now: datetime, given: Mapping[UUID, int] = NONE_GIVEN
+    tx: Tx,
+    *,
+    account: Account,
+    but: Period | None = None,
+    now: datetime,
+    given: Mapping[UUID, int] = NONE_GIVEN,
 ) -> Late | None:
     """What usage of the account changed of issued invoices since they were; None, after one read, where nothing came.
 
-    Of days that no invoice covers, those before `before`: what is invoiced otherwise begins there. `given` is what
-    other sections of the same invoice give back, by the invoice that they take it of.
+    Of days that no invoice covers, all that are over: usage marks them only once their month had nothing to invoice.
+    Left out are those of `but`, which is invoiced otherwise. `given` is what other sections of the same invoice give
+    back, by the invoice that they take it of.
 
     Raises UnableToIssue where late usage has no price.
     """
@@ -110,18 +116,24 @@ def find_late(
         account.number,
         found.last_id,
         tuple(one for one in rerated if one.lines or one.given_back),
-        tuple(_missed(tx, account, found.days, standing, before=before)),
+        tuple(_missed(tx, account, found.days, standing, but=but, now=now)),
     )
 
 
 def _missed(
-    tx: Tx, account: Account, days: Sequence[date], standing: Sequence[Covering], *, before: datetime
+    tx: Tx,
+    account: Account,
+    days: Sequence[date],
+    standing: Sequence[Covering],
+    *,
+    but: Period | None,
+    now: datetime,
 ) -> Iterator[Period]:
     """The days' rating periods that no invoice covers; a void one is replaced when somebody runs its month again."""
     months = {running_month(day, invoice_day=account.invoice_day) for day in days}
     for year, month in sorted(months):
         period = billing_month(year, month, zone=account.time_zone, invoice_day=account.invoice_day)
-        if period.end > before:
+        if period.end > now or (but is not None and period.end > but.start and period.start < but.end):
             continue
         for left in uncovered([period], invoiced=[one.period for one in standing]):
             held = any(local_midnight(day, zone=account.time_zone) in left for day in days)

@@ -197,12 +197,12 @@ def _section(
     What came late of others is charged at once to who was invoiced for it, and days that no invoice has are invoiced.
     `given`: what sections before this one give back of earlier invoices.
     """
-    account, before = stretch.account, stretch.periods[0].start
+    account, own = stretch.account, Period(stretch.periods[0].start, stretch.periods[-1].end)
     drafted = draft(work.tx, account=account, stretch=stretch.periods, now=work.now, kind=kind)
-    late = rerating.find_late(work.tx, account=account, before=before, now=work.now, given=given)
+    late = rerating.find_late(work.tx, account=account, but=own, now=work.now, given=given)
     if late is not None and late.missed:
         _issue_missed(work, office, late, account=account, payer=payer)
-        late = rerating.find_late(work.tx, account=account, before=before, now=work.now, given=given)
+        late = rerating.find_late(work.tx, account=account, but=own, now=work.now, given=given)
     if late is not None:
         late, others = consolidating.parted(work.tx, late, payer=payer)
         _charge_others(work, office, others)
@@ -279,7 +279,7 @@ def adjust_account(work: Work, *, office: Office, account: Account) -> Adjusted:
     """The same for all that reached invoiced days of an account for which no invoice follows. Raises UnableToIssue."""
     payer = accounts.hold_invoiced(work.tx, account=account)
     _lock_billing(work.tx, accounts_=[account.number], payer=payer.number)
-    late = rerating.find_late(work.tx, account=account, before=work.now, now=work.now)
+    late = rerating.find_late(work.tx, account=account, now=work.now)
     if late is None:
         return Adjusted(None, ())
     if late.missed:

@@ -53,9 +53,8 @@ def preview(
     try:
         for one in stretches if not covered else ():
             given = rerating.given_of(lates.values())
-            late = rerating.find_late(
-                tx, account=one.account, before=one.periods[0].start, now=now, given=given
-            )
+            own = Period(one.periods[0].start, one.periods[-1].end)
+            late = rerating.find_late(tx, account=one.account, but=own, now=now, given=given)
             if late is not None:
                 lates[one.account.number], _ = consolidating.parted(tx, late, payer=payer)
     except UnableToIssue as error:
