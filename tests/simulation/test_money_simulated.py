@@ -40,7 +40,7 @@ EVERYTHING = (
     *("terms changed", "grants revoked", "paid early", "mandates signed", "mandates revoked"),
     *("settled by EarlyPaymentDiscount", "settled by WriteOff", "debits sent"),
 )
-"""What happens in the seeds of some minutes: twenty times and more in forty seeds, so that a slow machine has it, too."""
+"""What happens in the seeds of some minutes, also on a slow machine: twenty times and more in forty seeds."""
 
 RARE = (
     *(
