@@ -5,7 +5,7 @@ No call is made inside a transaction.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -191,9 +191,11 @@ class Cashier:
         """Give a stored event its effect: ask the provider how things stand, whatever the event says of them."""
         with self._database.transaction(reach=EVERYWHERE) as tx:
             found = reads.find_event(tx, class_uid=class_uid, id=id)
-            if found is None or found[1]:
+            if found is None:
                 return
-            event = found[0]
+            event, told_at, is_applied = found
+            if is_applied:
+                return
             attempt = refund = method = None
             if event.subject == "payment":
                 attempt = reads.find_attempt(
@@ -205,7 +207,7 @@ class Cashier:
                 method = reads.find_method_by_reference(tx, class_uid=class_uid, reference=event.reference)
             config = read_config(tx, self._desk, class_uid=class_uid)
         if event.subject == "dispute":
-            self._note_dispute(class_uid, event.reference, config)
+            self._note_dispute(class_uid, event.reference, config, told_at=told_at)
         if event.subject == "payout":
             self.note_payout(class_uid=class_uid, reference=event.reference)
         if attempt is not None and attempt.answered_at is None:
@@ -220,13 +222,17 @@ class Cashier:
         with self._database.transaction(reach=EVERYWHERE) as tx:
             store.note_applied(tx, class_uid=class_uid, id=id, at=self._clock.now())
 
-    def _note_dispute(self, class_uid: UUID, reference: str, config: ProviderConfig) -> None:
+    def _note_dispute(
+        self, class_uid: UUID, reference: str, config: ProviderConfig, *, told_at: datetime
+    ) -> None:
         """Ask how a dispute stands, and let the books and the invoice say so. Raises Unavailable as `ask`."""
         result = open_provider(self._desk, config).get_dispute(reference)
         if isinstance(result, Unknown):
             raise Unavailable(f"dispute {reference}: {result.reason}")
         noted = self._write(
-            lambda work: disputing.apply_dispute(work, self._desk, class_uid=class_uid, dispute=result)
+            lambda work: disputing.apply_dispute(
+                work, self._desk, class_uid=class_uid, dispute=result, told_at=told_at
+            )
         )
         _disputes.labels(result.state if noted else "unchanged").inc()
 

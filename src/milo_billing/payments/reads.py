@@ -76,6 +76,16 @@ def find_attempt(tx: Tx, *, class_uid: UUID, reference: str, key: str) -> Attemp
     return None if row is None else Attempt(*row)
 
 
+def has_unnamed(tx: Tx, *, class_uid: UUID, until: datetime) -> bool:
+    """Whether a provider was asked for a payment up to this instant of which nobody knows yet what it calls it."""
+    row = tx.execute(
+        "select from payments.attempts where state = 'Open' and class = %s and reference = '' and called_at <= %s "
+        "limit 1",
+        (class_uid, until),
+    ).fetchone()
+    return row is not None
+
+
 def list_standing(tx: Tx, *, before: datetime, limit: int) -> tuple[Attempt, ...]:
     """Attempts that nobody has an answer to, opened before this instant, the oldest first."""
     rows = tx.execute(
@@ -163,14 +173,14 @@ def list_waiting_events(tx: Tx, *, before: datetime, limit: int) -> tuple[tuple[
     return tuple(rows)
 
 
-def find_event(tx: Tx, *, class_uid: UUID, id: str) -> tuple[ProviderEvent, bool] | None:
-    """What a provider told, and whether it has had its effect."""
+def find_event(tx: Tx, *, class_uid: UUID, id: str) -> tuple[ProviderEvent, datetime, bool] | None:
+    """What a provider told, when it came, and whether it has had its effect."""
     row: tuple[Any, ...] | None = tx.execute(
-        "select id, type, subject, reference, key, applied_at is not null from payments.webhook_events "
+        "select id, type, subject, reference, key, received_at, applied_at is not null from payments.webhook_events "
         "where class = %s and id = %s",
         (class_uid, id),
     ).fetchone()
-    return None if row is None else (ProviderEvent(*row[:5]), row[5])
+    return None if row is None else (ProviderEvent(*row[:5]), row[5], row[6])
 
 
 def find_secrets(tx: Tx, *, class_uid: UUID) -> str | None:

@@ -114,8 +114,31 @@ def test_a_dispute_told_before_the_answer_waits_for_it(till: Till) -> None:
     told = Dispute("d1", "pay_1", money(2500), "Open", "fraudulent")
     with pytest.raises(Unavailable, match="has not come in yet"):
         till.work(
-            lambda work: disputing.apply_dispute(work, till.desk, class_uid=till.class_uid, dispute=told)
+            lambda work: disputing.apply_dispute(
+                work, till.desk, class_uid=till.class_uid, dispute=told, told_at=work.now
+            )
         )
+
+
+def test_a_dispute_of_a_payment_whose_answer_was_lost_waits_until_somebody_knows_whose_it_is(
+    till: Till,
+) -> None:
+    """The provider charged and the connection broke: its own name for the payment is not known here yet."""
+    invoice = till.owing(25)
+    till.collect()
+    till.provider.lost_after = 1.0
+    with pytest.raises(Unavailable):
+        till.ask_all()
+    till.provider.lost_after = 0.0
+    till.provider.dispute("pay_1", "Open")
+    (told,) = [body for body in till.provider.webhooks if b"dispute" in body]
+    with pytest.raises(Unavailable, match="may be of attempts"):
+        till.deliver([told])
+    till.ask_all()
+    assert till.invoice(invoice).phase == "Paid"
+    till.deliver([])
+    assert till.invoice(invoice).phase == "Issued"
+    assert (till.balance(CLEARING), till.balance(RECEIVABLE)) == (0, 2500)
 
 
 def test_what_a_disputed_over_payment_has_paid_since_is_owed_again(till: Till) -> None:

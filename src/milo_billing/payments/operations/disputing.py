@@ -3,6 +3,7 @@
 Owns: the order of locks, rows and books. Not: what a state means (rules.disputes), how a provider says it (adapters).
 """
 
+from datetime import datetime
 from uuid import UUID
 
 from milo_billing.accounts.reads import accounts as account_reads
@@ -24,17 +25,23 @@ from milo_billing.payments.rules.disputes import DisputeRow, taken_minor
 from milo_billing.payments.types import Dispute, Payment
 
 
-def apply_dispute(work: Work, desk: Desk, *, class_uid: UUID, dispute: Dispute) -> bool:
+def apply_dispute(work: Work, desk: Desk, *, class_uid: UUID, dispute: Dispute, told_at: datetime) -> bool:
     """Note how a dispute stands, with all that follows; False where the payment is none of ours, or nothing is new.
+    `told_at` is when the provider first told of it.
 
     What was taken is owed again for the invoice that it had paid; what was over comes out of what the account has, or
     is owed again for what it has paid since.
     What is given back again pays the invoice as a payment does. Safe to repeat, and in any order: what counts is how
-    much is gone now. Raises Unavailable while nobody knows yet that the payment came in.
+    much is gone now. Raises Unavailable while nobody knows yet that the payment came in, or whether it is ours.
     """
     tx = work.tx
     attempt = reads.find_attempt(tx, class_uid=class_uid, reference=dispute.payment, key="")
     if attempt is None:
+        if reads.has_unnamed(tx, class_uid=class_uid, until=told_at):
+            raise Unavailable(
+                f"dispute {dispute.reference} of {dispute.payment} may be of attempts to which no answer has come: "
+                "they are asked about"
+            )
         return False
     payment = reads.get_payment_by_uid(tx, uid=attempt.payment)
     store.lock_account(tx, account=payment.account)

@@ -249,7 +249,7 @@ def _dispute_again(work: Work, desk: Desk, paid: Payment) -> None:
     for row in dispute_rows.list_short(work.tx, payment=paid.uid):
         amount = Money(row.amount_minor, paid.currency)
         dispute = Dispute(row.reference, paid.reference, amount, row.state, row.reason)
-        disputing.apply_dispute(work, desk, class_uid=row.class_uid, dispute=dispute)
+        disputing.apply_dispute(work, desk, class_uid=row.class_uid, dispute=dispute, told_at=work.now)
 
 
 def _republish(work: Work, desk: Desk, uid: UUID, *, verb: str) -> None:
