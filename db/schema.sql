@@ -1829,8 +1829,10 @@ create table invoicing.sections (
     section integer not null check (section > 0),
     period tstzrange not null check (lower_inc(period) and not upper_inc(period) and lower(period) < upper(period)),
     standing boolean not null default true,     -- until the invoice is void
+    nothing_at timestamptz,             -- of a void one: when its days were run again and there was nothing to charge
     primary key (invoice, account),
     unique (invoice, section),
+    check (nothing_at is null or not standing),
     constraint sections_once exclude using gist (account with =, period with &&) where (standing)
 );
 create index sections_void on invoicing.sections (account) where not standing;
@@ -2251,12 +2253,13 @@ create trigger invoices_section after insert on invoicing.invoices
 create trigger invoices_void_sections after update of phase on invoicing.invoices
     for each row when (new.phase = 'Void' and old.phase <> 'Void') execute function invoicing.carry_sections();
 
--- A section is written before its invoice and never changes, but that it stands no more.
+-- A section is written before its invoice and never changes, but that it stands no more, and is run again for nothing.
 create function invoicing.guard_section() returns trigger
     language plpgsql security definer set search_path = pg_catalog as $$
 begin
     if tg_op = 'UPDATE' then
-        if not new.standing and to_jsonb(new) - 'standing' = to_jsonb(old) - 'standing' then
+        if not new.standing
+            and to_jsonb(new) - '{standing,nothing_at}'::text[] = to_jsonb(old) - '{standing,nothing_at}'::text[] then
             return new;
         end if;
     elsif tg_op = 'INSERT' then
@@ -2702,6 +2705,7 @@ begin
     end loop;
 end $$;
 grant update (phase) on invoicing.invoices to milo_app, milo_job;     -- the sums change by settlements only
+grant update (nothing_at) on invoicing.sections to milo_app, milo_job;
 grant select, insert on invoicing.issuer_versions to milo_app, milo_job;
 grant select, insert, update, delete on invoicing.issuers, invoicing.tax_rates to milo_app, milo_job;
 grant select, insert, update on invoicing.number_series to milo_app, milo_job;

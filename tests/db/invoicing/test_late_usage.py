@@ -304,6 +304,42 @@ def test_usage_of_a_month_that_had_nothing_to_invoice_is_invoiced_with_the_next_
     assert ground.issued(account, month=12, now=JANUARY).total_minor == 500
 
 
+def test_late_usage_of_a_void_month_that_came_to_nothing_is_invoiced_with_the_next_one(
+    ground: Ground,
+) -> None:
+    """Its invoice was void, what it charged had not been used, and its month was run again: it is done."""
+    account = ground.declare_account()
+    ground.spend(account, "2026-10-05", 100)
+    october = ground.issued(account)
+    void(ground, october, now=NOVEMBER)
+    spend_late(ground, account, "2026-10-05", -100)
+    assert ground.issue(account) == Skipped("nothing to charge")
+    spend_late(ground, account, "2026-10-30", 20)
+    ground.spend(account, "2026-11-05", 50)
+    ground.issued(account, month=11, now=DECEMBER)
+    assert ground.read(
+        "select phase, total_minor, upper(period), replaces from invoicing.invoices order by sequence"
+    ) == [
+        ("Void", 10_000, datetime(2026, 11, 1, tzinfo=UTC), None),
+        ("Issued", 2_000, datetime(2026, 11, 1, tzinfo=UTC), october.uid),
+        ("Issued", 5_000, datetime(2026, 12, 1, tzinfo=UTC), None),
+    ]
+
+
+def test_a_void_month_that_came_to_nothing_and_is_run_once_more_replaces_the_void_invoice(
+    ground: Ground,
+) -> None:
+    account = ground.declare_account()
+    ground.spend(account, "2026-10-05", 100)
+    october = ground.issued(account)
+    void(ground, october, now=NOVEMBER)
+    spend_late(ground, account, "2026-10-05", -100)
+    assert ground.issue(account) == Skipped("nothing to charge")
+    spend_late(ground, account, "2026-10-30", 20)
+    again = ground.issued(account)
+    assert (again.total_minor, again.replaces) == (2_000, october.uid)
+
+
 def test_two_that_issue_at_once_charge_what_came_late_once(ground: Ground) -> None:
     account = ground.declare_account()
     ground.spend(account, "2026-10-05", 100)

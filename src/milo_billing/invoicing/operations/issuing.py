@@ -155,6 +155,7 @@ def issue_stretches(
         for one in sections:
             if one.late is not None:
                 adjustments.note_late(work, office, one.late, carrier=None)
+            invoice_rows.note_nothing(tx, account=one.account.number, period=one.draft.period, now=work.now)
             accounts.mark_closed(tx, account=one.account.number, until=one.draft.period.end)
         return Skipped("nothing to charge")
     if profile is None:
@@ -346,6 +347,7 @@ def _issue_missed(work: Work, office: Office, late: Late, *, account: Account, p
     for period in late.missed:
         drafted = draft(work.tx, account=account, stretch=[period], now=work.now, kind=kind)
         if postings.postings(drafted):
+            _, voided = invoice_reads.list_standing_and_void(work.tx, account=account.number, within=period)
             _issue_sections(
                 work,
                 office,
@@ -356,6 +358,7 @@ def _issue_missed(work: Work, office: Office, late: Late, *, account: Account, p
                 rated={
                     account.number: adjustment_reads.frozen_body((period,), invoice_day=account.invoice_day)
                 },
+                voided=[one for one in voided if one.account == payer.number],
             )
 
 

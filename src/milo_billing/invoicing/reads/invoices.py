@@ -309,10 +309,13 @@ def list_standing_and_void(
 
 
 def find_void_unreplaced(tx: Tx, *, account: int, period: Period) -> tuple[UUID, str] | None:
-    """Uid and name of the void invoice for these days of the account that no other replaces yet; the newest of them."""
+    """Uid and name of the void invoice for these days of the account that no other replaces yet; the newest of them.
+
+    Where its month was run again and there was nothing to charge, none is to come.
+    """
     row = tx.execute(
         "select v.uid, v.name from invoicing.invoices v join invoicing.sections s on s.invoice = v.uid "
-        "where s.account = %s and not s.standing and s.period && %s "
+        "where s.account = %s and not s.standing and s.nothing_at is null and s.period && %s "
         "and not exists (select from invoicing.invoices n where n.replaces = v.uid) "
         # who left it since has these days on an invoice of its own, which replaces none
         "and not exists (select from invoicing.sections o where o.account = s.account and o.standing "

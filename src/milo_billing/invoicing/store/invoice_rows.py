@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -133,6 +133,15 @@ def insert_invoice(tx: Tx, invoice: Invoice, *, issuer_version: bytes, frozen: M
             None if invoice.early is None else invoice.early.until,
             invoice.interest_percent,
         ),
+    )
+
+
+def note_nothing(tx: Tx, *, account: int, period: Period, now: datetime) -> None:
+    """Note of void invoices of these days of the account that they were run again, and there was nothing to charge."""
+    tx.execute(
+        "update invoicing.sections set nothing_at = %s where account = %s and not standing and nothing_at is null "
+        "and period <@ %s",
+        (now, account, TimestamptzRange(period.start, period.end)),
     )
 
 
