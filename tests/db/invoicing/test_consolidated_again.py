@@ -1,5 +1,7 @@
 """A month that is issued again, after later ones that had nothing to charge."""
 
+from datetime import UTC, datetime
+
 from milo_billing.accounts.types import Account
 from milo_billing.invoicing.types.invoices import Skipped
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
@@ -41,3 +43,22 @@ def test_nor_is_that_of_a_sub_account(ground: Ground) -> None:
     team = ground.declare_account("team", parentRef={"namespace": ACME, "name": "main"}, billingMode="Parent")
     ground.spend(main, "2026-10-05", 10)
     assert_november_is_invoiced(ground, ground.account("main"), team)
+
+
+def test_a_month_that_charges_only_what_came_late_of_an_earlier_one_is_closed(ground: Ground) -> None:
+    """Its invoice has none of its days: usage that reaches these later is a change, and none is lost."""
+    main = ground.declare_account()
+    ground.spend(main, "2026-10-05", 10)
+    ground.issued(main)
+    spend_late(ground, main, "2026-10-30", 5)
+    assert ground.issued(main, month=11, now=DECEMBER).kind == "Adjustment"
+    assert ground.read("select greatest(billed_until, closed_until) from accounts.billed") == [
+        (datetime(2026, 12, 1, tzinfo=UTC),)
+    ]
+    spend_late(ground, main, "2026-11-19", 7)
+    ground.issue(main, month=12, now=JANUARY)
+    assert invoices(ground) == [
+        ("2026-10-01", "Issued", 1_000),
+        ("2026-10-01", "Issued", 500),
+        ("2026-11-01", "Issued", 700),
+    ]

@@ -155,8 +155,7 @@ def issue_stretches(
         for one in sections:
             if one.late is not None:
                 adjustments.note_late(work, office, one.late, carrier=None)
-            invoice_rows.note_nothing(tx, account=one.account.number, period=one.draft.period, now=work.now)
-            accounts.mark_closed(tx, account=one.account.number, until=one.draft.period.end)
+        _close(work, stretches)
         return Skipped("nothing to charge")
     if profile is None:
         raise UnableToIssue(
@@ -181,7 +180,17 @@ def issue_stretches(
         has_credit=has_credit,
         voided=voided,
     )
+    if invoice.kind == "Adjustment":  # it has what came late of earlier days, and none of these
+        _close(work, stretches)
     return Issued(invoice)
+
+
+def _close(work: Work, stretches: Sequence[Stretch]) -> None:
+    """Tell that there was nothing to invoice of these days: what reaches them from now on is a change."""
+    for one in stretches:
+        number, period = one.account.number, Period(one.periods[0].start, one.periods[-1].end)
+        invoice_rows.note_nothing(work.tx, account=number, period=period, now=work.now)
+        accounts.mark_closed(work.tx, account=number, until=period.end)
 
 
 def _section(
