@@ -50,7 +50,7 @@ EVERYTHING = (
     *("terms changed", "grants revoked", "paid early", "mandates signed", "mandates revoked"),
     *(f"{kind} Used" for kind in ("Prepaid", "Promotional", "Goodwill")),
     *("settled by EarlyPaymentDiscount", "settled by WriteOff"),
-    *("debits sent", "debits booked"),
+    *("debits sent", "debits booked", "payers changed", "invoiced together"),
 )
 """What happens in the seeds of some minutes."""
 

@@ -36,7 +36,7 @@ from tests.hostile_provider import GOOD, HARD, SLOW, SOFT
 from tests.simulation.money_simulation import paying_back
 from tests.simulation.money_simulation.crediting import grant, lapse, revoke
 from tests.simulation.money_simulation.debiting import book, bounce, debit, refuse, sign
-from tests.simulation.money_simulation.monthly import issue
+from tests.simulation.money_simulation.monthly import change_payer, issue
 from tests.simulation.money_simulation.payouts import MARK, arrive, fetch, pay_out, turn
 from tests.simulation.money_simulation.shop import CUSTOMERS, ENTITY, MILLION, Customer, Event, publish
 from tests.simulation.money_simulation.terms import change_terms, charge_late, pay_early
@@ -435,6 +435,7 @@ ACTS: Final[tuple[tuple[int, Act], ...]] = (
     (2, subscribe),
     (2, change_prices),
     (18, issue),
+    (6, change_payer),
     (4, adjust),
     (8, credit),
     (2, void_invoice),

@@ -77,7 +77,8 @@ class Simulation:
         """Of the turn: what happens in one does not change what the others draw, so turns can be left out."""
         self.shop = shop
         self.auditor = Auditor(self.shop)
-        self.issued_until = {one.name: BEGUN for one in CUSTOMERS}
+        self.asked: set[tuple[str, date]] = set()
+        """Months that were issued, by customer, whatever came of it."""
         self.void_months: set[tuple[str, date]] = set()
         self.books_closed_until = BEGUN
         self.subscribed: set[str] = set()
@@ -231,7 +232,13 @@ class Simulation:
 
     def months_over(self) -> list[tuple[str, date]]:
         """Customers with a month that nobody has issued, and months whose invoice became void."""
-        over = [(name, month) for name, month in self.issued_until.items() if next_month(month) <= self.today]
+        over: list[tuple[str, date]] = []
+        for one in CUSTOMERS:
+            month = BEGUN
+            while (one.name, month) in self.asked:
+                month = next_month(month)
+            if next_month(month) <= self.today:
+                over.append((one.name, month))
         return [*over, *sorted(self.void_months)]
 
     def an_invoice(self, *, unpaid: bool = False) -> tuple[UUID, str, int, str] | None:
