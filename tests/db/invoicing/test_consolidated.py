@@ -80,7 +80,7 @@ def test_one_invoice_has_a_section_of_each_account_that_the_payer_is_invoiced_fo
     main, _, squad = tree
     solo = below(ground, "main", "solo", "Self")
     ground.spend(solo, "2026-10-05", 40)
-    assert ground.issue(squad) == Skipped("invoiced with main")
+    assert ground.issue(squad) == Skipped("invoiced with main", invoiced_with=main.number)
     invoice = ground.issued(main)
     assert (invoice.kind, invoice.account_name, invoice.total_minor) == ("Consolidated", "main", 6_000)
     assert charged(ground, invoice) == [

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from psycopg.errors import CheckViolation
 
 from milo_billing.controlplane.engine import Preconditions
 from milo_billing.infra import advisory_locks
@@ -14,7 +15,7 @@ from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.jobs.runs import RunLane, run_steps
 from milo_billing.invoicing.operations import closing, issuing
 from milo_billing.invoicing.rules.adjusting import Adjusted
-from milo_billing.invoicing.rules.runs import Run
+from milo_billing.invoicing.rules.runs import Run, RunStepState, StepDone
 from milo_billing.invoicing.store import invoice_rows
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.invoicing.types.invoices import Issued, Skipped
@@ -255,6 +256,29 @@ def test_nothing_follows_a_run_in_which_nobody_moved(forest: Ground) -> None:
         "first issued",
         "second issued",
     ]
+
+
+def test_a_step_says_who_is_invoiced_for_its_account(forest: Ground) -> None:
+    run_month(forest, {}, over=["a", "first"])
+    ((id,),) = forest.read("select id from invoicing.runs")
+    steps = forest.reading(lambda tx: runs.list_steps(tx, run=id, state=None, after=0, limit=9))
+    assert [(step.state, step.invoiced_with, step.reason) for step in steps] == [
+        ("skipped", f"{ACME}/second", "invoiced with second"),
+        ("issued", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "payer"), [("failed", "second"), ("skipped", "a")], ids=["who failed", "itself"]
+)
+def test_a_step_that_names_a_payer_was_skipped_for_another_account(
+    forest: Ground, state: RunStepState, payer: str
+) -> None:
+    run = Run(new_uid(), None, 2026, 10, "ann", "", new_uid(), NOVEMBER)
+    done = StepDone(state, reason="as it is", invoiced_with=forest.account(payer).number)
+    with pytest.raises(CheckViolation), forest.databases.app.transaction(reach=EVERYWHERE) as tx:
+        runs.open_run(tx, run, [forest.account("a")])
+        runs.note_step(tx, run=run.id, step=1, done=done, at=NOVEMBER)
 
 
 @pytest.mark.parametrize("over", [["a"], ["a", "first"]])

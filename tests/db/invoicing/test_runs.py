@@ -21,7 +21,7 @@ from milo_billing.infra.database import EVERYWHERE, Database, Databases, Reach, 
 from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.jobs.runs import run_steps
 from milo_billing.invoicing.operations import issuing
-from milo_billing.invoicing.rules.runs import Run
+from milo_billing.invoicing.rules.runs import Run, StepDone
 from milo_billing.invoicing.types.invoices import IssueOutcome
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 
@@ -147,7 +147,7 @@ def test_what_became_of_an_account_does_not_change(ground: Ground) -> None:
     id = october(ground)
     go_over(ground, id)
     with ground.databases.app.transaction(reach=EVERYWHERE) as tx:
-        assert not runs.note_step(tx, run=id, step=1, state="failed", invoice=None, reason="no", at=NOVEMBER)
+        assert not runs.note_step(tx, run=id, step=1, done=StepDone("failed", reason="no"), at=NOVEMBER)
         with pytest.raises(Exception, match="what happened does not change"), tx.transaction():
             tx.execute("update invoicing.run_steps set reason = 'another'")
 

@@ -16,7 +16,7 @@ from milo_billing.accounts.types import Account
 from milo_billing.infra import jobs
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.rules.runs import INVOICED_WITH, Run, RunNotFound, RunStep, RunStepState
+from milo_billing.invoicing.rules.runs import Run, RunNotFound, RunStep, RunStepState, StepDone
 
 RUN_MONTH: Final = "invoicing.run_month"
 """The job that takes steps of a run until none waits."""
@@ -90,21 +90,12 @@ def take_step(tx: Tx, *, run: UUID, after: int) -> tuple[int, int] | None:
     return None if row is None else (row[0], row[1])
 
 
-def note_step(
-    tx: Tx,
-    *,
-    run: UUID,
-    step: int,
-    state: RunStepState,
-    invoice: UUID | None,
-    reason: str | None,
-    at: datetime,
-) -> bool:
+def note_step(tx: Tx, *, run: UUID, step: int, done: StepDone, at: datetime) -> bool:
     """Say what became of a step; False where that has been said already, which stays."""
     noted = tx.execute(
-        "update invoicing.run_steps set state = %s, invoice = %s, reason = %s, done_at = %s "
+        "update invoicing.run_steps set state = %s, invoice = %s, reason = %s, invoiced_with = %s, done_at = %s "
         "where run = %s and step = %s and state = 'waiting'",
-        (state, invoice, reason, at, run, step),
+        (done.state, done.invoice, done.reason, done.invoiced_with, at, run, step),
     )
     return noted.rowcount == 1
 
@@ -128,8 +119,7 @@ def follow_up(tx: Tx, run: Run, *, at: datetime) -> Run | None:
     account that the run was not asked for, or that failed: then that is to be put right first.
     """
     rows = tx.execute(
-        "select account from invoicing.run_steps where run = %s and state = 'skipped' and starts_with(reason, %s)",
-        (run.id, INVOICED_WITH),
+        "select account from invoicing.run_steps where run = %s and invoiced_with is not null", (run.id,)
     ).fetchall()
     among = [account for (account,) in rows]
     if not among:
@@ -171,9 +161,11 @@ def list_steps(
 ) -> tuple[RunStep, ...]:
     """Steps of the run that are done, behind step `after`, in order; only those of one state where that is given."""
     rows = tx.execute(
-        "select s.step, a.namespace || '/' || a.name, s.state, i.name, i.number, i.total_minor, i.currency, s.reason "
+        "select s.step, a.namespace || '/' || a.name, s.state, i.name, i.number, i.total_minor, i.currency, s.reason, "
+        "p.namespace || '/' || p.name "
         "from invoicing.run_steps s join accounts.accounts a on a.number = s.account "
         "left join invoicing.invoices i on i.uid = s.invoice "
+        "left join accounts.accounts p on p.number = s.invoiced_with "
         "where s.run = %(run)s and s.step > %(after)s and s.state <> 'waiting' "
         "and (%(state)s::text is null or s.state = %(state)s) order by s.step limit %(limit)s",
         {"run": run, "state": state, "after": after, "limit": limit},

@@ -19,7 +19,7 @@ from milo_billing.invoicing.engine import printings, runs
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.rules.printings import Printing
-from milo_billing.invoicing.rules.runs import Run, RunStepState
+from milo_billing.invoicing.rules.runs import Run, RunStepState, StepDone
 from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Skipped, Unchanged
 from milo_billing.kernel.errors import MiloError, Unavailable
 
@@ -131,31 +131,16 @@ class RunLane:
             outcome = issuing.issue_month(
                 work, office=self._office, account=account, year=run.year, month=run.month
             )
-            state, invoice, reason = _noted(outcome)
-            runs.note_step(
-                tx,
-                run=run.id,
-                step=self._step,
-                state=state,
-                invoice=invoice,
-                reason=reason,
-                at=self._clock.now(),
-            )
+            done = _noted(outcome)
+            runs.note_step(tx, run=run.id, step=self._step, done=done, at=self._clock.now())
             self._office.engine.commit(work)
-        return state
+        return done.state
 
     def _fail(self, reason: str) -> RunStepState:
         with self._database.transaction(reach=self._reach) as tx:
-            runs.note_step(
-                tx,
-                run=self._run.id,
-                step=self._step,
-                state="failed",
-                invoice=None,
-                reason=reason,
-                at=self._clock.now(),
-            )
-        return "failed"
+            done = StepDone("failed", reason=reason)
+            runs.note_step(tx, run=self._run.id, step=self._step, done=done, at=self._clock.now())
+        return done.state
 
     def _defect(self, error: Exception) -> str:
         _log.error(
@@ -174,13 +159,13 @@ def _is_away(error: Exception) -> bool:
     return error.sqlstate is None or error.sqlstate.startswith(_SHUT_DOWN)
 
 
-def _noted(outcome: IssueOutcome) -> tuple[RunStepState, UUID | None, str | None]:
+def _noted(outcome: IssueOutcome) -> StepDone:
     match outcome:
         case Issued(invoice):
-            return "issued", invoice.uid, None
+            return StepDone("issued", invoice.uid)
         case Unchanged(invoice):
-            return "unchanged", invoice.uid, None
-        case Skipped(reason):
-            return "skipped", None, reason
+            return StepDone("unchanged", invoice.uid)
+        case Skipped(reason, invoiced_with):
+            return StepDone("skipped", None, reason, invoiced_with)
         case _:
             assert_never(outcome)

@@ -27,7 +27,6 @@ from milo_billing.invoicing.rules import adjusting, drafts, grants, issuing, per
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.crediting import CreditNote
 from milo_billing.invoicing.rules.grants import Reaching
-from milo_billing.invoicing.rules.runs import INVOICED_WITH
 from milo_billing.invoicing.store import invoice_rows
 from milo_billing.invoicing.types.drafts import Draft, InvoiceKind
 from milo_billing.invoicing.types.errors import UnableToIssue
@@ -72,7 +71,8 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     """
     tx, now = work.tx, work.now
     if account.billing_mode == "Parent":
-        return Skipped(f"{INVOICED_WITH}{accounts.get_invoiced(tx, account=account).name}")
+        payer = accounts.get_invoiced(tx, account=account)
+        return Skipped(f"invoiced with {payer.name}", invoiced_with=payer.number)
     profile = billing_profile(tx, office.vault, account)
     frequency, invoice_day = (
         ("Monthly", 1) if profile is None else (profile.invoice_frequency, profile.invoice_day)

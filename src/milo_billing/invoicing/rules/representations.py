@@ -65,6 +65,7 @@ def step_body(step: RunStep) -> dict[str, Any]:
         "currency": step.currency,
         "state": step.state,
         "reason": step.reason,
+        "invoicedWith": step.invoiced_with,
     }
 
 

@@ -3,16 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 from milo_billing.kernel.errors import NotFound
 
 RunStepState: TypeAlias = Literal["waiting", "issued", "unchanged", "skipped", "failed"]
-
-
-INVOICED_WITH: Final = "invoiced with "
-"""What the reason begins with of a step whose account another one is invoiced for."""
 
 
 class RunNotFound(NotFound):
@@ -49,8 +45,23 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class StepDone:
+    """What is noted of a step. `reason` is for people, of one that was skipped or failed; `invoiced_with` the number of
+    the account that is invoiced for the step's, where it was skipped for that.
+    """
+
+    state: RunStepState
+    invoice: UUID | None = None
+    reason: str | None = None
+    invoiced_with: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunStep:
-    """What became of one account; `account` is `namespace/name`. The invoice's fields are None where there is none."""
+    """What became of one account; `account` is `namespace/name`, and so is `invoiced_with`: who is invoiced for it.
+
+    The invoice's fields are None where there is none.
+    """
 
     step: int
     account: str
@@ -60,3 +71,4 @@ class RunStep:
     total_minor: int | None
     currency: str | None
     reason: str | None
+    invoiced_with: str | None
