@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from psycopg.errors import CheckViolation
 
 from milo_billing.controlplane.engine import Preconditions
+from milo_billing.controlplane.work import Work
 from milo_billing.infra import advisory_locks
 from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.database import EVERYWHERE
@@ -18,10 +19,10 @@ from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.runs import Run, RunStepState, StepDone
 from milo_billing.invoicing.store import invoice_rows
 from milo_billing.invoicing.types.errors import UnableToIssue
-from milo_billing.invoicing.types.invoices import Issued, Skipped
+from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Skipped
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 from tests.db.invoicing.late_ground import DECEMBER, adjust, spend_late
-from tests.db.invoicing.test_consolidated import assert_books_right, below, booked, change, charged
+from tests.db.invoicing.test_consolidated import assert_books_right, below, booked, change, changed, charged
 
 PATIENCE_S = 20.0
 
@@ -54,12 +55,12 @@ def swapped(ground: Ground) -> None:
         ground.spend(ground.account(sub), "2026-11-05", 8)
 
 
-def locks(ground: Ground, *, granted: bool) -> list[int]:
+def locks(ground: Ground, *, granted: bool, of: int = advisory_locks.INVOICED_ACCOUNTS) -> list[int]:
     """Numbers of the accounts that somebody has locked for issuing, or waits for."""
     rows = ground.read(
         "select objid::bigint::int from pg_locks where locktype = 'advisory' and classid = %s and granted = %s "
         "and database = (select oid from pg_database where datname = current_database()) order by 1",
-        advisory_locks.INVOICED_ACCOUNTS,
+        of,
         granted,
     )
     return [number for (number,) in rows]
@@ -113,6 +114,48 @@ def test_who_adjusts_an_invoice_holds_its_payer_too(ground: Ground) -> None:
             adjusting = threads.submit(adjust, ground, invoice)
             until(lambda: locks(ground, granted=False) == [main.number])
         assert adjusting.result(PATIENCE_S).invoice is not None
+
+
+# ---------------------------------------------------------------------------- what an account is when it is invoiced
+
+
+def test_who_is_invoiced_is_as_it_stands_and_not_as_the_caller_read_it(ground: Ground) -> None:
+    main, team = ground.declare_account(), ground.declare_account("team")
+    for account in (main, team):
+        ground.spend(account, "2026-10-05", 10)
+    change(ground, "team", billingMode="Parent", parentRef={"namespace": ACME, "name": "main"})
+    assert ground.issue(team) == Skipped("invoiced with main", invoiced_with=main.number)
+    invoice = ground.issued(main)
+    assert (invoice.kind, invoice.total_minor) == ("Consolidated", 2_000)
+
+
+def test_an_account_that_gets_a_payer_while_its_step_waits_is_not_invoiced_itself(ground: Ground) -> None:
+    main, lead = ground.declare_account(), ground.declare_account("lead")
+    squad = below(ground, "lead", "squad")
+    for account in (main, lead, squad):
+        ground.spend(account, "2026-10-05", 10)
+    with ThreadPoolExecutor(1) as threads:
+
+        def change_meanwhile(work: Work) -> Future[IssueOutcome]:
+            changed(ground, work, "lead", billingMode="Parent", parentRef={"namespace": ACME, "name": "main"})
+            waiting = threads.submit(ground.issue, lead)
+            until(lambda: bool(locks(ground, granted=False, of=advisory_locks.TREES)))
+            return waiting
+
+        waiting = ground.write(change_meanwhile, now=NOVEMBER)
+        assert waiting.result(PATIENCE_S) == Skipped("invoiced with main", invoiced_with=main.number)
+    assert ground.issued(main).total_minor == 3_000
+    assert_books_right(ground)
+
+
+def test_a_final_invoice_is_of_the_account_as_it_stands(ground: Ground) -> None:
+    ground.declare_account()
+    team = ground.declare_account("team")
+    change(ground, "team", billingMode="Parent", parentRef={"namespace": ACME, "name": "main"})
+    ended = ground.write(
+        lambda work: closing.issue_final(work, office=ground.office, number=team.number), now=NOVEMBER
+    )
+    assert ended == Skipped("everything is on invoices of main")
 
 
 def delete(ground: Ground, name: str) -> None:
@@ -172,12 +215,12 @@ def test_an_account_that_ends_below_another_payer_is_charged_there(ground: Groun
     ground.issued(ground.account("gone"))
     move(ground, "team", "main")
     delete(ground, "gone")
-    ground.write(lambda work: closing.issue_final(work, office=ground.office, account=ground.account("team")))
+    ground.write(lambda work: closing.issue_final(work, office=ground.office, number=team.number))
     spend_late(ground, team, "2026-10-06", 3)
 
     def adjusted() -> Adjusted:
         return ground.write(
-            lambda work: issuing.adjust_account(work, office=ground.office, account=ground.account("team")),
+            lambda work: issuing.adjust_account(work, office=ground.office, number=team.number),
             now=DECEMBER,
         )
 

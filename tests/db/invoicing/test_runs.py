@@ -14,7 +14,6 @@ import pytest
 from bench.month_world import MONTH, YEAR, declare_month, open_office
 
 from milo_billing.accounts.reads import accounts as account_reads
-from milo_billing.accounts.types import Account
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database, Databases, Reach, connect
@@ -97,11 +96,9 @@ def test_a_defect_of_one_account_is_its_own(ground: Ground, monkeypatch: pytest.
         ground.use(account, TOKENS)
     issue_month = issuing.issue_month
 
-    def defective(work: Work, *, account: Account, **others: Any) -> IssueOutcome:
-        outcome = issue_month(work, account=account, **others)
-        if (
-            account.number == bad.number
-        ):  # the invoice is there, and what is deferred to the commit is against it
+    def defective(work: Work, *, number: int, **others: Any) -> IssueOutcome:
+        outcome = issue_month(work, number=number, **others)
+        if number == bad.number:  # the invoice is there, and what is deferred to the commit is against it
             work.tx.execute("select 1 / 0")
         return outcome
 

@@ -7,7 +7,6 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.controlplane.doors import repeated
 from milo_billing.controlplane.identity import Identity, Reach
 from milo_billing.controlplane.work import Work
@@ -127,9 +126,8 @@ class RunLane:
                 audit_id=run.audit_id,
                 now=self._clock.now(),
             )
-            account = account_reads.get_account(tx, number=number)
             outcome = issuing.issue_month(
-                work, office=self._office, account=account, year=run.year, month=run.month
+                work, office=self._office, number=number, year=run.year, month=run.month
             )
             done = _noted(outcome)
             runs.note_step(tx, run=run.id, step=self._step, done=done, at=self._clock.now())
