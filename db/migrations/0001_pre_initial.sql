@@ -2507,7 +2507,8 @@ create table invoicing.runs (
     audit_id uuid not null,
     opened_at timestamptz not null,
     total integer not null check (total >= 0),
-    finished_at timestamptz
+    finished_at timestamptz,
+    follows uuid unique check (follows <> id) references invoicing.runs (id)   -- that left accounts to be gone over again
 );
 create index runs_open on invoicing.runs (opened_at) where finished_at is null;
 create index runs_by_time on invoicing.runs (opened_at desc);

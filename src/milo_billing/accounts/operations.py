@@ -221,8 +221,8 @@ def get_parent(tx: Tx, *, place: tree.Place) -> int | None:
 
 
 def hold_account(tx: Tx, *, number: int) -> Account:
-    """The account as it stands. Where sub-accounts are invoiced with it, until the transaction ends none joins or leaves,
-    and it gets no other payer. Take it before every other lock. Raises AccountNotFound.
+    """The account as it stands. Where sub-accounts are invoiced with it, until the transaction ends none joins or
+    leaves, and it gets no other payer. Take it before every other lock. Raises AccountNotFound.
     """
     account = account_reads.get_account(tx, number=number)
     if not account.consolidates:

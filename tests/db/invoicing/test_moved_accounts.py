@@ -1,22 +1,17 @@
 """Accounts that have changed who is invoiced for them: whose locks are taken, who is charged for what came late."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from psycopg.errors import CheckViolation
 
 from milo_billing.controlplane.engine import Preconditions
 from milo_billing.controlplane.work import Work
 from milo_billing.infra import advisory_locks
-from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.invoicing.engine import runs
-from milo_billing.invoicing.jobs.runs import RunLane, run_steps
 from milo_billing.invoicing.operations import closing, issuing
 from milo_billing.invoicing.rules.adjusting import Adjusted
-from milo_billing.invoicing.rules.runs import Run, RunStepState, StepDone
 from milo_billing.invoicing.store import invoice_rows
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Skipped
@@ -228,109 +223,3 @@ def test_an_account_that_ends_below_another_payer_is_charged_there(ground: Groun
     assert found.invoice is not None
     assert (found.invoice.account_name, found.invoice.total_minor) == ("main", 300)
     assert adjusted() == Adjusted(None, ())
-
-
-# ------------------------------------------------------------------------------------------ while a month is being run
-
-
-def run_month(ground: Ground, between: Mapping[str, Callable[[], None]], *, over: Sequence[str]) -> list[str]:
-    """A run of October over these accounts, in this order, with something done behind the step of each account; what
-    became of the steps of the run and of those that followed.
-    """
-    run = Run(new_uid(), None, 2026, 10, "ann", "", new_uid(), NOVEMBER)
-    with ground.databases.app.transaction(reach=EVERYWHERE) as tx:
-        runs.open_run(tx, run, [ground.account(name) for name in over])
-    lane = RunLane(ground.office, ground.databases.app, SimulatedClock(NOVEMBER), run)
-    for name, _ in zip(over, lane.steps(), strict=True):
-        between.get(name, lambda: None)()
-    ids = [run.id]
-    for id in ids:
-        run_steps(ground.office, ground.databases.app, SimulatedClock(NOVEMBER), id=id)
-        rows = ground.read(
-            "select id from invoicing.runs where not id = any(%s) order by opened_at, id", list(ids)
-        )
-        ids += [id for (id,) in rows]
-    return [
-        f"{step.account.removeprefix(ACME + '/')} {step.state}"
-        for id in ids
-        for step in ground.reading(
-            lambda tx, id=id: runs.list_steps(tx, run=id, state=None, after=0, limit=9)
-        )
-    ]
-
-
-def used(ground: Ground) -> list[tuple[str, int]]:
-    """(who is invoiced, total) of every invoice."""
-    return ground.read("select account_name, total_minor from invoicing.invoices order by sequence")
-
-
-@pytest.fixture
-def forest(ground: Ground) -> Ground:
-    """Two payers, and an account below the second."""
-    for name in ("first", "second"):
-        ground.spend(ground.declare_account(name), "2026-10-05", 10)
-    ground.spend(below(ground, "second", "a"), "2026-10-05", 5)
-    return ground
-
-
-def test_an_account_that_begins_to_pay_for_itself_between_two_steps_is_gone_over_again(
-    forest: Ground,
-) -> None:
-    steps = run_month(
-        forest, {"a": lambda: change(forest, "a", billingMode="Self")}, over=["a", "first", "second"]
-    )
-    assert steps == ["a skipped", "first issued", "second issued", "a issued"]
-    assert used(forest) == [("first", 1_000), ("second", 1_000), ("a", 500)]
-    assert_books_right(forest)
-
-
-def test_an_account_that_moves_below_a_payer_whose_step_was_taken_is_on_one_more_invoice(
-    forest: Ground,
-) -> None:
-    steps = run_month(forest, {"first": lambda: move(forest, "a", "first")}, over=["a", "first", "second"])
-    assert steps == ["a skipped", "first issued", "second issued", "first issued"]
-    assert used(forest) == [("first", 1_000), ("second", 1_000), ("first", 500)]
-    assert_books_right(forest)
-
-
-def test_nothing_follows_a_run_in_which_nobody_moved(forest: Ground) -> None:
-    assert run_month(forest, {}, over=["a", "first", "second"]) == [
-        "a skipped",
-        "first issued",
-        "second issued",
-    ]
-
-
-def test_a_step_says_who_is_invoiced_for_its_account(forest: Ground) -> None:
-    run_month(forest, {}, over=["a", "first"])
-    ((id,),) = forest.read("select id from invoicing.runs")
-    steps = forest.reading(lambda tx: runs.list_steps(tx, run=id, state=None, after=0, limit=9))
-    assert [(step.state, step.invoiced_with, step.reason) for step in steps] == [
-        ("skipped", f"{ACME}/second", "invoiced with second"),
-        ("issued", None, None),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("state", "payer"), [("failed", "second"), ("skipped", "a")], ids=["who failed", "itself"]
-)
-def test_a_step_that_names_a_payer_was_skipped_for_another_account(
-    forest: Ground, state: RunStepState, payer: str
-) -> None:
-    run = Run(new_uid(), None, 2026, 10, "ann", "", new_uid(), NOVEMBER)
-    done = StepDone(state, reason="as it is", invoiced_with=forest.account(payer).number)
-    with pytest.raises(CheckViolation), forest.databases.app.transaction(reach=EVERYWHERE) as tx:
-        runs.open_run(tx, run, [forest.account("a")])
-        runs.note_step(tx, run=run.id, step=1, done=done, at=NOVEMBER)
-
-
-@pytest.mark.parametrize("over", [["a"], ["a", "first"]])
-def test_a_run_that_was_not_asked_for_the_payer_does_not_go_over_it(forest: Ground, over: list[str]) -> None:
-    assert run_month(forest, {}, over=over)[0] == "a skipped"
-    assert forest.read("select count(*) from invoicing.runs") == [(1,)]
-
-
-def test_who_failed_is_not_gone_over_again_by_the_run_itself(forest: Ground) -> None:
-    forest.use(forest.account("second"), ("2026-10-06", "web", "bytes", 1))
-    assert run_month(forest, {}, over=["a", "second"]) == ["a skipped", "second failed"]
-    assert forest.read("select count(*) from invoicing.runs") == [(1,)]

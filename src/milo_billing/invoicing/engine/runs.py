@@ -30,7 +30,7 @@ RECENT: Final = timedelta(seconds=30)
 
 _RUN: LiteralString = (
     "select r.id, r.organizations, r.year, r.month, r.opened_by, r.impersonated_by, r.audit_id, r.opened_at, r.total, "
-    "r.finished_at from invoicing.runs r"
+    "r.finished_at, r.follows, (select f.id from invoicing.runs f where f.follows = r.id) from invoicing.runs r"
 )
 
 
@@ -38,7 +38,7 @@ def open_run(tx: Tx, run: Run, over: Sequence[Account]) -> None:
     """Have a run over these accounts, in this order, and workers take its steps once this transaction commits."""
     tx.execute(
         "insert into invoicing.runs (id, organizations, year, month, opened_by, impersonated_by, audit_id, opened_at, "
-        "total) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "total, follows) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             run.id,
             None if run.organizations is None else list(run.organizations),
@@ -49,6 +49,7 @@ def open_run(tx: Tx, run: Run, over: Sequence[Account]) -> None:
             run.audit_id,
             run.opened_at,
             len(over),
+            run.follows,
         ),
     )
     tx.execute(
@@ -136,7 +137,7 @@ def follow_up(tx: Tx, run: Run, *, at: datetime) -> Run | None:
     ).fetchall()
     if not done:
         return None
-    again = replace(run, id=new_uid(), opened_at=at)
+    again = replace(run, id=new_uid(), opened_at=at, follows=run.id)
     open_run(tx, again, [invoiced[account] for (account,) in done])
     return again
 
@@ -174,8 +175,15 @@ def list_steps(
 
 
 def _run(row: tuple[Any, ...]) -> Run:
-    id, organizations, *others, finished_at = row
-    return Run(id, None if organizations is None else tuple(organizations), *others, finished_at=finished_at)
+    id, organizations, *others, finished_at, follows, followed_by = row
+    return Run(
+        id,
+        None if organizations is None else tuple(organizations),
+        *others,
+        finished_at=finished_at,
+        follows=follows,
+        followed_by=followed_by,
+    )
 
 
 def _counted(tx: Tx, found: Sequence[Run], *, now: datetime) -> Iterator[Run]:

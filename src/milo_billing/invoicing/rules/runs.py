@@ -22,7 +22,8 @@ class Run:
     `organizations` are those whose accounts it is over, None for everybody's. An invoice of it
     is issued as of its own step, which may be long after `opened_at` where a run was interrupted. `counts` are the
     steps done, by what became of them; `per_second` is how many accounts a second are done at present, None where
-    nobody can say.
+    nobody can say. `follows` is the run that left accounts to be gone over again by this one, `followed_by` the one
+    that does so for this; it is there as soon as this one is finished.
     """
 
     id: UUID
@@ -35,6 +36,8 @@ class Run:
     opened_at: datetime
     total: int = 0
     finished_at: datetime | None = None
+    follows: UUID | None = None
+    followed_by: UUID | None = None
     counts: Mapping[RunStepState, int] = field(default_factory=dict[RunStepState, int])
     per_second: float | None = None
 
