@@ -2508,7 +2508,8 @@ create table invoicing.runs (
     audit_id uuid not null,
     opened_at timestamptz not null,
     total integer not null check (total >= 0),
-    finished_at timestamptz
+    finished_at timestamptz,
+    follows uuid unique check (follows <> id) references invoicing.runs (id)   -- that left accounts to be gone over again
 );
 create index runs_open on invoicing.runs (opened_at) where finished_at is null;
 create index runs_by_time on invoicing.runs (opened_at desc);
@@ -2520,10 +2521,12 @@ create table invoicing.run_steps (
     owner_org bigint not null,
     state text not null default 'waiting' check (state in ('waiting', 'issued', 'unchanged', 'skipped', 'failed')),
     invoice uuid references invoicing.invoices (uid) deferrable initially deferred,
-    reason text,
+    reason text,                                    -- for people
+    invoiced_with integer references accounts.accounts (number),   -- who was invoiced for the account instead, if anybody
     done_at timestamptz,
     primary key (run, step),
     unique (run, account),
+    check (invoiced_with is null or state = 'skipped' and invoiced_with <> account),
     check ((state = 'waiting') = (done_at is null)),
     check ((state in ('issued', 'unchanged')) = (invoice is not null)),
     check ((state in ('skipped', 'failed')) = (reason is not null))
@@ -2548,7 +2551,7 @@ create policy reach on invoicing.run_steps to milo_app, milo_job
     using ((select controlplane.reaches_all()) or owner_org = any ((select controlplane.reach())::bigint[]));
 grant select, insert on invoicing.runs, invoicing.run_steps to milo_app, milo_job;
 grant update (finished_at) on invoicing.runs to milo_app, milo_job;
-grant update (state, invoice, reason, done_at) on invoicing.run_steps to milo_app, milo_job;
+grant update (state, invoice, reason, invoiced_with, done_at) on invoicing.run_steps to milo_app, milo_job;
 
 -- PDFs that workers write: ahead, of the invoices of a run, or because somebody asked. A step is a document that was not
 -- there when the printing was opened; whoever writes the document notes the step in the same transaction.

@@ -35,7 +35,7 @@ def stand_invoice(runtime: Runtime) -> str:
     with runtime.databases.app.transaction(reach=EVERYWHERE) as tx:
         work = Work(tx, Identity("ann"), EVERYWHERE, new_uid(), NOW)
         outcome = issuing.issue_month(
-            work, office=Office(engine, runtime.vault), account=account, year=2026, month=2
+            work, office=Office(engine, runtime.vault), number=account.number, year=2026, month=2
         )
         engine.commit(work)
     assert isinstance(outcome, Issued), outcome

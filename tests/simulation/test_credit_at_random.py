@@ -133,7 +133,7 @@ class Case:
 
     def adjust(self) -> None:
         def adjusted(work: Any) -> None:
-            issuing.adjust_account(work, office=self.ground.office, account=self.account)
+            issuing.adjust_account(work, office=self.ground.office, number=self.account.number)
 
         self.ground.write(adjusted, now=self.clock.now())
 

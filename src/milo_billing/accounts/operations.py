@@ -220,21 +220,34 @@ def get_parent(tx: Tx, *, place: tree.Place) -> int | None:
     return parent.number
 
 
-def hold_invoiced_with(tx: Tx, *, account: Account, since: datetime) -> tuple[Account, ...]:
-    """The sub-accounts whose usage from `since` on is invoiced to the account, by path; until the transaction ends none
-    joins or leaves. Take it before every other lock.
+def hold_account(tx: Tx, *, number: int) -> Account:
+    """The account as it stands. Where sub-accounts are invoiced with it, until the transaction ends none joins or
+    leaves, and it gets no other payer. Take it before every other lock. Raises AccountNotFound.
     """
+    account = account_reads.get_account(tx, number=number)
+    if not account.consolidates:
+        return account
+    store.lock_tree(tx, owner_org=account.owner_org, exclusive=False)
+    # whoever had the lock before may have given it another payer
+    return account_reads.get_account(tx, number=number)
+
+
+def list_invoiced_with(tx: Tx, *, account: Account, since: datetime) -> tuple[Account, ...]:
+    """The sub-accounts whose usage from `since` on is invoiced to an account that `hold_account` gave, by path."""
     if not account.consolidates:
         return ()
-    store.lock_tree(tx, owner_org=account.owner_org, exclusive=False)
     numbers = tree_reads.list_invoiced_with(tx, account=account.number, since=since)
     return tuple(account_reads.get_account(tx, number=number) for number in numbers)
 
 
-def hold_invoiced(tx: Tx, *, account: Account) -> Account:
-    """Who is invoiced for the account; until the transaction ends nobody else is. Take it before every other lock."""
-    store.lock_tree(tx, owner_org=account.owner_org, exclusive=False)
-    return get_invoiced(tx, account=account_reads.get_account(tx, number=account.number))
+def hold_invoiced(tx: Tx, *, number: int) -> tuple[Account, Account]:
+    """The account, and who is invoiced for it; until the transaction ends nobody else is.
+
+    Take it before every other lock. Raises AccountNotFound.
+    """
+    store.lock_tree(tx, owner_org=account_reads.get_account(tx, number=number).owner_org, exclusive=False)
+    account = account_reads.get_account(tx, number=number)
+    return account, get_invoiced(tx, account=account)
 
 
 def get_invoiced(tx: Tx, *, account: Account) -> Account:

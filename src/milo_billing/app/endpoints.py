@@ -76,6 +76,16 @@ _RUN: Json = fields(
         "failed": _COUNT,
         "accountsPerSecond": {"type": "number", "nullable": True},
         "secondsLeft": {**_COUNT, "nullable": True},
+        "follows": {
+            **TEXT,
+            "nullable": True,
+            "description": "The run that left accounts to be gone over again, since others were invoiced for them.",
+        },
+        "followedBy": {
+            **TEXT,
+            "nullable": True,
+            "description": "The run over what this one left; there as soon as this one is finished.",
+        },
     }
 )
 _TOKEN = "/apis/iam.miloapis.com/v1alpha1/namespaces/{namespace}/serviceaccounts/{name}/token"

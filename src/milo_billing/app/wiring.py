@@ -63,6 +63,7 @@ from milo_billing.invoicing.jobs.daily import daily_tasks
 from milo_billing.invoicing.jobs.printing import printing_tasks
 from milo_billing.invoicing.jobs.runs import run_tasks
 from milo_billing.invoicing.jobs.vat_numbers import vat_tasks
+from milo_billing.invoicing.operations import late_interest
 from milo_billing.invoicing.operations.office import Office, Pen
 from milo_billing.invoicing.resources import kinds as invoicing_resources
 from milo_billing.invoicing.resources.kinds import CreditGrant
@@ -138,7 +139,9 @@ def build_registry(
         Organization: Organization(mirrored_from=mirrored_from),
         Project: Project(mirrored_from=mirrored_from),
         BillingAccount: BillingAccount(
-            require_payment_profile=require_payment_profile, late_days_max=late_days_max
+            require_payment_profile=require_payment_profile,
+            late_days_max=late_days_max,
+            open_interest=late_interest.list_open,
         ),
         BillingAccountBinding: BillingAccountBinding(rebinding=rebinding),
         NotificationChannel: NotificationChannel(loopback=notices_to_loopback),

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
@@ -69,7 +70,8 @@ def run(
     """Issue the invoices of a month; safe to repeat, what is issued stays as it is.
 
     The server does the work: interrupting this command does not stop it, and a server that is killed goes on where it
-    was. `milo-billing invoices runs` lists the runs.
+    was. Where accounts change who is invoiced for them meanwhile, another run follows, which is waited for as well.
+    `milo-billing invoices runs` lists the runs.
 
     Parameters
     ----------
@@ -83,14 +85,32 @@ def run(
             found = get_run(api, resume or "")
         else:
             found = open_run(api, month=month, accounts=account or ())
-        found = _watched(api, found, silent=target.json) if wait else found
-        lines = list(list_run_accounts(api, found["id"])) if found["done"] <= SHOWN_MAX or target.json else []
-        failed = [] if lines else list(list_run_accounts(api, found["id"], state="failed"))
+        gone_over = list(_with_following(api, found, wait=wait, every=target.json))
     if target.json:
-        write_json({**found, "accounts": [asdict(line) for line in lines]})
+        first, *following = (
+            {**one, "accounts": [asdict(line) for line in lines]} for one, lines in gone_over
+        )
+        write_json({**first, "followingRuns": following})
     else:
-        _write_run(found, lines or failed)
-    return EXIT_FAILED if found["failed"] else 0
+        for one, lines in gone_over:
+            _write_run(one, lines)
+    return EXIT_FAILED if any(one["failed"] for one, _ in gone_over) else 0
+
+
+def _with_following(
+    api: ApiClient, found: JSON, *, wait: bool, every: bool
+) -> Iterator[tuple[JSON, list[RunLine]]]:
+    """The run, and each that follows, with its accounts: once it is finished where `wait`, else as far as it is.
+
+    Of a run over many accounts those that failed, unless `every` one is asked for; then nothing is shown meanwhile.
+    """
+    while True:
+        found = _watched(api, found, silent=every) if wait else found
+        state = None if every or found["done"] <= SHOWN_MAX else "failed"
+        yield found, list(list_run_accounts(api, found["id"], state=state))
+        if found["followedBy"] is None:
+            return
+        found = get_run(api, found["followedBy"])
 
 
 def _watched(api: ApiClient, found: JSON, *, silent: bool) -> JSON:
@@ -114,6 +134,11 @@ def _watched(api: ApiClient, found: JSON, *, silent: bool) -> JSON:
 
 
 def _write_run(found: JSON, lines: list[RunLine]) -> None:
+    if found["follows"] is not None:
+        write("")
+        write(
+            f"Accounts changed who is invoiced for them meanwhile; run {found['id']} followed, over who is now:"
+        )
     if lines:
         write_table(
             ["Account", "State", "Number", "Total", "Currency", "Reason"],

@@ -61,7 +61,10 @@ def open_run(api: ApiClient, *, month: str, accounts: Sequence[str] = ()) -> JSO
 
 
 def get_run(api: ApiClient, id: str) -> JSON:
-    """How far a run has come: `{state, total, done, issued, unchanged, skipped, failed, secondsLeft, …}`."""
+    """How far a run has come: `{state, total, done, issued, unchanged, skipped, failed, secondsLeft, …}`.
+
+    `followedBy` is the id of the run over what this one left, or None: it is there once this one is finished.
+    """
     return api.json("GET", f"{RUNS}/{quote(id)}")
 
 
@@ -84,21 +87,32 @@ def list_run_accounts(api: ApiClient, id: str, *, state: str | None = None) -> I
         params = {**params, "continue": after}
 
 
-def totals_of(run: JSON) -> RunTotals:
-    """How many accounts the run has ended with so far, by what became of them."""
-    return RunTotals(*(int(run[key]) for key in ("issued", "unchanged", "skipped", "failed")))
+def totals_of(*runs: JSON) -> RunTotals:
+    """How many accounts these runs have ended with so far, by what became of them."""
+    return RunTotals(
+        *(sum(int(run[key]) for run in runs) for key in ("issued", "unchanged", "skipped", "failed"))
+    )
 
 
 def run_invoices(
     api: ApiClient, *, month: str, accounts: Sequence[str] = ()
 ) -> Iterator[RunLine | RunTotals]:
-    """Issue the invoices of a month and wait until it is done: a line an account, then totals. See `open_run`."""
+    """Issue the invoices of a month and wait until it is done: a line an account, then totals. See `open_run`.
+
+    What follows the run is waited for, too: an account that is gone over again has a line of its own for that.
+    """
+    done: list[JSON] = []
     run = open_run(api, month=month, accounts=accounts)
-    while run["state"] != "finished":
-        time.sleep(ASK_AGAIN_S)
-        run = get_run(api, run["id"])
-    yield from list_run_accounts(api, run["id"])
-    yield totals_of(run)
+    while True:
+        while run["state"] != "finished":
+            time.sleep(ASK_AGAIN_S)
+            run = get_run(api, run["id"])
+        yield from list_run_accounts(api, run["id"])
+        done.append(run)
+        if run["followedBy"] is None:
+            break
+        run = get_run(api, run["followedBy"])
+    yield totals_of(*done)
 
 
 def open_printing(api: ApiClient, *, month: str | None, namespace: str | None) -> JSON:

@@ -366,7 +366,7 @@ def _close(door: Door, office: Office, request: Request) -> IssueOutcome:
             )
         account = _get_account(call.tx, **_names(request))
         work = call.work()
-        found = closing_accounts.issue_final(work, office=office, account=account)
+        found = closing_accounts.issue_final(work, office=office, number=account.number)
         office.engine.commit(work)
     return found
 

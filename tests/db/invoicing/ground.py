@@ -189,7 +189,7 @@ class Ground:
     ) -> IssueOutcome:
         return self.write(
             lambda work: issuing.issue_month(
-                work, office=self.office, account=account, year=year, month=month
+                work, office=self.office, number=account.number, year=year, month=month
             ),
             now=now,
             reach=frozenset({account.owner_org}),  # no more than the account's own organization is needed

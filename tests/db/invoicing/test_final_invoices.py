@@ -19,7 +19,7 @@ CLOSING = datetime(2026, 11, 12, 15, tzinfo=UTC)
 
 def close(ground: Ground, account: Account, *, now: datetime = CLOSING) -> IssueOutcome:
     return ground.write(
-        lambda work: closing.issue_final(work, office=ground.office, account=account),
+        lambda work: closing.issue_final(work, office=ground.office, number=account.number),
         now=now,
         reach=frozenset({account.owner_org}),
     )

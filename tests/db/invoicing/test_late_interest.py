@@ -11,10 +11,13 @@ from milo_billing.app.ledger_ports import above_the_books
 from milo_billing.app.projections import compare_projections
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing.jobs import daily
-from milo_billing.invoicing.operations import late_interest
+from milo_billing.invoicing.operations import closing, late_interest
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import lines as line_reads
 from milo_billing.invoicing.rules import interest_accruals
 from milo_billing.invoicing.types.invoices import Invoice
+from milo_billing.kernel.errors import Conflict
+from milo_billing.kernel.money import minor_to_decimal
 from milo_billing.ledger import operations as ledger
 from tests.accounts_world import HandClock
 from tests.db.invoicing.ground import ACME, Ground
@@ -43,6 +46,10 @@ def charge(ground: Ground, at: datetime) -> list[int]:
         before,
     )
     return [minor for (minor,) in rows]
+
+
+def end_account(ground: Ground, number: int, *, now: datetime) -> None:
+    ground.write(lambda work: closing.issue_final(work, office=ground.office, number=number), now=now)
 
 
 def charged_days(ground: Ground) -> list[tuple[str, str, int]]:
@@ -109,6 +116,34 @@ def test_a_part_that_was_paid_bears_interest_to_its_day(ground: Ground) -> None:
     assert charge(ground, NEW_YEAR) == [307]
     assert charged_days(ground) == [("2026-12-03", "2026-12-23", 307)]
     assert charge(ground, FEBRUARY) == []
+
+
+@pytest.mark.parametrize(("day", "interest"), [(3, "0.22"), (12, "2.19")])
+def test_an_account_is_archived_only_once_interest_on_what_it_paid_late_is_invoiced(
+    ground: Ground, day: int, interest: str
+) -> None:
+    """1,000.00 at 8 % for one day, and for ten: also where it is paid today."""
+    invoice, paid_at = overdue(ground), datetime(2026, 12, day, 9, tzinfo=UTC)
+    end_account(ground, invoice.account, now=paid_at)
+    pay(ground, invoice, 100_000, "late", now=paid_at)
+    wanted = rf"cannot be archived yet: {interest} USD of interest on what it paid late is on no invoice yet; .*charge"
+    with pytest.raises(Conflict, match=wanted):
+        ground.act("billingaccounts", "main", "archive", now=paid_at)
+    (minor,) = charge(ground, NEW_YEAR)
+    assert str(minor_to_decimal(minor, "USD")) == interest
+    with pytest.raises(Conflict, match=f"it owes {interest} USD for issued invoices"):
+        ground.act("billingaccounts", "main", "archive", now=NEW_YEAR)
+    ((uid,),) = ground.read("select uid from invoicing.invoices where kind = 'OneTime'")
+    charged = ground.reading(lambda tx: invoice_reads.get_invoice_by_uid(tx, uid=uid))
+    pay(ground, charged, minor, "interest", now=NEW_YEAR)
+    ground.act("billingaccounts", "main", "archive", now=NEW_YEAR)
+
+
+def test_who_pays_in_time_is_archived_without_interest(ground: Ground) -> None:
+    invoice, paid_at = overdue(ground), datetime(2026, 12, 2, 23, tzinfo=UTC)
+    end_account(ground, invoice.account, now=paid_at)
+    pay(ground, invoice, 100_000, "in time", now=paid_at)
+    ground.act("billingaccounts", "main", "archive", now=NEW_YEAR)
 
 
 @pytest.mark.parametrize("day", [1, 2])

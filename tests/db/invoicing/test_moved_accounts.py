@@ -1,26 +1,23 @@
 """Accounts that have changed who is invoiced for them: whose locks are taken, who is charged for what came late."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from milo_billing.controlplane.engine import Preconditions
+from milo_billing.controlplane.work import Work
 from milo_billing.infra import advisory_locks
-from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.database import EVERYWHERE
-from milo_billing.invoicing.engine import runs
-from milo_billing.invoicing.jobs.runs import RunLane, run_steps
 from milo_billing.invoicing.operations import closing, issuing
 from milo_billing.invoicing.rules.adjusting import Adjusted
-from milo_billing.invoicing.rules.runs import Run
 from milo_billing.invoicing.store import invoice_rows
 from milo_billing.invoicing.types.errors import UnableToIssue
-from milo_billing.invoicing.types.invoices import Issued, Skipped
+from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Skipped
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 from tests.db.invoicing.late_ground import DECEMBER, adjust, spend_late
-from tests.db.invoicing.test_consolidated import assert_books_right, below, booked, change, charged
+from tests.db.invoicing.test_consolidated import assert_books_right, below, booked, change, changed, charged
 
 PATIENCE_S = 20.0
 
@@ -53,12 +50,12 @@ def swapped(ground: Ground) -> None:
         ground.spend(ground.account(sub), "2026-11-05", 8)
 
 
-def locks(ground: Ground, *, granted: bool) -> list[int]:
+def locks(ground: Ground, *, granted: bool, of: int = advisory_locks.INVOICED_ACCOUNTS) -> list[int]:
     """Numbers of the accounts that somebody has locked for issuing, or waits for."""
     rows = ground.read(
         "select objid::bigint::int from pg_locks where locktype = 'advisory' and classid = %s and granted = %s "
         "and database = (select oid from pg_database where datname = current_database()) order by 1",
-        advisory_locks.INVOICED_ACCOUNTS,
+        of,
         granted,
     )
     return [number for (number,) in rows]
@@ -112,6 +109,48 @@ def test_who_adjusts_an_invoice_holds_its_payer_too(ground: Ground) -> None:
             adjusting = threads.submit(adjust, ground, invoice)
             until(lambda: locks(ground, granted=False) == [main.number])
         assert adjusting.result(PATIENCE_S).invoice is not None
+
+
+# ---------------------------------------------------------------------------- what an account is when it is invoiced
+
+
+def test_who_is_invoiced_is_as_it_stands_and_not_as_the_caller_read_it(ground: Ground) -> None:
+    main, team = ground.declare_account(), ground.declare_account("team")
+    for account in (main, team):
+        ground.spend(account, "2026-10-05", 10)
+    change(ground, "team", billingMode="Parent", parentRef={"namespace": ACME, "name": "main"})
+    assert ground.issue(team) == Skipped("invoiced with main", invoiced_with=main.number)
+    invoice = ground.issued(main)
+    assert (invoice.kind, invoice.total_minor) == ("Consolidated", 2_000)
+
+
+def test_an_account_that_gets_a_payer_while_its_step_waits_is_not_invoiced_itself(ground: Ground) -> None:
+    main, lead = ground.declare_account(), ground.declare_account("lead")
+    squad = below(ground, "lead", "squad")
+    for account in (main, lead, squad):
+        ground.spend(account, "2026-10-05", 10)
+    with ThreadPoolExecutor(1) as threads:
+
+        def change_meanwhile(work: Work) -> Future[IssueOutcome]:
+            changed(ground, work, "lead", billingMode="Parent", parentRef={"namespace": ACME, "name": "main"})
+            waiting = threads.submit(ground.issue, lead)
+            until(lambda: bool(locks(ground, granted=False, of=advisory_locks.TREES)))
+            return waiting
+
+        waiting = ground.write(change_meanwhile, now=NOVEMBER)
+        assert waiting.result(PATIENCE_S) == Skipped("invoiced with main", invoiced_with=main.number)
+    assert ground.issued(main).total_minor == 3_000
+    assert_books_right(ground)
+
+
+def test_a_final_invoice_is_of_the_account_as_it_stands(ground: Ground) -> None:
+    ground.declare_account()
+    team = ground.declare_account("team")
+    change(ground, "team", billingMode="Parent", parentRef={"namespace": ACME, "name": "main"})
+    ended = ground.write(
+        lambda work: closing.issue_final(work, office=ground.office, number=team.number), now=NOVEMBER
+    )
+    assert ended == Skipped("everything is on invoices of main")
 
 
 def delete(ground: Ground, name: str) -> None:
@@ -171,12 +210,12 @@ def test_an_account_that_ends_below_another_payer_is_charged_there(ground: Groun
     ground.issued(ground.account("gone"))
     move(ground, "team", "main")
     delete(ground, "gone")
-    ground.write(lambda work: closing.issue_final(work, office=ground.office, account=ground.account("team")))
+    ground.write(lambda work: closing.issue_final(work, office=ground.office, number=team.number))
     spend_late(ground, team, "2026-10-06", 3)
 
     def adjusted() -> Adjusted:
         return ground.write(
-            lambda work: issuing.adjust_account(work, office=ground.office, account=ground.account("team")),
+            lambda work: issuing.adjust_account(work, office=ground.office, number=team.number),
             now=DECEMBER,
         )
 
@@ -184,86 +223,3 @@ def test_an_account_that_ends_below_another_payer_is_charged_there(ground: Groun
     assert found.invoice is not None
     assert (found.invoice.account_name, found.invoice.total_minor) == ("main", 300)
     assert adjusted() == Adjusted(None, ())
-
-
-# ------------------------------------------------------------------------------------------ while a month is being run
-
-
-def run_month(ground: Ground, between: Mapping[str, Callable[[], None]], *, over: Sequence[str]) -> list[str]:
-    """A run of October over these accounts, in this order, with something done behind the step of each account; what
-    became of the steps of the run and of those that followed.
-    """
-    run = Run(new_uid(), None, 2026, 10, "ann", "", new_uid(), NOVEMBER)
-    with ground.databases.app.transaction(reach=EVERYWHERE) as tx:
-        runs.open_run(tx, run, [ground.account(name) for name in over])
-    lane = RunLane(ground.office, ground.databases.app, SimulatedClock(NOVEMBER), run)
-    for name, _ in zip(over, lane.steps(), strict=True):
-        between.get(name, lambda: None)()
-    ids = [run.id]
-    for id in ids:
-        run_steps(ground.office, ground.databases.app, SimulatedClock(NOVEMBER), id=id)
-        rows = ground.read(
-            "select id from invoicing.runs where not id = any(%s) order by opened_at, id", list(ids)
-        )
-        ids += [id for (id,) in rows]
-    return [
-        f"{step.account.removeprefix(ACME + '/')} {step.state}"
-        for id in ids
-        for step in ground.reading(
-            lambda tx, id=id: runs.list_steps(tx, run=id, state=None, after=0, limit=9)
-        )
-    ]
-
-
-def used(ground: Ground) -> list[tuple[str, int]]:
-    """(who is invoiced, total) of every invoice."""
-    return ground.read("select account_name, total_minor from invoicing.invoices order by sequence")
-
-
-@pytest.fixture
-def forest(ground: Ground) -> Ground:
-    """Two payers, and an account below the second."""
-    for name in ("first", "second"):
-        ground.spend(ground.declare_account(name), "2026-10-05", 10)
-    ground.spend(below(ground, "second", "a"), "2026-10-05", 5)
-    return ground
-
-
-def test_an_account_that_begins_to_pay_for_itself_between_two_steps_is_gone_over_again(
-    forest: Ground,
-) -> None:
-    steps = run_month(
-        forest, {"a": lambda: change(forest, "a", billingMode="Self")}, over=["a", "first", "second"]
-    )
-    assert steps == ["a skipped", "first issued", "second issued", "a issued"]
-    assert used(forest) == [("first", 1_000), ("second", 1_000), ("a", 500)]
-    assert_books_right(forest)
-
-
-def test_an_account_that_moves_below_a_payer_whose_step_was_taken_is_on_one_more_invoice(
-    forest: Ground,
-) -> None:
-    steps = run_month(forest, {"first": lambda: move(forest, "a", "first")}, over=["a", "first", "second"])
-    assert steps == ["a skipped", "first issued", "second issued", "first issued"]
-    assert used(forest) == [("first", 1_000), ("second", 1_000), ("first", 500)]
-    assert_books_right(forest)
-
-
-def test_nothing_follows_a_run_in_which_nobody_moved(forest: Ground) -> None:
-    assert run_month(forest, {}, over=["a", "first", "second"]) == [
-        "a skipped",
-        "first issued",
-        "second issued",
-    ]
-
-
-@pytest.mark.parametrize("over", [["a"], ["a", "first"]])
-def test_a_run_that_was_not_asked_for_the_payer_does_not_go_over_it(forest: Ground, over: list[str]) -> None:
-    assert run_month(forest, {}, over=over)[0] == "a skipped"
-    assert forest.read("select count(*) from invoicing.runs") == [(1,)]
-
-
-def test_who_failed_is_not_gone_over_again_by_the_run_itself(forest: Ground) -> None:
-    forest.use(forest.account("second"), ("2026-10-06", "web", "bytes", 1))
-    assert run_month(forest, {}, over=["a", "second"]) == ["a skipped", "second failed"]
-    assert forest.read("select count(*) from invoicing.runs") == [(1,)]

@@ -312,7 +312,7 @@ def test_nothing_is_promised_or_given_for_days_that_are_being_invoiced(ground: G
     ground.declare("commitments", "late", {**offer, "skuDiscounts": [{"percentage": "5"}]}, namespace=ACME)
 
     def issue(work: Work) -> list[Future[None]]:
-        outcome = issuing.issue_month(work, office=ground.office, account=account, year=2026, month=10)
+        outcome = issuing.issue_month(work, office=ground.office, number=account.number, year=2026, month=10)
         assert isinstance(outcome, Issued)
         late = [
             threads.submit(ground.act, "commitments", "late", "accept"),

@@ -81,6 +81,7 @@ def test_a_run_goes_over_every_account_and_says_what_became_of_it(ground: Ground
         "currency": "USD",
         "state": "issued",
         "reason": None,
+        "invoicedWith": None,
     }
     assert failed["state"] == "failed"
     assert "usage of example.com/bytes has no price" in str(failed["reason"])

@@ -14,14 +14,13 @@ import pytest
 from bench.month_world import MONTH, YEAR, declare_month, open_office
 
 from milo_billing.accounts.reads import accounts as account_reads
-from milo_billing.accounts.types import Account
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import SimulatedClock, new_uid
 from milo_billing.infra.database import EVERYWHERE, Database, Databases, Reach, connect
 from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.jobs.runs import run_steps
 from milo_billing.invoicing.operations import issuing
-from milo_billing.invoicing.rules.runs import Run
+from milo_billing.invoicing.rules.runs import Run, StepDone
 from milo_billing.invoicing.types.invoices import IssueOutcome
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 
@@ -97,11 +96,9 @@ def test_a_defect_of_one_account_is_its_own(ground: Ground, monkeypatch: pytest.
         ground.use(account, TOKENS)
     issue_month = issuing.issue_month
 
-    def defective(work: Work, *, account: Account, **others: Any) -> IssueOutcome:
-        outcome = issue_month(work, account=account, **others)
-        if (
-            account.number == bad.number
-        ):  # the invoice is there, and what is deferred to the commit is against it
+    def defective(work: Work, *, number: int, **others: Any) -> IssueOutcome:
+        outcome = issue_month(work, number=number, **others)
+        if number == bad.number:  # the invoice is there, and what is deferred to the commit is against it
             work.tx.execute("select 1 / 0")
         return outcome
 
@@ -147,7 +144,7 @@ def test_what_became_of_an_account_does_not_change(ground: Ground) -> None:
     id = october(ground)
     go_over(ground, id)
     with ground.databases.app.transaction(reach=EVERYWHERE) as tx:
-        assert not runs.note_step(tx, run=id, step=1, state="failed", invoice=None, reason="no", at=NOVEMBER)
+        assert not runs.note_step(tx, run=id, step=1, done=StepDone("failed", reason="no"), at=NOVEMBER)
         with pytest.raises(Exception, match="what happened does not change"), tx.transaction():
             tx.execute("update invoicing.run_steps set reason = 'another'")
 

@@ -47,9 +47,10 @@ def issue(sim: "Simulation") -> None:
 
 def _skip(sim: "Simulation", customer: str, month: date) -> None:
     """The step of who is invoiced with another issues nothing."""
-    outcome = sim.persist(lambda: _step(sim, customer, month))
-    if outcome != Skipped(f"invoiced with {sim.shop.payer(customer)}"):
-        sim.wrong(f"{customer} is invoiced with {sim.shop.payer(customer)}, and its step came to {outcome}")
+    outcome, payer = sim.persist(lambda: _step(sim, customer, month)), sim.shop.payer(customer)
+    number = sim.shop.till.ground.account(payer).number
+    if outcome != Skipped(f"invoiced with {payer}", invoiced_with=number):
+        sim.wrong(f"{customer} is invoiced with {payer}, and its step came to {outcome}")
 
 
 def _step(sim: "Simulation", customer: str, month: date) -> IssueOutcome:

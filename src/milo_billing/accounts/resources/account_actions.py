@@ -1,9 +1,11 @@
 """What people decide about an account: suspend, reactivate, archive; as an action, or as a write of its status."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias, get_args
 
+from milo_billing.accounts.ports import OpenInterest
 from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.reads import tree as tree_reads
@@ -35,8 +37,18 @@ AccountObject: TypeAlias = Object[BillingAccountSpec, BillingAccountStatus]
 AccountAdmission: TypeAlias = Admission[BillingAccountSpec, BillingAccountStatus]
 
 
+@dataclass(frozen=True, slots=True)
+class Archiving:
+    """What archiving goes by: for `late_days_max` days after its last project an account may still receive usage, and
+    `open_interest` tells what it owes that is on no invoice; None in a registry that only describes the kinds.
+    """
+
+    late_days_max: int
+    open_interest: OpenInterest | None = None
+
+
 def act(
-    admission: AccountAdmission, *, action: str, request: Json, late_days_max: int
+    admission: AccountAdmission, *, action: str, request: Json, archiving: Archiving
 ) -> BillingAccountStatus:
     """The status that the action leads to. Raises Conflict where the account's state stands against it."""
     account = admission.object
@@ -49,12 +61,12 @@ def act(
             return _reactivated(account)
         case "archive":
             _refuse_fields(request, but=())
-            return _archived(admission, account, late_days_max=late_days_max)
+            return _archived(admission, account, archiving=archiving)
         case _:
             raise LookupError(f"billing accounts have no action {action!r}")
 
 
-def accept_status(admission: AccountAdmission, *, late_days_max: int) -> BillingAccountStatus:
+def accept_status(admission: AccountAdmission, *, archiving: Archiving) -> BillingAccountStatus:
     """What a client's status becomes: a change of phase is the action that makes it, with the action's rules.
 
     Provisioning and Ready follow from the payment profile; wanting one of them reactivates a suspended account.
@@ -77,7 +89,7 @@ def accept_status(admission: AccountAdmission, *, late_days_max: int) -> Billing
             now=admission.now,
         )
     elif wanted.phase == "Archived":
-        status = _archived(admission, account, late_days_max=late_days_max)
+        status = _archived(admission, account, archiving=archiving)
     elif before.phase == "Suspended":
         status = _reactivated(account)
     else:
@@ -86,7 +98,7 @@ def accept_status(admission: AccountAdmission, *, late_days_max: int) -> Billing
 
 
 def check_archive(
-    tx: Tx, account: AccountObject, *, approved: bool, late_days_max: int, now: datetime
+    tx: Tx, account: AccountObject, *, approved: bool, archiving: Archiving, now: datetime
 ) -> None:
     """Raise Conflict with everything that stands against archiving the account, as the transaction sees it now."""
     entry = account_reads.find_account(tx, namespace=account.namespace, name=account.name)
@@ -94,10 +106,11 @@ def check_archive(
         raise LookupError(f"billing account {account.namespace}/{account.name} has no projection")
     bound = payer_reads.find_active_interval(tx, account=entry.number)
     ended_at = payer_reads.find_last_end(tx, account=entry.number)
+    accruing = archiving.open_interest
     ground = standing.ArchiveGround(
         binding=None if bound is None else bound.binding_name,
         project=None if bound is None else bound.project_name,
-        usage_until=None if ended_at is None else ended_at + timedelta(days=late_days_max),
+        usage_until=None if ended_at is None else ended_at + timedelta(days=archiving.late_days_max),
         sub_accounts=tree_reads.list_sub_accounts(
             tx, account=entry.number, archived=False, limit=standing.NAMED_MAX + 1
         ),
@@ -106,6 +119,7 @@ def check_archive(
         unbilled=account_reads.needs_final(tx, account=entry.number),
         due=books.balance_due(tx, billing_account=entry.number),
         held=books.list_held(tx, billing_account=entry.number),
+        interest=() if accruing is None else accruing(tx, account=entry.number, now=now),
     )
     refused = standing.archive_refused(account=account.name, ground=ground, permission=ARCHIVE, now=now)
     if refused is not None:
@@ -113,7 +127,7 @@ def check_archive(
 
 
 def _archived(
-    admission: AccountAdmission, account: AccountObject, *, late_days_max: int
+    admission: AccountAdmission, account: AccountObject, *, archiving: Archiving
 ) -> BillingAccountStatus:
     if account.status.phase == "Archived":
         return account.status
@@ -121,7 +135,7 @@ def _archived(
         admission.tx,
         account,
         approved=admission.may(ARCHIVE),
-        late_days_max=late_days_max,
+        archiving=archiving,
         now=admission.now,
     )
     return account.status.model_copy(update={"phase": "Archived", "suspension": None})

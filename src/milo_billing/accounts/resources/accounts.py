@@ -8,6 +8,7 @@ from typing import TypeAlias
 from typing_extensions import override
 
 from milo_billing.accounts import operations, store
+from milo_billing.accounts.ports import OpenInterest
 from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.accounts.reads import payers as payer_reads
 from milo_billing.accounts.reads import tree as tree_reads
@@ -76,14 +77,21 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
     # who could lift his own suspension, or settle with himself, would
     provider_only = frozenset({"suspend", "reactivate", "archive", "updateStatus"})
 
-    def __init__(self, *, require_payment_profile: bool = True, late_days_max: int = LATE_DAYS_MAX) -> None:
-        """What the server's settings say of accounts.
+    def __init__(
+        self,
+        *,
+        require_payment_profile: bool = True,
+        late_days_max: int = LATE_DAYS_MAX,
+        open_interest: OpenInterest | None = None,
+    ) -> None:
+        """What the server's settings say of accounts, and what is known above of what they owe.
 
         `require_payment_profile` False lets accounts become ready without one (accounts.requirePaymentProfile).
         `late_days_max`: for so many days after its last project an account may still receive usage.
+        `open_interest`: what keeps an account from being archived that the books do not know yet.
         """
         self._require_payment_profile = require_payment_profile
-        self._late_days_max = late_days_max
+        self._archiving = account_actions.Archiving(late_days_max, open_interest)
 
     @override
     def validate(self, admission: AccountAdmission) -> Iterable[FieldError]:
@@ -118,14 +126,12 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
     @override
     def accept_status(self, admission: AccountAdmission) -> BillingAccountStatus:
         """A phase that only an action sets is an action; conditions of other slices are taken as they are."""
-        return account_actions.accept_status(admission, late_days_max=self._late_days_max)
+        return account_actions.accept_status(admission, archiving=self._archiving)
 
     @override
     def act(self, admission: AccountAdmission, *, action: str, request: Json) -> BillingAccountStatus:
         """suspend, reactivate, archive."""
-        return account_actions.act(
-            admission, action=action, request=request, late_days_max=self._late_days_max
-        )
+        return account_actions.act(admission, action=action, request=request, archiving=self._archiving)
 
     @override
     def affects(self, tx: Tx, object: AccountObject, old: AccountObject | None) -> Sequence[Ref]:
@@ -157,9 +163,7 @@ class BillingAccount(Kind[BillingAccountSpec, BillingAccountStatus]):
             if errors:
                 raise Invalid(errors)
         if old is not None and object.status.phase == "Archived" != old.status.phase:
-            account_actions.check_archive(
-                tx, object, approved=True, late_days_max=self._late_days_max, now=now
-            )
+            account_actions.check_archive(tx, object, approved=True, archiving=self._archiving, now=now)
         account = _account_of(tx, object)
         profile = object.spec.payment_profile
         payment, payer = operations.assess_payment(

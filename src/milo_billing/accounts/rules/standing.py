@@ -169,7 +169,8 @@ class ArchiveGround:
     `usage_until`: the instant after which no usage of it can arrive any more (the end of its last interval plus the
     late window); None where it never paid. `sub_accounts`: names of those that are not archived themselves, and
     `holds` is (slice, reason). `unbilled` says that its final invoice has not been issued. `due` is what it owes for
-    issued invoices, `held` what is held for it, by the ledger's account; each an amount a currency, never zero.
+    issued invoices, `held` what is held for it, by the ledger's account, `interest` what it owes for paying late that
+    is on no invoice yet; each an amount a currency, never zero.
     """
 
     binding: str | None
@@ -181,6 +182,7 @@ class ArchiveGround:
     unbilled: bool = False
     due: Sequence[Money] = ()
     held: Sequence[tuple[AccountName, Money]] = ()
+    interest: Sequence[Money] = ()
 
 
 _GIVEN_BACK_BY: dict[AccountName, str] = {
@@ -196,6 +198,12 @@ _GIVEN_BACK_BY: dict[AccountName, str] = {
 """What is held for an account, and how it gets it back."""
 
 
+_UNCHARGED = (
+    "{amount} of interest on what it paid late is on no invoice yet; it is invoiced once its month is over "
+    "(by night, or milo-billing invoices interest charge)"
+)
+
+
 def archive_refused(*, account: str, ground: ArchiveGround, permission: str, now: datetime) -> str | None:
     """Why the account cannot be archived, everything at once; None where it can (domain.md §3)."""
     found: list[str] = []
@@ -209,6 +217,7 @@ def archive_refused(*, account: str, ground: ArchiveGround, permission: str, now
     if ground.unbilled and ground.binding is None:
         found.append("its final invoice has not been issued (milo-billing invoices final)")
     found += [_owed(money) for money in ground.due]
+    found += [_UNCHARGED.format(amount=money) for money in ground.interest]
     found += [_GIVEN_BACK_BY[name].format(amount=money) for name, money in ground.held]
     if ground.sub_accounts:
         named = ", ".join(f'"{name}"' for name in ground.sub_accounts[:NAMED_MAX])

@@ -16,7 +16,7 @@ from milo_billing.accounts.types import Account
 from milo_billing.infra import jobs
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
-from milo_billing.invoicing.rules.runs import INVOICED_WITH, Run, RunNotFound, RunStep, RunStepState
+from milo_billing.invoicing.rules.runs import Run, RunNotFound, RunStep, RunStepState, StepDone
 
 RUN_MONTH: Final = "invoicing.run_month"
 """The job that takes steps of a run until none waits."""
@@ -30,7 +30,7 @@ RECENT: Final = timedelta(seconds=30)
 
 _RUN: LiteralString = (
     "select r.id, r.organizations, r.year, r.month, r.opened_by, r.impersonated_by, r.audit_id, r.opened_at, r.total, "
-    "r.finished_at from invoicing.runs r"
+    "r.finished_at, r.follows, (select f.id from invoicing.runs f where f.follows = r.id) from invoicing.runs r"
 )
 
 
@@ -38,7 +38,7 @@ def open_run(tx: Tx, run: Run, over: Sequence[Account]) -> None:
     """Have a run over these accounts, in this order, and workers take its steps once this transaction commits."""
     tx.execute(
         "insert into invoicing.runs (id, organizations, year, month, opened_by, impersonated_by, audit_id, opened_at, "
-        "total) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "total, follows) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             run.id,
             None if run.organizations is None else list(run.organizations),
@@ -49,6 +49,7 @@ def open_run(tx: Tx, run: Run, over: Sequence[Account]) -> None:
             run.audit_id,
             run.opened_at,
             len(over),
+            run.follows,
         ),
     )
     tx.execute(
@@ -90,21 +91,12 @@ def take_step(tx: Tx, *, run: UUID, after: int) -> tuple[int, int] | None:
     return None if row is None else (row[0], row[1])
 
 
-def note_step(
-    tx: Tx,
-    *,
-    run: UUID,
-    step: int,
-    state: RunStepState,
-    invoice: UUID | None,
-    reason: str | None,
-    at: datetime,
-) -> bool:
+def note_step(tx: Tx, *, run: UUID, step: int, done: StepDone, at: datetime) -> bool:
     """Say what became of a step; False where that has been said already, which stays."""
     noted = tx.execute(
-        "update invoicing.run_steps set state = %s, invoice = %s, reason = %s, done_at = %s "
+        "update invoicing.run_steps set state = %s, invoice = %s, reason = %s, invoiced_with = %s, done_at = %s "
         "where run = %s and step = %s and state = 'waiting'",
-        (state, invoice, reason, at, run, step),
+        (done.state, done.invoice, done.reason, done.invoiced_with, at, run, step),
     )
     return noted.rowcount == 1
 
@@ -128,8 +120,7 @@ def follow_up(tx: Tx, run: Run, *, at: datetime) -> Run | None:
     account that the run was not asked for, or that failed: then that is to be put right first.
     """
     rows = tx.execute(
-        "select account from invoicing.run_steps where run = %s and state = 'skipped' and starts_with(reason, %s)",
-        (run.id, INVOICED_WITH),
+        "select account from invoicing.run_steps where run = %s and invoiced_with is not null", (run.id,)
     ).fetchall()
     among = [account for (account,) in rows]
     if not among:
@@ -146,7 +137,7 @@ def follow_up(tx: Tx, run: Run, *, at: datetime) -> Run | None:
     ).fetchall()
     if not done:
         return None
-    again = replace(run, id=new_uid(), opened_at=at)
+    again = replace(run, id=new_uid(), opened_at=at, follows=run.id)
     open_run(tx, again, [invoiced[account] for (account,) in done])
     return again
 
@@ -171,9 +162,11 @@ def list_steps(
 ) -> tuple[RunStep, ...]:
     """Steps of the run that are done, behind step `after`, in order; only those of one state where that is given."""
     rows = tx.execute(
-        "select s.step, a.namespace || '/' || a.name, s.state, i.name, i.number, i.total_minor, i.currency, s.reason "
+        "select s.step, a.namespace || '/' || a.name, s.state, i.name, i.number, i.total_minor, i.currency, s.reason, "
+        "p.namespace || '/' || p.name "
         "from invoicing.run_steps s join accounts.accounts a on a.number = s.account "
         "left join invoicing.invoices i on i.uid = s.invoice "
+        "left join accounts.accounts p on p.number = s.invoiced_with "
         "where s.run = %(run)s and s.step > %(after)s and s.state <> 'waiting' "
         "and (%(state)s::text is null or s.state = %(state)s) order by s.step limit %(limit)s",
         {"run": run, "state": state, "after": after, "limit": limit},
@@ -182,8 +175,15 @@ def list_steps(
 
 
 def _run(row: tuple[Any, ...]) -> Run:
-    id, organizations, *others, finished_at = row
-    return Run(id, None if organizations is None else tuple(organizations), *others, finished_at=finished_at)
+    id, organizations, *others, finished_at, follows, followed_by = row
+    return Run(
+        id,
+        None if organizations is None else tuple(organizations),
+        *others,
+        finished_at=finished_at,
+        follows=follows,
+        followed_by=followed_by,
+    )
 
 
 def _counted(tx: Tx, found: Sequence[Run], *, now: datetime) -> Iterator[Run]:

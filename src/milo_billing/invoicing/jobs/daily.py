@@ -102,7 +102,7 @@ def adjust_closed_accounts(office: Office, database: Database, clock: Clock) -> 
             account = account_reads.get_account(work.tx, number=number)
             if account.phase != "Archived" and account.deleted_at is None:
                 return ()
-            issuing.adjust_account(work, office=office, account=account)
+            issuing.adjust_account(work, office=office, number=number)
             return ("adjusted",)
 
         return rounds.write(write)

@@ -7,7 +7,6 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from milo_billing.accounts.reads import accounts as account_reads
 from milo_billing.controlplane.doors import repeated
 from milo_billing.controlplane.identity import Identity, Reach
 from milo_billing.controlplane.work import Work
@@ -19,7 +18,7 @@ from milo_billing.invoicing.engine import printings, runs
 from milo_billing.invoicing.operations import issuing
 from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.rules.printings import Printing
-from milo_billing.invoicing.rules.runs import Run, RunStepState
+from milo_billing.invoicing.rules.runs import Run, RunStepState, StepDone
 from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Skipped, Unchanged
 from milo_billing.kernel.errors import MiloError, Unavailable
 
@@ -127,35 +126,19 @@ class RunLane:
                 audit_id=run.audit_id,
                 now=self._clock.now(),
             )
-            account = account_reads.get_account(tx, number=number)
             outcome = issuing.issue_month(
-                work, office=self._office, account=account, year=run.year, month=run.month
+                work, office=self._office, number=number, year=run.year, month=run.month
             )
-            state, invoice, reason = _noted(outcome)
-            runs.note_step(
-                tx,
-                run=run.id,
-                step=self._step,
-                state=state,
-                invoice=invoice,
-                reason=reason,
-                at=self._clock.now(),
-            )
+            done = _noted(outcome)
+            runs.note_step(tx, run=run.id, step=self._step, done=done, at=self._clock.now())
             self._office.engine.commit(work)
-        return state
+        return done.state
 
     def _fail(self, reason: str) -> RunStepState:
         with self._database.transaction(reach=self._reach) as tx:
-            runs.note_step(
-                tx,
-                run=self._run.id,
-                step=self._step,
-                state="failed",
-                invoice=None,
-                reason=reason,
-                at=self._clock.now(),
-            )
-        return "failed"
+            done = StepDone("failed", reason=reason)
+            runs.note_step(tx, run=self._run.id, step=self._step, done=done, at=self._clock.now())
+        return done.state
 
     def _defect(self, error: Exception) -> str:
         _log.error(
@@ -174,13 +157,13 @@ def _is_away(error: Exception) -> bool:
     return error.sqlstate is None or error.sqlstate.startswith(_SHUT_DOWN)
 
 
-def _noted(outcome: IssueOutcome) -> tuple[RunStepState, UUID | None, str | None]:
+def _noted(outcome: IssueOutcome) -> StepDone:
     match outcome:
         case Issued(invoice):
-            return "issued", invoice.uid, None
+            return StepDone("issued", invoice.uid)
         case Unchanged(invoice):
-            return "unchanged", invoice.uid, None
-        case Skipped(reason):
-            return "skipped", None, reason
+            return StepDone("unchanged", invoice.uid)
+        case Skipped(reason, invoiced_with):
+            return StepDone("skipped", None, reason, invoiced_with)
         case _:
             assert_never(outcome)

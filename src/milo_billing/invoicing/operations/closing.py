@@ -29,17 +29,19 @@ _AHEAD_DAYS: Final = 62
 """So far ahead is looked for what would still fall due: the rest of the rating period, and the next one."""
 
 
-def issue_final(work: Work, *, office: Office, account: Account) -> IssueOutcome:
+def issue_final(work: Work, *, office: Office, number: int) -> IssueOutcome:
     """Issue the account's invoice of kind Final: all that no invoice covers yet, up to the account's last midnight.
 
     It has a stub of the running rating period, what the account's commitments settle as they were terminated, and
     what came late. In the caller's transaction, which `engine.commit` ends; again, it is unchanged. Where there is
-    nothing to charge, no invoice is issued. Raises UnableToIssue with everything that has not ended yet.
+    nothing to charge, no invoice is issued. What the account is by now is read here. Raises UnableToIssue with
+    everything that has not ended yet, and AccountNotFound.
     """
     tx, now = work.tx, work.now
+    account = accounts.hold_account(tx, number=number)
     if account.billing_mode == "Parent":
         return _end_with_payer(work, account=account)
-    if below := accounts.hold_invoiced_with(tx, account=account, since=now):
+    if below := accounts.list_invoiced_with(tx, account=account, since=now):
         raise UnableToIssue(closing.refused_by_sub_accounts(account.name, [one.name for one in below]))
     has_credit = issuing.lock_invoiced(tx, accounts_=[account.number])
     # no binding begins or ends until commit

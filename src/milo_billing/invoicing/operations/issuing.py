@@ -27,7 +27,6 @@ from milo_billing.invoicing.rules import adjusting, drafts, grants, issuing, per
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.crediting import CreditNote
 from milo_billing.invoicing.rules.grants import Reaching
-from milo_billing.invoicing.rules.runs import INVOICED_WITH
 from milo_billing.invoicing.store import invoice_rows
 from milo_billing.invoicing.types.drafts import Draft, InvoiceKind
 from milo_billing.invoicing.types.errors import UnableToIssue
@@ -61,18 +60,20 @@ def draft(
     )
 
 
-def issue_month(work: Work, *, office: Office, account: Account, year: int, month: int) -> IssueOutcome:
+def issue_month(work: Work, *, office: Office, number: int, year: int, month: int) -> IssueOutcome:
     """Issue the account's invoice that ends with the rating period of this month, and post its receivable.
 
     All in the caller's transaction, which `engine.commit` ends. Issuing again gives the same invoice. Accounts that it
     is invoiced for have a section each on it; they have none of their own, and are skipped. What of all of them an
     invoice has already is left out, whoever paid it. Raises UnableToIssue while the period runs, where usage has no
     price, where nobody is declared to issue, and for an account that was deleted before its usage was invoiced; the
-    message says what to do.
+    message says what to do. What the account is by now is read here. Raises AccountNotFound.
     """
     tx, now = work.tx, work.now
+    account = accounts.hold_account(tx, number=number)
     if account.billing_mode == "Parent":
-        return Skipped(f"{INVOICED_WITH}{accounts.get_invoiced(tx, account=account).name}")
+        payer = accounts.get_invoiced(tx, account=account)
+        return Skipped(f"invoiced with {payer.name}", invoiced_with=payer.number)
     profile = billing_profile(tx, office.vault, account)
     frequency, invoice_day = (
         ("Monthly", 1) if profile is None else (profile.invoice_frequency, profile.invoice_day)
@@ -82,7 +83,7 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
     )
     if not wanted:
         return Skipped(f"invoices come {frequency.lower()}, and none ends with this month")
-    members = (account, *accounts.hold_invoiced_with(tx, account=account, since=wanted[0].start))
+    members = (account, *accounts.list_invoiced_with(tx, account=account, since=wanted[0].start))
     has_credit = lock_invoiced(tx, accounts_=[one.number for one in members])
     stretches, standing, voided = _uncovered(tx, members, wanted)
     if not stretches:
@@ -97,7 +98,7 @@ def issue_month(work: Work, *, office: Office, account: Account, year: int, mont
         stretches=stretches,
         invoice_day=invoice_day,
         has_credit=has_credit,
-        voided=[one for one in voided if one.account == account.number],
+        voided=[one for one in voided if one.account == number],
         kind="Periodic" if len(members) == 1 else "Consolidated",
     )
 
@@ -285,10 +286,13 @@ def adjust_invoice(work: Work, *, office: Office, invoice: Invoice) -> Adjusted:
     return _adjust(work, office, lates, payer=account_reads.get_account(work.tx, number=invoice.account))
 
 
-def adjust_account(work: Work, *, office: Office, account: Account) -> Adjusted:
-    """The same for all that reached invoiced days of an account for which no invoice follows. Raises UnableToIssue."""
-    payer = accounts.hold_invoiced(work.tx, account=account)
-    _lock_billing(work.tx, accounts_=[account.number], payer=payer.number)
+def adjust_account(work: Work, *, office: Office, number: int) -> Adjusted:
+    """The same for all that reached invoiced days of an account for which no invoice follows.
+
+    Raises UnableToIssue and AccountNotFound.
+    """
+    account, payer = accounts.hold_invoiced(work.tx, number=number)
+    _lock_billing(work.tx, accounts_=[number], payer=payer.number)
     late = rerating.find_late(work.tx, account=account, now=work.now)
     if late is None:
         return Adjusted(None, ())
@@ -352,7 +356,7 @@ def _adjust(work: Work, office: Office, lates: Sequence[Late], *, payer: Account
 
 def _issue_missed(work: Work, office: Office, late: Late, *, account: Account, payer: Account) -> None:
     """Invoice the rating periods that usage reached late and that no invoice covers, each by itself, to the payer."""
-    kind: InvoiceKind = "Periodic" if account == payer else "Consolidated"
+    kind: InvoiceKind = "Periodic" if account.number == payer.number else "Consolidated"
     for period in late.missed:
         drafted = draft(work.tx, account=account, stretch=[period], now=work.now, kind=kind)
         if postings.postings(drafted):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from milo_billing.invoicing.rules.late_interest import Owed, TooMuch
 from milo_billing.invoicing.rules.tax_treatments import UNTAXED
 from milo_billing.invoicing.store import invoice_rows, settlement_rows
 from milo_billing.invoicing.types.invoices import Invoice
+from milo_billing.kernel.money import Money
 from milo_billing.kernel.periods import Period, local_midnight
 
 INVOICES_MAX: Final = 1000
@@ -60,6 +61,22 @@ def list_accruals(
             )
         )
     return tuple(found)
+
+
+def list_open(tx: Tx, *, account: int, now: datetime) -> tuple[Money, ...]:
+    """Interest on the account's invoices up to and with today that none charges, by currency; nothing that is zero.
+
+    Today counts, since what is paid today still bears interest for it.
+    """
+    open_minor: dict[str, int] = {}
+    after, tomorrow = UUID(int=0), now + timedelta(days=1)
+    while found := list_accruals(tx, account=account, after=after, now=tomorrow, limit=INVOICES_MAX):
+        for one in found:
+            currency = one.invoice.currency
+            more_minor = max(0, one.accrued_minor - one.charged.amount_minor)
+            open_minor[currency] = open_minor.get(currency, 0) + more_minor
+        after = found[-1].invoice.uid
+    return tuple(Money(minor, currency) for currency, minor in sorted(open_minor.items()) if minor)
 
 
 def charge_interest(work: Work, *, office: Office, account: Account) -> InterestOutcome:

@@ -31,6 +31,8 @@ def run_body(run: Run) -> dict[str, Any]:
         **{state: run.counts.get(state, 0) for state in STATES},
         "accountsPerSecond": None if run.per_second is None else round(run.per_second, 1),
         "secondsLeft": round(left / run.per_second) if run.per_second else None,
+        "follows": None if run.follows is None else str(run.follows),
+        "followedBy": None if run.followed_by is None else str(run.followed_by),
     }
 
 
@@ -65,6 +67,7 @@ def step_body(step: RunStep) -> dict[str, Any]:
         "currency": step.currency,
         "state": step.state,
         "reason": step.reason,
+        "invoicedWith": step.invoiced_with,
     }
 
 

@@ -203,9 +203,12 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """There is nothing to issue. `reason` is for people."""
+    """There is nothing to issue. `reason` is for people; `invoiced_with` the number of the account that is invoiced for
+    this one, where that is why.
+    """
 
     reason: str
+    invoiced_with: int | None = None
 
 
 IssueOutcome: TypeAlias = Issued | Unchanged | Skipped
