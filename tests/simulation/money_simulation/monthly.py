@@ -138,7 +138,7 @@ def _note(
         if outcome is None:
             continue
         sim.count(type(outcome).__name__.lower())
-        if isinstance(outcome, Skipped) and outcome.reason.startswith("invoiced with"):
+        if isinstance(outcome, Skipped) and outcome.invoiced_with is not None:
             if len(together) == 1:
                 sim.wrong(f"{asked.payer} pays for itself, and its step came to {outcome}")
             continue
