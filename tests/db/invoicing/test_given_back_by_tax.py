@@ -7,6 +7,7 @@ import pytest
 from milo_billing.accounts.types import Account
 from milo_billing.invoicing.reads.invoices import get_invoice
 from milo_billing.invoicing.types.invoices import Invoice, Skipped
+from milo_billing.kernel.errors import Invalid
 from tests.db.invoicing.ground import ACME, PRICES, Ground
 from tests.db.invoicing.late_ground import adjust, amounts, charged_minor, credit, spend_late, use_late
 from tests.db.invoicing.recurring_ground import SUPPORT, change, issued, open_shop, take
@@ -119,3 +120,14 @@ def test_what_two_months_came_to_less_shares_what_is_left_of_the_invoice_that_ch
     assert [net for number, net, _ in credited(shop) if number == invoice.number] == [1_300]
     assert charged_minor(shop, account) == YEAR_MINOR - BACK_MINOR
     assert_books(shop)
+
+
+def test_a_credit_note_over_a_line_is_refused_with_the_reason_where_it_is_more_than_the_invoice_has_left(
+    shop: Ground,
+) -> None:
+    """200.00 with 9 % are 218.00, and 184.79 were charged."""
+    _, invoice = october(shop)
+    spec = {"invoiceRef": {"name": invoice.name}, "lines": [{"line": 3}], "reason": "an outage"}
+    with pytest.raises(Invalid, match=r"218\.00 USD .* 184\.79 USD is left"):
+        shop.declare("creditnotes", "outage", spec, namespace=ACME, now=DECEMBER)
+    assert credited(shop) == []
