@@ -18,6 +18,7 @@ from milo_billing.invoicing.types.documents import (
     InvoiceDocument,
     Party,
     PostalAddress,
+    ReplacedInvoice,
     TaxId,
     WrittenDocument,
 )
@@ -32,6 +33,7 @@ REVERSED = ("Reverse charge", "VATEX-EU-AE")
 SOURCE = UUID(int=7)
 SEPTEMBER = AdjustedInvoice("KC-2026-000097", date(2026, 10, 2))
 AUGUST = AdjustedInvoice("KC-2026-000062", date(2026, 9, 2))
+VOID = ReplacedInvoice("KC-2026-000101", date(2026, 11, 1))
 
 TOKENS = line("Context tokens", usage_part("18.059974", "2.50", 4515), unit="10*6.{token}")
 STORAGE = line("Storage", usage_part("1234.5", "0.021", 2592), number=2, unit="GiBy.mo")
@@ -264,6 +266,15 @@ def corpus() -> Mapping[str, Case]:
         ),
         "nothing but what came late": _case(
             _adjusting(document(*came_late(), currency="EUR"), SEPTEMBER, AUGUST), "S", "23"
+        ),
+        "in the place of a void one": _case(replace(euro, replaces=VOID), "S", "23"),
+        "in the place of a void one, with what came late": _case(
+            replace(
+                _adjusting(document(TOKENS, *_numbered(came_late(), 2), currency="EUR")),
+                replaces=ReplacedInvoice(SEPTEMBER.number, SEPTEMBER.issued_on),
+            ),
+            "S",
+            "23",
         ),
         "a month below zero": _case(_adjusting(document(*below_zero(), currency="EUR")), "S", "23"),
         "a price in another currency": _case(document(_converted(), currency="EUR"), "S", "23"),

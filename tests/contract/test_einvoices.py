@@ -105,7 +105,8 @@ def test_the_corpus_has_every_sort_that_is_asked_for() -> None:
         assert all(of_kind[kind, code] for code in ("S", "Z", "E", "AE")), of_kind
     assert sum(case.kind == "CreditNote" for case in CASES.values()) >= 9
     assert sum(case.document.cancels is not None for case in CASES.values()) >= 10
-    assert sum(bool(case.document.adjusted) for case in CASES.values()) == 3
+    assert sum(bool(case.document.adjusted) for case in CASES.values()) == 4
+    assert sum(case.document.replaces is not None for case in CASES.values()) == 2
     assert sum(case.document.currency == "JPY" for case in CASES.values()) == 3
     assert sum(case.paid_minor > 0 for case in CASES.values()) == 3
     discounted = [
@@ -145,6 +146,8 @@ def test_what_a_sub_account_used_names_it() -> None:
             [("KC-2026-000097", "2026-10-02"), ("KC-2026-000062", "2026-09-02")],
         ),
         ("a month below zero", "380", [("KC-2026-000097", "2026-10-02")]),
+        ("in the place of a void one", "380", [("KC-2026-000101", "2026-11-01")]),
+        ("in the place of a void one, with what came late", "380", [("KC-2026-000097", "2026-10-02")]),
     ],
 )
 def test_it_names_the_documents_that_it_corrects_with_their_dates(

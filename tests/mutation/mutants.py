@@ -32,6 +32,7 @@ MUTATED = (
     "milo_billing/invoicing/rules/grants.py",
     "milo_billing/invoicing/rules/issuing.py",
     "milo_billing/invoicing/rules/late_interest.py",
+    "milo_billing/invoicing/rules/left.py",
     "milo_billing/invoicing/rules/life.py",
     "milo_billing/invoicing/rules/periods.py",
     "milo_billing/invoicing/rules/postings.py",

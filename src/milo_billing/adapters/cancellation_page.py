@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from milo_billing.adapters.document_formats import Formats, formats_for
+from milo_billing.adapters.credited_page import Heads, amounts_said, credited_page, sentence
+from milo_billing.adapters.document_formats import formats_for
 from milo_billing.adapters.document_strings import FALLBACK
-from milo_billing.adapters.invoice_page import cancels_what, listed_lines
+from milo_billing.adapters.invoice_page import cancels_what
 from milo_billing.invoicing.types.documents import CancelledNote, InvoiceDocument
 
 
@@ -78,46 +79,16 @@ def cancelled(page: dict[str, Any], document: InvoiceDocument, cancels: Cancelle
     words = _WORDS.get(formats.language, _WORDS[FALLBACK])
     _, issued_on, due_on, _, account = page["facts"]
     note, invoice = cancels_what(cancels, formats)
-    return {
-        **page,
-        "strings": {
-            **page["strings"],
-            "invoice": words.title,
-            "amount_due": words.owed,
-            "payment": words.effect,
-        },
-        "facts": [
-            [words.number, document.number],
-            issued_on,
-            [words.note, cancels.number],
-            due_on,
-            account,
-        ],
-        "due-by": f"{note}, {invoice}",
-        "lines": credited_lines(page, document),
-        "projects": [],
-        "pay-please": " ".join(_effects(document, cancels, words, formats)),
-        "bank": [],
-    }
-
-
-def credited_lines(page: dict[str, Any], document: InvoiceDocument) -> list[dict[str, Any]]:
-    """The lines of the page, of which an amount that was credited is of no quantity."""
-    return [
-        shown if line.quantity else {**shown, "quantity": "", "unit": "", "price": ""}
-        for shown, line in zip(page["lines"], listed_lines(document), strict=True)
-    ]
-
-
-def _effects(document: InvoiceDocument, cancels: CancelledNote, words: Words, formats: Formats) -> list[str]:
-    """Why, and from where the amount comes."""
     taken_minor = document.prepaid_minor
     said = [(words.settled, document.total_minor - taken_minor), (words.taken, taken_minor)]
-    return [
-        cancels.reason if cancels.reason.endswith((".", "。")) else cancels.reason + words.stop,
-        *(
-            text.format(amount=formats.money(minor, document.currency), invoice=cancels.invoice_number)
-            for text, minor in said
-            if minor
-        ),
-    ]
+    return credited_page(
+        page,
+        document,
+        Heads(words.title, words.owed, words.effect),
+        facts=[[words.number, document.number], issued_on, [words.note, cancels.number], due_on, account],
+        about=f"{note}, {invoice}",
+        effects=[
+            sentence(cancels.reason, stop=words.stop),
+            *amounts_said(said, document, invoice=cancels.invoice_number),
+        ],
+    )

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from milo_billing.adapters.cancellation_page import cancelled, credited_lines
-from milo_billing.adapters.document_formats import Formats, formats_for
+from milo_billing.adapters.cancellation_page import cancelled
+from milo_billing.adapters.credited_page import Heads, amounts_said, credited_page, sentence
+from milo_billing.adapters.document_formats import formats_for
 from milo_billing.adapters.document_strings import FALLBACK
 from milo_billing.adapters.invoice_page import page_data
 from milo_billing.invoicing.types.documents import CreditedInvoice, InvoiceDocument
@@ -23,7 +24,6 @@ class Words:
     number: str
     issued_on: str
     invoice: str
-    of: str
     credited: str
     reason: str
     effect: str
@@ -38,7 +38,6 @@ _WORDS: Final[Mapping[str, Words]] = MappingProxyType(
             number="Credit note number",
             issued_on="Issue date",
             invoice="Invoice credited",
-            of="for invoice {number} of {date}",
             credited="Amount credited",
             reason="Reason: {reason}",
             effect="What this means",
@@ -50,7 +49,6 @@ _WORDS: Final[Mapping[str, Words]] = MappingProxyType(
             number="Nummer der Rechnungskorrektur",
             issued_on="Ausgestellt am",
             invoice="Zur Rechnung",
-            of="zur Rechnung {number} vom {date}",
             credited="Gutgeschriebener Betrag",
             reason="Grund: {reason}",
             effect="Was das bedeutet",
@@ -62,7 +60,6 @@ _WORDS: Final[Mapping[str, Words]] = MappingProxyType(
             number="Numéro d’avoir",
             issued_on="Date d’émission",
             invoice="Facture concernée",
-            of="sur la facture {number} du {date}",
             credited="Montant crédité",
             reason="Motif : {reason}",
             effect="Ce que cela signifie",
@@ -74,7 +71,6 @@ _WORDS: Final[Mapping[str, Words]] = MappingProxyType(
             number="クレジットノート番号",
             issued_on="発行日",
             invoice="対象の請求書",
-            of="{date}付請求書 {number} に対するもの",
             credited="減額金額",
             reason="理由：{reason}",
             effect="お支払いについて",
@@ -96,37 +92,23 @@ def page_of(document: InvoiceDocument) -> dict[str, Any]:
 def _credited(page: dict[str, Any], document: InvoiceDocument, credits: CreditedInvoice) -> dict[str, Any]:
     formats = formats_for(document.language)
     words = _WORDS.get(formats.language, _WORDS[FALLBACK])
-    return {
-        **page,
-        "strings": {
-            **page["strings"],
-            "invoice": words.title,
-            "amount_due": words.credited,
-            "payment": words.effect,
-        },
-        "facts": [
+    kept_minor = document.total_minor - credits.settled_minor
+    said = [(words.settled, credits.settled_minor), (words.on_account, kept_minor)]
+    return credited_page(
+        page,
+        document,
+        Heads(words.title, words.credited, words.effect),
+        facts=[
             [words.number, document.number],
             [words.issued_on, formats.day(document.issued_on)],
             [words.invoice, credits.number],
             *page["facts"][3:],
         ],
-        "due-by": words.of.format(number=credits.number, date=formats.day(credits.issued_on)),
-        "lines": credited_lines(page, document),
-        "projects": [],
-        "pay-please": " ".join(_effects(document, credits, words, formats)),
-        "bank": [],
-    }
-
-
-def _effects(
-    document: InvoiceDocument, credits: CreditedInvoice, words: Words, formats: Formats
-) -> list[str]:
-    """Why, and what becomes of the amount."""
-    kept_minor = document.total_minor - credits.settled_minor
-    said = [(words.settled, credits.settled_minor), (words.on_account, kept_minor)]
-    return [
-        words.reason.format(
-            reason=credits.reason if credits.reason.endswith((".", "。")) else credits.reason + "."
+        about=formats.strings.credits_invoice.format(
+            number=credits.number, date=formats.day(credits.issued_on)
         ),
-        *(text.format(amount=formats.money(minor, document.currency)) for text, minor in said if minor),
-    ]
+        effects=[
+            words.reason.format(reason=sentence(credits.reason)),
+            *amounts_said(said, document, invoice=credits.number),
+        ],
+    )

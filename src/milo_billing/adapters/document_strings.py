@@ -20,6 +20,7 @@ class Strings:
     number: str
     credits_invoice: str
     cancels_note: str
+    replaces_invoice: str
     prepaid: str
     issued_on: str
     due_on: str
@@ -99,6 +100,7 @@ _EN = Strings(
     number="Invoice number",
     credits_invoice="for invoice {number} of {date}",
     cancels_note="cancels credit note {number} of {date}",
+    replaces_invoice="replaces invoice {number} of {date}",
     prepaid="Already paid",
     issued_on="Issue date",
     due_on="Due date",
@@ -178,6 +180,7 @@ _DE = Strings(
     number="Rechnungsnummer",
     credits_invoice="zur Rechnung {number} vom {date}",
     cancels_note="storniert die Rechnungskorrektur {number} vom {date}",
+    replaces_invoice="ersetzt die Rechnung {number} vom {date}",
     prepaid="Bereits bezahlt",
     issued_on="Rechnungsdatum",
     due_on="Fällig am",
@@ -257,6 +260,7 @@ _FR = Strings(
     number="Numéro de facture",
     credits_invoice="sur la facture {number} du {date}",
     cancels_note="annule l’avoir {number} du {date}",
+    replaces_invoice="remplace la facture {number} du {date}",
     prepaid="Déjà payé",
     issued_on="Date d’émission",
     due_on="Date d’échéance",
@@ -336,6 +340,7 @@ _JA = Strings(
     number="請求書番号",
     credits_invoice="{date}付請求書 {number} に対するもの",
     cancels_note="{date}付クレジットノート {number} の取消",
+    replaces_invoice="{date}付請求書 {number} の差替",
     prepaid="お支払い済み",
     issued_on="発行日",
     due_on="お支払期限",

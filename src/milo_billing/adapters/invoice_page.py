@@ -83,7 +83,7 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
             [words.period, formats.days(document.first_day, document.end_day)],
             [words.account, document.account],
         ],
-        "due-by": words.due_by.format(date=due_on),
+        "due-by": " · ".join((words.due_by.format(date=due_on), *_replaces_what(document, formats))),
         "amount-head": words.amount.format(currency=document.currency),
         "lines": [
             {
@@ -199,6 +199,14 @@ def cancels_what(cancels: CancelledNote, formats: Formats) -> tuple[str, str]:
             number=cancels.invoice_number, date=formats.day(cancels.invoice_issued_on)
         ),
     )
+
+
+def _replaces_what(document: InvoiceDocument, formats: Formats) -> tuple[str, ...]:
+    """The void invoice in whose place the document is; nothing where it is in the place of none."""
+    void = document.replaces
+    if void is None:
+        return ()
+    return (formats.strings.replaces_invoice.format(number=void.number, date=formats.day(void.issued_on)),)
 
 
 def _party(party: Party, formats: Formats, sent_from: str) -> dict[str, Any]:

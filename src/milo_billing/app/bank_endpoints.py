@@ -17,14 +17,30 @@ from milo_billing.controlplane.endpoints import (
 from milo_billing.payments.routes.bank import DECIDE, IMPORT, READ, STATEMENTS_PATH, WORKLIST_PATH
 from milo_billing.payments.rules.bank_requests import LIMIT_MAX
 
-LIMIT: Final = Parameter(
+_LIMIT: Final = Parameter(
     "limit", "At most so many; 100 where none is said.", number(minimum=1, maximum=LIMIT_MAX)
 )
-ITEMS: Final = fields({"items": many(ANY)})
 DRY_RUN: Final = Parameter(
     "dryRun", "Say what would happen, and change nothing.", {**TEXT, "enum": ["true", "false"]}
 )
 _ENTRY: Final = {"entry": "$response.body#/items/0/uid"}
+
+
+def listed(
+    operation: str, path: str, *, about: str, permission: str, follows: tuple[Follow, ...] = ()
+) -> Endpoint:
+    """A list of at most so many items, as the caller says."""
+    return Endpoint(
+        id=operation,
+        method="get",
+        path=path,
+        about=about,
+        permission=permission,
+        parameters=(_LIMIT,),
+        answer=fields({"items": many(ANY)}),
+        follows=follows,
+    )
+
 
 BANK: Final = (
     Endpoint(
@@ -37,23 +53,17 @@ BANK: Final = (
         body=Body({"type": "string", "format": "binary"}, ("application/octet-stream",)),
         answer=fields({"digest": TEXT, "dryRun": {"type": "boolean"}, "statements": many(ANY)}),
     ),
-    Endpoint(
-        id="listBankStatements",
-        method="get",
-        path=STATEMENTS_PATH,
+    listed(
+        "listBankStatements",
+        STATEMENTS_PATH,
         about="The statements that were brought in last, the newest first.",
         permission=READ,
-        parameters=(LIMIT,),
-        answer=ITEMS,
     ),
-    Endpoint(
-        id="listBankWorklist",
-        method="get",
-        path=WORKLIST_PATH,
+    listed(
+        "listBankWorklist",
+        WORKLIST_PATH,
         about="Entries of bank statements that wait for a person, with the invoices that they may pay, and why.",
         permission=READ,
-        parameters=(LIMIT,),
-        answer=ITEMS,
         follows=(Follow("assignBankEntry", _ENTRY), Follow("ignoreBankEntry", _ENTRY)),
     ),
     Endpoint(

@@ -4,7 +4,7 @@ as the OpenAPI document says them.
 
 from typing import Final
 
-from milo_billing.app.bank_endpoints import DRY_RUN, ITEMS, LIMIT
+from milo_billing.app.bank_endpoints import DRY_RUN, listed
 from milo_billing.controlplane.endpoints import (
     ANY,
     DAY,
@@ -47,14 +47,11 @@ def _files(
             code=201,
             answer=ANY,
         ),
-        Endpoint(
-            id=f"list{noun}Files",
-            method="get",
-            path=path,
+        listed(
+            f"list{noun}Files",
+            path,
             about=f"The files of {what} that were made last.",
             permission=permission,
-            parameters=(LIMIT,),
-            answer=ITEMS,
         ),
         Endpoint(
             id=f"show{noun}File",
@@ -86,14 +83,11 @@ BANK_FILES: Final = (
         code=201,
         answer=ANY,
     ),
-    Endpoint(
-        id="listMandates",
-        method="get",
-        path=MANDATES_PATH,
+    listed(
+        "listMandates",
+        MANDATES_PATH,
         about="SEPA mandates, the newest first.",
         permission=READ_MANDATES,
-        parameters=(LIMIT,),
-        answer=ITEMS,
     ),
     Endpoint(
         id="revokeMandate",
@@ -146,14 +140,11 @@ BANK_FILES: Final = (
         answer=ANY,
         follows=(Follow("cancelBankTransfer", {"transfer": "$response.body#/endToEndId"}),),
     ),
-    Endpoint(
-        id="listBankTransfers",
-        method="get",
-        path=TRANSFERS_PATH,
+    listed(
+        "listBankTransfers",
+        TRANSFERS_PATH,
         about="Money that goes back by bank transfer and what became of it, the newest first.",
         permission=READ,
-        parameters=(LIMIT,),
-        answer=ITEMS,
     ),
     Endpoint(
         id="cancelBankTransfer",

@@ -1,4 +1,4 @@
-"""The electronic invoice of what came late names the invoices that it adjusts, with their dates (BT-25, BT-26)."""
+"""The electronic invoice of what came late, or in the place of a void one, names the earlier ones (BT-25, BT-26)."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from milo_billing.adapters.einvoices.checking import RuleChecker
 from milo_billing.invoicing.operations import papers
 from milo_billing.invoicing.types.invoices import Invoice
 from tests.db.invoicing.ground import NOVEMBER, Ground
-from tests.db.invoicing.late_ground import DECEMBER, JANUARY, spend_late
+from tests.db.invoicing.late_ground import DECEMBER, JANUARY, spend_late, void
 from tests.db.invoicing.test_einvoices import WRITER, read
 from tests.db.invoicing.test_taxed_invoices import CONSUMER, IRISH, declare_issuer, declare_rate
 
@@ -80,3 +80,19 @@ def test_an_adjustment_invoice_names_each_invoice_once_the_oldest_first(
     late = bare_ground.issued(account, month=12, now=JANUARY)
     assert late.kind == "Adjustment"
     assert_names(bare_ground, checker, late, october, november)
+
+
+def test_an_invoice_in_the_place_of_a_void_one_names_it_and_the_next_month_does_not(
+    bare_ground: Ground, account: Account, checker: RuleChecker
+) -> None:
+    bare_ground.spend(account, "2026-10-05", 100)
+    october = bare_ground.issued(account)
+    void(bare_ground, october, now=NOVEMBER)
+    again = bare_ground.issued(account)
+    assert (again.replaces, again.total_minor) == (october.uid, october.total_minor)
+    assert_names(bare_ground, checker, again, october)
+    void(bare_ground, again, now=NOVEMBER)
+    third = bare_ground.issued(account)
+    assert_names(bare_ground, checker, third, again)
+    bare_ground.spend(account, "2026-11-05", 50)
+    assert_names(bare_ground, checker, bare_ground.issued(account, month=11, now=DECEMBER))

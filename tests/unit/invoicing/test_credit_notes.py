@@ -381,3 +381,19 @@ def test_what_cancelled_a_note_has_a_number_a_day_and_documents_of_its_own() -> 
         "reason": "The payment went back",
         "documents": {"pdf": f"{where}/pdf", "ubl": f"{where}/ubl"},
     }
+
+
+@pytest.mark.parametrize(("left_minor", "refused"), [(960, False), (959, True)])
+def test_no_more_is_credited_with_its_tax_than_is_left_of_the_invoice(left_minor: int, refused: bool) -> None:
+    """8.00 with 1.60: a line may have more left, where others stand below zero."""
+    lines, taxes = [CreditLine(1, 800)], {1: Credited(800, 160)}
+    if not refused:
+        crediting.assert_within_total(lines, taxes, left_minor=left_minor, currency="EUR")
+        return
+    with pytest.raises(UnableToCredit) as caught:
+        crediting.assert_within_total(lines, taxes, left_minor=left_minor, currency="EUR")
+    assert str(caught.value) == (
+        "with tax 9.60 EUR would be credited, and of the invoice 9.59 EUR is left: some of it stands below zero, so "
+        "credit less of the other lines"
+    )
+    assert caught.value.field == "spec"

@@ -91,25 +91,6 @@ def test_a_line_says_by_its_part_that_a_credit_note_gives_back_instead() -> None
     assert kinds == [False, False, True]
 
 
-@pytest.mark.parametrize(
-    ("left", "whole", "found"),
-    [
-        ((50, 30, 20), 200, {1: 50, 2: 30, 3: 20}),
-        ((50, 30, 20), 60, {1: 50, 2: 10}),  # a line below zero takes the rest
-        ((50, 30, 20), 1, {1: 1}),
-        ((50, 30, 20), 0, {}),
-        ((50, 30, 20), -10, {}),
-        ((50, 0, 20), 60, {1: 50, 3: 10}),
-    ],
-)
-def test_no_more_is_credited_than_is_left_of_the_invoice(
-    left: tuple[int, ...], whole: int, found: dict[int, int]
-) -> None:
-    places = [place(AUGUST, number, "Usage", "tokens", minor) for number, minor in enumerate(left, start=1)]
-    capped = below_zero.capped(places, left_minor=whole)
-    assert {one.line: one.left_minor for one in capped} == found
-
-
 # ------------------------------------------------------------------------------------- which invoice gives it back
 
 
@@ -261,7 +242,7 @@ def test_it_joins_what_came_late_of_the_same_invoice_and_takes_nothing_that_this
     kept, joined = below_zero.give_elsewhere(
         drafted(a_line("Recurring", "support", -1_000)),
         1_000,
-        creditable=[Creditable(SEPTEMBER, (support, tokens), 2)],
+        creditable=[Creditable(SEPTEMBER, (replace(support, left_minor=600), tokens), 2)],
         earlier=[standing, earlier],
     )
     assert kept == standing
@@ -459,7 +440,10 @@ def test_two_that_draw_share_what_is_left_the_newest_term_first() -> None:
     standing = Rerated(AUGUST, (), {oldest.of: -30}, ((oldest, 30),), 6)
     august, september = below_zero.give_prepaid(
         [(line, 60), (line, 200)],
-        creditable=[Creditable(SEPTEMBER, (newest,), 1), Creditable(AUGUST, (oldest,), 1)],
+        creditable=[
+            Creditable(SEPTEMBER, (newest,), 1),
+            Creditable(AUGUST, (replace(oldest, left_minor=70),), 1),
+        ],
         earlier=[standing],
     )[::-1]
     assert september.given_back == ((newest, 100),)

@@ -39,7 +39,7 @@ class TaxGroup:
 
 @dataclass(frozen=True, slots=True)
 class Preceding:
-    """BG-3: an earlier document that this one corrects, credits or cancels."""
+    """BG-3: an earlier document that this one corrects, credits, cancels or replaces."""
 
     number: str
     issued_on: date

@@ -111,7 +111,9 @@ def _notes(document: InvoiceDocument) -> Iterator[str]:
 
 
 def _preceding(document: InvoiceDocument) -> tuple[Preceding, ...]:
-    """What a credit note credits; what is cancelled, and its invoice; the invoices that lines adjust."""
+    """What a credit note credits; what is cancelled, and its invoice; the void invoice that this one replaces, then the
+    invoices that lines adjust, each once.
+    """
     if (credited := document.credits) is not None:
         return (Preceding(credited.number, credited.issued_on),)
     if (cancelled := document.cancels) is not None:
@@ -119,7 +121,9 @@ def _preceding(document: InvoiceDocument) -> tuple[Preceding, ...]:
             Preceding(cancelled.number, cancelled.issued_on),
             Preceding(cancelled.invoice_number, cancelled.invoice_issued_on),
         )
-    return tuple(Preceding(one.number, one.issued_on) for one in document.adjusted)
+    replaced = () if document.replaces is None else (document.replaces,)
+    found = [Preceding(one.number, one.issued_on) for one in (*replaced, *document.adjusted)]
+    return tuple(dict.fromkeys(found))
 
 
 def _terms(document: InvoiceDocument, *, formats: Formats) -> str:

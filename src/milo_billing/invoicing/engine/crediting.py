@@ -181,7 +181,13 @@ def _choose(tx: Tx, wanted: Wanted, invoice: Invoice) -> _Chosen:
             left=left,
             currency=invoice.currency,
         )
-    return _Chosen(lines, credited, _taxed(tx, invoice, credited, lines=lines))
+    chosen = _Chosen(lines, credited, _taxed(tx, invoice, credited, lines=lines))
+    earlier = note_reads.list_credited_taxes(tx, invoice=invoice.uid)
+    left_minor = sum(left.values()) + invoice.tax_minor - sum(one.tax_minor for one in earlier.values())
+    crediting.assert_within_total(
+        chosen.credited, chosen.taxes, left_minor=left_minor, currency=invoice.currency
+    )
+    return chosen
 
 
 def _taxed(

@@ -39,13 +39,13 @@ def lift(tx: Tx, sections: Sequence[Section], *, drafted: Draft, whole: bool = F
             if whole
             else min(rest_minor, below_zero.over_minor(one.draft))
         )
-        others = (*found, *sections[position + 1 :])
-        found.append(_lifted(tx, one, minor, others=others) if minor else one)
+        every = (*found, *sections[position:])
+        found.append(_lifted(tx, one, minor, sections=every) if minor else one)
         rest_minor -= min(minor, rest_minor)
     return tuple(found)
 
 
-def _lifted(tx: Tx, section: Section, minor: int, *, others: Iterable[Section]) -> Section:
+def _lifted(tx: Tx, section: Section, minor: int, *, sections: Iterable[Section]) -> Section:
     account, drafted, late = section.account, section.draft, section.late
     before = drafted.period.start
     _assert_none_void(tx, account=account, before=before)
@@ -53,7 +53,7 @@ def _lifted(tx: Tx, section: Section, minor: int, *, others: Iterable[Section]) 
         drafted,
         minor,
         creditable=list_creditable(
-            tx, account=account.number, before=before, given=given_of(other.late for other in others)
+            tx, account=account.number, before=before, given=given_of(one.late for one in sections)
         ),
         earlier=() if late is None else late.invoices,
     )
@@ -73,15 +73,15 @@ def undraw(
     found: list[Section] = []
     for position, one in enumerate(sections):
         own = [(line, minor) for line, minor in drawn if line.used_by == one.account.number]
-        others = (*found, *sections[position + 1 :])
-        section, taken_off = _undrawn(tx, one, own, others=others) if own else (one, ())
+        every = (*found, *sections[position:])
+        section, taken_off = _undrawn(tx, one, own, sections=every) if own else (one, ())
         found.append(section)
         credited = adjusting.with_adjustments(credited, taken_off)
     return credited, tuple(found)
 
 
 def _undrawn(
-    tx: Tx, section: Section, drawn: Sequence[tuple[DraftLine, int]], *, others: Iterable[Section]
+    tx: Tx, section: Section, drawn: Sequence[tuple[DraftLine, int]], *, sections: Iterable[Section]
 ) -> tuple[Section, Sequence[DraftLine]]:
     """The section with the credit notes that give back what is not drawn, and the lines that take it off."""
     late, before = section.late, section.draft.period.start
@@ -93,7 +93,7 @@ def _undrawn(
             account=section.account.number,
             before=before,
             kinds=("Prepayment",),
-            given=given_of(other.late for other in others),
+            given=given_of(one.late for one in sections),
         ),
         earlier=() if late is None else late.invoices,
     )

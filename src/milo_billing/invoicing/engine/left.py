@@ -1,7 +1,8 @@
 """What is left of issued invoices, line by line, that a credit note can take back. Nothing is written here."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
@@ -9,38 +10,43 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import notes as note_reads
-from milo_billing.invoicing.rules import adjusting, crediting
+from milo_billing.invoicing.rules import adjusting
 from milo_billing.invoicing.rules.adjusting import Place
-from milo_billing.invoicing.rules.below_zero import Creditable, capped
+from milo_billing.invoicing.rules.below_zero import Creditable
+from milo_billing.invoicing.rules.left import Given, capped, left_of_invoice
 from milo_billing.invoicing.types.drafts import SKU_KINDS, DraftLine, LineKind
-from milo_billing.invoicing.types.invoices import InvoiceLine
+from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 
 INVOICES_MAX: Final = 60
 """So many invoices of an account, the newest first, are looked through for what was charged before."""
 
-NONE_GIVEN: Final[Mapping[UUID, int]] = {}
+NONE_GIVEN: Final[Given] = MappingProxyType({})
 
 
 def places_of(
     tx: Tx,
-    invoice: UUID,
+    invoice: Invoice,
     pairs: Sequence[tuple[InvoiceLine, DraftLine]],
     *,
     of: Collection[DraftLine],
-    given: Mapping[UUID, int] = NONE_GIVEN,
+    given: Given = NONE_GIVEN,
 ) -> tuple[tuple[Place, ...], int]:
     """What can be credited of these lines of an invoice, and how much more were left of them if others were not below
-    zero: never more is taken than is left of the invoice as a whole, less what others are about to take (`given`, by
-    invoice).
+    zero: never more is taken than is left of the invoice as a whole and of each of its taxes, less what others are
+    about to take (`given`).
     """
-    credited = note_reads.list_credited(tx, invoice=invoice)
-    left = crediting.left_of([line for line, _ in pairs], credited=credited)
+    left = left_of_invoice(
+        [line for line, _ in pairs],
+        invoice.taxes,
+        credited=note_reads.list_credited(tx, invoice=invoice.uid),
+        credited_taxes=note_reads.list_credited_taxes(tx, invoice=invoice.uid),
+    )
     places = [
-        Place(invoice, line.line, adjusting.charged(drafted), left[line.line])
+        Place(invoice.uid, line.line, adjusting.charged(drafted), left.lines[line.line])
         for line, drafted in pairs
-        if drafted in of and left[line.line] > 0
+        if drafted in of and left.lines[line.line] > 0
     ]
-    found = capped(places, left_minor=sum(left.values()) - given.get(invoice, 0))
+    found = capped(places, left=left, given=given.get(invoice.uid, ()))
     return found, _sum(places) - _sum(found)
 
 
@@ -51,7 +57,7 @@ def list_creditable(
     before: datetime,
     but: Collection[UUID] = (),
     kinds: Collection[LineKind] = SKU_KINDS,
-    given: Mapping[UUID, int] = NONE_GIVEN,
+    given: Given = NONE_GIVEN,
 ) -> tuple[Creditable, ...]:
     """The invoices over what the account used on days before the instant, whoever paid, without some, the newest first,
     with what is left of its lines of these kinds: usage and charges, as what was prepaid has its own way back.
@@ -63,7 +69,7 @@ def list_creditable(
         if one.uid not in but:
             pairs = adjustment_reads.list_charged(tx, invoice=one.uid)
             of = [line for _, line in pairs if line.kind in kinds and line.used_by == account]
-            places, _ = places_of(tx, one.uid, pairs, of=of, given=given)
+            places, _ = places_of(tx, one, pairs, of=of, given=given)
             made = adjustment_reads.list_adjustments(tx, invoice=one.uid, account=account)
             found.append(Creditable(one, places, sequence=len(made) + 1))
     return tuple(found)

@@ -7,7 +7,6 @@ and give it back (operations.adjusting). Nothing is written here.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from uuid import UUID
 
 from milo_billing.accounts.types import Account
 from milo_billing.commitments import operations as commitments
@@ -27,6 +26,7 @@ from milo_billing.invoicing.rules.adjusting import (
     Place,
     Rerated,
 )
+from milo_billing.invoicing.rules.left import Given, with_given
 from milo_billing.invoicing.rules.periods import running_month, uncovered
 from milo_billing.invoicing.types.drafts import DraftLine
 from milo_billing.invoicing.types.errors import UnableToIssue
@@ -67,14 +67,9 @@ class Late:
         return tuple((invoice, minor) for invoice, minor in sums if minor)
 
 
-def given_of(lates: Iterable[Late | None]) -> dict[UUID, int]:
-    """What is given back of the lines of which invoice by all these together."""
-    found: dict[UUID, int] = {}
-    for late in lates:
-        for one in () if late is None else late.invoices:
-            for place, minor in one.given_back:
-                found[place.invoice] = found.get(place.invoice, 0) + minor
-    return found
+def given_of(lates: Iterable[Late | None]) -> Given:
+    """The credit notes that all these together are about to write."""
+    return with_given(NONE_GIVEN, (one for late in lates if late is not None for one in late.invoices))
 
 
 def find_late(
@@ -83,13 +78,13 @@ def find_late(
     account: Account,
     but: Period | None = None,
     now: datetime,
-    given: Mapping[UUID, int] = NONE_GIVEN,
+    given: Given = NONE_GIVEN,
 ) -> Late | None:
     """What usage of the account changed of issued invoices since they were; None, after one read, where nothing came.
 
     Of days that no invoice covers, all that are over: usage marks them only once their month had nothing to invoice.
-    Left out are those of `but`, which is invoiced otherwise. `given` is what other sections of the same invoice give
-    back, by the invoice that they take it of.
+    Left out are those of `but`, which is invoiced otherwise. `given` are the credit notes that other sections of the
+    same invoice are about to write.
 
     Raises UnableToIssue where late usage has no price.
     """
@@ -109,9 +104,10 @@ def find_late(
         invoice_reads.get_invoice_by_uid(tx, uid=uid)
         for uid in adjustment_reads.list_void_adjusted(tx, account=account.number)
     ]
-    rerated = [
-        rerate(tx, invoice=one, account=account.number, now=now, given=given) for one in (*reached, *voids)
-    ]
+    rerated: list[Rerated] = []
+    for one in (*reached, *voids):
+        rerated.append(rerate(tx, invoice=one, account=account.number, now=now, given=given))
+        given = with_given(given, rerated[-1:])
     return Late(
         account.number,
         found.last_id,
@@ -146,9 +142,7 @@ def _holds(period: Period, day: date, account: Account) -> bool:
     return local_day(period.start, zone=zone) <= day < local_day(period.end, zone=zone)
 
 
-def rerate(
-    tx: Tx, *, invoice: Invoice, account: int, now: datetime, given: Mapping[UUID, int] = NONE_GIVEN
-) -> Rerated:
+def rerate(tx: Tx, *, invoice: Invoice, account: int, now: datetime, given: Given = NONE_GIVEN) -> Rerated:
     """What the account's section of one issued invoice came to since; a periodic one has no other. A void one charges
     for nothing, nor may adjustments of it.
 
@@ -213,7 +207,7 @@ def _elsewhere(
     account: int,
     made: Sequence[Adjustment],
     now: datetime,
-    given: Mapping[UUID, int],
+    given: Given,
 ) -> tuple[tuple[Place, int], ...]:
     """So much of other invoices: the period's own charged less than its lines say, as it gave back of earlier ones."""
     own = {invoice.uid, *(one.carrier for one in made if one.carrier is not None)}
@@ -224,7 +218,7 @@ def _elsewhere(
 
 
 def _charged_before(
-    tx: Tx, invoice: Invoice, made: Sequence[Adjustment], *, account: int, given: Mapping[UUID, int]
+    tx: Tx, invoice: Invoice, made: Sequence[Adjustment], *, account: int, given: Given
 ) -> tuple[Before, tuple[Place, ...], int]:
     """The lines that charged for the invoice's period, those that can be credited, the newest document first, and what
     they were charged with and cannot, because others are below zero.
@@ -241,7 +235,9 @@ def _charged_before(
             if drafted.used_by == account and _adjusts(drafted, invoice)
         ]
         carried += [drafted for _, drafted in own]
-        found, withheld = places_of(tx, carrier, pairs, of=[drafted for _, drafted in own], given=given)
+        of = [drafted for _, drafted in own]
+        charging = invoice_reads.get_invoice_by_uid(tx, uid=carrier)
+        found, withheld = places_of(tx, charging, pairs, of=of, given=given)
         places += found
         withheld_minor += withheld
     pairs = adjustment_reads.list_charged(tx, invoice=invoice.uid)
@@ -249,7 +245,7 @@ def _charged_before(
         drafted for _, drafted in pairs if drafted.kind != "Adjustment" and drafted.used_by == account
     )
     if invoice.phase != "Void":
-        found, withheld = places_of(tx, invoice.uid, pairs, of=issued, given=given)
+        found, withheld = places_of(tx, invoice, pairs, of=issued, given=given)
         places += found
         withheld_minor += withheld
     return Before(issued, tuple(carried)), tuple(places), withheld_minor

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from milo_billing.accounts import operations as accounts
 from milo_billing.accounts.reads import accounts as account_reads
@@ -27,6 +26,7 @@ from milo_billing.invoicing.rules import adjusting, drafts, grants, issuing, per
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.rules.crediting import CreditNote
 from milo_billing.invoicing.rules.grants import Reaching
+from milo_billing.invoicing.rules.left import Given
 from milo_billing.invoicing.store import invoice_rows
 from milo_billing.invoicing.types.drafts import Draft, InvoiceKind
 from milo_billing.invoicing.types.errors import UnableToIssue
@@ -201,12 +201,12 @@ def _section(
     *,
     payer: Account,
     kind: InvoiceKind,
-    given: Mapping[UUID, int],
+    given: Given,
 ) -> Section:
     """What the account has on the payer's invoice, with what came late of the days that the payer was invoiced for.
 
     What came late of others is charged at once to who was invoiced for it, and days that no invoice has are invoiced.
-    `given`: what sections before this one give back of earlier invoices.
+    `given`: the credit notes that sections before this one are about to write.
     """
     account, own = stretch.account, Period(stretch.periods[0].start, stretch.periods[-1].end)
     drafted = draft(work.tx, account=account, stretch=stretch.periods, now=work.now, kind=kind)

@@ -9,7 +9,7 @@ from milo_billing.infra.crypto import Erased, Vault
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.reads.grants import paid_at_issue_minor
 from milo_billing.invoicing.rules import early_payment, issuing, profiles, tax_bodies
-from milo_billing.invoicing.types.documents import AdjustedInvoice, InvoiceDocument
+from milo_billing.invoicing.types.documents import AdjustedInvoice, InvoiceDocument, ReplacedInvoice
 from milo_billing.invoicing.types.errors import InvoiceNotFound
 from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 from milo_billing.kernel.periods import Period, local_day
@@ -73,6 +73,7 @@ def load_document(tx: Tx, vault: Vault, *, invoice: Invoice, lines: Iterable[Inv
         early_minor=early_payment.printed_minor(invoice, lines=lines),
         collected_from=collected_from,
         adjusted=_list_adjusted(tx, lines=lines),
+        replaces=_find_replaced(tx, invoice=invoice),
     )
 
 
@@ -86,6 +87,17 @@ def _list_adjusted(tx: Tx, *, lines: Iterable[InvoiceLine]) -> tuple[AdjustedInv
         (list(uids),),
     )
     return tuple(AdjustedInvoice(*row) for row in rows)
+
+
+def _find_replaced(tx: Tx, *, invoice: Invoice) -> ReplacedInvoice | None:
+    """The void invoice in whose place this one was issued; not where its account was of another organization then,
+    whoever asks: a document is written once, for all who read it.
+    """
+    if invoice.replaces is None:
+        return None
+    query = "select number, issued_on from invoicing.invoices where uid = %s and owner_org = %s"
+    row = tx.execute(query, (invoice.replaces, invoice.owner_org)).fetchone()
+    return None if row is None else ReplacedInvoice(*row)
 
 
 def _day_after(period: Period, *, zone: str) -> date:

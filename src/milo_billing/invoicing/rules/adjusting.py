@@ -6,7 +6,7 @@ less is given back by a credit note; the change of a period is one amount, not o
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain
@@ -271,12 +271,15 @@ def _shares(today: Iterable[DraftLine], then: Iterable[DraftLine], minor: int) -
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line that charged for something, and what is left of it that a credit note can take back, above zero."""
+    """A line that charged for something, and what is left of it that a credit note can take back, above zero.
+
+    It is the same place whatever is left of it.
+    """
 
     invoice: UUID
     line: int
     of: Charged
-    left_minor: int
+    left_minor: int = field(compare=False)
 
 
 def give_back(change: GivenBack, places: Sequence[Place]) -> tuple[tuple[Place, int], ...]:

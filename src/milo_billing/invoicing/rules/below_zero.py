@@ -52,17 +52,6 @@ def takes_off(line: DraftLine) -> bool:
     return any(part.kind == "GivenBack" for part in line.parts)
 
 
-def capped(places: Iterable[Place], *, left_minor: int) -> tuple[Place, ...]:
-    """The places of one invoice, of which `left_minor` is left in all: lines below zero stand against others."""
-    found: list[Place] = []
-    for place in places:
-        minor = min(place.left_minor, left_minor)
-        if minor > 0:
-            found.append(replace(place, left_minor=minor))
-            left_minor -= minor
-    return tuple(found)
-
-
 def give_elsewhere(
     draft: Draft, minor: int, *, creditable: Sequence[Creditable], earlier: Sequence[Rerated] = ()
 ) -> tuple[Rerated, ...]:
@@ -71,11 +60,12 @@ def give_elsewhere(
 
     Of a line its own Sku's charge for these days is credited first, then whatever else the customer was charged, the
     newest invoice first: what counts is what is asked for. `creditable` are in that order. `earlier` are other
-    adjustments by the same invoice, which they join. What nothing is left of was given back by a credit note
-    before, and is not given back again: it is taken off here too, and stands against what its invoice comes to later.
+    adjustments by the same invoice, which they join, and whose credit notes left what is creditable. What nothing is
+    left of was given back by a credit note before, and is not given back again: it is taken off here too, and stands
+    against what its invoice comes to later.
     Raises UnableToIssue where the draft's lines do not give back as much, or no invoice stands that charged it.
     """
-    taken = {place: given for one in earlier for place, given in one.given_back}
+    taken: dict[Place, int] = {}
     found: dict[UUID, _Given] = {}
     for line in filter(_gives_back, draft.lines):
         wanted = min(-line.net_minor, minor)
@@ -137,7 +127,7 @@ def give_prepaid(
     Each with the line that takes it off here, and joined with `earlier`, as by `give_elsewhere`. What nothing is left
     of there is drawn as it was.
     """
-    taken = {place: given for one in earlier for place, given in one.given_back}
+    taken: dict[Place, int] = {}
     every = [(one, place) for one in creditable for place in one.places]
     found: dict[UUID, _Given] = {}
     for line, wanted in drawn:

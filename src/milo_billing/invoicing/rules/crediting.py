@@ -275,6 +275,18 @@ def total_of(credited: Iterable[CreditLine], taxes: Mapping[int, Credited]) -> i
     return sum(one.net_minor for one in credited) + sum(one.tax_minor for one in taxes.values())
 
 
+def assert_within_total(
+    credited: Iterable[CreditLine], taxes: Mapping[int, Credited], *, left_minor: int, currency: Currency
+) -> None:
+    """Raise UnableToCredit for more, with tax, than the invoice has left: lines have it where others are below zero."""
+    total_minor = total_of(credited, taxes)
+    if total_minor > left_minor:
+        raise UnableToCredit(
+            f"with tax {Money(total_minor, currency)} would be credited, and of the invoice "
+            f"{Money(left_minor, currency)} is left: some of it stands below zero, so credit less of the other lines"
+        )
+
+
 def credited_line(
     line: InvoiceLine, credit: CreditLine, *, currency: str, groups: Mapping[int, int]
 ) -> InvoiceLine:

@@ -92,6 +92,14 @@ class AdjustedInvoice:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplacedInvoice:
+    """The void invoice in whose place a document is: a credit note took it back as a whole."""
+
+    number: str
+    issued_on: date
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceDocument:
     """Everything that is printed on an invoice, and nothing that is not: the same value gives the same bytes.
 
@@ -100,8 +108,9 @@ class InvoiceDocument:
     Every line belongs to a group of `taxes`. With `collected_from` the money is taken from there on the due date, and
     nobody is asked to transfer it. With `credits` it is a credit note over that invoice, whose due date says
     nothing. With `cancels` it takes such a note back, by which the invoice is owed again, and is paid with it.
-    `adjusted` are the earlier invoices that its lines adjust. `prepaid_minor` of the total was settled before it was
-    issued. `early_minor` is what the discount for early payment takes off the rest.
+    `adjusted` are the earlier invoices that its lines adjust, `replaces` is the void one of its days. Of the total
+    `prepaid_minor` was settled before it was issued. `early_minor` is what the discount for early payment takes off
+    the rest.
     """
 
     number: str
@@ -128,6 +137,7 @@ class InvoiceDocument:
     credits: CreditedInvoice | None = None
     cancels: CancelledNote | None = None
     adjusted: tuple[AdjustedInvoice, ...] = ()
+    replaces: ReplacedInvoice | None = None
     prepaid_minor: int = 0
     tax_minor: int = 0
     taxes: tuple[TaxGroup, ...] = ()
