@@ -958,6 +958,29 @@ end $$;
 create trigger payer_intervals_guard before update or delete on accounts.payer_intervals
     for each row execute function accounts.guard_interval();
 
+-- Whoever pays exists: an account that was deleted begins to pay for nothing, one that pays is not deleted, also where
+-- both happen at once.
+create function accounts.assert_payer() returns trigger
+    language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    if tg_table_name = 'payer_intervals' then
+        perform from accounts.accounts where number = new.account and deleted_at is null for share;
+        if not found then
+            raise exception 'account % was deleted and can pay for nothing', new.account
+                using errcode = 'restrict_violation';
+        end if;
+    elsif exists (select from accounts.payer_intervals where account = new.number and ends_at = 'infinity') then
+        raise exception 'account % pays for a project and cannot be deleted', new.number
+            using errcode = 'restrict_violation';
+    end if;
+    return null;
+end $$;
+create trigger payer_intervals_payer after insert on accounts.payer_intervals
+    for each row execute function accounts.assert_payer();
+create trigger accounts_payer after update of deleted_at on accounts.accounts
+    for each row when (new.deleted_at is not null and old.deleted_at is null)
+    execute function accounts.assert_payer();
+
 -- Up to where an account has been invoiced, told downwards by invoicing, so that back-dating can be refused.
 -- `version` is of controlplane.versions 'billed/<account & 63>'. Who writes it holds the advisory lock (4214, account & 63)
 -- exclusively; whoever adds usage holds it shared, so that usage is either in the invoice or known to come after it.

@@ -29,7 +29,7 @@ from milo_billing.controlplane.kinds import (
     Reported,
     set_condition,
 )
-from milo_billing.controlplane.managing import track_update
+from milo_billing.controlplane.managing import merged, track_update, without_managers
 from milo_billing.controlplane.names import metadata_errors, name_errors, name_suffix
 from milo_billing.controlplane.preconditions import check_deletable, check_preconditions
 from milo_billing.controlplane.rows import Row, selectable_values, to_object
@@ -43,7 +43,7 @@ from milo_billing.controlplane.statuses import (
     forbidden,
     not_found,
 )
-from milo_billing.controlplane.store import Store
+from milo_billing.controlplane.store import Key, Overtaken, Store
 from milo_billing.controlplane.work import Change, Preconditions, Work
 from milo_billing.infra import jobs
 from milo_billing.infra.clock import Clock, new_uid
@@ -122,7 +122,7 @@ class Engine:
             generation=1,
             created_at=work.now,
             labels=dict(draft.labels),
-            metadata=draft.metadata if draft.tracked else _without_managers(draft.metadata),
+            metadata=draft.metadata if draft.tracked else without_managers(draft.metadata),
             spec=copy.deepcopy(draft.spec),
         )
         new = self._prepared(kind, row, work.now)
@@ -140,8 +140,10 @@ class Engine:
                 raise already_exists(kind, row.name) from None
             raise
         row.readable_by_all = kind.visible_to_all(new)
-        others = self._lock_affected(work.tx, kind, new, None)
+        others, missing = self._lock_named(work.tx, kind, new)
         self._reconcile(work, kind, row, new, None)
+        if missing and self.store.uids(work.tx, missing):
+            raise Overtaken(kind, row.name)
         if not self.store.insert(work.tx, kind, row, now=work.now):
             raise already_exists(kind, row.name)
         self._record(work, kind, row, old=None, change="ADDED", verb="create")
@@ -171,7 +173,7 @@ class Engine:
             self._check_owner(work, kind, found, verb=_KUBERNETES_VERBS.get(verb, verb))
             draft = change(found)
             self._check_identity(kind, found, draft)
-            row = _merged(found, draft, subresource=subresource)
+            row = merged(found, draft, subresource=subresource)
             new, old = self._prepared(kind, row, work.now), to_object(kind, found)
             if subresource:
                 row.status = _dumped(kind.accept_status(self._admission(work, new, old)))
@@ -471,15 +473,23 @@ class Engine:
             authorizer=self.authorizer,
         )
 
+    def _lock_named(
+        self, tx: Tx, kind: AnyKind, new: AnyObject
+    ) -> tuple[dict[UUID, tuple[AnyKind, Row]], list[Key]]:
+        """As `_lock_affected`, for an object that is made, and what is not there: who finds it behind this has not
+        locked it, since another of its name was deleted and made anew meanwhile.
+        """
+        keys = [(self.registry.instance(r.kind), r.namespace, r.name) for r in kind.affects(tx, new, None)]
+        locked = self.store.lock_named(tx, keys) if keys else {}
+        found = {(of.plural, row.namespace, row.name) for of, row in locked.values()}
+        return locked, [key for key in keys if (key[0].plural, *key[1:]) not in found]
+
     def _lock_affected(
-        self, tx: Tx, kind: AnyKind, new: AnyObject, old: AnyObject | None, target: UUID | None = None
+        self, tx: Tx, kind: AnyKind, new: AnyObject, old: AnyObject, *, target: UUID
     ) -> dict[UUID, tuple[AnyKind, Row]]:
         """Everything this write changes, locked in uid order, so that two writes never wait for each other."""
         refs = kind.affects(tx, new, old)
-        keys = [(self.registry.instance(r.kind), r.namespace, r.name) for r in refs]
-        if target is None:
-            return self.store.lock_named(tx, keys) if keys else {}
-        kinds = self.store.uids(tx, keys)
+        kinds = self.store.uids(tx, [(self.registry.instance(r.kind), r.namespace, r.name) for r in refs])
         kinds[target] = kind
         rows = self.store.lock(tx, kinds)
         return {uid: (kinds[uid], row) for uid, row in rows.items()}
@@ -538,33 +548,6 @@ class Engine:
                 detail=detail,
             )
         )
-
-
-def _merged(found: Row, draft: Draft, *, subresource: str) -> Row:
-    """The row with what this verb may change: status through /status, everything else through the object."""
-    row = copy.deepcopy(found)
-    managers = _managers_wanted(found, draft)
-    if subresource == "status":
-        row.status = draft.status
-        row.metadata = {**_without_managers(row.metadata), **managers}
-        return row
-    row.labels = dict(draft.labels)
-    kept = {part: found.metadata[part] for part in ("generateName",) if part in found.metadata}
-    row.metadata = {**_without_managers(draft.metadata), **managers, **kept}
-    row.spec = draft.spec
-    return row
-
-
-def _managers_wanted(found: Row, draft: Draft) -> Json:
-    """managedFields as the client left them: a list of nothing clears them, leaving them out changes nothing."""
-    if "managedFields" not in draft.metadata:
-        return {part: found.metadata[part] for part in ("managedFields",) if part in found.metadata}
-    named = [entry for entry in draft.metadata["managedFields"] if entry]
-    return {"managedFields": named} if named else {}
-
-
-def _without_managers(metadata: Json) -> Json:
-    return {part: value for part, value in metadata.items() if part != "managedFields"}
 
 
 def _dumped(status: Fields) -> Json:

@@ -1,6 +1,7 @@
 """managedFields of stored objects: kept up to date on every write, and the merge when a configuration is applied.
 
-Owns: which parts of an object have owners, and the conflict that a client reads. Not: the algebra (ownership).
+Owns: which parts of an object have owners, what of a draft a verb takes over, and the conflict that a client reads.
+Not: the algebra (ownership).
 """
 
 import copy
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import orjson
 
 from milo_billing.controlplane import ownership
+from milo_billing.controlplane.decoding import Draft
 from milo_billing.controlplane.kinds import AnyKind, Json, rfc3339
 from milo_billing.controlplane.ownership import Manager
 from milo_billing.controlplane.rows import Row
@@ -232,3 +234,31 @@ def _shown_manager(manager: Manager) -> str:
     if manager.operation == "Update":
         return f'"{manager.name}"{below} using {manager.api_version}'
     return f'"{manager.name}"{below}'
+
+
+def merged(found: Row, draft: Draft, *, subresource: str) -> Row:
+    """The row with what this verb may change: status through /status, everything else through the object."""
+    row = copy.deepcopy(found)
+    managers = _managers_wanted(found, draft)
+    if subresource == "status":
+        row.status = draft.status
+        row.metadata = {**without_managers(row.metadata), **managers}
+        return row
+    row.labels = dict(draft.labels)
+    kept = {part: found.metadata[part] for part in ("generateName",) if part in found.metadata}
+    row.metadata = {**without_managers(draft.metadata), **managers, **kept}
+    row.spec = draft.spec
+    return row
+
+
+def _managers_wanted(found: Row, draft: Draft) -> Json:
+    """managedFields as the client left them: a list of nothing clears them, leaving them out changes nothing."""
+    if "managedFields" not in draft.metadata:
+        return {part: found.metadata[part] for part in ("managedFields",) if part in found.metadata}
+    named = [entry for entry in draft.metadata["managedFields"] if entry]
+    return {"managedFields": named} if named else {}
+
+
+def without_managers(metadata: Json) -> Json:
+    """The metadata without its managedFields."""
+    return {part: value for part, value in metadata.items() if part != "managedFields"}

@@ -6,7 +6,7 @@ Not: rules, order of locks, resource versions (engine and the database function 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString, Protocol, cast
+from typing import Any, LiteralString, Protocol, TypeAlias, cast
 from uuid import UUID
 
 import psycopg
@@ -17,6 +17,10 @@ from milo_billing.controlplane.kinds import AnyKind, Json
 from milo_billing.controlplane.rows import Row, selectable_values
 from milo_billing.controlplane.selectors import Selector
 from milo_billing.infra.database import Tx
+from milo_billing.kernel.errors import Conflict
+
+Key: TypeAlias = tuple[AnyKind, str, str]
+"""Kind, namespace and name of an object."""
 
 SEALED = "$sealed"
 
@@ -90,8 +94,8 @@ class Store:
         rows = tx.execute(query, (sorted(kinds),)).fetchall()
         return {row[0]: self._opened(tx, kinds[row[0]], row) for row in rows}
 
-    def lock_named(self, tx: Tx, keys: Sequence[tuple[AnyKind, str, str]]) -> dict[UUID, tuple[AnyKind, Row]]:
-        """The same for the named objects that exist; the key is (kind, namespace, name)."""
+    def lock_named(self, tx: Tx, keys: Sequence[Key]) -> dict[UUID, tuple[AnyKind, Row]]:
+        """The same for the named objects that exist."""
         query: LiteralString = (
             f"select {_COLUMNS}, api_group, resource from controlplane.objects "
             "where (api_group, resource, namespace, name) in "
@@ -106,8 +110,8 @@ class Store:
             found[row[0]] = kind, self._opened(tx, kind, row)
         return found
 
-    def uids(self, tx: Tx, keys: Sequence[tuple[AnyKind, str, str]]) -> dict[UUID, AnyKind]:
-        """The uids of the named objects that exist; the key is (kind, namespace, name)."""
+    def uids(self, tx: Tx, keys: Sequence[Key]) -> dict[UUID, AnyKind]:
+        """The uids of the named objects that exist."""
         found: dict[UUID, AnyKind] = {}
         query: LiteralString = (
             f"select uid from controlplane.objects where {_OF_KIND} and namespace = %s and name = %s"
@@ -358,5 +362,14 @@ def _with(spec: Json, path: str, value: Any) -> Json:
     return {**spec, head: _with(spec[head], rest, value) if rest else value}
 
 
-RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+class Overtaken(Conflict):
+    """An object that the write depends on was deleted and made anew between its checks and its locks."""
+
+    def __init__(self, kind: AnyKind, name: str) -> None:
+        super().__init__(
+            f'{kind.plural} "{name}" depends on an object that was replaced meanwhile; try again'
+        )
+
+
+RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, Overtaken)
 """What a door may answer by running the whole transaction again, twice."""
