@@ -481,8 +481,8 @@ class Engine:
         """
         keys = [(self.registry.instance(r.kind), r.namespace, r.name) for r in kind.affects(tx, new, None)]
         locked = self.store.lock_named(tx, keys) if keys else {}
-        found = {(of.plural, row.namespace, row.name) for of, row in locked.values()}
-        return locked, [key for key in keys if (key[0].plural, *key[1:]) not in found]
+        found = {(of, row.namespace, row.name) for of, row in locked.values()}
+        return locked, [key for key in keys if key not in found]
 
     def _lock_affected(
         self, tx: Tx, kind: AnyKind, new: AnyObject, old: AnyObject, *, target: UUID
