@@ -6,13 +6,14 @@ from random import Random
 
 import pytest
 
+from milo_billing.accounts.types import Account
 from milo_billing.infra.clock import SimulatedClock
 from milo_billing.invoicing.jobs import daily
 from milo_billing.invoicing.operations import previewing
 from milo_billing.invoicing.rules.adjusting import Adjusted
 from milo_billing.invoicing.types.drafts import Part
 from milo_billing.invoicing.types.errors import UnableToIssue
-from milo_billing.invoicing.types.invoices import Issued, Skipped
+from milo_billing.invoicing.types.invoices import Invoice, Issued, Skipped
 from tests.db.invoicing.ground import NOVEMBER, PRICES, Ground
 from tests.db.invoicing.late_ground import (
     DECEMBER,
@@ -304,16 +305,21 @@ def test_usage_of_a_month_that_had_nothing_to_invoice_is_invoiced_with_the_next_
     assert ground.issued(account, month=12, now=JANUARY).total_minor == 500
 
 
-def test_late_usage_of_a_void_month_that_came_to_nothing_is_invoiced_with_the_next_one(
-    ground: Ground,
-) -> None:
-    """Its invoice was void, what it charged had not been used, and its month was run again: it is done."""
+def void_for_nothing(ground: Ground) -> tuple[Account, Invoice]:
+    """An invoice that was void, as what it charged had not been used; its month was run again: it is done."""
     account = ground.declare_account()
     ground.spend(account, "2026-10-05", 100)
     october = ground.issued(account)
     void(ground, october, now=NOVEMBER)
     spend_late(ground, account, "2026-10-05", -100)
     assert ground.issue(account) == Skipped("nothing to charge")
+    return account, october
+
+
+def test_late_usage_of_a_void_month_that_came_to_nothing_is_invoiced_with_the_next_one(
+    ground: Ground,
+) -> None:
+    account, october = void_for_nothing(ground)
     spend_late(ground, account, "2026-10-30", 20)
     ground.spend(account, "2026-11-05", 50)
     ground.issued(account, month=11, now=DECEMBER)
@@ -329,12 +335,7 @@ def test_late_usage_of_a_void_month_that_came_to_nothing_is_invoiced_with_the_ne
 def test_a_void_month_that_came_to_nothing_and_is_run_once_more_replaces_the_void_invoice(
     ground: Ground,
 ) -> None:
-    account = ground.declare_account()
-    ground.spend(account, "2026-10-05", 100)
-    october = ground.issued(account)
-    void(ground, october, now=NOVEMBER)
-    spend_late(ground, account, "2026-10-05", -100)
-    assert ground.issue(account) == Skipped("nothing to charge")
+    account, october = void_for_nothing(ground)
     spend_late(ground, account, "2026-10-30", 20)
     again = ground.issued(account)
     assert (again.total_minor, again.replaces) == (2_000, october.uid)
