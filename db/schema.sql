@@ -2281,7 +2281,7 @@ create function invoicing.guard_section() returns trigger
     language plpgsql security definer set search_path = pg_catalog as $$
 begin
     if tg_op = 'UPDATE' then
-        if not new.standing
+        if not new.standing and (old.nothing_at is null or new.nothing_at is not distinct from old.nothing_at)
             and to_jsonb(new) - '{standing,nothing_at}'::text[] = to_jsonb(old) - '{standing,nothing_at}'::text[] then
             return new;
         end if;

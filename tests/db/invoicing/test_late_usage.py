@@ -4,10 +4,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 
+import psycopg
 import pytest
 
 from milo_billing.accounts.types import Account
 from milo_billing.infra.clock import SimulatedClock
+from milo_billing.infra.database import EVERYWHERE
 from milo_billing.invoicing.jobs import daily
 from milo_billing.invoicing.operations import previewing
 from milo_billing.invoicing.rules.adjusting import Adjusted
@@ -441,3 +443,12 @@ def test_late_usage_that_had_no_price_is_refused_until_there_is_one_that_then_st
         date(2026, 10, 1),
         october.number,
     )
+
+
+def test_that_a_void_month_came_to_nothing_is_said_once(ground: Ground) -> None:
+    void_for_nothing(ground)
+    with (
+        pytest.raises(psycopg.errors.RestrictViolation, match="written once"),
+        ground.databases.app.transaction(reach=EVERYWHERE) as tx,
+    ):
+        tx.execute("update invoicing.sections set nothing_at = null")
