@@ -201,6 +201,49 @@ def test_prepaid_money_pays_for_what_comes_late(ground: Ground) -> None:
     assert ground.issued(account, month=12, now=JANUARY).total_minor == 3_000
 
 
+@pytest.mark.parametrize(
+    ("voided", "charged", "late"),
+    [
+        # all that November came to less is given back, 10.00 of it of October, and prepaid money pays for it
+        (15, {("DrawDown", 11, -1_500), ("Usage", 10, 1_000), ("Usage", 11, 500)}, 700),
+        # nothing is left for 5.00 of it: so much less is charged of what is used after all
+        (20, set[tuple[str, int, int]](), 200),
+    ],
+)
+def test_what_a_month_gave_back_of_another_invoice_is_charged_to_prepaid_money_again(
+    ground: Ground, voided: int, charged: set[tuple[str, int, int]], late: int
+) -> None:
+    """Usage voided in October leaves prepaid money for November, of which 15.00 had been credited."""
+    account = ground.declare_account()
+    ground.promise(prepayment={"amount": "100"}, termMonths=12)
+    ground.spend(account, "2026-10-05", 60)
+    ground.issued(account)
+    ground.spend(account, "2026-11-05", 60)
+    november = ground.issued(account, month=11, now=DECEMBER)
+    assert november.total_minor == 2_000  # 40.00 of it were prepaid
+    credit(ground, november, "15.00")
+    spend_late(ground, account, "2026-10-20", -voided)
+    december = ground.issued(account, month=12, now=JANUARY)
+    assert {
+        (line.adjusts.kind, line.first_day.month, line.amount_minor)
+        for line in lines_of(ground, december)
+        if line.adjusts is not None and line.adjusts.number == november.number
+    } == charged
+    assert december.total_minor == 0
+    assert sorted(notes(ground)) == [
+        ("KC-2026-000001", 1_000),
+        (november.number, 500),
+        (november.number, 1_500),
+    ]
+    # nothing is charged twice, and what is used after all is charged
+    spend_late(ground, account, "2026-11-06", 7)
+    january = ground.issue(account, year=2027, month=1, now=datetime(2027, 2, 2, tzinfo=UTC))
+    assert isinstance(january, Issued)
+    assert january.invoice.total_minor == late
+    used = 60 - voided + 60 + 7
+    assert charged_minor(ground, account) == (used - 15) * 100
+
+
 def test_what_was_given_back_before_is_not_given_back_again(ground: Ground) -> None:
     account = ground.declare_account()
     ground.spend(account, "2026-10-05", 100)

@@ -211,6 +211,35 @@ def test_what_is_not_had_any_more_is_told_by_the_line_that_charged_it() -> None:
     assert found.shares == (share(7, -100, "-5"),)
 
 
+def test_what_another_period_gave_back_is_told_and_taxed_as_its_line_was() -> None:
+    """November's change of nothing: prepaid money pays for what was given back of November's and September's tokens."""
+    september = replace(issued(5_000), uid=UUID(int=9), number="KC-9", taxes=(TaxGroup(LOW, 5_000, 450),))
+    early, then = date(2026, 9, 1), used(500, "5", taxes=(1,))
+    line = replace(used(5_000, "50", taxes=(1,)), first_day=early, end_day=FIRST, description="September")
+    other = replace(used(60, sku="disk"), first_day=early, end_day=FIRST)
+    of_september = replace(key("tokens"), first_day=early, end_day=FIRST)
+    before = Before((then,), elsewhere=((september, other), (september, line)))
+    change = {of_september: 300, key("tokens"): 200}
+    assert not adjusting.unknown(Additional({key("tokens"): 200}, 200), now=[], before=before)
+    assert not adjusting.unknown(Additional({key("tokens"): 200}, 200), now=[then], before=Before(()))
+    assert not adjusting.unknown(Additional({key("tokens"): 200}, 200), now=[], before=Before((), (then,)))
+    assert adjusting.unknown(Additional(change, 500), now=[then], before=before)
+    found, own = adjusted(change, [then], before)
+    assert found == replace(
+        line,
+        kind="Adjustment",
+        quantity=NONE,
+        amount_minor=300,
+        parts=(Part("Rerated", None, None, None, 0), Part("Charged", None, None, None, 300)),
+        shares=(share(None, 300),),
+        taxes=(),
+        adjusts=Adjusts(INVOICE.uid, INVOICE.number, "Usage", (LOW,)),
+    )
+    assert own.adjusts is not None
+    assert (own.first_day, own.amount_minor, own.adjusts.treatments) == (FIRST, 200, (HIGH,))
+    assert adjusting.charged(found) == of_september
+
+
 def test_a_shortfall_has_no_quantity() -> None:
     today = replace(promised("Shortfall", 100), quantity=Decimal(3))
     (found,) = adjusted({key(str(PROMISE), "Shortfall"): 100}, [today], Before(()))

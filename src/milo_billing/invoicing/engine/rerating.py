@@ -4,9 +4,10 @@ Owns: what is looked at, and what is read for it. Not: the difference (rules.adj
 and give it back (operations.adjusting). Nothing is written here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
+from uuid import UUID
 
 from milo_billing.accounts.types import Account
 from milo_billing.commitments import operations as commitments
@@ -16,6 +17,7 @@ from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine.left import NONE_GIVEN, list_creditable, places_of
 from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
+from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import adjusting, drafts
 from milo_billing.invoicing.rules.adjusting import (
     Additional,
@@ -170,6 +172,9 @@ def rerate(tx: Tx, *, invoice: Invoice, account: int, now: datetime, given: Give
             change = adjusting.change_of(issued=issued, earlier=[*earlier, taken], now=today)
     if isinstance(change, Additional):
         charged = change.lines
+        if adjusting.unknown(change, now=today, before=before):
+            gave = {place.invoice for place, _ in given_back}
+            before = replace(before, elsewhere=_elsewhere_charged(tx, invoice, made, gave, account=account))
         lines = adjusting.adjustment_lines(change, invoice=invoice, now=today, before=before)
     return Rerated(invoice, lines, charged, given_back, len(made) + 1)
 
@@ -215,6 +220,20 @@ def _elsewhere(
     places = [place for one in others for place in one.places]
     key = next(iter(change.lines))
     return adjusting.give_back(GivenBack({key: minor}, minor), places)
+
+
+def _elsewhere_charged(
+    tx: Tx, invoice: Invoice, made: Sequence[Adjustment], gave: Collection[UUID], *, account: int
+) -> tuple[tuple[Invoice, DraftLine], ...]:
+    """The account's lines of the invoices that gave back of other periods for this one's, before and now."""
+    notes = note_reads.list_notes(tx, uids=[one.credit_note for one in made if one.credit_note is not None])
+    gave_before = {note.invoice for note in notes}
+    return tuple(
+        (invoice_reads.get_invoice_by_uid(tx, uid=uid), line)
+        for uid in sorted(gave_before.union(gave) - {invoice.uid})
+        for _, line in adjustment_reads.list_charged(tx, invoice=uid)
+        if line.used_by == account
+    )
 
 
 def _charged_before(

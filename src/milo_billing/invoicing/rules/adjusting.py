@@ -142,25 +142,32 @@ class Adjusted:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """Lines that charged for a period: those of its invoice as issued, and of others that carry adjustments of it."""
+    """Lines that charged for a period: those of its invoice as issued, and of others that carry adjustments of it.
+
+    `elsewhere` are lines of invoices of other periods, each with its invoice, that gave back what this one's had not
+    left: they charged for other periods, and what they gave back is charged again by this one's change.
+    """
 
     issued: tuple[DraftLine, ...]
     carried: tuple[DraftLine, ...] = ()
+    elsewhere: tuple[tuple[Invoice, DraftLine], ...] = ()
 
 
 def adjustment_lines(
     change: Additional, *, invoice: Invoice, now: Sequence[DraftLine], before: Before
 ) -> tuple[DraftLine, ...]:
     """The lines of a next invoice, or of one alone, that charge the change: each what one line of the period comes to
-    now, less what was charged of it.
+    now, less what was charged of it; or what another period's line gave back for it.
     """
-    treatments = _treatments(invoice, before.issued)
+    issued = [(invoice, line) for line in before.issued]
+    of_category = {line.tax_category: _treatments(of, line) for of, line in reversed(issued)}
+    of_key = {charged(line): _treatments(of, line) for of, line in reversed([*issued, *before.elsewhere])}
     found: list[DraftLine] = []
     for key, minor in change.lines.items():
         today = [line for line in now if charged(line) == key]
         then = [line for line in (*before.issued, *before.carried) if charged(line) == key]
-        pattern = (today or then)[0]
-        by_key = next((line.taxes for line in before.issued if charged(line) == key), ())
+        elsewhere = [line for _, line in before.elsewhere if charged(line) == key]
+        pattern = (today or then or elsewhere)[0]
         found.append(
             replace(
                 pattern,
@@ -177,8 +184,7 @@ def adjustment_lines(
                     invoice.uid,
                     invoice.number,
                     key.kind,
-                    tuple(invoice.taxes[number - 1].treatment for number in by_key)
-                    or treatments.get(pattern.tax_category, ()),
+                    of_key.get(key) or of_category.get(pattern.tax_category, ()),
                 ),
             )
         )
@@ -211,12 +217,15 @@ def draft_alone(originals: Sequence[Invoice], lines: Sequence[DraftLine]) -> Dra
     return with_adjustments(empty, lines)
 
 
-def _treatments(invoice: Invoice, issued: Sequence[DraftLine]) -> Mapping[str, tuple[TaxTreatment, ...]]:
-    """How the invoice taxed each tax category."""
-    return {
-        line.tax_category: tuple(invoice.taxes[number - 1].treatment for number in line.taxes)
-        for line in reversed(issued)
-    }
+def _treatments(invoice: Invoice, line: DraftLine) -> tuple[TaxTreatment, ...]:
+    """How the invoice taxed its line."""
+    return tuple(invoice.taxes[number - 1].treatment for number in line.taxes)
+
+
+def unknown(change: Additional, *, now: Iterable[DraftLine], before: Before) -> bool:
+    """Whether it charges what no line of the period did: then another period's line had given it back."""
+    known = {charged(line) for line in chain(now, before.issued, before.carried)}
+    return not known.issuperset(change.lines)
 
 
 def _quantity(key: Charged, today: Iterable[DraftLine], then: Iterable[DraftLine]) -> Decimal:
