@@ -67,6 +67,9 @@ class Auditor:
     granted: set[str] = field(default_factory=set[str])
     """Names of the credit grants that were acknowledged."""
 
+    came_to_nothing: set[tuple[str, date]] = field(default_factory=set[tuple[str, date]])
+    """Months that were issued and had nothing to invoice, by customer: what reaches one late is invoiced by itself."""
+
     bank: Bank = field(default_factory=Bank)
     payer: Bank = field(default_factory=Bank)
     """The same bank, as it has files of transfers."""
@@ -103,13 +106,17 @@ class Auditor:
     def _acknowledged(self, tx: Tx) -> Iterator[str]:
         """Each invoice and note that was acknowledged is there as it was told, and no other is."""
         # what is issued and credited by itself, because usage was late, nobody need have been told of: adjustments,
-        # and months that had no invoice, which come with the next month's
+        # and months that had had nothing to invoice, which come with another month's
         invoices = tx.execute(
-            "select uid, number, total_minor, kind in ('Periodic', 'Consolidated') "
-            "and issued_at < upper(period) + interval '25 days' from invoicing.invoices"
+            "select i.uid, i.number, i.total_minor, i.kind in ('Periodic', 'Consolidated'), "
+            "lower(i.period)::date, array(select a.name from invoicing.sections s join accounts.accounts a "
+            "on a.number = s.account where s.invoice = i.uid) from invoicing.invoices i"
         ).fetchall()
         found = {
-            uid: (number, total) for uid, number, total, asked in invoices if asked or uid in self.issued
+            uid: (number, total)
+            for uid, number, total, of_month, month, names in invoices
+            if uid in self.issued
+            or (of_month and not self.came_to_nothing.issuperset((name, month) for name in names))
         }
         told = {uid: (one.number, one.total_minor) for uid, one in self.issued.items()}
         yield from _compared("invoices that were acknowledged", told, found)

@@ -151,9 +151,12 @@ def _note(
                 sim.wrong(f"{invoice.number} has sections of {names}, and should have those of {allowed}")
             _acknowledge(sim, invoice, asked.payer, names, month)
             done.update(names)
+    invoiced = {name for (name,) in sim.rows(SERVED, month)}
     for name in done:
         sim.asked.add((name, month))
         sim.void_months.discard((name, month))
+        if name not in invoiced:
+            sim.auditor.came_to_nothing.add((name, month))
     if any(isinstance(one, Issued) for one in outcomes):
         _everything_is_invoiced(sim, sorted(done - asked.served), until=next_month(month))
 
