@@ -65,13 +65,22 @@ def want_back(sim: "Simulation") -> None:
 
 def hand_in(sim: "Simulation") -> None:
     """A file of what is wanted is made, perhaps by two at once, and handed in to the bank."""
-    vault = sim.shop.till.ground.office.vault
 
     def made() -> None:
-        asked = TransferFileRequest()
-        sim.shop.write(lambda work: make_transfer_file(work, vault, write_pain001, asked))
+        _make_file(sim)
 
     sim.race(made, made) if sim.chance.random() < 0.3 else sim.persist(made)
+    _take_files(sim)
+
+
+def _make_file(sim: "Simulation") -> None:
+    vault, asked = sim.shop.till.ground.office.vault, TransferFileRequest()
+    sim.shop.write(lambda work: make_transfer_file(work, vault, write_pain001, asked))
+
+
+def _take_files(sim: "Simulation") -> None:
+    """The bank takes the files that it has not."""
+    vault = sim.shop.till.ground.office.vault
     for message_id, execute_on in sim.rows(
         "select message_id, execute_on from payments.transfer_files order by 1"
     ):
@@ -140,7 +149,8 @@ def cancel(sim: "Simulation") -> None:
         return True
 
     if sim.chance.random() < 0.4:
-        sim.race(cancelled, lambda: hand_in(sim))
+        sim.race(cancelled, lambda: _make_file(sim))
+        _take_files(sim)
     else:
         sim.persist(cancelled)
     if id not in sim.payer.booked and not any(id in file.orders for file in sim.payer.files.values()):
