@@ -368,8 +368,10 @@ def _given_back(
 ) -> Iterator[str]:
     """A note's tax is on its own net and never more than is left; the last note takes the rest (domain.md §7).
 
-    What a note took that is cancelled is left again.
+    What a note took that is cancelled is left again. A tax may be below zero from the beginning: what an adjustment
+    takes off what was taxed at a rate of before.
     """
+    sign = -1 if left < 0 else 1
     for net, tax, cancelled in ((int(one), int(other), last in (True, "t")) for one, other, last in given):
         if cancelled:
             left, left_tax = left + net, left_tax + tax
@@ -378,7 +380,7 @@ def _given_back(
         if left > 0 and tax != expected:
             yield f"{number}: a note gives back {tax} of tax on {net}, where {left_tax} is left on {left}"
         left, left_tax = left - net, left_tax - tax
-    if (not left and left_tax) or left < 0 or left_tax < 0:
+    if (not left and left_tax) or sign * left < 0 or sign * left_tax < 0:
         yield f"{number}: after its notes {left_tax} of tax is left on {left}"
 
 
