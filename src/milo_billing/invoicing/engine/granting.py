@@ -94,22 +94,8 @@ def funds(tx: Tx, wanted: WantedGrant, *, asked_minor: int | None = None) -> tup
             "spec.isDefault true first"
         )
     currency = wanted.account.currency
-    unapplied, kept = (
-        Money(
-            max(
-                0,
-                -books.balance(
-                    tx,
-                    account=source,
-                    currency=currency,
-                    entity=issuer.name,
-                    billing_account=wanted.account.number,
-                ).minor,
-            ),
-            currency,
-        )
-        for source in (UNAPPLIED_CASH, MONEY_ON_ACCOUNT)
-    )
+    has = books.get_kept(tx, billing_account=wanted.account.number, entity=issuer.name, currency=currency)
+    unapplied, kept = has.free(UNAPPLIED_CASH), has.free(MONEY_ON_ACCOUNT)
     asked = Money(wanted.amount_minor if asked_minor is None else asked_minor, currency)
     if not wanted.received_into and (unapplied + kept).minor < asked.minor:
         tax = "" if asked.minor == wanted.amount_minor else ", with the tax that is due at purchase,"

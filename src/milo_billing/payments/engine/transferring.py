@@ -70,8 +70,8 @@ def request_transfer(work: Work, vault: Vault, wanted: TransferRequest) -> Trans
         raise AccountNotFound(f'billingaccounts.billing.miloapis.com "{"/".join(wanted.account)}" not found')
     bank_rows.lock_bank(tx)
     store.lock_account(tx, account=account.number)
-    free = books.list_free(tx, billing_account=account.number)
-    entity, source, amount = choose_source(wanted, free)
+    kept = books.list_kept(tx, billing_account=account.number)
+    entity, source, amount = choose_source(wanted, kept)
     issuer, _ = _payer(tx, entity)
     payee = Holder(wanted.holder, wanted.iban, wanted.bic)
     if not wanted.iban:

@@ -107,21 +107,16 @@ def _amount_of(payment: Payment, refunds: tuple[Refund, ...], *, minor: int | No
 
 
 def _source(work: Work, invoice: Invoice, *, amount: Money) -> RefundSource:
-    found: dict[RefundSource, Money] = {}
+    has = books.get_kept(
+        work.tx, billing_account=invoice.account, entity=invoice.issuer, currency=amount.currency
+    )
     sources: tuple[RefundSource, ...] = ("UnappliedCash", "MoneyOnAccount")
     for source in sources:
-        found[source] = -books.balance(
-            work.tx,
-            account=_ACCOUNTS[source],
-            currency=amount.currency,
-            entity=invoice.issuer,
-            billing_account=invoice.account,
-        )
-        if found[source] >= amount:
+        if has.free(_ACCOUNTS[source]) >= amount:
             return source
     raise UnableToRefund(
-        f'billing account "{invoice.account_name}" has {found["UnappliedCash"]} unapplied and '
-        f"{found['MoneyOnAccount']} on account, less than {amount}: issue a credit note for invoice {invoice.number} "
+        f'billing account "{invoice.account_name}" has {has.unapplied} unapplied and {has.on_account} on account, '
+        f"{has.total} in all, and {amount} cannot come out of either: issue a credit note for invoice {invoice.number} "
         "first, or say reopen, and the invoice is owed again"
     )
 
