@@ -3166,6 +3166,7 @@ create table payments.transfers (
     reason text not null check (reason <> ''),
     state text not null check (state in ('Wanted', 'Sent', 'Booked', 'Returned', 'Cancelled')),
     answer text not null check (state in ('Returned', 'Cancelled') or answer = ''),     -- why it came back or never went
+    answered_by text not null,          -- who said so, or brought in what the bank said
     posted text not null references ledger.transactions (key) deferrable initially deferred,
     file uuid,                          -- of the same issuer
     entry uuid unique references payments.statement_entries (uid),          -- by which the bank paid it
@@ -3175,7 +3176,8 @@ create table payments.transfers (
     foreign key (file, entity) references payments.transfer_files (uid, issuer) deferrable initially deferred,
     check (state = 'Cancelled' or (file is null) = (state = 'Wanted')),
     check ((entry is not null) = (state in ('Booked', 'Returned'))),
-    check ((returned_by is not null) = (state = 'Returned'))
+    check ((returned_by is not null) = (state = 'Returned')),
+    check ((answered_by <> '') = (state in ('Returned', 'Cancelled')))
 );
 create index transfers_by_account on payments.transfers (account);
 create index transfers_under_way on payments.transfers (created_at) where state in ('Wanted', 'Sent');
@@ -3323,7 +3325,7 @@ grant update (state, reason, detail, decided_at, decided_by) on payments.stateme
 grant update on payments.payouts to milo_app, milo_job;
 grant update (returned_by) on payments.matches to milo_app, milo_job;
 grant update (state, reason) on payments.mandates, payments.debits to milo_app, milo_job;
-grant update (state, answer, file, entry, returned_by) on payments.transfers to milo_app, milo_job;
+grant update (state, answer, answered_by, file, entry, returned_by) on payments.transfers to milo_app, milo_job;
 
 -- ----------------------------------------------------------------------------------------------------------- jobs
 -- begin generated: jobs (the queue's own tables, from procrastinate; `./task generate` writes this section)

@@ -502,7 +502,8 @@ def revoke(tx: Tx, *, uid: UUID, reason: str, now: datetime) -> Grant:
     found = grant_reads.get_grant(tx, uid=uid)
     if not found.remaining_minor:
         raise UnableToRevoke(f"nothing is left of credit grant {found.name} that could be taken back")
-    revoked = replace(found, remaining_minor=0, revoked_minor=found.revoked_minor + found.remaining_minor)
+    gone_minor = found.revoked_minor + found.remaining_minor
+    revoked = replace(found, remaining_minor=0, revoked_minor=gone_minor, taken_last="Revoked")
     if found.bought_by is not None:
         _credit_purchase(tx, found, found.remaining_minor, reason=reason, cause=grant_reads.REVOKED, now=now)
         return revoked

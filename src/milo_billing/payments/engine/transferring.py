@@ -90,6 +90,7 @@ def request_transfer(work: Work, vault: Vault, wanted: TransferRequest) -> Trans
         reason=wanted.reason,
         state="Wanted",
         answer="",
+        answered_by="",
         message_id="",
         execute_on=None,
         created_at=work.now,
@@ -243,7 +244,7 @@ def book_told(work: Work, row: TransferRow, *, entry: BankEntry, uid: UUID, bank
     if came != amount:
         entries.append(Entry(payment_fees("bank"), amount - came))
     answer = entry.return_reason or "no reason told"
-    rows.set_returned(work.tx, uid=row.uid, answer=answer, entry=uid)
+    rows.set_returned(work.tx, uid=row.uid, answer=answer, entry=uid, by=work.identity.user)
     _announce(work, row, "transfer.returned", reason=answer)
     _post(
         work,
@@ -332,7 +333,7 @@ def _announce(
 
 def _cancel(work: Work, row: TransferRow, *, answer: str) -> None:
     store.lock_account(work.tx, account=row.account)
-    rows.set_cancelled(work.tx, uid=row.uid, answer=answer)
+    rows.set_cancelled(work.tx, uid=row.uid, answer=answer, by=work.identity.user)
     issuer = _issuer(work.tx, row.entity)
     amount = Money(row.amount_minor, CURRENCY)
     _post(

@@ -50,8 +50,8 @@ def choose_source(wanted: TransferRequest, kept: Sequence[Kept]) -> tuple[str, T
     if foreign and not euros:
         raise UnableToTransfer(
             f"account {name} has {' and '.join(str(one) for one in foreign)}, and a SEPA transfer carries euro only: "
-            "refund the payment where a provider of payments took it (milo-billing payments refund), or leave it to pay "
-            "the next invoices"
+            "refund the payment where a provider of payments took it (milo-billing payments refund), or leave it to "
+            "pay the next invoices"
         )
     raise UnableToTransfer(_too_little(wanted, euros))
 
