@@ -120,9 +120,7 @@ class Cashier:
     def ask(self, *, invoice: UUID, number: int) -> None:
         """Ask the provider about an attempt and note what it says. Raises Unavailable where it does not say."""
         begun = self._write(
-            lambda work: collecting.begin_call(
-                work.tx, self._desk, invoice=invoice, number=number, now=work.now
-            )
+            lambda work: collecting.begin_call(work, self._desk, invoice=invoice, number=number)
         )
         if begun is None:
             return
@@ -307,6 +305,7 @@ class Cashier:
             failed="collect_failed",
         )
         self._use_balances()
+        self._close_idle()
         return collected
 
     def _use_balances(self) -> None:
@@ -321,6 +320,18 @@ class Cashier:
 
         self._rounds.go(list_page, use, begin=_FIRST, outcomes=_collections, failed="balance_not_used")
 
+    def _close_idle(self) -> None:
+        """Close payments that wait for an attempt that will not come."""
+
+        def close(payment: UUID) -> tuple[str, ...]:
+            self._write(lambda work: collecting.close_idle(work, self._desk, payment=payment))
+            return ()
+
+        def list_page(tx: Tx, after: UUID, limit: int) -> tuple[UUID, ...]:
+            return reads.list_idle(tx, after=after, limit=limit)
+
+        self._rounds.go(list_page, close, begin=_FIRST, outcomes=_collections, failed="payment_not_closed")
+
     def sweep(self) -> None:
         """Have what nobody has an answer to asked about again, and measure how long things wait."""
         now = self._clock.now()
@@ -330,8 +341,8 @@ class Cashier:
                 collecting.defer_ask(tx, invoice=attempt.invoice, number=attempt.number)
             for refund in reads.list_standing_refunds(tx, before=before, limit=SWEPT_MAX):
                 refunding.defer_give_back(tx, payment=refund.payment, number=refund.number)
-            for class_uid, id in reads.list_waiting_events(tx, before=before, limit=SWEPT_MAX):
-                telling.defer_apply(tx, class_uid=class_uid, id=id)
+            for class_uid, id, about in reads.list_waiting_events(tx, before=before, limit=SWEPT_MAX):
+                telling.defer_apply(tx, class_uid=class_uid, id=id, reference=about)
             for method in method_reads.list_pending_methods(tx, limit=SWEPT_MAX):
                 jobs.defer(tx, SET_UP_METHOD, once=f"{SET_UP_METHOD}/{method}", method=str(method))
             found = ages.measure_ages(tx, now=now)

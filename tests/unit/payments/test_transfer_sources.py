@@ -57,49 +57,74 @@ def test_it_is_paid_by_who_holds_it(
     assert (entity, source, amount.minor, amount.currency) == (*expected, "EUR")
 
 
+NAME = "account organization-acme/main"
+DO = "ask for no more than one of them has, or issue a credit note first"
+EURO_ONLY = (
+    "and a SEPA transfer carries euro only: refund the payment where a provider of payments took it (milo-billing "
+    "payments refund), or leave it to pay the next invoices"
+)
+NOTHING = f"{NAME} has 0.00 EUR unapplied and 0.00 EUR on account, nothing: {DO}"
+
+
 @pytest.mark.parametrize(
     ("held", "minor", "issuer", "message"),
     [
-        ([], None, "", "has 0.00 EUR unapplied and 0.00 EUR on account, nothing:"),
+        ([], None, "", NOTHING),
         (
             [UNAPPLIED],
             701,
             "",
-            "has 7.00 EUR unapplied and 0.00 EUR on account with kestrel, less than 7.01 EUR",
+            f"{NAME} has 7.00 EUR unapplied and 0.00 EUR on account with kestrel, less than 7.01 EUR in either: {DO}",
         ),
         (
             [UNAPPLIED, KEPT],
             901,
             "",
-            "7.00 EUR unapplied and 9.00 EUR on account with kestrel, less than 9.01",
+            f"{NAME} has 7.00 EUR unapplied and 9.00 EUR on account with kestrel, less than 9.01 EUR in either: {DO}",
         ),
-        ([UNAPPLIED], None, "merlin", "0.00 EUR on account with merlin, nothing:"),
-        ([UNAPPLIED, ELSEWHERE], 700, "", "with kestrel and with merlin: say which issuer"),
         (
-            [("kestrel", "unapplied", 50, "USD")],
+            [UNAPPLIED],
             None,
-            "",
-            "has 0.50 USD, and a SEPA transfer carries euro only",
+            "merlin",
+            f"{NAME} has 0.00 EUR unapplied and 0.00 EUR on account with merlin, nothing: {DO}",
         ),
-        ([("kestrel", "unapplied", 50, "USD")], 50, "", "milo-billing payments refund"),
+        (
+            [ELSEWHERE, UNAPPLIED],
+            801,
+            "",
+            f"{NAME} has 7.00 EUR unapplied and 0.00 EUR on account with kestrel, 8.00 EUR unapplied and 0.00 EUR on "
+            f"account with merlin, less than 8.01 EUR in either: {DO}",
+        ),
+        (
+            [UNAPPLIED, ELSEWHERE],
+            700,
+            "",
+            f"{NAME} has that much with kestrel and with merlin: say which issuer pays it back",
+        ),
+        ([("kestrel", "unapplied", 50, "USD")], None, "", f"{NAME} has 0.50 USD, {EURO_ONLY}"),
+        ([("kestrel", "unapplied", 1, "USD")], 50, "", f"{NAME} has 0.01 USD, {EURO_ONLY}"),
+        (
+            [("kestrel", "unapplied", 50, "USD"), ("merlin", "on account", 5, "GBP")],
+            50,
+            "",
+            f"{NAME} has 0.50 USD and 0.05 GBP, {EURO_ONLY}",
+        ),
+        # what is missing elsewhere with the same issuer is not there
         (
             [("kestrel", "unapplied", -200, "EUR"), KEPT],
             701,
             "",
-            "has -2.00 EUR unapplied and 9.00 EUR on account with kestrel, 7.00 EUR in all, less than 7.01 EUR",
+            f"{NAME} has -2.00 EUR unapplied and 9.00 EUR on account with kestrel, 7.00 EUR in all, less than 7.01 EUR "
+            f"in either: {DO}",
         ),
         (
             [("kestrel", "on account", -900, "EUR"), UNAPPLIED],
             None,
             "",
-            "has 7.00 EUR unapplied and -9.00 EUR on account with kestrel, -2.00 EUR in all, nothing:",
+            f"{NAME} has 7.00 EUR unapplied and -9.00 EUR on account with kestrel, -2.00 EUR in all, nothing: {DO}",
         ),
-        (
-            [("kestrel", "unapplied", -50, "USD")],
-            None,
-            "",
-            "has 0.00 EUR unapplied and 0.00 EUR on account, nothing:",
-        ),
+        ([("kestrel", "unapplied", -50, "USD")], None, "", NOTHING),
+        ([("kestrel", "unapplied", -50, "USD"), ("kestrel", "on account", 50, "USD")], None, "", NOTHING),
     ],
 )
 def test_what_cannot_be_paid_is_refused_with_what_there_is(
@@ -107,4 +132,4 @@ def test_what_cannot_be_paid_is_refused_with_what_there_is(
 ) -> None:
     with pytest.raises(UnableToTransfer) as refused:
         choose_source(asked(minor, issuer), kept(*held))
-    assert message in str(refused.value)
+    assert str(refused.value) == message
