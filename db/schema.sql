@@ -2862,8 +2862,10 @@ create table payments.refunds (
     check ((calls = 0) = (called_at is null))
 ) with (fillfactor = 70);
 create index refunds_standing on payments.refunds (at) where state in ('Open', 'Processing');
+-- What succeeded may fail after all: whoever was to have the money could not take it.
 create trigger refunds_guard before update on payments.refunds
-    for each row when (old.state in ('Succeeded', 'Failed')) execute function payments.guard_attempt();
+    for each row when (old.state = 'Failed' or old.state = 'Succeeded' and new.state <> 'Failed')
+    execute function payments.guard_attempt();
 
 create function payments.check_refund_covered() returns trigger language plpgsql set search_path = pg_catalog as $$
 begin

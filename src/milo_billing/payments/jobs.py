@@ -43,6 +43,7 @@ from milo_billing.payments.types import (
     PaymentResult,
     ProviderConfig,
     Refund,
+    RefundFailed,
     RefundResult,
     Unknown,
 )
@@ -147,16 +148,20 @@ class Cashier:
             )
         )
 
-    def give_back(self, *, payment: UUID, number: int) -> None:
-        """As `ask`, for a refund."""
+    def give_back(self, *, payment: UUID, number: int, told: bool = False) -> None:
+        """As `ask`, for a refund; `told` where the provider spoke of it."""
         begun = self._write(
-            lambda work: refunding.begin_refund_call(work, self._desk, payment=payment, number=number)
+            lambda work: refunding.begin_refund_call(
+                work, self._desk, payment=payment, number=number, told=told
+            )
         )
         if begun is None:
             return
         refund, request, config = begun
         provider = open_provider(self._desk, config)
         result: RefundResult | None = provider.find_refund(request) if refund.calls else None
+        if refund.answered_at is not None and not isinstance(result, RefundFailed | Unknown):
+            return  # it stands as it was answered
         if result is None:
             result = provider.create_refund(request)
         self._note_refund(refund, result)
@@ -214,7 +219,7 @@ class Cashier:
                 raise Unavailable(f"{attempt.key}: {result.reason}")
             self.note(attempt, result)
         if refund is not None:
-            self.give_back(payment=refund.payment, number=refund.number)
+            self.give_back(payment=refund.payment, number=refund.number, told=True)
         if method is not None:
             self.set_up_method(method=method)
         with self._database.transaction(reach=EVERYWHERE) as tx:

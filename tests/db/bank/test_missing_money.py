@@ -9,7 +9,7 @@ from milo_billing.kernel.errors import Invalid
 from milo_billing.kernel.money import Money
 from milo_billing.ledger.types import MONEY_ON_ACCOUNT, UNAPPLIED_CASH
 from milo_billing.payments.engine import transferring
-from milo_billing.payments.rules.transfer_sources import UnableToTransfer
+from milo_billing.payments.rules.transfer_sources import TransferSource, UnableToTransfer
 from tests.bank_files import PAYER, Told, camt053
 from tests.db.bank.bank_ground import BankGround
 from tests.db.bank.test_returned_credit import granted
@@ -67,12 +67,17 @@ def test_the_database_lets_no_more_go_than_is_there_in_all(
     bank: BankGround, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the code before it says."""
-    chosen = ("kestrel", "MoneyOnAccount", Money(301, "EUR"))
-    monkeypatch.setattr(transferring, "choose_source", lambda *_: chosen)
+
+    def choose(*_: object) -> tuple[str, TransferSource, Money]:
+        return "kestrel", "MoneyOnAccount", Money(301, "EUR")
+
+    def find(*_: object) -> tuple[str, Money, Money]:
+        return "kestrel", Money(0, "EUR"), Money(1500, "EUR")
+
+    monkeypatch.setattr(transferring, "choose_source", choose)
     with pytest.raises(psycopg.errors.CheckViolation, match="than there is in all"):
         asks(bank, 301)
-    found = ("kestrel", Money(0, "EUR"), Money(1500, "EUR"))
-    monkeypatch.setattr(granting, "funds", lambda *_, **__: found)
+    monkeypatch.setattr(granting, "funds", find)
     with pytest.raises(psycopg.errors.CheckViolation, match="than there is in all"):
         granted(bank, "3.01")
     assert held(bank) == (-1200, 1500)
