@@ -561,6 +561,21 @@ grant execute on function ledger.close_month to milo_app, milo_job;
 revoke all on function ledger.first_open_day from public;
 grant execute on function ledger.first_open_day to milo_app, milo_job;
 
+-- Money of a customer's leaves what is kept for him, unapplied and on account, only as far as he has it in all: one of the
+-- two may be below zero, where money went back that he had been given. Called at the commit of what took it.
+create function ledger.assert_covered(p_entity text, p_billing_account integer, p_currency text) returns void
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if (select sum(e.amount_minor) from ledger.transactions t join ledger.entries e on e.transaction = t.id
+        where t.billing_account = p_billing_account and t.entity = p_entity and e.currency = p_currency
+          and e.account in ('Liabilities:UnappliedCash', 'Liabilities:MoneyOnAccount')) > 0 then
+        raise exception 'more is taken from what % keeps for billing account % in % than there is in all',
+            p_entity, p_billing_account, p_currency using errcode = 'check_violation';
+    end if;
+end $$;
+revoke all on function ledger.assert_covered from public;
+grant execute on function ledger.assert_covered to milo_app, milo_job;
+
 -- Whoever inserts, and by whatever way.
 create function ledger.refuse_closed() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -2664,6 +2679,16 @@ create index credit_grants_open on invoicing.credit_grants (account) where remai
 create index credit_grants_by_account on invoicing.credit_grants (account, granted_at, uid);
 create index credit_grants_expiring on invoicing.credit_grants (expires_at) where remaining_minor > 0;
 
+create function invoicing.check_grant_covered() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    perform ledger.assert_covered(new.issuer, new.account, new.currency);
+    return null;
+end $$;
+create constraint trigger credit_grants_covered after insert on invoicing.credit_grants
+    deferrable initially deferred for each row
+    when (new.kind = 'Prepaid' and new.bought_by is null and new.received_minor < new.amount_minor)
+    execute function invoicing.check_grant_covered();
+
 create table invoicing.grant_movements (
     credit_grant uuid not null references invoicing.credit_grants (uid),
     step integer not null check (step > 0),
@@ -2839,8 +2864,19 @@ create table payments.refunds (
     check ((calls = 0) = (called_at is null))
 ) with (fillfactor = 70);
 create index refunds_standing on payments.refunds (at) where state in ('Open', 'Processing');
+-- What succeeded may fail after all: whoever was to have the money could not take it.
 create trigger refunds_guard before update on payments.refunds
-    for each row when (old.state in ('Succeeded', 'Failed')) execute function payments.guard_attempt();
+    for each row when (old.state = 'Failed' or old.state = 'Succeeded' and new.state <> 'Failed')
+    execute function payments.guard_attempt();
+
+create function payments.check_refund_covered() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    perform ledger.assert_covered(entity, account, new.currency) from payments.payments where uid = new.payment;
+    return null;
+end $$;
+create constraint trigger refunds_covered after insert on payments.refunds
+    deferrable initially deferred for each row when (new.source <> 'Invoice')
+    execute function payments.check_refund_covered();
 
 -- Payments that whoever paid disputes, and debits that came back: as the provider said last, and how much of the payment
 -- is gone by it.
@@ -3132,6 +3168,7 @@ create table payments.transfers (
     reason text not null check (reason <> ''),
     state text not null check (state in ('Wanted', 'Sent', 'Booked', 'Returned', 'Cancelled')),
     answer text not null check (state in ('Returned', 'Cancelled') or answer = ''),     -- why it came back or never went
+    answered_by text not null,          -- who said so, or brought in what the bank said
     posted text not null references ledger.transactions (key) deferrable initially deferred,
     file uuid,                          -- of the same issuer
     entry uuid unique references payments.statement_entries (uid),          -- by which the bank paid it
@@ -3141,7 +3178,8 @@ create table payments.transfers (
     foreign key (file, entity) references payments.transfer_files (uid, issuer) deferrable initially deferred,
     check (state = 'Cancelled' or (file is null) = (state = 'Wanted')),
     check ((entry is not null) = (state in ('Booked', 'Returned'))),
-    check ((returned_by is not null) = (state = 'Returned'))
+    check ((returned_by is not null) = (state = 'Returned')),
+    check ((answered_by <> '') = (state in ('Returned', 'Cancelled')))
 );
 create index transfers_by_account on payments.transfers (account);
 create index transfers_under_way on payments.transfers (created_at) where state in ('Wanted', 'Sent');
@@ -3159,6 +3197,14 @@ begin
 end $$;
 create trigger transfers_guard before update on payments.transfers
     for each row execute function payments.guard_transfer();
+
+create function payments.check_transfer_covered() returns trigger language plpgsql set search_path = pg_catalog as $$
+begin
+    perform ledger.assert_covered(new.entity, new.account, 'EUR');
+    return null;
+end $$;
+create constraint trigger transfers_covered after insert on payments.transfers
+    deferrable initially deferred for each row execute function payments.check_transfer_covered();
 
 -- What providers pay out to the bank: as they said last, and what became of it in the books.
 create table payments.payouts (
@@ -3281,7 +3327,7 @@ grant update (state, reason, detail, decided_at, decided_by) on payments.stateme
 grant update on payments.payouts to milo_app, milo_job;
 grant update (returned_by) on payments.matches to milo_app, milo_job;
 grant update (state, reason) on payments.mandates, payments.debits to milo_app, milo_job;
-grant update (state, answer, file, entry, returned_by) on payments.transfers to milo_app, milo_job;
+grant update (state, answer, answered_by, file, entry, returned_by) on payments.transfers to milo_app, milo_job;
 
 -- ----------------------------------------------------------------------------------------------------------- jobs
 -- begin generated: jobs (the queue's own tables, from procrastinate; `./task generate` writes this section)

@@ -45,6 +45,7 @@ MUTATED = (
     "milo_billing/payments/rules/matching.py",
     "milo_billing/payments/rules/references.py",
     "milo_billing/payments/rules/retries.py",
+    "milo_billing/payments/rules/transfer_sources.py",
 )
 """Folders, and single files of those whose rules are not all tried yet."""
 

@@ -156,7 +156,7 @@ def _write_entry(entry: JSON, *, json: bool) -> None:
     if json:
         write_json(entry)
     else:
-        write(f"{entry['uid']} is {entry['state']}")
+        write(f"{entry['uid']} is {entry['state']}" + (f": {entry['detail']}" if entry["detail"] else ""))
 
 
 def _write_candidate(one: Any) -> None:

@@ -175,6 +175,16 @@ def _write_transfers(items: list[Any], *, json: Any) -> None:
     if not items:
         write("No transfer was asked for yet.")
         return
-    keys = ("endToEndId", "account", "amount", "currencyCode", "ibanLast4", "state", "reason", "answer")
-    heads = ["Id", "Account", "Amount", "Currency", "IBAN", "State", "Reason", "Answer"]
+    keys = (
+        "endToEndId",
+        "account",
+        "amount",
+        "currencyCode",
+        "ibanLast4",
+        "state",
+        "reason",
+        "answer",
+        "answeredBy",
+    )
+    heads = ["Id", "Account", "Amount", "Currency", "IBAN", "State", "Reason", "Answer", "Said by"]
     write_table(heads, [[one[key] for key in keys] for one in items], right=["Amount"])

@@ -17,6 +17,7 @@ from milo_billing.ledger.types import (
     BookFilter,
     Closing,
     Entry,
+    Kept,
     Position,
     PostedTransaction,
     Posting,
@@ -25,7 +26,7 @@ from milo_billing.ledger.types import (
     TrialBalanceRow,
 )
 
-FREE_MAX: Final = 100
+KEPT_MAX: Final = 100
 """Of one billing account; it has few issuers and currencies."""
 
 
@@ -111,21 +112,41 @@ def list_held(tx: Tx, *, billing_account: int) -> tuple[tuple[AccountName, Money
     return tuple((AccountName(name), Money(minor, currency)) for name, currency, minor in rows)
 
 
-def list_free(tx: Tx, *, billing_account: int) -> tuple[tuple[str, AccountName, Money], ...]:
-    """Money of the billing account that pays nothing yet, by the issuer who holds it; positive amounts.
-
-    Unapplied, or on account without what credit grants have set apart; the largest ones where there are many.
+def list_kept(tx: Tx, *, billing_account: int) -> tuple[Kept, ...]:
+    """What is kept for the billing account and pays nothing yet, by issuer and currency; the largest ones where there
+    are many.
     """
     rows = tx.execute(
-        "select t.entity, e.account, e.currency, (-sum(e.amount_minor))::bigint "
-        "from ledger.transactions t join ledger.entries e on e.transaction = t.id "
-        "where t.billing_account = %s and e.account = any(%s) "
-        "group by t.entity, e.account, e.currency having sum(e.amount_minor) < 0 order by 4 desc, 1, 2, 3 limit %s",
-        (billing_account, [MONEY_ON_ACCOUNT, UNAPPLIED_CASH], FREE_MAX),
+        """
+        select t.entity, e.currency, coalesce(-sum(e.amount_minor) filter (where e.account = %(unapplied)s), 0)::bigint,
+               coalesce(-sum(e.amount_minor) filter (where e.account = %(on_account)s), 0)::bigint
+        from ledger.transactions t join ledger.entries e on e.transaction = t.id
+        where t.billing_account = %(account)s and e.account in (%(unapplied)s, %(on_account)s)
+        group by t.entity, e.currency
+        having sum(e.amount_minor) filter (where e.account = %(unapplied)s) <> 0
+            or sum(e.amount_minor) filter (where e.account = %(on_account)s) <> 0
+        order by abs(sum(e.amount_minor)) desc, 1, 2 limit %(limit)s
+        """,
+        {
+            "account": billing_account,
+            "unapplied": UNAPPLIED_CASH,
+            "on_account": MONEY_ON_ACCOUNT,
+            "limit": KEPT_MAX,
+        },
     )
     return tuple(
-        (entity, AccountName(name), Money(minor, currency)) for entity, name, currency, minor in rows
+        Kept(entity, Money(unapplied, currency), Money(on_account, currency))
+        for entity, currency, unapplied, on_account in rows
     )
+
+
+def get_kept(tx: Tx, *, billing_account: int, entity: str, currency: Currency) -> Kept:
+    """The same of one issuer and currency."""
+    unapplied, on_account = (
+        -balance(tx, account=name, currency=currency, entity=entity, billing_account=billing_account)
+        for name in (UNAPPLIED_CASH, MONEY_ON_ACCOUNT)
+    )
+    return Kept(entity, unapplied, on_account)
 
 
 def first_open_day(tx: Tx, *, entity: str) -> date | None:

@@ -296,6 +296,27 @@ class SubledgerBalance:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What an issuer keeps for one billing account in one currency, and what pays nothing yet: without what credit
+    grants have set apart. One of them may be below zero, where money went back that the customer had been given.
+    """
+
+    entity: str
+    unapplied: Money
+    on_account: Money
+
+    @property
+    def total(self) -> Money:
+        """What the customer has in all; below zero, it is missing."""
+        return self.unapplied + self.on_account
+
+    def free(self, name: AccountName) -> Money:
+        """What may leave UNAPPLIED_CASH or MONEY_ON_ACCOUNT: what is there, and never more than the customer has."""
+        there = {UNAPPLIED_CASH: self.unapplied, MONEY_ON_ACCOUNT: self.on_account}[name]
+        return max(min(there, self.total), Money(0, there.currency))
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """Something that is not as it should be in the books: what was checked, of whom, and the two amounts."""
 

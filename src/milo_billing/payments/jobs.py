@@ -43,6 +43,7 @@ from milo_billing.payments.types import (
     PaymentResult,
     ProviderConfig,
     Refund,
+    RefundFailed,
     RefundResult,
     Unknown,
 )
@@ -120,9 +121,7 @@ class Cashier:
     def ask(self, *, invoice: UUID, number: int) -> None:
         """Ask the provider about an attempt and note what it says. Raises Unavailable where it does not say."""
         begun = self._write(
-            lambda work: collecting.begin_call(
-                work.tx, self._desk, invoice=invoice, number=number, now=work.now
-            )
+            lambda work: collecting.begin_call(work, self._desk, invoice=invoice, number=number)
         )
         if begun is None:
             return
@@ -149,16 +148,20 @@ class Cashier:
             )
         )
 
-    def give_back(self, *, payment: UUID, number: int) -> None:
-        """As `ask`, for a refund."""
+    def give_back(self, *, payment: UUID, number: int, told: bool = False) -> None:
+        """As `ask`, for a refund; `told` where the provider spoke of it."""
         begun = self._write(
-            lambda work: refunding.begin_refund_call(work, self._desk, payment=payment, number=number)
+            lambda work: refunding.begin_refund_call(
+                work, self._desk, payment=payment, number=number, told=told
+            )
         )
         if begun is None:
             return
         refund, request, config = begun
         provider = open_provider(self._desk, config)
         result: RefundResult | None = provider.find_refund(request) if refund.calls else None
+        if refund.answered_at is not None and not isinstance(result, RefundFailed | Unknown):
+            return  # it stands as it was answered
         if result is None:
             result = provider.create_refund(request)
         self._note_refund(refund, result)
@@ -216,7 +219,7 @@ class Cashier:
                 raise Unavailable(f"{attempt.key}: {result.reason}")
             self.note(attempt, result)
         if refund is not None:
-            self.give_back(payment=refund.payment, number=refund.number)
+            self.give_back(payment=refund.payment, number=refund.number, told=True)
         if method is not None:
             self.set_up_method(method=method)
         with self._database.transaction(reach=EVERYWHERE) as tx:
@@ -307,6 +310,7 @@ class Cashier:
             failed="collect_failed",
         )
         self._use_balances()
+        self._close_idle()
         return collected
 
     def _use_balances(self) -> None:
@@ -321,6 +325,18 @@ class Cashier:
 
         self._rounds.go(list_page, use, begin=_FIRST, outcomes=_collections, failed="balance_not_used")
 
+    def _close_idle(self) -> None:
+        """Close payments that wait for an attempt that will not come."""
+
+        def close(payment: UUID) -> tuple[str, ...]:
+            self._write(lambda work: collecting.close_idle(work, self._desk, payment=payment))
+            return ()
+
+        def list_page(tx: Tx, after: UUID, limit: int) -> tuple[UUID, ...]:
+            return reads.list_idle(tx, after=after, limit=limit)
+
+        self._rounds.go(list_page, close, begin=_FIRST, outcomes=_collections, failed="payment_not_closed")
+
     def sweep(self) -> None:
         """Have what nobody has an answer to asked about again, and measure how long things wait."""
         now = self._clock.now()
@@ -330,8 +346,8 @@ class Cashier:
                 collecting.defer_ask(tx, invoice=attempt.invoice, number=attempt.number)
             for refund in reads.list_standing_refunds(tx, before=before, limit=SWEPT_MAX):
                 refunding.defer_give_back(tx, payment=refund.payment, number=refund.number)
-            for class_uid, id in reads.list_waiting_events(tx, before=before, limit=SWEPT_MAX):
-                telling.defer_apply(tx, class_uid=class_uid, id=id)
+            for class_uid, id, about in reads.list_waiting_events(tx, before=before, limit=SWEPT_MAX):
+                telling.defer_apply(tx, class_uid=class_uid, id=id, reference=about)
             for method in method_reads.list_pending_methods(tx, limit=SWEPT_MAX):
                 jobs.defer(tx, SET_UP_METHOD, once=f"{SET_UP_METHOD}/{method}", method=str(method))
             found = ages.measure_ages(tx, now=now)

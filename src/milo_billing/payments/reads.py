@@ -46,6 +46,17 @@ def find_pending(tx: Tx, *, invoice: UUID) -> Payment | None:
     return None if row is None else Payment(*row)
 
 
+def list_idle(tx: Tx, *, after: UUID, limit: int) -> tuple[UUID, ...]:
+    """Payments behind `after` that are Pending while nobody is being asked, in the order of uids."""
+    rows = tx.execute(
+        "select uid from payments.payments p where phase = 'Pending' and uid > %s and not exists (select "
+        "from payments.attempts a where a.payment = p.uid and a.state in ('Open', 'Processing', 'ActionRequired')) "
+        "order by uid limit %s",
+        (after, limit),
+    )
+    return tuple(uid for (uid,) in rows)
+
+
 def count_payments(tx: Tx, *, invoice: UUID) -> int:
     """How many payments have ever been collected, or tried, for an invoice."""
     row = tx.execute("select count(*) from payments.payments where invoice = %s", (invoice,)).fetchone()
@@ -163,10 +174,10 @@ def find_customer(tx: Tx, *, account: UUID, class_uid: UUID) -> str:
     return "" if row is None else row[0]
 
 
-def list_waiting_events(tx: Tx, *, before: datetime, limit: int) -> tuple[tuple[UUID, str], ...]:
-    """(class, id) of events that were received before this instant and have had no effect yet."""
+def list_waiting_events(tx: Tx, *, before: datetime, limit: int) -> tuple[tuple[UUID, str, str], ...]:
+    """(class, id, what it is about) of events that were received before this instant and have had no effect yet."""
     rows = tx.execute(
-        "select class, id from payments.webhook_events where applied_at is null and received_at < %s "
+        "select class, id, reference from payments.webhook_events where applied_at is null and received_at < %s "
         "order by received_at limit %s",
         (before, limit),
     )

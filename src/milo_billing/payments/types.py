@@ -305,8 +305,8 @@ class ProviderConfig:
 class Attempt:
     """One request for the money of an invoice, numbered from 1 within the invoice, written before anybody is asked.
 
-    `calls` counts how often the provider was asked. `day` is the date on which the attempt was opened, UTC. `code` and
-    `hard` are of a decline.
+    `calls` counts how often the provider was asked; one that was declined without a call was withdrawn. `day` is the
+    date on which the attempt was opened, UTC. `code` and `hard` are of a decline.
     """
 
     invoice: UUID
@@ -335,6 +335,11 @@ class Attempt:
     @property
     def amount(self) -> Money:
         return Money(self.amount_minor, self.currency)
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether nobody was asked, since less is due than it was opened for."""
+        return self.state == "Declined" and not self.calls
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ def test_a_person_assigns_an_entry_and_the_rest_is_on_account(bank: BankGround) 
     row = bank.ground.write(
         lambda work: assign(work, bank.ground.office, uid=uid, chosen=chosen, account=None)
     )
-    assert (row.state, row.reason) == ("Applied", "Assigned")
+    assert (row.state, row.reason, row.detail) == ("Applied", "Assigned", "by ann, 30.00 EUR on account")
     assert (bank.stands(first), bank.stands(second)) == (("Paid", 0), ("PartiallyPaid", 2000))
     assert bank.balance(MONEY_ON_ACCOUNT).minor == -3000
     assert bank.worklist() == ()

@@ -45,16 +45,28 @@ def assigned(bank: BankGround, *invoices: Invoice) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "came", "chosen", "expected"),
+    ("text", "came", "chosen", "expected", "detail"),
     [
-        ("{0}", 3000, None, (0, 500)),  # it names an invoice of 25
-        ("{0} {1}", 4600, None, (0, 600)),  # it names two, of 40 together
-        ("thanks", 3000, (0,), (0, 500)),  # a person says which invoice
-        ("thanks", 3000, (), (3000, 0)),  # a person says whose it is, not what for
+        ("{0}", 2500, None, (0, 0), ""),  # it names an invoice of 25
+        ("{0}", 3000, None, (0, 500), "5.00 EUR on account"),
+        ("{0} {1}", 4600, None, (0, 600), "6.00 EUR on account"),  # it names two, of 40 together
+        ("thanks", 3000, (0,), (0, 500), "by ann, 5.00 EUR on account"),  # a person says which invoice
+        (
+            "thanks",
+            3000,
+            (),
+            (3000, 0),
+            "by ann, 30.00 EUR unapplied",
+        ),  # a person says whose it is, not what for
     ],
 )
 def test_what_is_over_is_on_account_where_it_is_known_what_the_money_was_for(
-    bank: BankGround, text: str, came: int, chosen: tuple[int, ...] | None, expected: tuple[int, int]
+    bank: BankGround,
+    text: str,
+    came: int,
+    chosen: tuple[int, ...] | None,
+    expected: tuple[int, int],
+    detail: str,
 ) -> None:
     _, invoices = bank.customer("main", 15, 25)
     told = text.format(*(one.number for one in invoices))
@@ -62,6 +74,7 @@ def test_what_is_over_is_on_account_where_it_is_known_what_the_money_was_for(
     if chosen is not None:
         assigned(bank, *(invoices[one] for one in chosen))
     assert held(bank) == expected
+    assert bank.ground.read("select state, detail from payments.statement_entries") == [("Applied", detail)]
     assert bank.differences() == []
 
 
@@ -117,6 +130,8 @@ def test_unapplied_cash_below_zero_is_filled_up_before_money_is_put_on_account(b
     assert held(bank) == (-1200, 0)
     bank.receive(camt053(Told(5000, text=invoice.number, bank_reference="B2"), statement="S-3"))
     assert (bank.stands(invoice), held(bank)) == (("Paid", 0), (0, 1300))
+    query = "select detail from payments.statement_entries where bank_reference = 'B2'"
+    assert bank.ground.read(query) == [("13.00 EUR on account and 12.00 EUR unapplied",)]
 
 
 def test_the_database_puts_nothing_on_account_that_is_not_over(bank: BankGround) -> None:

@@ -134,6 +134,8 @@ def test_of_what_was_deposited_only_what_is_missing_is_taken_back(bank: BankGrou
     goes_back(bank, 4000, opening=5000)
     assert status(bank, grant) == ("Active", "10.00", "0.00", "15.00")
     assert balances(bank) == (0, 0, -1000, 0, 1000)
+    used(bank, 10)
+    assert status(bank, grant) == ("UsedUp", "0.00", "10.00", "15.00")  # the last of it was used
 
 
 # which of two transfers of 20.00 came back does not matter: the first became credit, or it paid an invoice

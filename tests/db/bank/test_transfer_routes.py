@@ -35,7 +35,12 @@ def test_money_is_asked_for_and_the_file_fetched(bank: BankGround, http: httpx.C
     over = http.post(TRANSFERS, json={**WANTED, "amount": "3.01"})
     assert (over.status_code, "3.00 EUR on account" in over.json()["message"]) == (409, True)
     gone = http.post(f"{TRANSFERS}/{made.json()['endToEndId']}/cancel", json={"reason": "a mistake"})
-    assert gone.json()["state"] == "Cancelled"
+    assert [gone.json()[name] for name in ("state", "answer", "answeredBy")] == [
+        "Cancelled",
+        "a mistake",
+        "ann",
+    ]
+    assert made.json()["answeredBy"] == ""
     assert http.post(TRANSFERS, json=WANTED).json()["amount"] == "5.00"
     tried = http.post(FILES, params={"dryRun": "true"}, json={})
     assert (tried.status_code, tried.json()["total"], http.get(FILES).json()) == (200, "5.00", {"items": []})

@@ -13,6 +13,8 @@ import pytest
 
 from milo_billing.adapters.bank_files import read_refusals
 from milo_billing.adapters.pain001 import write_pain001
+from milo_billing.controlplane.identity import Identity
+from milo_billing.controlplane.work import Work
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.errors import Conflict
@@ -73,11 +75,12 @@ def file_of(bank: BankGround, *, on: date | None = None, issuer: str = "") -> Ma
     return bank.ground.write(lambda work: make_transfer_file(work, vault, write_pain001, asked), now=NOW)
 
 
-def not_executed(bank: BankGround, row: TransferRow, *, now: datetime) -> TransferRow:
-    return bank.ground.write(
-        lambda work: note_not_executed(work, end_to_end_id=row.end_to_end_id, reason="no trace of it"),
-        now=now,
-    )
+def not_executed(bank: BankGround, row: TransferRow, *, now: datetime, by: str = "ann") -> TransferRow:
+    def note(work: Work) -> TransferRow:
+        work.identity = Identity(by)
+        return note_not_executed(work, end_to_end_id=row.end_to_end_id, reason="no trace of it")
+
+    return bank.ground.write(note, now=now)
 
 
 def stands(bank: BankGround, row: TransferRow) -> tuple[str, str]:
@@ -330,10 +333,10 @@ def test_what_the_bank_has_not_executed_is_the_accounts_again_once_its_day_is_ov
     assert file_of(bank).execute_on == date(2026, 11, 23)
     with pytest.raises(UnableToTransfer, match="wait until that day is over"):
         not_executed(bank, row, now=THE_DAY)
-    not_executed(bank, row, now=LATER)
+    assert not_executed(bank, row, now=LATER).answered_by == "ann"
     assert (stands(bank, row), held(bank)) == (("Cancelled", "no trace of it"), (-1200, 0, 2700))
-    not_executed(bank, row, now=LATER)  # saying it again changes nothing
-    assert held(bank) == (-1200, 0, 2700)
+    again = not_executed(bank, row, now=LATER, by="eve")  # saying it again changes nothing
+    assert (again.answered_by, held(bank)) == ("ann", (-1200, 0, 2700))
     paid = Told(-1200, end_to_end=row.end_to_end_id, bank_reference="OUT")
     (done,) = bank.receive(camt053(paid, opening=2700, statement="S-2"), now=LATER)
     (listed,) = bank.worklist()

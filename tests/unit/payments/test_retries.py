@@ -24,7 +24,13 @@ FIRST = date(2026, 11, 2)
 
 
 def attempt(
-    number: int, *, day: int = 0, state: AttemptState = "Declined", hard: bool = False, method: UUID = VISA
+    number: int,
+    *,
+    day: int = 0,
+    state: AttemptState = "Declined",
+    hard: bool = False,
+    method: UUID = VISA,
+    calls: int = 1,
 ) -> Attempt:
     """The attempt so many days after the first one."""
     at = datetime(2026, 11, 2, 23, 59, tzinfo=UTC) + timedelta(days=day)
@@ -39,7 +45,7 @@ def attempt(
         amount_minor=100,
         currency="USD",
         state=state,
-        calls=1,
+        calls=calls,
         reference="",
         code="insufficient_funds",
         message="",
@@ -57,6 +63,11 @@ def attempt(
         ([attempt(1)], 2, Wait(FIRST + timedelta(days=3))),
         ([attempt(1)], 3, Ask()),
         ([attempt(1)], 90, Ask()),
+        # nobody was asked: withdrawn, since less is due
+        ([attempt(1, calls=0)], 0, Ask()),
+        ([attempt(1), attempt(2, day=3, calls=0)], 2, Wait(FIRST + timedelta(days=3))),
+        ([attempt(1), attempt(2, day=3, calls=0)], 3, Ask()),
+        ([attempt(1), attempt(2, day=3, method=AMEX, calls=0)], 2, Wait(FIRST + timedelta(days=3))),
         ([attempt(1), attempt(2, day=4)], 8, Wait(FIRST + timedelta(days=9))),
         ([attempt(1), attempt(2, day=4)], 9, Ask()),
         ([attempt(1, hard=True, method=AMEX)], 0, Ask()),

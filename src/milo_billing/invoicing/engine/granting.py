@@ -94,22 +94,8 @@ def funds(tx: Tx, wanted: WantedGrant, *, asked_minor: int | None = None) -> tup
             "spec.isDefault true first"
         )
     currency = wanted.account.currency
-    unapplied, kept = (
-        Money(
-            max(
-                0,
-                -books.balance(
-                    tx,
-                    account=source,
-                    currency=currency,
-                    entity=issuer.name,
-                    billing_account=wanted.account.number,
-                ).minor,
-            ),
-            currency,
-        )
-        for source in (UNAPPLIED_CASH, MONEY_ON_ACCOUNT)
-    )
+    has = books.get_kept(tx, billing_account=wanted.account.number, entity=issuer.name, currency=currency)
+    unapplied, kept = has.free(UNAPPLIED_CASH), has.free(MONEY_ON_ACCOUNT)
     asked = Money(wanted.amount_minor if asked_minor is None else asked_minor, currency)
     if not wanted.received_into and (unapplied + kept).minor < asked.minor:
         tax = "" if asked.minor == wanted.amount_minor else ", with the tax that is due at purchase,"
@@ -516,7 +502,8 @@ def revoke(tx: Tx, *, uid: UUID, reason: str, now: datetime) -> Grant:
     found = grant_reads.get_grant(tx, uid=uid)
     if not found.remaining_minor:
         raise UnableToRevoke(f"nothing is left of credit grant {found.name} that could be taken back")
-    revoked = replace(found, remaining_minor=0, revoked_minor=found.revoked_minor + found.remaining_minor)
+    gone_minor = found.revoked_minor + found.remaining_minor
+    revoked = replace(found, remaining_minor=0, revoked_minor=gone_minor, taken_last="Revoked")
     if found.bought_by is not None:
         _credit_purchase(tx, found, found.remaining_minor, reason=reason, cause=grant_reads.REVOKED, now=now)
         return revoked

@@ -22,12 +22,13 @@ REVOKED: Final = "revoked/"
 _GRANT: LiteralString = (
     "select g.uid, g.owner_org, g.namespace, g.name, g.account, g.account_name, g.kind, g.currency, g.amount_minor, "
     "g.priority, g.effective_from, g.expires_at, g.issuer, g.title, g.reason, g.selectors, g.granted_at, "
-    "g.remaining_minor, m.used, m.expired, m.revoked, g.tax_at, g.tax_category, g.bought_by, "
+    "g.remaining_minor, m.used, m.expired, m.revoked, m.last, g.tax_at, g.tax_category, g.bought_by, "
     "coalesce((select number from invoicing.invoices where uid = g.bought_by), '') "
     "from invoicing.credit_grants g cross join lateral ("
     "select coalesce(-sum(amount_minor) filter (where kind in ('Used', 'GivenBack')), 0)::bigint as used, "
     "coalesce(-sum(amount_minor) filter (where kind = 'Expired'), 0)::bigint as expired, "
-    "coalesce(-sum(amount_minor) filter (where kind = 'Revoked'), 0)::bigint as revoked "
+    "coalesce(-sum(amount_minor) filter (where kind = 'Revoked'), 0)::bigint as revoked, "
+    "(array_agg(kind order by step desc) filter (where amount_minor < 0))[1] as last "
     "from invoicing.grant_movements where credit_grant = g.uid) m"
 )
 

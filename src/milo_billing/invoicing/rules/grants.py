@@ -48,11 +48,12 @@ class UnableToRevoke(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One granted credit and what became of it; only the last five amounts ever change, in minor units.
+    """One granted credit and what became of it, in minor units; what is granted never changes.
 
     It may be used by an invoice that is issued within `[effective_from, expires_at)`; None never expires. `issuer` is
     in whose books the money of prepaid credit lies, and empty for credit that nobody paid. `selectors` say which Skus
-    it pays for, all of them where there are none. `used_minor` is net of what was given back.
+    it pays for, all of them where there are none. `used_minor` is net of what was given back. `taken_last` is what took
+    of it last, None as long as nothing did.
 
     Prepaid credit that is taxed at purchase was bought by an invoice, `bought_by`, with the tax of `tax_category`; its
     amounts are before tax, and it lowers what is taxed of lines of that category.
@@ -79,6 +80,7 @@ class Grant:
     used_minor: int = 0
     expired_minor: int = 0
     revoked_minor: int = 0
+    taken_last: MovementKind | None = None
     tax_at: TaxAt = "Use"
     tax_category: str = ""
     bought_by: UUID | None = None
@@ -408,11 +410,13 @@ def bought_minor(line: DraftLine) -> int:
 
 
 def phase_of(grant: Grant, *, now: datetime) -> GrantPhase:
-    """Where the grant stands at the instant."""
+    """Where the grant stands at the instant; where nothing is left of it, by what took the last of it."""
     if grant.remaining_minor == 0:
-        if grant.revoked_minor:
-            return "Revoked"
-        return "Expired" if grant.expired_minor else "UsedUp"
+        match grant.taken_last:
+            case "Revoked" | "Expired":
+                return grant.taken_last
+            case _:
+                return "UsedUp"
     if now < grant.effective_from:
         return "Scheduled"
     return "Active" if grant.expires_at is None or now < grant.expires_at else "Expired"

@@ -178,6 +178,40 @@ def _names(tx: Tx, vault: Vault, *, account: int) -> tuple[str, ...]:
 # ---------------------------------------------------------------------------------------------------- applying
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What no invoice takes of an entry: in whose books it is kept, and as what."""
+
+    home: str
+    over: on_account.Over
+
+    @property
+    def detail(self) -> str:
+        """How much is kept, as people read it: "12.00 EUR on account"; empty where nothing is."""
+        parts = ((self.over.on_account, "on account"), (self.over.unapplied, "unapplied"))
+        return " and ".join(f"{amount} {where}" for amount, where in parts if amount)
+
+
+def find_rest(work: Work, *, place: Place, outcome: Matched, known: Mapping[UUID, Invoice]) -> Rest:
+    """What is kept for the account: money on account where the entry was for invoices, unapplied cash where nobody said
+    what it is for. The account is locked until the transaction ends.
+
+    `known` has an invoice of the account at least: its issuer's books take what pays no invoice.
+    """
+    store.lock_account(work.tx, account=outcome.account)
+    paid = [known[one] for one in sorted(one.invoice for one in outcome.allocations)]
+    home = next((one.issuer for one in (*paid, *known.values()) if one.account == outcome.account), None)
+    home = _default_issuer(work.tx) if home is None else home
+    over = on_account.divide(
+        work.tx,
+        Money(outcome.over_minor, place.currency),
+        account=outcome.account,
+        entity=home,
+        is_known=bool(paid) or outcome.rule != "Assigned",
+    )
+    return Rest(home, over)
+
+
 def apply(
     work: Work,
     office: Office,
@@ -186,40 +220,28 @@ def apply(
     entry: BankEntry,
     place: Place,
     outcome: Matched,
-    known: Mapping[UUID, Invoice],
+    rest: Rest,
 ) -> None:
-    """Settle the invoices, keep the rest for the account, and post both.
+    """Settle the invoices, keep the `rest` (`find_rest`) for the account, and post both.
 
-    The rest is money on account where the entry was for invoices, and unapplied cash where nobody said what it is for.
     The entry's row says Applied in the same transaction; the database refuses the commit where the parts are not the
-    whole. `known` has an invoice of the account at least: its issuer's books take what pays no invoice.
+    whole.
     """
     tx = work.tx
-    store.lock_account(tx, account=outcome.account)
     parts = {one.invoice: one.amount_minor for one in outcome.allocations}
     locked = {
         invoice: life.lock_invoice(work, engine=office.engine, invoice=invoice) for invoice in sorted(parts)
     }
     owner = account_reads.get_account(tx, number=outcome.account)
-    home = next(
-        (one.issuer for one in (*locked.values(), *known.values()) if one.account == outcome.account), None
-    )
-    home = _default_issuer(tx) if home is None else home
-    over = on_account.divide(
-        tx,
-        Money(outcome.over_minor, place.currency),
-        account=owner.number,
-        entity=home,
-        is_known=bool(parts) or outcome.rule != "Assigned",
-    )
+    home = rest.home
     nothing = on_account.Over(Money(0, place.currency), Money(0, place.currency))
     entities: dict[str, dict[UUID, int]] = {home: {}} if outcome.over_minor else {}
     for invoice in locked.values():
         entities.setdefault(invoice.issuer, {})[invoice.uid] = parts[invoice.uid]
     for entity, paid in entities.items():
         key = f"bank/{uid}/{entity}"
-        rest = over if entity == home else nothing
-        entries = _received(place, paid_minor=sum(paid.values()), over=rest)
+        over = rest.over if entity == home else nothing
+        entries = _received(place, paid_minor=sum(paid.values()), over=over)
         post(
             work,
             key=key,
@@ -230,7 +252,7 @@ def apply(
             entries=entries,
         )
         _settle(work, office, uid=uid, entry=entry, org=owner.owner_org, outcome=outcome, paid=paid, key=key)
-        if rest is over and outcome.over_minor:
+        if entity == home and outcome.over_minor:
             _match(
                 tx,
                 uid=uid,

@@ -15,7 +15,7 @@ from milo_billing.kernel.money import Money
 from milo_billing.payments.engine import bank_rows as rows
 from milo_billing.payments.engine import payout_rows
 from milo_billing.payments.engine.arrivals import note_arrival
-from milo_billing.payments.engine.bank_deciding import Place, apply, look_up_locked
+from milo_billing.payments.engine.bank_deciding import Place, apply, find_rest, look_up_locked
 from milo_billing.payments.engine.bank_returning import send_back
 from milo_billing.payments.engine.bank_rows import EntryState, StatementRow
 from milo_billing.payments.engine.debiting import note_returned, note_settled
@@ -183,9 +183,10 @@ def _import_credit(
 ) -> None:
     outcome, compared = look_up_locked(work, office, entry, currency=place.currency)
     if isinstance(outcome, Matched):
-        decision = _Decision("Applied", outcome.rule)
+        rest = find_rest(work, place=place, outcome=outcome, known=compared)
+        decision = _Decision("Applied", outcome.rule, rest.detail)
         uid = _keep(work, office, entry, statement=statement, key=key, decision=decision)
-        apply(work, office, uid=uid, entry=entry, place=place, outcome=outcome, known=compared)
+        apply(work, office, uid=uid, entry=entry, place=place, outcome=outcome, rest=rest)
         note_settled(work.tx, end_to_end_id=entry.end_to_end_id)
     else:
         decision = _waiting(outcome.reason, outcome.detail)

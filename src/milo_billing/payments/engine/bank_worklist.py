@@ -15,7 +15,7 @@ from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money, settle
 from milo_billing.payments.engine import bank_rows as rows
-from milo_billing.payments.engine.bank_deciding import Place, UnableToApply, apply, guess
+from milo_billing.payments.engine.bank_deciding import Place, UnableToApply, apply, find_rest, guess
 from milo_billing.payments.engine.bank_rows import EntryRow
 from milo_billing.payments.engine.debiting import note_settled
 from milo_billing.payments.rules.bank_requests import Chosen
@@ -57,25 +57,18 @@ def assign(
     named = [invoice_reads.get_invoice(work.tx, namespace=one.namespace, name=one.name) for one in chosen]
     number = _account(work.tx, named, account=account)
     outcome = Matched(number, *_allocated(row, chosen, named), rule="Assigned")
+    place = Place(row.bank_account, row.currency)
+    rest = find_rest(work, place=place, outcome=outcome, known={one.uid: one for one in named})
     rows.decide_entry(
         work.tx,
         uid=uid,
         state="Applied",
         reason="Assigned",
-        detail=f"by {work.identity.user}",
+        detail=", ".join(filter(None, (f"by {work.identity.user}", rest.detail))),
         by=work.identity.user,
         now=work.now,
     )
-    place = Place(row.bank_account, row.currency)
-    apply(
-        work,
-        office,
-        uid=uid,
-        entry=row.entry,
-        place=place,
-        outcome=outcome,
-        known={one.uid: one for one in named},
-    )
+    apply(work, office, uid=uid, entry=row.entry, place=place, outcome=outcome, rest=rest)
     note_settled(work.tx, end_to_end_id=row.entry.end_to_end_id)
     return rows.get_entry(work.tx, office.vault, uid=uid)
 

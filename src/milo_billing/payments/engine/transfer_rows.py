@@ -24,8 +24,8 @@ class TransferRow:
     """Money that goes back, in cents of euro; of the payee the last four characters of the IBAN.
 
     Wanted: it is in no file yet. Sent: it is, to be paid on a day (`execute_on`). Booked: the bank has paid it.
-    Returned: it came back. Cancelled: it never went, because a person or the bank said so. `answer` says why of
-    the last two.
+    Returned: it came back. Cancelled: it never went, because a person or the bank said so. Of the last two `answer`
+    says why, and `answered_by` who said so, or brought in what the bank said.
     """
 
     uid: UUID
@@ -40,6 +40,7 @@ class TransferRow:
     reason: str
     state: TransferState
     answer: str
+    answered_by: str
     message_id: str
     execute_on: date | None
     created_at: datetime
@@ -58,8 +59,8 @@ def insert_transfer(
     )
     tx.execute(
         "insert into payments.transfers (uid, owner_org, account, entity, source, end_to_end_id, amount_minor, last4, "
-        "sealed, reason, state, answer, posted, created_at, created_by) "
-        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'Wanted', '', %s, %s, %s)",
+        "sealed, reason, state, answer, answered_by, posted, created_at, created_by) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'Wanted', '', '', %s, %s, %s)",
         (
             row.uid,
             row.owner_org,
@@ -80,8 +81,8 @@ def insert_transfer(
 
 _TRANSFER: LiteralString = (
     "select t.uid, t.owner_org, t.account, a.namespace || '/' || a.name, t.entity, t.source, t.end_to_end_id, "
-    "t.amount_minor, t.last4, t.reason, t.state, t.answer, coalesce(f.message_id, ''), f.execute_on, t.created_at, "
-    "t.created_by "
+    "t.amount_minor, t.last4, t.reason, t.state, t.answer, t.answered_by, coalesce(f.message_id, ''), f.execute_on, "
+    "t.created_at, t.created_by "
     "from payments.transfers t join accounts.accounts a on a.number = t.account "
     "left join payments.transfer_files f on f.uid = t.file"
 )
@@ -166,17 +167,21 @@ def set_booked(tx: Tx, *, uid: UUID, entry: UUID) -> None:
     tx.execute("update payments.transfers set state = 'Booked', entry = %s where uid = %s", (entry, uid))
 
 
-def set_returned(tx: Tx, *, uid: UUID, entry: UUID, answer: str) -> None:
-    """A transfer came back, by this entry."""
+def set_returned(tx: Tx, *, uid: UUID, entry: UUID, answer: str, by: str) -> None:
+    """A transfer came back, by this entry; `by` brought it in."""
     tx.execute(
-        "update payments.transfers set state = 'Returned', returned_by = %s, answer = %s where uid = %s",
-        (entry, answer, uid),
+        "update payments.transfers set state = 'Returned', returned_by = %s, answer = %s, answered_by = %s "
+        "where uid = %s",
+        (entry, answer, by, uid),
     )
 
 
-def set_cancelled(tx: Tx, *, uid: UUID, answer: str) -> None:
-    """A transfer never went."""
-    tx.execute("update payments.transfers set state = 'Cancelled', answer = %s where uid = %s", (answer, uid))
+def set_cancelled(tx: Tx, *, uid: UUID, answer: str, by: str) -> None:
+    """A transfer never went; `by` says so, or brought in what the bank said."""
+    tx.execute(
+        "update payments.transfers set state = 'Cancelled', answer = %s, answered_by = %s where uid = %s",
+        (answer, by, uid),
+    )
 
 
 def set_sent(tx: Tx, *, uids: Collection[UUID], file: UUID) -> None:

@@ -70,8 +70,8 @@ def request_transfer(work: Work, vault: Vault, wanted: TransferRequest) -> Trans
         raise AccountNotFound(f'billingaccounts.billing.miloapis.com "{"/".join(wanted.account)}" not found')
     bank_rows.lock_bank(tx)
     store.lock_account(tx, account=account.number)
-    free = books.list_free(tx, billing_account=account.number)
-    entity, source, amount = choose_source(wanted, free)
+    kept = books.list_kept(tx, billing_account=account.number)
+    entity, source, amount = choose_source(wanted, kept)
     issuer, _ = _payer(tx, entity)
     payee = Holder(wanted.holder, wanted.iban, wanted.bic)
     if not wanted.iban:
@@ -90,6 +90,7 @@ def request_transfer(work: Work, vault: Vault, wanted: TransferRequest) -> Trans
         reason=wanted.reason,
         state="Wanted",
         answer="",
+        answered_by="",
         message_id="",
         execute_on=None,
         created_at=work.now,
@@ -243,7 +244,7 @@ def book_told(work: Work, row: TransferRow, *, entry: BankEntry, uid: UUID, bank
     if came != amount:
         entries.append(Entry(payment_fees("bank"), amount - came))
     answer = entry.return_reason or "no reason told"
-    rows.set_returned(work.tx, uid=row.uid, answer=answer, entry=uid)
+    rows.set_returned(work.tx, uid=row.uid, answer=answer, entry=uid, by=work.identity.user)
     _announce(work, row, "transfer.returned", reason=answer)
     _post(
         work,
@@ -332,7 +333,7 @@ def _announce(
 
 def _cancel(work: Work, row: TransferRow, *, answer: str) -> None:
     store.lock_account(work.tx, account=row.account)
-    rows.set_cancelled(work.tx, uid=row.uid, answer=answer)
+    rows.set_cancelled(work.tx, uid=row.uid, answer=answer, by=work.identity.user)
     issuer = _issuer(work.tx, row.entity)
     amount = Money(row.amount_minor, CURRENCY)
     _post(

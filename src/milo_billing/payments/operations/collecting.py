@@ -55,6 +55,9 @@ ASK: Final = "payments.ask"
 HOLDERS_MAX: Final = 100_000
 """Accounts that have money with the provider, looked at in one go."""
 
+NOTHING_DUE: Final = "nothing is due any more"
+"""Why a payment that waited for its next attempt was closed."""
+
 ATTEMPTS_MAX: Final = 1000
 """Attempts that an invoice may have; reaching it is a defect of somebody's schedule."""
 
@@ -89,11 +92,10 @@ def collect_invoice(
         return _said(found, "standing", decision.attempt.amount, payment=name, reason=reason)
     if found.phase != "Void" and found.amount_due_minor:
         found = receiving.use_balance(work, desk.engine, invoice=found)
-    asked_minor = life.asked_minor(tx, invoice=found, now=work.now)
-    due = Money(0 if found.phase == "Void" else asked_minor, found.currency)
+    due = Money(_due_minor(work, found), found.currency)
     if not due:
         if pending is not None:
-            _give_up(work, desk, pending, failure="nothing is due any more")
+            _give_up(work, desk, pending, failure=NOTHING_DUE)
         return _said(found, "settled", due, reason="nothing is due")
     name = "" if pending is None else pending.name
     match decision:
@@ -127,6 +129,28 @@ def use_balance(work: Work, desk: Desk, *, invoice: UUID) -> bool:
     if found.phase == "Void" or not found.amount_due_minor:
         return False
     return receiving.use_balance(work, desk.engine, invoice=found) != found
+
+
+def close_idle(work: Work, desk: Desk, *, payment: UUID) -> bool:
+    """Close a payment that waits for its next attempt where none will come; whether it was.
+
+    The invoice was paid otherwise, or nobody collects from the account any more.
+    """
+    tx = work.tx
+    store.lock_account(tx, account=reads.get_payment_by_uid(tx, uid=payment).account)
+    waiting = reads.get_payment_by_uid(tx, uid=payment)
+    assert waiting.invoice is not None, "a payment that a provider collects is for an invoice"
+    found = life.lock_invoice(work, engine=desk.engine, invoice=waiting.invoice)
+    attempts = reads.list_attempts(tx, invoice=found.uid, limit=ATTEMPTS_MAX)
+    if waiting.phase != "Pending" or any(one.state in STANDING_STATES for one in attempts):
+        return False
+    if not _due_minor(work, found):
+        _give_up(work, desk, waiting, failure=NOTHING_DUE)
+    elif not method_reads.list_paying_methods(tx, accounts=(found.account,)):
+        _give_up(work, desk, waiting, failure="nobody collects from the account any more")
+    else:
+        return False
+    return True
 
 
 def list_payable_by_balance(tx: Tx, *, after: UUID, limit: int, now: datetime) -> tuple[UUID, ...]:
@@ -255,20 +279,49 @@ def defer_ask(tx: Tx, *, invoice: UUID, number: int) -> None:
 
 
 def begin_call(
-    tx: Tx, desk: Desk, *, invoice: UUID, number: int, now: datetime
+    work: Work, desk: Desk, *, invoice: UUID, number: int
 ) -> tuple[Attempt, PaymentRequest, ProviderConfig] | None:
-    """What to ask the provider, noted as asked; None where the answer is known. Commit before asking."""
-    attempt = reads.get_attempt(tx, invoice=invoice, number=number)
+    """What to ask the provider, noted as asked; None where nobody is to be asked. Commit before asking.
+
+    Nobody is asked about what has its answer. An attempt that nobody was asked about yet is withdrawn where less is due
+    by now: the next collection asks for that.
+    """
+    tx = work.tx
     store.lock_account(tx, account=invoice_reads.get_invoice_by_uid(tx, uid=invoice).account)
     attempt = reads.get_attempt(tx, invoice=invoice, number=number)
     if attempt.answered_at is not None:
         return None
+    found = life.lock_invoice(work, engine=desk.engine, invoice=invoice)
+    if not attempt.calls and _due_minor(work, found) < attempt.amount_minor:
+        _withdraw(work, desk, found, attempt)
+        return None
     config = read_config(tx, desk, class_uid=attempt.class_uid)
     method = reads.find_method(tx, uid=attempt.method)
     assert method is not None, "rows of payments.methods are never deleted"
-    described = invoice_reads.get_invoice_by_uid(tx, uid=invoice).number
-    store.count_call(tx, invoice=invoice, number=number, at=now)
-    return attempt, request_of(attempt, method, description=described), config
+    store.count_call(tx, invoice=invoice, number=number, at=work.now)
+    return attempt, request_of(attempt, method, description=found.number), config
+
+
+def _due_minor(work: Work, invoice: Invoice) -> int:
+    return 0 if invoice.phase == "Void" else life.asked_minor(work.tx, invoice=invoice, now=work.now)
+
+
+def _withdraw(work: Work, desk: Desk, invoice: Invoice, attempt: Attempt) -> None:
+    store.note_answer(
+        work.tx,
+        invoice=attempt.invoice,
+        number=attempt.number,
+        state="Declined",
+        reference="",
+        code="withdrawn",
+        message="less is due than it was opened for: nobody was asked",
+        answered_at=work.now,
+    )
+    payment = reads.get_payment_by_uid(work.tx, uid=attempt.payment)
+    if _due_minor(work, invoice):
+        _republished(work, desk, payment.uid, verb="collect")
+    else:
+        _give_up(work, desk, payment, failure=NOTHING_DUE)
 
 
 def apply_result(work: Work, desk: Desk, *, invoice: UUID, number: int, result: PaymentResult) -> Attempt:

@@ -107,21 +107,16 @@ def _amount_of(payment: Payment, refunds: tuple[Refund, ...], *, minor: int | No
 
 
 def _source(work: Work, invoice: Invoice, *, amount: Money) -> RefundSource:
-    found: dict[RefundSource, Money] = {}
+    has = books.get_kept(
+        work.tx, billing_account=invoice.account, entity=invoice.issuer, currency=amount.currency
+    )
     sources: tuple[RefundSource, ...] = ("UnappliedCash", "MoneyOnAccount")
     for source in sources:
-        found[source] = -books.balance(
-            work.tx,
-            account=_ACCOUNTS[source],
-            currency=amount.currency,
-            entity=invoice.issuer,
-            billing_account=invoice.account,
-        )
-        if found[source] >= amount:
+        if has.free(_ACCOUNTS[source]) >= amount:
             return source
     raise UnableToRefund(
-        f'billing account "{invoice.account_name}" has {found["UnappliedCash"]} unapplied and '
-        f"{found['MoneyOnAccount']} on account, less than {amount}: issue a credit note for invoice {invoice.number} "
+        f'billing account "{invoice.account_name}" has {has.unapplied} unapplied and {has.on_account} on account, '
+        f"{has.total} in all, and {amount} cannot come out of either: issue a credit note for invoice {invoice.number} "
         "first, or say reopen, and the invoice is owed again"
     )
 
@@ -158,30 +153,39 @@ def defer_give_back(tx: Tx, *, payment: UUID, number: int) -> None:
 
 
 def begin_refund_call(
-    work: Work, desk: Desk, *, payment: UUID, number: int
+    work: Work, desk: Desk, *, payment: UUID, number: int, told: bool = False
 ) -> tuple[Refund, RefundRequest, ProviderConfig] | None:
-    """What to ask the provider, noted as asked; None where the answer is known. Commit before asking."""
+    """What to ask the provider, noted as asked; None where the answer is known. Commit before asking.
+
+    Where the provider has `told` of it, one that succeeded is asked about again: it may have failed since. Such a one
+    is looked for, never made.
+    """
     tx = work.tx
     paid = reads.get_payment_by_uid(tx, uid=payment)
     store.lock_account(tx, account=paid.account)
     refund = reads.get_refund(tx, payment=payment, number=number)
-    if refund.answered_at is not None:
+    if refund.answered_at is not None and not (told and refund.state == "Succeeded"):
         return None
     config = read_config(tx, desk, class_uid=reads.get_refund_class(tx, payment=payment))
-    store.count_refund_call(tx, payment=payment, number=number, at=work.now)
+    if refund.answered_at is None:
+        store.count_refund_call(tx, payment=payment, number=number, at=work.now)
     return refund, RefundRequest(refund.key, paid.reference, refund.amount), config
 
 
 def apply_refund_result(
     work: Work, desk: Desk, *, payment: UUID, number: int, result: RefundResult
 ) -> Refund:
-    """Note what the provider said of a refund, with all that follows; as `collecting.apply_result`."""
+    """Note what the provider said of a refund, with all that follows; as `collecting.apply_result`.
+
+    One that succeeded may fail after all, once: whoever was to have the money could not take it.
+    """
     tx = work.tx
     paid = reads.get_payment_by_uid(tx, uid=payment)
     store.lock_account(tx, account=paid.account)
     paid = reads.get_payment_by_uid(tx, uid=payment)
     refund = reads.get_refund(tx, payment=payment, number=number)
-    if refund.answered_at is not None or isinstance(result, Unknown):
+    fails_late = refund.state == "Succeeded" and isinstance(result, RefundFailed)
+    if isinstance(result, Unknown) or (refund.answered_at is not None and not fails_late):
         return refund
     match result:
         case Refunded(reference):
@@ -227,9 +231,8 @@ def _fail(work: Work, desk: Desk, refund: Refund, paid: Payment, *, failed: Refu
         message=f"{failed.code}: {failed.message}",
         answered_at=work.now,
     )
-    store.set_refunded(
-        work.tx, uid=paid.uid, refunded_minor=paid.refunded_minor - refund.amount_minor, phase=paid.phase
-    )
+    left_minor = paid.refunded_minor - refund.amount_minor
+    store.set_refunded(work.tx, uid=paid.uid, refunded_minor=left_minor, phase="Succeeded")
     assert paid.invoice is not None, "a payment that a provider collected is for an invoice"
     key, into = f"{refund.key}/failed", clearing(paid.provider)
     if refund.source == "Invoice":

@@ -28,10 +28,15 @@ def store_event(work: Work, desk: Desk, *, class_name: str, body: bytes, headers
     event = provider.parse_webhook(body, headers, now=work.now)
     if not store.insert_event(work.tx, event, class_uid=found.uid, at=work.now):
         return False
-    defer_apply(work.tx, class_uid=found.uid, id=event.id)
+    defer_apply(work.tx, class_uid=found.uid, id=event.id, reference=event.reference)
     return True
 
 
-def defer_apply(tx: Tx, *, class_uid: UUID, id: str) -> None:
-    """Have a worker give an event its effect, unless one waits for it already. Safe to repeat."""
-    jobs.defer(tx, APPLY, once=f"{APPLY}/{class_uid}/{id}", class_uid=str(class_uid), id=id)
+def defer_apply(tx: Tx, *, class_uid: UUID, id: str, reference: str) -> None:
+    """Have a worker give an event its effect, unless one waits for it already. Safe to repeat.
+
+    What is told of one thing is applied one after the other: of two workers who asked at once, the one with the older
+    answer could come last, and a dispute that is won would stand as open.
+    """
+    lock = f"{APPLY}/{class_uid}/{reference}"
+    jobs.defer(tx, APPLY, lock=lock, once=f"{APPLY}/{class_uid}/{id}", class_uid=str(class_uid), id=id)

@@ -117,6 +117,7 @@ def transfer_body(row: TransferRow) -> dict[str, Any]:
         "reason": row.reason,
         "state": row.state,
         "answer": row.answer,
+        "answeredBy": row.answered_by,
         "messageId": row.message_id,
         "executeOn": None if row.execute_on is None else row.execute_on.isoformat(),
         "createdAt": row.created_at.isoformat(),

@@ -62,9 +62,11 @@ def next_attempt_on(of_method: Sequence[Attempt], gaps: Sequence[int]) -> date |
 
 
 def declined_with(attempts: Sequence[Attempt], *, method: UUID) -> tuple[Attempt, ...]:
-    """The attempts at the end, in order, that were declined with this method and no other one in between."""
+    """The attempts at the end, in order, that were declined with this method and no other one in between; without those
+    that were withdrawn.
+    """
     found: list[Attempt] = []
-    for one in reversed(attempts):
+    for one in reversed([each for each in attempts if not each.is_withdrawn]):
         if one.method != method or one.state != "Declined":
             break
         found.append(one)
