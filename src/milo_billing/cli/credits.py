@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from milo_billing.cli.names import split_name
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client.credits import grant_credit, list_history, revoke_credit, show_credits
 from milo_billing.client.http import JSON
@@ -94,8 +94,8 @@ def grant(
     spec.update({field: value for field, value in said.items() if value is not None})
     with target.open() as api:
         made = grant_credit(api, namespace=namespace, name=name, spec=spec)
-    if target.json:
-        write_json(made)
+    if target.structured:
+        target.write(made)
         return
     _write_granted(made)
 
@@ -116,8 +116,8 @@ def list_(account: _Account, *, target: Target = DEFAULT) -> None:
     namespace, name = split_name(account)
     with target.open() as api:
         found = show_credits(api, namespace=namespace, account=name)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
         return
     if found["grants"]:
         write_table(
@@ -158,8 +158,8 @@ def history(
     namespace, name = split_name(account)
     with target.open() as api:
         found = list_history(api, namespace=namespace, account=name, grant=grant)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
         return
     if not found["items"]:
         write("No credit was ever granted.")
@@ -189,8 +189,8 @@ def revoke(
     namespace, name = split_name(grant, what="credit grant", example="welcome")
     with target.open() as api:
         after = revoke_credit(api, namespace=namespace, name=name, reason=reason)
-    if target.json:
-        write_json(after)
+    if target.structured:
+        target.write(after)
         return
     write(_revoked(after))
 

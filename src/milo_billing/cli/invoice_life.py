@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast
 from cyclopts import App, Parameter
 
 from milo_billing.cli.invoices import find_invoice
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, Namespace, Target
 from milo_billing.client.errors import ClientError
 from milo_billing.client.http import JSON
@@ -42,8 +42,8 @@ def settlements(name: _Name, /, *, namespace: Namespace = None, target: Target =
     with target.open() as api:
         place, found, _ = find_invoice(api, name, namespace=namespace)
         items = list_settlements(api, namespace=place, name=found)
-    if target.json:
-        write_json({"items": items})
+    if target.structured:
+        target.write({"items": items})
         return
     if not items:
         write("Nothing has settled it yet.")
@@ -71,7 +71,7 @@ def void(name: _Name, /, *, reason: _Reason, namespace: Namespace = None, target
     with target.open() as api:
         place, found, _ = find_invoice(api, name, namespace=namespace)
         after = act_on_invoice(api, namespace=place, name=found, action="void", reason=reason)
-    _write_after(after, json=target.json)
+    _write_after(after, target=target)
 
 
 def write_off(
@@ -81,7 +81,7 @@ def write_off(
     with target.open() as api:
         place, found, _ = find_invoice(api, name, namespace=namespace)
         after = act_on_invoice(api, namespace=place, name=found, action="writeOff", reason=reason)
-    _write_after(after, json=target.json)
+    _write_after(after, target=target)
 
 
 def credit(
@@ -112,8 +112,8 @@ def credit(
         if line:
             spec["lines"] = [_line(one) for one in line]
         note = issue_credit_note(api, namespace=place, spec=spec)
-    if target.json:
-        write_json(note)
+    if target.structured:
+        target.write(note)
         return
     status = note["status"]
     write(
@@ -132,9 +132,9 @@ def _line(text: str) -> dict[str, Any]:
     return {"line": int(number), **({"amount": amount} if amount else {})}
 
 
-def _write_after(invoice: dict[str, Any], *, json: bool) -> None:
-    if json:
-        write_json(invoice)
+def _write_after(invoice: dict[str, Any], *, target: Target) -> None:
+    if target.structured:
+        target.write(invoice)
         return
     status = invoice["status"]
     write(f"{status['number']} is {status['phase']}; due: {status['amountDue']} {status['currencyCode']}")

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from milo_billing.cli.bank_files import DryRun, Message, To, check_asked, save_file, write_made
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client import transfers as client
+from milo_billing.client.http import JSON
 
 LIMIT = 100
 
@@ -42,7 +43,7 @@ def request(
     fields = {name: value for name, value in optional.items() if value}
     with target.open() as api:
         made = client.request_transfer(api, account=account, reason=reason, **fields)
-    _write_transfers([made], json=made if target.json else None)
+    _write_transfers([made], whole=made, target=target)
 
 
 @transfers.command(name="list", help_epilogue="Example:\n\n  milo-billing payments transfers list")
@@ -52,7 +53,7 @@ def list_(
     """Show transfers and what became of each, the newest first."""
     with target.open() as api:
         items = client.list_transfers(api, limit=limit)
-    _write_transfers(items, json={"items": items} if target.json else None)
+    _write_transfers(items, whole={"items": items}, target=target)
 
 
 @transfers.command(
@@ -70,7 +71,7 @@ def cancel(
     """Pay nothing of what was asked for, as long as it is in no file: the account has it again."""
     with target.open() as api:
         made = client.cancel_transfer(api, transfer, reason=reason)
-    _write_transfers([made], json=made if target.json else None)
+    _write_transfers([made], whole=made, target=target)
 
 
 @transfers.command(
@@ -91,7 +92,7 @@ def not_executed(
     """
     with target.open() as api:
         made = client.note_not_executed(api, transfer, reason=reason)
-    _write_transfers([made], json=made if target.json else None)
+    _write_transfers([made], whole=made, target=target)
 
 
 @transfers.command(
@@ -128,8 +129,8 @@ def file(
         if wanted:
             made = client.make_transfer_file(api, execute_on=execute_on, issuer=issuer, dry_run=dry_run)
         save_file(made, get=partial(client.get_transfer_file, api), to=to, dry_run=dry_run)
-    if target.json:
-        write_json(made)
+    if target.structured:
+        target.write(made)
     elif wanted:
         _write_file(made)
     else:
@@ -143,8 +144,8 @@ def files(
     """Show the files that were made last."""
     with target.open() as api:
         items = client.list_transfer_files(api, limit=limit)
-    if target.json:
-        write_json({"items": items})
+    if target.structured:
+        target.write({"items": items})
         return
     if not items:
         write("No file was made yet.")
@@ -168,9 +169,9 @@ def _write_file(made: dict[str, Any]) -> None:
     write_made(made, orders=made["transfers"], columns=columns, on=made["executeOn"])
 
 
-def _write_transfers(items: list[Any], *, json: Any) -> None:
-    if json is not None:
-        write_json(json)
+def _write_transfers(items: list[JSON], *, whole: JSON, target: Target) -> None:
+    if target.structured:
+        target.write(whole)
         return
     if not items:
         write("No transfer was asked for yet.")

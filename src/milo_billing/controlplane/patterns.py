@@ -6,7 +6,10 @@ One entry for each pattern of the kinds' specs. A pattern without words is shown
 from typing import Final
 
 _NOT_NEGATIVE: Final = "a number of zero or more, with at most {} digits before the point and {} behind it"
-_NAME_OF_DIMENSION: Final = "a name of at most 63 letters, digits and _ . / -, that begins with a letter and ends with a letter or a digit"
+_NAME_OF_DIMENSION: Final = (
+    "a name of at most 63 letters, digits and _ . / -, that begins with a letter "
+    "and ends with a letter or a digit"
+)
 _VATEX: Final = ("a code of the VATEX code list in capitals", "VATEX-EU-132")
 
 WORDS: Final[dict[str, tuple[str, str]]] = {

@@ -1,11 +1,13 @@
 """The command line without a server: its commands, usage errors, messages. Their help is in tests/tidy."""
 
+import orjson
 import pytest
+import yaml
 from cyclopts import App
 
 from milo_billing.cli.commands import app
 from milo_billing.cli.examples import COLUMNS_MAX, fold
-from milo_billing.cli.output import format_error, write_server_table, write_table
+from milo_billing.cli.output import format_error, write_server_table, write_table, write_whole
 from milo_billing.client.errors import ApiError, Cause, ClientError, UnableToImport
 
 COMMANDS = [
@@ -195,6 +197,32 @@ def test_columns_are_as_wide_as_their_widest_cell(capsys: pytest.CaptureFixture[
         "research   1,000.00",
         "x            <none>",
     ]
+
+
+def test_yaml_says_what_json_says(capsys: pytest.CaptureFixture[str]):
+    answer: dict[str, object] = {
+        "total": "1.10",
+        "day": "2026-10-01",
+        "country": "NO",
+        "paid": False,
+        "none": None,
+        "lines": [],
+        "note": "Müller – " + "a long text " * 20,
+        "two": "a\nb",
+    }
+    values: list[object] = [answer, {"items": [answer, answer]}, [], "a text", None]
+    for value in values:
+        write_whole(value, output="json")
+        as_json = capsys.readouterr().out
+        write_whole(value, output="yaml")
+        as_yaml = capsys.readouterr().out
+        assert yaml.safe_load(as_yaml) == orjson.loads(as_json) == value
+        assert as_yaml.endswith("\n") and not as_yaml.endswith(("\n\n", "...\n"))
+
+
+def test_yaml_keeps_the_order_of_fields_and_folds_no_text(capsys: pytest.CaptureFixture[str]):
+    write_whole({"b": "word " * 60 + "end", "a": "ü"}, output="yaml")
+    assert capsys.readouterr().out.splitlines() == [f"b: {'word ' * 60}end", "a: ü"]
 
 
 def test_a_server_table_leaves_wide_columns_out_and_can_show_namespaces(capsys: pytest.CaptureFixture[str]):
