@@ -16,6 +16,37 @@ _Account = Annotated[str, Parameter(help="namespace/name of the billing account.
 _Reason = Annotated[str, Parameter(help="Why, for whoever asks: it is kept, and audited.")]
 
 
+_Kind = Annotated[
+    Literal["prepaid", "promotional", "goodwill"],
+    Parameter(
+        help="Prepaid money pays invoices; a promotion is taken off before tax; goodwill is a credit note."
+    ),
+]
+_Sku = Annotated[
+    str | None,
+    Parameter(help="CEL over labels, name, service and meter: which Skus it pays for; all otherwise."),
+]
+_ReceivedInto = Annotated[
+    str | None,
+    Parameter(
+        help="Of prepaid money that no bank statement tells of: the account at a bank that it came to. "
+        "Otherwise it is taken from what the account has already."
+    ),
+]
+_Taxed = Annotated[
+    Literal["at-use", "at-purchase"],
+    Parameter(
+        help="Of prepaid money: with the invoice that uses it, or at once, by an invoice over it and its tax."
+    ),
+]
+_TaxCategory = Annotated[
+    str | None,
+    Parameter(
+        help="With --taxed at-purchase: of what it buys, and the only one it pays for; standard otherwise."
+    ),
+]
+
+
 @credits.command(
     help_epilogue="Examples:\n\n"
     "  milo-billing credits grant organization-acme/main --kind promotional --amount 100 --currency EUR "
@@ -28,12 +59,7 @@ _Reason = Annotated[str, Parameter(help="Why, for whoever asks: it is kept, and 
 def grant(
     account: _Account,
     *,
-    kind: Annotated[
-        Literal["prepaid", "promotional", "goodwill"],
-        Parameter(
-            help="Prepaid money pays invoices; a promotion is taken off before tax; goodwill is a credit note."
-        ),
-    ],
+    kind: _Kind,
     amount: Annotated[str, Parameter(help="How much; of a promotion and of goodwill before tax.")],
     currency: Annotated[str, Parameter(help="The account's currency.")],
     reason: _Reason,
@@ -47,29 +73,10 @@ def grant(
         str | None,
         Parameter(help="From when on no invoice uses it and what is left lapses; never otherwise."),
     ] = None,
-    sku: Annotated[
-        str | None,
-        Parameter(help="CEL over labels, name, service and meter: which Skus it pays for; all otherwise."),
-    ] = None,
-    received_into: Annotated[
-        str | None,
-        Parameter(
-            help="Of prepaid money that no bank statement tells of: the account at a bank that it came to. "
-            "Otherwise it is taken from what the account has already."
-        ),
-    ] = None,
-    taxed: Annotated[
-        Literal["at-use", "at-purchase"],
-        Parameter(
-            help="Of prepaid money: with the invoice that uses it, or at once, by an invoice over it and its tax."
-        ),
-    ] = "at-use",
-    tax_category: Annotated[
-        str | None,
-        Parameter(
-            help="With --taxed at-purchase: of what it buys, and the only one it pays for; standard otherwise."
-        ),
-    ] = None,
+    sku: _Sku = None,
+    received_into: _ReceivedInto = None,
+    taxed: _Taxed = "at-use",
+    tax_category: _TaxCategory = None,
     target: Target = DEFAULT,
 ) -> None:
     """Grant credit to an account. What was granted stays; what is left of it can be revoked."""

@@ -4,13 +4,14 @@ Owns: the order of locks and writes. Not: what is certain (rules.matching), the 
 (bank_returning).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.types import Account
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import SubjectErased, Vault
@@ -201,10 +202,7 @@ def apply(
         invoice: life.lock_invoice(work, engine=office.engine, invoice=invoice) for invoice in sorted(parts)
     }
     owner = account_reads.get_account(tx, number=outcome.account)
-    home = next(
-        (one.issuer for one in (*locked.values(), *known.values()) if one.account == outcome.account), None
-    )
-    home = _default_issuer(tx) if home is None else home
+    home = _home(tx, account=outcome.account, invoices=(*locked.values(), *known.values()))
     over = on_account.divide(
         tx,
         Money(outcome.over_minor, place.currency),
@@ -213,10 +211,10 @@ def apply(
         is_known=bool(parts) or outcome.rule != "Assigned",
     )
     nothing = on_account.Over(Money(0, place.currency), Money(0, place.currency))
-    entities: dict[str, dict[UUID, int]] = {home: {}} if outcome.over_minor else {}
+    by_issuer: dict[str, dict[UUID, int]] = {home: {}} if outcome.over_minor else {}
     for invoice in locked.values():
-        entities.setdefault(invoice.issuer, {})[invoice.uid] = parts[invoice.uid]
-    for entity, paid in entities.items():
+        by_issuer.setdefault(invoice.issuer, {})[invoice.uid] = parts[invoice.uid]
+    for entity, paid in by_issuer.items():
         key = f"bank/{uid}/{entity}"
         rest = over if entity == home else nothing
         entries = _received(place, paid_minor=sum(paid.values()), over=rest)
@@ -231,22 +229,20 @@ def apply(
         )
         _settle(work, office, uid=uid, entry=entry, org=owner.owner_org, outcome=outcome, paid=paid, key=key)
         if rest is over and outcome.over_minor:
-            _match(
-                tx,
-                uid=uid,
-                org=owner.owner_org,
-                outcome=outcome,
-                invoice=None,
-                minor=outcome.over_minor,
-                key=key,
-            )
-            source = on_account.Source(entry=uid)
-            on_account.note(tx, over.on_account, posted=key, account=owner, entity=entity, source=source)
+            _keep_rest(tx, over, uid=uid, owner=owner, outcome=outcome, entity=entity, key=key)
     if parts:
         reactivate_if_paid(work, office.engine, account=owner.number)
     payer = rows.payer_digest(entry.counterparty_iban)
     if payer is not None:
         rows.remember_payer(tx, account=owner.number, owner_org=owner.owner_org, payer=payer)
+
+
+def _home(tx: Tx, *, account: int, invoices: Iterable[Invoice]) -> str:
+    """In whose books money of the account stands that pays no invoice: of who issued one of these to it."""
+    for invoice in invoices:
+        if invoice.account == account:
+            return invoice.issuer
+    return _default_issuer(tx)
 
 
 def _received(place: Place, *, paid_minor: int, over: on_account.Over) -> list[Entry]:
@@ -283,6 +279,16 @@ def _settle(
             at=counts_from,
         )
         _match(work.tx, uid=uid, org=org, outcome=outcome, invoice=invoice, minor=minor, key=key)
+
+
+def _keep_rest(
+    tx: Tx, over: on_account.Over, *, uid: UUID, owner: Account, outcome: Matched, entity: str, key: str
+) -> None:
+    """Note what pays no invoice as the account's, and what of it is on account with its source."""
+    org, minor = owner.owner_org, outcome.over_minor
+    _match(tx, uid=uid, org=org, outcome=outcome, invoice=None, minor=minor, key=key)
+    source = on_account.Source(entry=uid)
+    on_account.note(tx, over.on_account, posted=key, account=owner, entity=entity, source=source)
 
 
 def _match(
