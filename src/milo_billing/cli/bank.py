@@ -132,12 +132,21 @@ def assign(
 
     Where only an account is named it is unapplied cash: nobody has said what it is for.
     """
-    chosen: list[tuple[str, str | None]] = []
-    for text in invoice or ():
-        name, _, amount = text.partition("=")
-        chosen.append((name, amount or None))
+    chosen = [_chosen(text) for text in invoice or ()]
     with target.open() as api:
         _write_entry(bank.assign_entry(api, entry, invoices=chosen, account=account), target=target)
+
+
+def _chosen(text: str) -> tuple[str, str | None]:
+    """The invoice, and how much of the entry is for it where that is said."""
+    name, parted, amount = text.partition("=")
+    if not name or (parted and not amount):
+        raise ClientError(
+            f"{text!r} is no invoice with an amount.",
+            where="--invoice",
+            next_step="Write namespace/name for all that is due, or namespace/name=10.00 for a part of it.",
+        )
+    return name, amount if parted else None
 
 
 def ignore(

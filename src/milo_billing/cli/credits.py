@@ -148,7 +148,10 @@ def list_(account: _Account, *, target: Target = DEFAULT) -> None:
         write("")
     usable = ", ".join(f"{one['amount']} {one['kind'].lower()}" for one in found["usable"])
     write(f"an invoice issued now can use {found['total']} {found['currencyCode']}: {usable}")
-    write(f"money on account: {found['moneyOnAccount']}; not applied yet: {found['unappliedCash']}")
+    write(
+        f"money on account: {found['moneyOnAccount']} {found['currencyCode']}; "
+        f"not applied yet: {found['unappliedCash']} {found['currencyCode']}"
+    )
 
 
 @credits.command(
@@ -172,9 +175,17 @@ def history(
         write("No credit was ever granted.")
         return
     write_table(
-        ["At", "Grant", "What", "Amount", "Invoice", "Reason"],
+        ["At", "Grant", "What", "Amount", "Currency", "Invoice", "Reason"],
         [
-            [one["at"], one["grant"], one["kind"], one["amount"], one["invoice"] or "", one["reason"] or ""]
+            [
+                one["at"],
+                one["grant"],
+                one["kind"],
+                one["amount"],
+                found["currencyCode"],
+                one["invoice"] or "",
+                one["reason"] or "",
+            ]
             for one in found["items"]
         ],
         right=["Amount"],

@@ -46,17 +46,20 @@ def add(
     iban: Annotated[str, Parameter(help="The bank account that is debited; with or without spaces.")],
     signed_on: Annotated[str, Parameter(help="YYYY-MM-DD, as it stands on the mandate.")],
     reference: Annotated[
-        str, Parameter(help="The mandate's reference; one is made where none is said.")
-    ] = "",
-    bic: Annotated[str, Parameter(help="Needed for accounts outside the European Economic Area only.")] = "",
+        str | None, Parameter(help="The mandate's reference; one is made where none is said.")
+    ] = None,
+    bic: Annotated[
+        str | None, Parameter(help="Needed for accounts outside the European Economic Area only.")
+    ] = None,
     scheme: Annotated[str, Parameter(help="CORE, or B2B.")] = "CORE",
     target: Target = DEFAULT,
 ) -> None:
     """Take down a mandate that a customer has signed. The IBAN is kept sealed and never shown again."""
     fields = {"account": account, "holder": holder, "iban": iban, "signedOn": signed_on, "scheme": scheme}
     optional = {"reference": reference, "bic": bic}
+    fields |= {name: value for name, value in optional.items() if value is not None}
     with target.open() as api:
-        made = debits.add_mandate(api, **fields, **{name: value for name, value in optional.items() if value})
+        made = debits.add_mandate(api, **fields)
     _write_mandate(made, target=target)
 
 

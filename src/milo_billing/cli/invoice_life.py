@@ -40,7 +40,7 @@ def mount(invoices: App) -> None:
 def settlements(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFAULT) -> None:
     """Show what became of an invoice: payments, credit notes, write-offs, and its phase after each."""
     with target.open() as api:
-        place, found, _ = find_invoice(api, name, namespace=namespace)
+        place, found, invoice = find_invoice(api, name, namespace=namespace)
         items = list_settlements(api, namespace=place, name=found)
     if target.structured:
         target.write({"items": items})
@@ -48,14 +48,16 @@ def settlements(name: _Name, /, *, namespace: Namespace = None, target: Target =
     if not items:
         write("Nothing has settled it yet.")
         return
+    currency = cast("JSON", invoice.get("status", {})).get("currencyCode", "")
     write_table(
-        ["Step", "At", "Kind", "Amount", "Phase", "Document", "Reason"],
+        ["Step", "At", "Kind", "Amount", "Currency", "Phase", "Document", "Reason"],
         [
             [
                 one["step"],
                 one["at"],
                 one["kind"],
                 one["amount"],
+                currency,
                 one["phase"],
                 cast("JSON", one["document"] or {}).get("name", ""),
                 one["reason"] or "",
@@ -104,28 +106,30 @@ def credit(
         raise ClientError(
             "Say --amount or --line.", where=name, next_step="An amount is spread over all lines."
         )
+    lines = [_line(one) for one in line or ()]
     with target.open() as api:
         place, found, _ = find_invoice(api, name, namespace=namespace)
         spec: dict[str, Any] = {"invoiceRef": {"name": found}, "reason": reason}
         if amount is not None:
             spec["amount"] = amount
-        if line:
-            spec["lines"] = [_line(one) for one in line]
+        if lines:
+            spec["lines"] = lines
         note = issue_credit_note(api, namespace=place, spec=spec)
     if target.structured:
         target.write(note)
         return
     status = note["status"]
+    currency = status["currencyCode"]
     write(
-        f"issued {status['number']} over {status['total']} {status['currencyCode']}: {status['settled']} less due"
+        f"issued {status['number']} over {status['total']} {currency}: {status['settled']} {currency} less due"
     )
     if status["onAccount"].strip("0."):
-        write(f"{status['onAccount']} had been paid and is money on account now")
+        write(f"{status['onAccount']} {currency} had been paid and is money on account now")
 
 
 def _line(text: str) -> dict[str, Any]:
-    number, _, amount = text.partition("=")
-    if not number.isdecimal():
+    number, parted, amount = text.partition("=")
+    if not number.isdecimal() or (parted and not amount):
         raise ClientError(
             f"{text!r} is no line.", where="--line", next_step="Write 2, or 2=4.50 for a part of it."
         )

@@ -313,9 +313,17 @@ def _row(line: JSON) -> list[Any]:
         described(line),
         line["quantity"] if sold else "",
         line["pricingUnit"],
-        (line.get("unitPrice") or "tiers") if sold else "",
+        _unit_price(line) if sold else "",
         line["amount"],
     ]
+
+
+def _unit_price(line: JSON) -> str:
+    """With its currency where the price book has another one than the invoice."""
+    price, conversion = line.get("unitPrice"), line.get("conversion")
+    if price is None:
+        return "tiers"
+    return price if conversion is None else f"{price} {conversion['currencyCode']}"
 
 
 def find_invoice(api: ApiClient, name: str, *, namespace: str | None) -> tuple[str, str, Invoice]:

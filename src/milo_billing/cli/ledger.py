@@ -172,7 +172,7 @@ def aged(*, at: _At = None, target: Target = DEFAULT) -> None:
     for currency in sorted({str(one["currencyCode"]) for one in found}):
         of_it = [one for one in found if one["currencyCode"] == currency]
         rows.append(["Total", currency, *(sum(Decimal(str(one[key])) for one in of_it) for key in keys)])
-    columns = ["Account", "Currency", "Not due", "1-30", "31-60", "61-90", "Over 90", "Total"]
+    columns = ["Account", "Currency", "Not due", "1-30 days", "31-60", "61-90", "Over 90", "Total"]
     write_table(columns, rows, right=columns[2:])
 
 
@@ -304,6 +304,9 @@ def closings(*, target: Target = DEFAULT) -> None:
         found = books.list_closings(api)
     if target.structured:
         target.write({"items": found})
+        return
+    if not found:
+        sys.stderr.write("No month is closed yet.\n")
         return
     keys = ("entity", "month", "closedAt", "closedBy")
     write_table(["Entity", "Month", "Closed", "By"], [[one[key] for key in keys] for one in found])

@@ -28,11 +28,19 @@ def request(
     *,
     account: Annotated[str, Parameter(help="Whose money goes back, as namespace/name.")],
     reason: Annotated[str, Parameter(help="Why; kept with the transfer.")],
-    amount: Annotated[str, Parameter(help="Euro, such as 12.50; all that it has where none is said.")] = "",
-    iban: Annotated[str, Parameter(help="Where to; where the money came from when none is said.")] = "",
-    holder: Annotated[str, Parameter(help="Whose bank account that is.")] = "",
-    bic: Annotated[str, Parameter(help="Needed for accounts outside the European Economic Area only.")] = "",
-    issuer: Annotated[str, Parameter(help="Who pays; whoever holds the money when none is said.")] = "",
+    amount: Annotated[
+        str | None, Parameter(help="Euro, such as 12.50; all that it has where none is said.")
+    ] = None,
+    iban: Annotated[
+        str | None, Parameter(help="Where to; where the money came from when none is said.")
+    ] = None,
+    holder: Annotated[str | None, Parameter(help="Whose bank account that is.")] = None,
+    bic: Annotated[
+        str | None, Parameter(help="Needed for accounts outside the European Economic Area only.")
+    ] = None,
+    issuer: Annotated[
+        str | None, Parameter(help="Who pays; whoever holds the money when none is said.")
+    ] = None,
     target: Target = DEFAULT,
 ) -> None:
     """Pay back what an account has unapplied, or on account, where over-payments and credit notes put it.
@@ -40,7 +48,7 @@ def request(
     The money is the account's no more from now on. The next file asks the bank to pay it.
     """
     optional = {"amount": amount, "iban": iban, "holder": holder, "bic": bic, "issuer": issuer}
-    fields = {name: value for name, value in optional.items() if value}
+    fields = {name: value for name, value in optional.items() if value is not None}
     with target.open() as api:
         made = client.request_transfer(api, account=account, reason=reason, **fields)
     _write_transfers([made], whole=made, target=target)
