@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,9 +16,11 @@ KINDS = {kind.kind: kind for kind in build_registry().kinds}
 def patterns_below(schema: dict[str, Any]) -> Iterator[str]:
     if "pattern" in schema:
         yield schema["pattern"]
-    nested = [schema.get(name) for name in ("items", "additionalProperties")]
-    for below in (*schema.get("properties", {}).values(), *filter(lambda one: isinstance(one, dict), nested)):
-        yield from patterns_below(below)
+    nested: list[Any] = [*schema.get("properties", {}).values()]
+    nested += [schema.get(name) for name in ("items", "additionalProperties")]
+    for below in nested:
+        if isinstance(below, dict):
+            yield from patterns_below(cast("dict[str, Any]", below))
 
 
 ASKED = {p for kind in KINDS.values() for p in patterns_below(structural_schema(kind)["properties"]["spec"])}
