@@ -81,7 +81,7 @@ def test_the_command_line_credits_and_gives_up(
     ):
         app(("invoices", *command), exit_on_error=False, result_action="return_value")
     shown = capsys.readouterr().out
-    assert "over 10.00 USD: 10.00 less due" in shown
+    assert "over 10.00 USD: 10.00 USD less due" in shown
     assert "is Uncollectible; due: 0.00 USD" in shown
     assert "CreditNote" in shown and "insolvent" in shown
 

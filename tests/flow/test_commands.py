@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from milo_billing.client.errors import ApiError
 from milo_billing.client.http import ApiClient
@@ -43,6 +44,18 @@ def test_apply_creates_configures_and_leaves_alone(milo: CommandLine, customer: 
     assert account["spec"]["displayName"] == "Two"
     assert account["metadata"]["labels"] == {"tier": "gold"}
     assert "contactInfo" not in account["spec"]  # the new manifest does not have it any more
+
+
+def test_apply_and_get_write_yaml_that_can_be_applied(milo: CommandLine, customer: Callable[[str, str], str]):
+    customer("yaml", "2026-01-01T00:00:00Z")
+    two = MAIN.format(name="yaml", title="One") + "---\n" + MAIN.format(name="yaml", title="Two")
+    applied = yaml.safe_load(milo("apply", "-f", "-", "-o", "yaml", stdin=two).stdout)
+    assert [one["spec"]["displayName"] for one in applied] == ["One", "Two"]
+    assert milo("apply", "-f", "-", "-o", "yaml", stdin="").stdout == "[]\n"
+    got = milo("get", "ba", "main", "-n", "organization-yaml", "-o", "yaml")
+    assert yaml.safe_load(got.stdout) == milo.json("get", "ba", "main", "-n", "organization-yaml")
+    again = milo("apply", "-f", "-", stdin=got.stdout)
+    assert again.stdout == "billingaccount.billing.miloapis.com/main unchanged\n", again.stderr
 
 
 def test_get_shows_the_columns_that_kubectl_shows(milo: CommandLine, customer: Callable[[str, str], str]):

@@ -81,6 +81,11 @@ _WORDS: Final[Mapping[str, Words]] = MappingProxyType(
 )
 
 
+def words_in(language: str) -> Words:
+    """What a credit note says in a language, or in the one that takes its place."""
+    return _WORDS.get(language, _WORDS[FALLBACK])
+
+
 def page_of(document: InvoiceDocument) -> dict[str, Any]:
     """Every text of the page of an invoice, of a credit note, or of what cancels one, as the document is."""
     page = page_data(document)
@@ -91,7 +96,7 @@ def page_of(document: InvoiceDocument) -> dict[str, Any]:
 
 def _credited(page: dict[str, Any], document: InvoiceDocument, credits: CreditedInvoice) -> dict[str, Any]:
     formats = formats_for(document.language)
-    words = _WORDS.get(formats.language, _WORDS[FALLBACK])
+    words = words_in(formats.language)
     kept_minor = document.total_minor - credits.settled_minor
     said = [(words.settled, credits.settled_minor), (words.on_account, kept_minor)]
     return credited_page(

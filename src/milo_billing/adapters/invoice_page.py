@@ -62,7 +62,6 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
     due = formats.money(document.total_minor - document.prepaid_minor, document.currency)
     due_on = formats.day(document.due_on)
     projects = _projects(document, formats)
-    section = _places(document)
     return {
         "language": formats.language,
         "region": formats.region,
@@ -85,23 +84,7 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
         ],
         "due-by": " · ".join((words.due_by.format(date=due_on), *_replaces_what(document, formats))),
         "amount-head": words.amount.format(currency=document.currency),
-        "lines": [
-            {
-                **(_line if line.kind in SKU_KINDS else _promise)(line, document, formats),
-                "section": section[line.line],
-            }
-            for line in listed_lines(document)
-        ],
-        "promises": [
-            {**_promise(line, document, formats), "section": section[line.line]}
-            for line in document.lines
-            if line.kind not in SKU_KINDS | _OWN_KINDS and line.adjusts is None
-        ],
-        "adjustments": [
-            {**_promise(line, document, formats), "section": section[line.line]}
-            for line in document.lines
-            if line.adjusts is not None
-        ],
+        **_placed_lines(document, formats),
         "sections": [
             {"title": title, "subtotal": subtotal} for title, subtotal in _sections(document, formats)
         ],
@@ -122,6 +105,30 @@ def page_data(document: InvoiceDocument) -> dict[str, Any]:
             *accounting_note(document, formats),
             words.days_in_zone.format(zone=document.time_zone),
             *(line for line in document.legal_text.splitlines() if line.strip()),
+        ],
+    }
+
+
+def _placed_lines(document: InvoiceDocument, formats: Formats) -> dict[str, Any]:
+    """Every line in the table that it belongs to, with the section that it stands in."""
+    section = _places(document)
+    return {
+        "lines": [
+            {
+                **(_line if line.kind in SKU_KINDS else _promise)(line, document, formats),
+                "section": section[line.line],
+            }
+            for line in listed_lines(document)
+        ],
+        "promises": [
+            {**_promise(line, document, formats), "section": section[line.line]}
+            for line in document.lines
+            if line.kind not in SKU_KINDS | _OWN_KINDS and line.adjusts is None
+        ],
+        "adjustments": [
+            {**_promise(line, document, formats), "section": section[line.line]}
+            for line in document.lines
+            if line.adjusts is not None
         ],
     }
 

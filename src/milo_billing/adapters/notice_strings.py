@@ -61,7 +61,7 @@ _EN: Final = Texts(
         "invoice.written_off": ("Invoice {number} was written off", "invoice {number} was written off."),
         "creditnote.issued": (
             "Credit note {creditNote} for {credited}",
-            "credit note {creditNote} over {credited} was issued for invoice {number}.",
+            "credit note {creditNote} for {credited} was issued against invoice {number}.",
         ),
         "creditnote.cancelled": (
             "Credit note {creditNote} is cancelled",
@@ -124,8 +124,8 @@ _DE: Final = Texts(
     closing="Diese Nachricht wurde automatisch versandt.",
     labels={
         "number": "Rechnung",
-        "creditNote": "Gutschrift",
-        "cancellation": "Stornierung",
+        "creditNote": "Rechnungskorrektur",
+        "cancellation": "Storno",
         "creditGrant": "Guthaben",
         "remaining": "Rest",
         "expiresAt": "Läuft ab",
@@ -167,12 +167,13 @@ _DE: Final = Texts(
             "die Rechnung {number} wurde ausgebucht.",
         ),
         "creditnote.issued": (
-            "Gutschrift {creditNote} über {credited}",
-            "zur Rechnung {number} wurde die Gutschrift {creditNote} über {credited} ausgestellt.",
+            "Rechnungskorrektur {creditNote} über {credited}",
+            "zur Rechnung {number} wurde die Rechnungskorrektur {creditNote} über {credited} ausgestellt.",
         ),
         "creditnote.cancelled": (
-            "Gutschrift {creditNote} wurde storniert",
-            "{cancellation} storniert die Gutschrift {creditNote}: {amount} der Rechnung {number} sind wieder offen.",
+            "Rechnungskorrektur {creditNote} wurde storniert",
+            "{cancellation} storniert die Rechnungskorrektur {creditNote}: {amount} der Rechnung {number} "
+            "sind wieder offen.",
         ),
         "credit.used_up": (
             "Guthaben {creditGrant} ist aufgebraucht",

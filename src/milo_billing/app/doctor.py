@@ -10,11 +10,10 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import orjson
 import psycopg
 
 from milo_billing.app.kubeconfig import read_server_file
@@ -82,11 +81,6 @@ def examine(settings: Settings, *, projections: bool = False) -> tuple[Finding, 
 def render_table(findings: Iterable[Finding]) -> str:
     """One line a finding."""
     return "\n".join(f"{'WRONG' if f.problem else 'ok':5}  {f.check:12}  {f.text}" for f in findings)
-
-
-def render_json(findings: Iterable[Finding]) -> str:
-    """An array of findings."""
-    return orjson.dumps([asdict(finding) for finding in findings], option=orjson.OPT_INDENT_2).decode()
 
 
 def _python() -> Said:

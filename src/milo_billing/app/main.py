@@ -4,16 +4,19 @@ Server modules are imported inside the commands: a client command must not pay f
 """
 
 import sys
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from milo_billing.cli.commands import app
-from milo_billing.cli.output import format_error
+from milo_billing.cli.output import Output, format_error, write_whole
 from milo_billing.client.errors import ClientError
 from milo_billing.kernel.errors import MiloError
 
-Output = Annotated[Literal["table", "json"], Parameter(name=["--output", "-o"])]
+_OUTPUT = Parameter(name=["--output", "-o"])
+Announced = Annotated[Literal["table", "json"], _OUTPUT]
+Printed = Annotated[Output, _OUTPUT]
 
 server_group = "Server"
 
@@ -23,7 +26,7 @@ def serve(
     *,
     role: Literal["api", "gateway", "worker"] | None = None,
     new_admin_token: bool = False,
-    output: Output = "table",
+    output: Announced = "table",
 ) -> None:
     """Run the server: the API, the usage gateway, the worker and the embedded PostgreSQL.
 
@@ -52,7 +55,7 @@ def serve(
     )
 
 
-def _say_ready(found: dict[str, Any], output: Output) -> None:
+def _say_ready(found: dict[str, Any], output: Announced) -> None:
     if output == "json":
         import json
 
@@ -70,7 +73,7 @@ def _say_ready(found: dict[str, Any], output: Output) -> None:
 
 
 @app.command(group=server_group)
-def doctor(*, projections: bool = False, output: Output = "table") -> None:
+def doctor(*, projections: bool = False, output: Printed = "table") -> None:
     """Look for what keeps the server from starting or running well, and say what to do; exit 1 if there is something.
 
     Examples: milo-billing doctor --output json
@@ -82,18 +85,21 @@ def doctor(*, projections: bool = False, output: Output = "table") -> None:
         Build every projection (payers, counts, catalog, grants …) anew from the objects as well, and name what
         differs. Works while the server runs, too.
     output
-        As text, or as JSON.
+        As text, or as JSON or YAML.
     """
-    from milo_billing.app.doctor import examine, render_json, render_table
+    from milo_billing.app.doctor import examine, render_table
 
     findings = examine(_settings(), projections=projections)
-    print(render_json(findings) if output == "json" else render_table(findings))
+    if output == "table":
+        print(render_table(findings))
+    else:
+        write_whole([asdict(finding) for finding in findings], output=output)
     if any(finding.problem for finding in findings):
         sys.exit(1)
 
 
 @app.command(group=server_group)
-def migrate(*, post: bool = False, output: Output = "table") -> None:
+def migrate(*, post: bool = False, output: Printed = "table") -> None:
     """Bring the database's schema to this version, without starting the server.
 
     Example: DATABASE_URL=postgresql://billing@db/billing milo-billing migrate --post
@@ -103,7 +109,7 @@ def migrate(*, post: bool = False, output: Output = "table") -> None:
     post
         Apply as well what older processes cannot bear; refused while one is alive.
     output
-        As text, or as JSON.
+        As text, or as JSON or YAML.
     """
     from milo_billing.app.storage import open_storage
     from milo_billing.infra.clock import SystemClock
@@ -111,12 +117,10 @@ def migrate(*, post: bool = False, output: Output = "table") -> None:
 
     with open_storage(_settings()) as storage:
         applied = run(storage.conninfo, now=SystemClock().now(), phase="post" if post else "pre")
-    if output == "json":
-        import json
-
-        print(json.dumps({"applied": applied}))
-    else:
+    if output == "table":
         print("\n".join(f"applied {name}" for name in applied) or "nothing to apply")
+    else:
+        write_whole({"applied": applied}, output=output)
 
 
 @app.command(group=server_group)

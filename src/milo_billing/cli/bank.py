@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client import bank
 from milo_billing.client.errors import ClientError
@@ -65,8 +65,8 @@ def import_(
         raise ClientError(f"The file cannot be read: {error.strerror}.", where=str(file)) from error
     with target.open() as api:
         done = bank.import_statements(api, content=content, dry_run=dry_run)
-    if target.json:
-        write_json(done)
+    if target.structured:
+        target.write(done)
         return
     _write_statements(done["statements"])
     for one in done["statements"]:
@@ -89,8 +89,8 @@ def list_(*, limit: _Limit = LIMIT, target: Target = DEFAULT) -> None:
     """Show the statements that were brought in last, and what became of their entries."""
     with target.open() as api:
         items = bank.list_statements(api, limit=limit)
-    if target.json:
-        write_json({"items": items})
+    if target.structured:
+        target.write({"items": items})
     elif items:
         _write_statements(items)
     else:
@@ -101,8 +101,8 @@ def worklist(*, limit: _Limit = LIMIT, target: Target = DEFAULT) -> None:
     """Show the entries of bank statements that wait for a person, with what they may pay, and why."""
     with target.open() as api:
         items = bank.list_worklist(api, limit=limit)
-    if target.json:
-        write_json({"items": items})
+    if target.structured:
+        target.write({"items": items})
         return
     if not items:
         sys.stderr.write("Nothing waits.\n")
@@ -132,12 +132,21 @@ def assign(
 
     Where only an account is named it is unapplied cash: nobody has said what it is for.
     """
-    chosen: list[tuple[str, str | None]] = []
-    for text in invoice or ():
-        name, _, amount = text.partition("=")
-        chosen.append((name, amount or None))
+    chosen = [_chosen(text) for text in invoice or ()]
     with target.open() as api:
-        _write_entry(bank.assign_entry(api, entry, invoices=chosen, account=account), json=target.json)
+        _write_entry(bank.assign_entry(api, entry, invoices=chosen, account=account), target=target)
+
+
+def _chosen(text: str) -> tuple[str, str | None]:
+    """The invoice, and how much of the entry is for it where that is said."""
+    name, parted, amount = text.partition("=")
+    if not name or (parted and not amount):
+        raise ClientError(
+            f"{text!r} is no invoice with an amount.",
+            where="--invoice",
+            next_step="Write namespace/name for all that is due, or namespace/name=10.00 for a part of it.",
+        )
+    return name, amount if parted else None
 
 
 def ignore(
@@ -149,12 +158,12 @@ def ignore(
 ) -> None:
     """Take an entry off the worklist that is not about invoices."""
     with target.open() as api:
-        _write_entry(bank.ignore_entry(api, entry, reason=reason), json=target.json)
+        _write_entry(bank.ignore_entry(api, entry, reason=reason), target=target)
 
 
-def _write_entry(entry: JSON, *, json: bool) -> None:
-    if json:
-        write_json(entry)
+def _write_entry(entry: JSON, *, target: Target) -> None:
+    if target.structured:
+        target.write(entry)
     else:
         write(f"{entry['uid']} is {entry['state']}" + (f": {entry['detail']}" if entry["detail"] else ""))
 

@@ -5,7 +5,7 @@ from typing import Annotated, cast
 from cyclopts import App, Parameter
 
 from milo_billing.cli.names import split_name
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.billing import create_token, get_payer, verify_audit
 from milo_billing.client.errors import ClientError
@@ -27,8 +27,8 @@ def verify(*, chain: int | None = None, target: Target = DEFAULT) -> int:
     """
     with target.open() as api:
         report = verify_audit(api, chain=chain)
-    if target.json:
-        write_json(report)
+    if target.structured:
+        target.write(report)
     else:
         chains = cast("list[JSON]", report.get("chains") or [])
         columns = ["chain", "records", "ok", "firstBroken"]
@@ -55,8 +55,8 @@ def create(
     with target.open() as api:
         namespace, name = split_name(service_account, what="service account", example="meter")
         made = create_token(api, namespace=namespace, name=name, expiration_s=expires_in)
-    if target.json:
-        write_json(made)
+    if target.structured:
+        target.write(made)
     else:
         write(str(made["token"]))
 
@@ -80,8 +80,8 @@ def who_pays(project: str, /, *, at: str | None = None, target: Target = DEFAULT
                 raise ClientError(f"{at!r} is no time: {error}.") from error
         payer = get_payer(api, project=project, at=instant)
     account = cast("JSON | None", payer.get("account"))
-    if target.json:
-        write_json(payer)
+    if target.structured:
+        target.write(payer)
     elif account is None:
         write(f"nobody pays for {project} at {payer.get('at')}")
     else:

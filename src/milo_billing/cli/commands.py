@@ -24,7 +24,7 @@ from milo_billing.cli import (
 )
 from milo_billing.cli.commitments import commitment
 from milo_billing.cli.credits import credits
-from milo_billing.cli.examples import fold_examples
+from milo_billing.cli.examples import lay_out_help
 from milo_billing.cli.invoice_interest import interest
 from milo_billing.cli.invoices import invoices
 from milo_billing.cli.ledger import ledger
@@ -73,4 +73,4 @@ price_lists.mount(app)
 billing.mount(app)
 entitlements.mount(app)
 places.mount(app)
-fold_examples(app)
+lay_out_help(app)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, cast
 
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import write, write_json, write_server_table, write_table
+from milo_billing.cli.output import write, write_server_table, write_table
 from milo_billing.cli.target import DEFAULT, Namespace, Target
 from milo_billing.client.commitments import accept_commitment, get_commitment_summary
 from milo_billing.client.errors import ClientError
@@ -24,8 +24,8 @@ def list_(*, namespace: Namespace = None, target: Target = DEFAULT) -> None:
     with target.open() as api:
         objects = Objects(api)
         kind = objects.find_kind("commitments")
-        if target.json:
-            write_json({"items": list(objects.list(kind, namespace=namespace))})
+        if target.structured:
+            target.write({"items": list(objects.list(kind, namespace=namespace))})
         else:
             write_server_table(objects.table(kind, namespace=namespace), namespaces=namespace is None)
 
@@ -36,8 +36,8 @@ def show(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFAUL
     with target.open() as api:
         found = _find(api, name, namespace=namespace)
         summary = get_commitment_summary(api, namespace=found["metadata"]["namespace"], name=name)
-    if target.json:
-        write_json({"commitment": found, "summary": summary})
+    if target.structured:
+        target.write({"commitment": found, "summary": summary})
         return
     for label, value in _heading(found):
         write(f"{label + ':':<12}{value}")
@@ -85,8 +85,8 @@ def accept(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFA
     with target.open() as api:
         place = _find(api, name, namespace=namespace)["metadata"]["namespace"]
         accepted = accept_commitment(api, namespace=place, name=name)
-    if target.json:
-        write_json(accepted)
+    if target.structured:
+        target.write(accepted)
         return
     acceptance = accepted["status"]["acceptance"]
     write(f"accepted by {acceptance['acceptedBy']} at {acceptance['acceptedAt']}")

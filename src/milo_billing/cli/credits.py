@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from milo_billing.cli.names import split_name
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client.credits import grant_credit, list_history, revoke_credit, show_credits
 from milo_billing.client.http import JSON
@@ -14,6 +14,37 @@ credits = App(name="credits", help="Credit of billing accounts: prepaid money, p
 
 _Account = Annotated[str, Parameter(help="namespace/name of the billing account.")]
 _Reason = Annotated[str, Parameter(help="Why, for whoever asks: it is kept, and audited.")]
+
+
+_Kind = Annotated[
+    Literal["prepaid", "promotional", "goodwill"],
+    Parameter(
+        help="Prepaid money pays invoices; a promotion is taken off before tax; goodwill is a credit note."
+    ),
+]
+_Sku = Annotated[
+    str | None,
+    Parameter(help="CEL over labels, name, service and meter: which Skus it pays for; all otherwise."),
+]
+_ReceivedInto = Annotated[
+    str | None,
+    Parameter(
+        help="Of prepaid money that no bank statement tells of: the account at a bank that it came to. "
+        "Otherwise it is taken from what the account has already."
+    ),
+]
+_Taxed = Annotated[
+    Literal["at-use", "at-purchase"],
+    Parameter(
+        help="Of prepaid money: with the invoice that uses it, or at once, by an invoice over it and its tax."
+    ),
+]
+_TaxCategory = Annotated[
+    str | None,
+    Parameter(
+        help="With --taxed at-purchase: of what it buys, and the only one it pays for; standard otherwise."
+    ),
+]
 
 
 @credits.command(
@@ -28,12 +59,7 @@ _Reason = Annotated[str, Parameter(help="Why, for whoever asks: it is kept, and 
 def grant(
     account: _Account,
     *,
-    kind: Annotated[
-        Literal["prepaid", "promotional", "goodwill"],
-        Parameter(
-            help="Prepaid money pays invoices; a promotion is taken off before tax; goodwill is a credit note."
-        ),
-    ],
+    kind: _Kind,
     amount: Annotated[str, Parameter(help="How much; of a promotion and of goodwill before tax.")],
     currency: Annotated[str, Parameter(help="The account's currency.")],
     reason: _Reason,
@@ -47,29 +73,10 @@ def grant(
         str | None,
         Parameter(help="From when on no invoice uses it and what is left lapses; never otherwise."),
     ] = None,
-    sku: Annotated[
-        str | None,
-        Parameter(help="CEL over labels, name, service and meter: which Skus it pays for; all otherwise."),
-    ] = None,
-    received_into: Annotated[
-        str | None,
-        Parameter(
-            help="Of prepaid money that no bank statement tells of: the account at a bank that it came to. "
-            "Otherwise it is taken from what the account has already."
-        ),
-    ] = None,
-    taxed: Annotated[
-        Literal["at-use", "at-purchase"],
-        Parameter(
-            help="Of prepaid money: with the invoice that uses it, or at once, by an invoice over it and its tax."
-        ),
-    ] = "at-use",
-    tax_category: Annotated[
-        str | None,
-        Parameter(
-            help="With --taxed at-purchase: of what it buys, and the only one it pays for; standard otherwise."
-        ),
-    ] = None,
+    sku: _Sku = None,
+    received_into: _ReceivedInto = None,
+    taxed: _Taxed = "at-use",
+    tax_category: _TaxCategory = None,
     target: Target = DEFAULT,
 ) -> None:
     """Grant credit to an account. What was granted stays; what is left of it can be revoked."""
@@ -94,8 +101,8 @@ def grant(
     spec.update({field: value for field, value in said.items() if value is not None})
     with target.open() as api:
         made = grant_credit(api, namespace=namespace, name=name, spec=spec)
-    if target.json:
-        write_json(made)
+    if target.structured:
+        target.write(made)
         return
     _write_granted(made)
 
@@ -116,8 +123,8 @@ def list_(account: _Account, *, target: Target = DEFAULT) -> None:
     namespace, name = split_name(account)
     with target.open() as api:
         found = show_credits(api, namespace=namespace, account=name)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
         return
     if found["grants"]:
         write_table(
@@ -141,7 +148,10 @@ def list_(account: _Account, *, target: Target = DEFAULT) -> None:
         write("")
     usable = ", ".join(f"{one['amount']} {one['kind'].lower()}" for one in found["usable"])
     write(f"an invoice issued now can use {found['total']} {found['currencyCode']}: {usable}")
-    write(f"money on account: {found['moneyOnAccount']}; not applied yet: {found['unappliedCash']}")
+    write(
+        f"money on account: {found['moneyOnAccount']} {found['currencyCode']}; "
+        f"not applied yet: {found['unappliedCash']} {found['currencyCode']}"
+    )
 
 
 @credits.command(
@@ -158,16 +168,24 @@ def history(
     namespace, name = split_name(account)
     with target.open() as api:
         found = list_history(api, namespace=namespace, account=name, grant=grant)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
         return
     if not found["items"]:
         write("No credit was ever granted.")
         return
     write_table(
-        ["At", "Grant", "What", "Amount", "Invoice", "Reason"],
+        ["At", "Grant", "What", "Amount", "Currency", "Invoice", "Reason"],
         [
-            [one["at"], one["grant"], one["kind"], one["amount"], one["invoice"] or "", one["reason"] or ""]
+            [
+                one["at"],
+                one["grant"],
+                one["kind"],
+                one["amount"],
+                found["currencyCode"],
+                one["invoice"] or "",
+                one["reason"] or "",
+            ]
             for one in found["items"]
         ],
         right=["Amount"],
@@ -189,8 +207,8 @@ def revoke(
     namespace, name = split_name(grant, what="credit grant", example="welcome")
     with target.open() as api:
         after = revoke_credit(api, namespace=namespace, name=name, reason=reason)
-    if target.json:
-        write_json(after)
+    if target.structured:
+        target.write(after)
         return
     write(_revoked(after))
 

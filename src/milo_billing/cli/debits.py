@@ -8,10 +8,11 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from milo_billing.cli.bank_files import DryRun, Message, To, check_asked, save_file, write_made
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client import debits
 from milo_billing.client.errors import ClientError
+from milo_billing.client.http import JSON
 
 LIMIT = 100
 
@@ -45,18 +46,21 @@ def add(
     iban: Annotated[str, Parameter(help="The bank account that is debited; with or without spaces.")],
     signed_on: Annotated[str, Parameter(help="YYYY-MM-DD, as it stands on the mandate.")],
     reference: Annotated[
-        str, Parameter(help="The mandate's reference; one is made where none is said.")
-    ] = "",
-    bic: Annotated[str, Parameter(help="Needed for accounts outside the European Economic Area only.")] = "",
+        str | None, Parameter(help="The mandate's reference; one is made where none is said.")
+    ] = None,
+    bic: Annotated[
+        str | None, Parameter(help="Needed for accounts outside the European Economic Area only.")
+    ] = None,
     scheme: Annotated[str, Parameter(help="CORE, or B2B.")] = "CORE",
     target: Target = DEFAULT,
 ) -> None:
     """Take down a mandate that a customer has signed. The IBAN is kept sealed and never shown again."""
     fields = {"account": account, "holder": holder, "iban": iban, "signedOn": signed_on, "scheme": scheme}
     optional = {"reference": reference, "bic": bic}
+    fields |= {name: value for name, value in optional.items() if value is not None}
     with target.open() as api:
-        made = debits.add_mandate(api, **fields, **{name: value for name, value in optional.items() if value})
-    _write_mandates([made], json=target.json)
+        made = debits.add_mandate(api, **fields)
+    _write_mandate(made, target=target)
 
 
 @mandates.command(name="list", help_epilogue="Example:\n\n  milo-billing payments mandates list")
@@ -66,10 +70,10 @@ def list_(
     """Show mandates, the newest first."""
     with target.open() as api:
         items = debits.list_mandates(api, limit=limit)
-    if target.json:
-        write_json({"items": items})
+    if target.structured:
+        target.write({"items": items})
     elif items:
-        _write_mandates(items, json=False)
+        _write_mandates(items)
     else:
         sys.stderr.write("No mandate was taken down yet.\n")
 
@@ -86,7 +90,7 @@ def revoke(
 ) -> None:
     """Debit nothing under a mandate any more."""
     with target.open() as api:
-        _write_mandates([debits.revoke_mandate(api, reference, reason=reason)], json=target.json)
+        _write_mandate(debits.revoke_mandate(api, reference, reason=reason), target=target)
 
 
 def debit_file(
@@ -117,8 +121,8 @@ def debit_file(
                 api, collect_on=collect_on, pre_notification_days=pre_notification_days, dry_run=dry_run
             )
         save_file(made, get=partial(debits.get_debit_file, api), to=to, dry_run=dry_run)
-    if target.json:
-        write_json(made)
+    if target.structured:
+        target.write(made)
     elif due:
         _write_file(made)
     else:
@@ -138,8 +142,8 @@ def debit_answer(
         raise ClientError(f"The file cannot be read: {error.strerror}.", where=str(file)) from error
     with target.open() as api:
         refused = debits.send_debit_answer(api, content=content)
-    if target.json:
-        write_json({"refused": refused})
+    if target.structured:
+        target.write({"refused": refused})
     else:
         write(f"{len(refused)} debits refused" + (f": {', '.join(refused)}" if refused else ""))
 
@@ -158,10 +162,14 @@ def _write_file(made: dict[str, Any]) -> None:
     write_made(made, orders=made["debits"], columns=columns, on=made["collectOn"])
 
 
-def _write_mandates(items: list[Any], *, json: bool) -> None:
-    if json:
-        write_json(items[0])
-        return
+def _write_mandate(mandate: JSON, *, target: Target) -> None:
+    if target.structured:
+        target.write(mandate)
+    else:
+        _write_mandates([mandate])
+
+
+def _write_mandates(items: list[JSON]) -> None:
     keys = ("reference", "account", "signedOn", "scheme", "ibanLast4", "debits", "state", "reason")
     heads = ["Reference", "Account", "Signed on", "Scheme", "IBAN", "Debits", "State", "Reason"]
     write_table(heads, [[one[key] for key in keys] for one in items], right=["Debits"])

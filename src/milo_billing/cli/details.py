@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from milo_billing.cli.invoices import find_invoice
-from milo_billing.cli.output import write, write_json
+from milo_billing.cli.output import write
 from milo_billing.cli.target import DEFAULT, Namespace, Target
 from milo_billing.client.billing import get_invoice_details
 from milo_billing.client.errors import ClientError
@@ -35,14 +35,14 @@ def details(
 ) -> None:
     """Write an invoice as CSV: every line by project, dimension set and day, as far as days are known.
 
-    The rows of a line sum to its amount. With `--output json` the rows are objects.
+    The rows of a line sum to its amount. With `--output json` or `yaml` the rows are objects.
     """
     with target.open() as api:
         place, found, _ = find_invoice(api, name, namespace=namespace)
         pieces = get_invoice_details(api, namespace=place, name=found)
-        if target.json:
+        if target.structured:
             text = io.StringIO(b"".join(pieces).decode(), newline="")
-            write_json({"items": list(csv.DictReader(text))})
+            target.write({"items": list(csv.DictReader(text))})
             return
         if file is None:
             sys.stdout.buffer.writelines(pieces)

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, cast
 from cyclopts import App, ArgumentCollection, Group, Parameter
 
 from milo_billing.cli.invoices import STILL_S, find_invoice, number_of
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
 from milo_billing.client.billing import (
@@ -127,8 +127,8 @@ def save(
     """
     with target.open() as api:
         found = _chosen(api, names or (), month=month, credit_notes=credit_notes, namespace=namespace)
-        saved = save_papers(api, found, to=to, format=format, again=again, silent=target.json)
-    return write_saved(saved, to=to, json=target.json)
+        saved = save_papers(api, found, to=to, format=format, again=again, silent=target.structured)
+    return write_saved(saved, to=to, target=target)
 
 
 def print_(
@@ -156,14 +156,14 @@ def print_(
         _month(month)
     with target.open() as api:
         printing = open_printing(api, month=None if all else month, namespace=namespace)
-        printing = _watched(api, printing, silent=target.json)
+        printing = _watched(api, printing, silent=target.structured)
         if to is None:
-            return _write_printing(printing, json=target.json)
+            return _write_printing(printing, target=target)
         found = _chosen(
             api, (), month=None if all else month, all=all, credit_notes=True, namespace=namespace
         )
-        saved = save_papers(api, found, to=to, format="pdf", again=False, silent=target.json)
-    return write_saved(saved, to=to, json=target.json)
+        saved = save_papers(api, found, to=to, format="pdf", again=False, silent=target.structured)
+    return write_saved(saved, to=to, target=target)
 
 
 def _watched(api: ApiClient, printing: JSON, *, silent: bool) -> JSON:
@@ -186,11 +186,11 @@ def _watched(api: ApiClient, printing: JSON, *, silent: bool) -> JSON:
     return printing
 
 
-def _write_printing(printing: JSON, *, json: bool) -> int:
+def _write_printing(printing: JSON, *, target: Target) -> int:
     """Say what was written on the server and what was not; the exit code."""
     waiting = int(printing["total"]) - int(printing["done"])
-    if json:
-        write_json(printing)
+    if target.structured:
+        target.write(printing)
     else:
         failures = cast("list[dict[str, str]]", printing["failures"])
         if failures:
@@ -216,16 +216,16 @@ def validate(
     wrong = 0
     with target.open() as api:
         chosen = _chosen(api, names or (), month=month, credit_notes=credit_notes, namespace=namespace)
-        with Rate(verb="validated", unit="documents", silent=target.json) as rate:
+        with Rate(verb="validated", unit="documents", silent=target.structured) as rate:
             for done, paper in enumerate(chosen, start=1):
                 found = list(_findings(api, paper))
                 wrong += any(severity == "error" for _, _, severity, *_ in found)
                 rows += found
                 rate.show(done, part=done / len(chosen))
-    if target.json:
+    if target.structured:
         keys = ("invoice", "document", "severity", "rule", "message", "location")
         findings = [dict(zip(keys, row, strict=True)) for row in rows]
-        write_json({"invoices": len(chosen), "wrong": wrong, "findings": findings})
+        target.write({"invoices": len(chosen), "wrong": wrong, "findings": findings})
     else:
         if rows:
             write_table(["Number", "Document", "Severity", "Rule", "Message"], [row[:5] for row in rows])
@@ -349,11 +349,11 @@ def save_papers(
     return Saved(files, len(papers) - len(waiting), tuple(sorted(failed)))
 
 
-def write_saved(saved: Saved, *, to: Path, json: bool) -> int:
+def write_saved(saved: Saved, *, to: Path, target: Target) -> int:
     """Say what was saved and what was not; the exit code."""
     count = len(saved.files) - saved.unchanged - len(saved.failed)
-    if json:
-        write_json(
+    if target.structured:
+        target.write(
             {
                 "saved": count,
                 "unchanged": saved.unchanged,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import write, write_json
+from milo_billing.cli.output import write
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.entitlements import review_entitlement
 
@@ -21,8 +21,8 @@ def may_use(
         review = review_entitlement(api, project=project, service=service)
     status = review.get("status", {})
     allowed = bool(status.get("allowed"))
-    if target.json:
-        write_json(dict(review))
+    if target.structured:
+        target.write(dict(review))
     else:
         write(f"{'yes' if allowed else 'no'} ({status.get('reason', '')}): {status.get('message', '')}")
     return 0 if allowed else EXIT_FAILED

@@ -1,8 +1,10 @@
-"""Examples in the help of commands, folded so that they can be copied from a narrow terminal.
+"""How the help of commands is laid out: paragraphs as wide as the terminal, examples that can be copied from it.
 
-A line that the terminal breaks by itself is two commands when it is pasted; one that ends with a backslash is one.
+A line of an example that the terminal breaks by itself is two commands when it is pasted; one that ends with a
+backslash is one.
 """
 
+import inspect
 import re
 from typing import Final
 
@@ -14,16 +16,37 @@ COLUMNS_MAX: Final = 78
 _WORD: Final = re.compile(r"""(?:--?[a-z][a-z-]*\x20(?=[^-\s]))?(?:[^\s'"]|'[^']*'|"[^"]*")+""")
 """A word of a command as a shell sees it, an option with its value."""
 
+_TEXT: Final = re.compile(r"\s*(?!-+$|- |\* )\S")
+"""A line of a sentence: no rule below a heading, no item of a list."""
 
-def fold_examples(app: App) -> None:
-    """Fold the examples of every command below."""
+
+def lay_out_help(app: App) -> None:
+    """Unwrap the texts of every command below, and fold its examples."""
     for name in app:
         if name.startswith("-"):
             continue
         command = app[name]
         if isinstance(command.help_epilogue, str):
             command.help_epilogue = "\n".join(map(fold, command.help_epilogue.split("\n")))
-        fold_examples(command)
+        if command.default_command is not None and command.default_command.__doc__:
+            command.default_command.__doc__ = unwrap(command.default_command.__doc__)
+        lay_out_help(command)
+
+
+def unwrap(text: str) -> str:
+    """A docstring without the line breaks inside its paragraphs, which are those of the source."""
+    lines: list[str] = []
+    for line in inspect.cleandoc(text).split("\n"):
+        before = lines[-1] if lines else ""
+        if _TEXT.match(before) and _TEXT.match(line) and _indent(line) == _indent(before):
+            lines[-1] = f"{before} {line.lstrip()}"
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def fold(line: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from milo_billing.cli.invoices import find_invoice
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, Namespace, Target
 from milo_billing.client.invoice_life import adjust_invoice, list_adjustments
 
@@ -25,8 +25,8 @@ def adjustments(name: _Name, /, *, namespace: Namespace = None, target: Target =
     with target.open() as api:
         place, found, _ = find_invoice(api, name, namespace=namespace)
         answer = list_adjustments(api, namespace=place, name=found)
-    if target.json:
-        write_json(answer)
+    if target.structured:
+        target.write(answer)
         return
     if answer["items"]:
         write_table(
@@ -70,8 +70,8 @@ def adjust(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFA
     with target.open() as api:
         place, found, _ = find_invoice(api, name, namespace=namespace)
         done = adjust_invoice(api, namespace=place, name=found)
-    if target.json:
-        write_json(done)
+    if target.structured:
+        target.write(done)
         return
     if done["invoice"] is not None:
         write(f"invoice {done['invoice']['number']} charges {done['invoice']['total']}")

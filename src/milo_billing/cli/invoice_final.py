@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from milo_billing.cli.names import split_name
-from milo_billing.cli.output import write, write_json
+from milo_billing.cli.output import write
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client.invoice_life import issue_final_invoice
 
@@ -30,8 +30,8 @@ def final(
     namespace, name = split_name(account)
     with target.open() as api:
         done = issue_final_invoice(api, namespace=namespace, name=name)
-    if target.json:
-        write_json(done)
+    if target.structured:
+        target.write(done)
         return
     invoice = done["invoice"]
     if invoice is None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from milo_billing.cli.names import split_name
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client.interest import charge_interest, list_interest
 
@@ -34,8 +34,8 @@ def list_(
             list_interest(api, account=None if account is None else split_name(account)),
             key=lambda one: (one["namespace"], one["account"], one["dueOn"], one["number"]),
         )
-    if target.json:
-        write_json({"items": items})
+    if target.structured:
+        target.write({"items": items})
         return
     if not items:
         write("No overdue invoice bears interest.")
@@ -96,8 +96,8 @@ def charge(
     namespace, name = split_name(account)
     with target.open() as api:
         done = charge_interest(api, namespace=namespace, name=name)
-    if target.json:
-        write_json(done)
+    if target.structured:
+        target.write(done)
         return
     for invoice in done["invoices"]:
         write(f"invoice {invoice['number']} charges interest of {invoice['total']} {invoice['currencyCode']}")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast
 from cyclopts import App, Parameter
 
 from milo_billing.cli.invoices import find_invoice
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, Namespace, Target
 from milo_billing.client.errors import ClientError
 from milo_billing.client.http import JSON
@@ -40,22 +40,24 @@ def mount(invoices: App) -> None:
 def settlements(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFAULT) -> None:
     """Show what became of an invoice: payments, credit notes, write-offs, and its phase after each."""
     with target.open() as api:
-        place, found, _ = find_invoice(api, name, namespace=namespace)
+        place, found, invoice = find_invoice(api, name, namespace=namespace)
         items = list_settlements(api, namespace=place, name=found)
-    if target.json:
-        write_json({"items": items})
+    if target.structured:
+        target.write({"items": items})
         return
     if not items:
         write("Nothing has settled it yet.")
         return
+    currency = cast("JSON", invoice.get("status", {})).get("currencyCode", "")
     write_table(
-        ["Step", "At", "Kind", "Amount", "Phase", "Document", "Reason"],
+        ["Step", "At", "Kind", "Amount", "Currency", "Phase", "Document", "Reason"],
         [
             [
                 one["step"],
                 one["at"],
                 one["kind"],
                 one["amount"],
+                currency,
                 one["phase"],
                 cast("JSON", one["document"] or {}).get("name", ""),
                 one["reason"] or "",
@@ -71,7 +73,7 @@ def void(name: _Name, /, *, reason: _Reason, namespace: Namespace = None, target
     with target.open() as api:
         place, found, _ = find_invoice(api, name, namespace=namespace)
         after = act_on_invoice(api, namespace=place, name=found, action="void", reason=reason)
-    _write_after(after, json=target.json)
+    _write_after(after, target=target)
 
 
 def write_off(
@@ -81,7 +83,7 @@ def write_off(
     with target.open() as api:
         place, found, _ = find_invoice(api, name, namespace=namespace)
         after = act_on_invoice(api, namespace=place, name=found, action="writeOff", reason=reason)
-    _write_after(after, json=target.json)
+    _write_after(after, target=target)
 
 
 def credit(
@@ -104,37 +106,39 @@ def credit(
         raise ClientError(
             "Say --amount or --line.", where=name, next_step="An amount is spread over all lines."
         )
+    lines = [_line(one) for one in line or ()]
     with target.open() as api:
         place, found, _ = find_invoice(api, name, namespace=namespace)
         spec: dict[str, Any] = {"invoiceRef": {"name": found}, "reason": reason}
         if amount is not None:
             spec["amount"] = amount
-        if line:
-            spec["lines"] = [_line(one) for one in line]
+        if lines:
+            spec["lines"] = lines
         note = issue_credit_note(api, namespace=place, spec=spec)
-    if target.json:
-        write_json(note)
+    if target.structured:
+        target.write(note)
         return
     status = note["status"]
+    currency = status["currencyCode"]
     write(
-        f"issued {status['number']} over {status['total']} {status['currencyCode']}: {status['settled']} less due"
+        f"issued {status['number']} over {status['total']} {currency}: {status['settled']} {currency} less due"
     )
     if status["onAccount"].strip("0."):
-        write(f"{status['onAccount']} had been paid and is money on account now")
+        write(f"{status['onAccount']} {currency} had been paid and is money on account now")
 
 
 def _line(text: str) -> dict[str, Any]:
-    number, _, amount = text.partition("=")
-    if not number.isdecimal():
+    number, parted, amount = text.partition("=")
+    if not number.isdecimal() or (parted and not amount):
         raise ClientError(
             f"{text!r} is no line.", where="--line", next_step="Write 2, or 2=4.50 for a part of it."
         )
     return {"line": int(number), **({"amount": amount} if amount else {})}
 
 
-def _write_after(invoice: dict[str, Any], *, json: bool) -> None:
-    if json:
-        write_json(invoice)
+def _write_after(invoice: dict[str, Any], *, target: Target) -> None:
+    if target.structured:
+        target.write(invoice)
         return
     status = invoice["status"]
     write(f"{status['number']} is {status['phase']}; due: {status['amountDue']} {status['currencyCode']}")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 
 from cyclopts import App, ArgumentCollection, Group, Parameter
 
-from milo_billing.cli.output import write, write_json, write_server_table, write_table
+from milo_billing.cli.output import write, write_server_table, write_table
 from milo_billing.cli.previews import described, tax_name, write_explanation
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.quarantine import write_events
@@ -39,7 +39,7 @@ STILL_S = 30.0
 """A run that stands still for so long may have no worker."""
 
 SHOWN_MAX = 200
-"""A run over more accounts shows only those that failed; --output json has all of them."""
+"""A run over more accounts shows only those that failed; --output json or yaml has all of them."""
 
 
 def _one_run(arguments: ArgumentCollection) -> None:
@@ -85,12 +85,12 @@ def run(
             found = get_run(api, resume or "")
         else:
             found = open_run(api, month=month, accounts=account or ())
-        gone_over = list(_with_following(api, found, wait=wait, every=target.json))
-    if target.json:
+        gone_over = list(_with_following(api, found, wait=wait, every=target.structured))
+    if target.structured:
         first, *following = (
             {**one, "accounts": [asdict(line) for line in lines]} for one, lines in gone_over
         )
-        write_json({**first, "followingRuns": following})
+        target.write({**first, "followingRuns": following})
     else:
         for one, lines in gone_over:
             _write_run(one, lines)
@@ -164,8 +164,8 @@ def runs(*, target: Target = DEFAULT) -> None:
     """List the runs that were opened last, and how far each is."""
     with target.open() as api:
         found = list_runs(api)
-    if target.json:
-        write_json({"items": found})
+    if target.structured:
+        target.write({"items": found})
         return
     keys = ("id", "month", "state", "openedAt", "done", "total", "issued", "unchanged", "skipped", "failed")
     columns = ["Run", "Month", "State", "Opened", "Done", "Of", "Issued", "Unchanged", "Skipped", "Failed"]
@@ -178,8 +178,8 @@ def list_(*, namespace: Namespace = None, target: Target = DEFAULT) -> None:
     with target.open() as api:
         objects = Objects(api)
         kind = objects.find_kind("invoices")
-        if target.json:
-            write_json({"items": list(objects.list(kind, namespace=namespace))})
+        if target.structured:
+            target.write({"items": list(objects.list(kind, namespace=namespace))})
         else:
             write_server_table(objects.table(kind, namespace=namespace), namespaces=namespace is None)
 
@@ -190,8 +190,8 @@ def show(name: _Name, /, *, namespace: Namespace = None, target: Target = DEFAUL
     with target.open() as api:
         place, found, invoice = find_invoice(api, name, namespace=namespace)
         lines = get_invoice_lines(api, namespace=place, name=found)
-    if target.json:
-        write_json({**invoice, "lines": lines})
+    if target.structured:
+        target.write({**invoice, "lines": lines})
         return
     heading = _heading(invoice)
     width = max(len(label) for label, _ in heading) + 3
@@ -220,7 +220,7 @@ def events(
     with target.open() as api:
         place, found, _ = find_invoice(api, name, namespace=namespace)
         listed = list_line_events(api, namespace=place, name=found, line=line, limit=limit, later=later)
-    return write_events(listed, json=target.json)
+    return write_events(listed, target=target)
 
 
 @invoices.command(
@@ -241,7 +241,7 @@ def explain(
     with target.open() as api:
         place, found, _ = find_invoice(api, name, namespace=namespace)
         explained = explain_line(api, namespace=place, name=found, line=line)
-    return write_explanation(explained, json=target.json)
+    return write_explanation(explained, target=target)
 
 
 @invoices.command(help_epilogue="Example:\n\n  milo-billing invoices pdf INV-000001 --to invoice.pdf")
@@ -271,8 +271,8 @@ def pdf(
             path.write_bytes(content)
         except OSError as error:
             raise ClientError(f"The PDF cannot be written: {error.strerror}.", where=str(path)) from error
-    if target.json:
-        write_json({"invoice": found, "file": str(path), "bytes": len(content)})
+    if target.structured:
+        target.write({"invoice": found, "file": str(path), "bytes": len(content)})
     else:
         write(f"wrote {path}")
 
@@ -313,9 +313,17 @@ def _row(line: JSON) -> list[Any]:
         described(line),
         line["quantity"] if sold else "",
         line["pricingUnit"],
-        (line.get("unitPrice") or "tiers") if sold else "",
+        _unit_price(line) if sold else "",
         line["amount"],
     ]
+
+
+def _unit_price(line: JSON) -> str:
+    """With its currency where the price book has another one than the invoice."""
+    price, conversion = line.get("unitPrice"), line.get("conversion")
+    if price is None:
+        return "tiers"
+    return price if conversion is None else f"{price} {conversion['currencyCode']}"
 
 
 def find_invoice(api: ApiClient, name: str, *, namespace: str | None) -> tuple[str, str, Invoice]:

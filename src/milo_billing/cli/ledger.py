@@ -9,7 +9,7 @@ from typing import Annotated, Literal, cast
 from cyclopts import App, Parameter
 
 from milo_billing.cli.names import split_name
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client import ledger as books
@@ -36,8 +36,8 @@ def chart(*, target: Target = DEFAULT) -> None:
     """List every account of the books, and what it is for."""
     with target.open() as api:
         found = books.get_chart(api)
-    if target.json:
-        write_json({"items": found})
+    if target.structured:
+        target.write({"items": found})
         return
     rows = [[_spelled(one), one["type"], one["about"]] for one in found]
     write_table(["Account", "Type", "What it is for"], rows)
@@ -55,8 +55,8 @@ def trial_balance(*, entity: _Entity = None, at: _At = None, target: Target = DE
     """Show debits and credits of every account. Their totals are equal, or the books are wrong."""
     with target.open() as api:
         found = books.get_trial_balance(api, entity=entity, at=at)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
         return
     items, totals = cast("list[JSON]", found["items"]), cast("list[JSON]", found["totals"])
     if not items:
@@ -89,8 +89,8 @@ def entries(
     filters = _filters(entity, ledger_account, account, first, last)
     with target.open() as api:
         found = list(books.list_entries(api, filters))
-    if target.json:
-        write_json({"items": found})
+    if target.structured:
+        target.write({"items": found})
         return
     if not found:
         sys.stderr.write(_NOTHING)
@@ -134,8 +134,8 @@ def statement(
     with target.open() as api:
         namespace, name = split_name(account)
         found = books.get_statement(api, namespace=namespace, name=name, first=first, last=last)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
         return
     rows: list[list[object]] = [
         [found["firstDay"], "Balance brought forward", one["currencyCode"], "", one["balance"]]
@@ -159,8 +159,8 @@ def aged(*, at: _At = None, target: Target = DEFAULT) -> None:
     """Show what each billing account owes, by how many days it is overdue."""
     with target.open() as api:
         found = list(books.list_aged(api, at=at))
-    if target.json:
-        write_json({"items": found})
+    if target.structured:
+        target.write({"items": found})
         return
     if not found:
         sys.stderr.write("Nobody owes anything.\n")
@@ -172,7 +172,7 @@ def aged(*, at: _At = None, target: Target = DEFAULT) -> None:
     for currency in sorted({str(one["currencyCode"]) for one in found}):
         of_it = [one for one in found if one["currencyCode"] == currency]
         rows.append(["Total", currency, *(sum(Decimal(str(one[key])) for one in of_it) for key in keys)])
-    columns = ["Account", "Currency", "Not due", "1-30", "31-60", "61-90", "Over 90", "Total"]
+    columns = ["Account", "Currency", "Not due", "1-30 days", "31-60", "61-90", "Over 90", "Total"]
     write_table(columns, rows, right=columns[2:])
 
 
@@ -216,8 +216,8 @@ def verify(*, target: Target = DEFAULT) -> int:
     with target.open() as api:
         found = books.verify_books(api)
     differences = cast("list[JSON]", found["differences"])
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
     elif differences:
         columns = ["Check", "Entity", "Books", "Account", "Currency", "Expected", "Found", "Difference"]
         keys = (
@@ -263,10 +263,10 @@ def close(
             one["entity"] == entity and str(one["month"]) >= month for one in books.list_closings(api)
         )
         if accrue:
-            _accrued(api, entity=entity, month=month, counts=counts, failed=failed, silent=target.json)
+            _accrued(api, entity=entity, month=month, counts=counts, failed=failed, silent=target.structured)
         done = None if failed else books.close_month(api, entity=entity, month=month)
-    if target.json:
-        write_json({**(done or {"closed": False}), "accruals": {**counts, "failed": failed}})
+    if target.structured:
+        target.write({**(done or {"closed": False}), "accruals": {**counts, "failed": failed}})
     elif done is None:
         write_table(["Account", "Reason"], [[one["account"], one["reason"]] for one in failed])
         sys.stderr.write(
@@ -302,8 +302,11 @@ def closings(*, target: Target = DEFAULT) -> None:
     """List the months that are closed, the last one first."""
     with target.open() as api:
         found = books.list_closings(api)
-    if target.json:
-        write_json({"items": found})
+    if target.structured:
+        target.write({"items": found})
+        return
+    if not found:
+        sys.stderr.write("No month is closed yet.\n")
         return
     keys = ("entity", "month", "closedAt", "closedBy")
     write_table(["Entity", "Month", "Closed", "By"], [[one[key] for key in keys] for one in found])

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
 from milo_billing.client import notices as client
 from milo_billing.client.errors import ClientError
@@ -31,11 +31,11 @@ _To = Annotated[str | None, Parameter(name="--to", help="Events before this time
 
 @notices.command(help_epilogue="Example:\n\n  milo-billing notices events")
 def events(*, target: Target = DEFAULT) -> None:
-    """List every event that channels can hear of; with --output json the schemas of their data, too."""
+    """List every event that channels can hear of; with --output json or yaml the schemas of their data, too."""
     with target.open() as api:
         found = client.list_events(api)
-    if target.json:
-        write_json({"items": found})
+    if target.structured:
+        target.write({"items": found})
     else:
         write_table(["Event", "When"], [[one["type"], one["about"]] for one in found])
 
@@ -66,8 +66,8 @@ def deliveries(
     }
     with target.open() as api:
         found = list(client.list_deliveries(api, limit=limit, wanted=wanted))
-    if target.json:
-        write_json({"items": found})
+    if target.structured:
+        target.write({"items": found})
         return
     if not found:
         sys.stderr.write(
@@ -102,8 +102,8 @@ def show(
     """Show one delivery with every attempt: what the other side answered, and how long it took."""
     with target.open() as api:
         found = client.get_delivery(api, id=delivery)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
         return
     for label, key in (
         ("Event", "type"),
@@ -165,8 +165,8 @@ def replay(
                 "to": to,
             }
             answer = _replay_all(api, {name: value for name, value in asked.items() if value})
-    if target.json:
-        write_json(answer)
+    if target.structured:
+        target.write(answer)
     else:
         write(f"replayed {answer['replayed']}")
 
@@ -204,8 +204,8 @@ def secret(
     with target.open() as api:
         place = _place(api, name, namespace=namespace)
         made = client.rotate_secret(api, namespace=place, name=name, body={"overlapHours": overlap_hours})
-    if target.json:
-        write_json(made)
+    if target.structured:
+        target.write(made)
     else:
         write(made["secret"])
 
@@ -230,8 +230,8 @@ def test(
                 break
             sleep(0.5)
             found = client.get_delivery(api, id=id)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
     else:
         last: dict[str, Any] = found["log"][0] if found["log"] else {}
         status = f", status {last['status']}" if last.get("status") else ""

@@ -10,11 +10,12 @@ from typing import Annotated
 import orjson
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import format_error, write, write_json, write_server_table
+from milo_billing.cli.output import format_error, write, write_server_table
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Namespace, Target
 from milo_billing.client.bulk import Done, apply_all
 from milo_billing.client.errors import UnableToReadManifest
+from milo_billing.client.http import JSON
 from milo_billing.client.manifests import list_files
 from milo_billing.client.objects import Objects
 from milo_billing.client.streams import Located, Unreadable, count_bytes, read_file, read_stream
@@ -48,12 +49,12 @@ def apply(
         Go on after a document that fails; without it, the first one ends the command.
     """
     counts: Counter[str] = Counter()
-    with target.open() as api, _printed(json=target.json) as printed:
+    with target.open() as api, _printed(target=target) as printed:
         total = None if "-" in filename else count_bytes(map(Path, filename))
         documents = _Documents(filename)
-        with Rate(verb="applied", unit="objects", silent=target.json) as rate:
+        with Rate(verb="applied", unit="objects", silent=target.structured) as rate:
             for done in apply_all(
-                api, documents.read(), namespace=namespace, keep_going=keep_going, show=target.json
+                api, documents.read(), namespace=namespace, keep_going=keep_going, show=target.structured
             ):
                 counts[done.outcome] += 1
                 printed(done)
@@ -66,8 +67,8 @@ def apply(
 
 
 @contextmanager
-def _printed(*, json: bool) -> Generator[Callable[[Done], None]]:
-    """Prints what became of each document: a line, or, for programs, the object in a JSON array."""
+def _printed(*, target: Target) -> Generator[Callable[[Done], None]]:
+    """Prints what became of each document: a line, or, for programs, the object as an item of a list."""
     first = True
 
     def write_line(done: Done) -> None:
@@ -76,21 +77,27 @@ def _printed(*, json: bool) -> Generator[Callable[[Done], None]]:
 
     def write_item(done: Done) -> None:
         nonlocal first
-        if done.object is not None:
+        if done.object is None:
+            return
+        if target.output == "yaml":
+            target.write([done.object])
+        else:
             sys.stdout.write("[\n" if first else ",\n")
             sys.stdout.write(orjson.dumps(done.object, option=orjson.OPT_INDENT_2).decode())
-            first = False
+        first = False
 
     def write_done(done: Done) -> None:
-        (write_item if json else write_line)(done)
+        (write_item if target.structured else write_line)(done)
         if done.error is not None:
             sys.stderr.write(format_error(done.error))
 
     try:
         yield write_done
     finally:
-        if json:
-            write("[]" if first else "\n]")
+        if target.structured and first:
+            write("[]")
+        elif target.output == "json":
+            write("\n]")
 
 
 def _say_failed(counts: Counter[str], *, keep_going: bool) -> None:
@@ -131,14 +138,21 @@ def get(
             raise UnableToReadManifest(
                 f"{info.kind} {name!r} is in a namespace.", next_step="Give it: -n organization-<name>."
             )
-        if not target.json:
+        if not target.structured:
             table = objects.table(info, namespace=namespace, name=name, selector=selector)
             write_server_table(table, namespaces=info.namespaced and namespace is None)
         elif name is not None:
-            write_json(objects.get(info, name, namespace=namespace))
+            target.write(_without_owners(objects.get(info, name, namespace=namespace)))
         else:
-            items = list(objects.list(info, namespace=namespace, selector=selector))
-            write_json({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items})
+            found = objects.list(info, namespace=namespace, selector=selector)
+            items = [_without_owners(item) for item in found]
+            target.write({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items})
+
+
+def _without_owners(found: JSON) -> JSON:
+    """As kubectl shows an object: without the list of who owns which field, so that it can be edited and applied."""
+    metadata = {name: value for name, value in found["metadata"].items() if name != "managedFields"}
+    return {**found, "metadata": metadata}
 
 
 def delete(kind: str, name: str, /, *, namespace: Namespace = None, target: Target = DEFAULT) -> None:
@@ -159,8 +173,8 @@ def delete(kind: str, name: str, /, *, namespace: Namespace = None, target: Targ
                 f"{info.kind} {name!r} is in a namespace.", next_step="Give it: -n organization-<name>."
             )
         answer = objects.delete(info, name, namespace=namespace)
-    if target.json:
-        write_json(answer)
+    if target.structured:
+        target.write(answer)
     elif answer.get("kind") == "Status":
         write(f"{info.singular}.{info.group} {name!r} deleted")
     else:

@@ -1,18 +1,22 @@
-"""How answers and errors look: aligned columns as kubectl prints them, JSON, and errors in three lines.
+"""How answers and errors look: aligned columns as kubectl prints them, JSON and YAML, and errors in three lines.
 
 Owns: formatting. Not: what is printed (the commands).
 """
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import orjson
+import yaml
 
 from milo_billing.client.errors import ApiError, ClientError
 from milo_billing.client.http import JSON
 
+Output = Literal["table", "json", "yaml"]
 GAP = "   "
+_YAML_WIDTH = 1 << 20
+"""Texts are not folded: a line is what it says."""
 
 
 def write(text: str) -> None:
@@ -20,9 +24,14 @@ def write(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def write_json(value: object) -> None:
-    """Write a value as indented JSON."""
-    write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+def write_whole(value: object, *, output: Output) -> None:
+    """Write a value as YAML where that is wanted, and as indented JSON otherwise; both hold the same, in its order."""
+    if output != "yaml":
+        write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+        return
+    plain = orjson.loads(orjson.dumps(value))
+    written = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=_YAML_WIDTH)
+    write(written.removesuffix("\n").removesuffix("\n..."))
 
 
 def write_table(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import count_of, write, write_json, write_server_table, write_table
+from milo_billing.cli.output import count_of, write, write_server_table, write_table
 from milo_billing.cli.target import DEFAULT, Namespace, Target
 from milo_billing.client.errors import ClientError
 from milo_billing.client.objects import Objects
@@ -39,8 +39,8 @@ def collect(
     """
     with target.open() as api:
         lines = list(collect_payments(api, accounts=account or (), again=again))
-    if target.json:
-        write_json({"items": lines})
+    if target.structured:
+        target.write({"items": lines})
         return
     if lines:
         columns = ["Namespace", "Invoice", "State", "Amount", "Currency", "Payment", "Reason"]
@@ -56,8 +56,8 @@ def list_(*, namespace: Namespace = None, target: Target = DEFAULT) -> None:
     with target.open() as api:
         objects = Objects(api)
         kind = objects.find_kind("payments")
-        if target.json:
-            write_json({"items": list(objects.list(kind, namespace=namespace))})
+        if target.structured:
+            target.write({"items": list(objects.list(kind, namespace=namespace))})
         else:
             write_server_table(objects.table(kind, namespace=namespace), namespaces=namespace is None)
 
@@ -96,8 +96,8 @@ def refund(
         made = refund_payment(
             api, namespace=namespace, name=name, amount=amount, reason=reason, reopen=reopen
         )
-    if target.json:
-        write_json(made)
+    if target.structured:
+        target.write(made)
     else:
         write(
             f"refund {made['number']} of {made['payment']}: {made['amount']} {made['currencyCode']}, on its way"
@@ -141,7 +141,7 @@ def secrets(
         found[key.strip()] = value.strip()
     with target.open() as api:
         kept = set_payment_secrets(api, name=name, secrets=found)
-    if target.json:
-        write_json(kept)
+    if target.structured:
+        target.write(kept)
     else:
         write(f"kept {', '.join(kept['secrets'])} for {kept['class']}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client.payouts import accept_payout, fetch_payouts, list_payouts
 
@@ -25,8 +25,8 @@ def list_(
     """List payouts, the newest first; one that waits says why."""
     with target.open() as api:
         items = list_payouts(api, limit=limit)
-    if target.json:
-        write_json({"items": items})
+    if target.structured:
+        target.write({"items": items})
     elif not items:
         sys.stderr.write("No payout is known: milo-billing payments payouts fetch\n")
     else:
@@ -61,8 +61,8 @@ def fetch(*, target: Target = DEFAULT) -> None:
     """Ask providers for payouts of the last 14 days of which no webhook came; workers do so every hour."""
     with target.open() as api:
         asked = fetch_payouts(api)
-    if target.json:
-        write_json(asked)
+    if target.structured:
+        target.write(asked)
     else:
         write("providers are asked: milo-billing payments payouts list")
 
@@ -81,7 +81,7 @@ def accept(
     """
     with target.open() as api:
         found = accept_payout(api, class_name=class_, reference=reference)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
     else:
         write(f"{reference} is booked as it is: {found['amount']} {found['currencyCode']}")

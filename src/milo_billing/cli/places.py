@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from milo_billing.cli.output import write, write_json
+from milo_billing.cli.output import write
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client.connection import find_kubeconfig
 
@@ -11,8 +11,8 @@ def kubeconfig(*, target: Target = DEFAULT) -> None:
     """Print the path of the kubeconfig that these commands use: the one the server on this machine wrote."""
     with target.reporting():
         path, source = find_kubeconfig(explicit=target.kubeconfig)
-    if target.json:
-        write_json({"kubeconfig": str(path), "from": source})
+    if target.structured:
+        target.write({"kubeconfig": str(path), "from": source})
     else:
         write(str(path))
 

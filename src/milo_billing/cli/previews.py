@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, cast
 from cyclopts import Parameter
 
 from milo_billing.cli.names import split_name
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.http import JSON
 from milo_billing.client.previews import preview_invoice
@@ -40,8 +40,8 @@ def preview(
     with target.open() as api:
         namespace, name = split_name(account)
         found = preview_invoice(api, account=f"{namespace}/{name}", month=month, by=by)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
     else:
         _write(found)
 
@@ -147,11 +147,11 @@ def _write_unpriced(unpriced: JSON) -> None:
         write_table(["Meter or Sku", "Project", "Dimensions or day", "Sum"], rows, right=["Sum"])
 
 
-def write_explanation(found: JSON, *, json: bool) -> int:
+def write_explanation(found: JSON, *, target: Target) -> int:
     """Write the steps of a line; the exit code says whether it comes out the same again."""
     same = found["recomputed"] == "same"
-    if json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
         return 0 if same else EXIT_FAILED
     book = cast("JSON | None", found["priceBook"])
     by = "" if book is None else f", by {book['bookName']} from {book['effectiveFrom']}"

@@ -19,7 +19,7 @@ from milo_billing.catalog.rules.importing.planning import Change, Plan, Standing
 from milo_billing.catalog.rules.importing.reading import UnableToReadPrices
 from milo_billing.catalog.rules.importing.values import PriceList, Problem
 from milo_billing.cli import clock
-from milo_billing.cli.output import format_error, write, write_json, write_table
+from milo_billing.cli.output import format_error, write, write_table
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.bulk import apply_all
@@ -158,12 +158,12 @@ class _Import:
         if planned.problems:
             _say(planned.problems, file=self.file, hint="")
             return EXIT_FAILED
-        if self.target.json:
-            write_json(_report(planned, self.listed))
+        if self.target.structured:
+            self.target.write(_report(planned, self.listed))
         else:
             _show(planned, self.listed, all_changes=self.all_changes)
         if self.write_to is not None:
-            _write(planned, self.write_to, silent=self.target.json)
+            _write(planned, self.write_to, silent=self.target.structured)
         return 0
 
 
@@ -233,7 +233,9 @@ def _show(planned: Plan, listed: PriceList, *, all_changes: bool) -> None:
             right=["Old", "New"],
         )
     if len(shown) < len(planned.changes):
-        write(f"… and {len(planned.changes) - len(shown):,} more; --all shows them, --output json too")
+        write(
+            f"… and {len(planned.changes) - len(shown):,} more; --all shows them, --output json or yaml too"
+        )
     counts = Counter(each.kind for each in planned.changes)
     write(
         f"{counts['added']:,} added, {counts['changed']:,} changed, {counts['gone']:,} gone, "
@@ -301,13 +303,13 @@ def _apply(api: ApiClient, objects: Objects, planned: Plan, *, file: Path, targe
         objects.delete(objects.find_kind("pricebooks"), each["metadata"]["name"])
     documents = [Located(f"{file}, made of it", each, 0) for each in planned.manifests]
     done = 0
-    with Rate(verb="applied", unit="objects", silent=target.json) as rate:
+    with Rate(verb="applied", unit="objects", silent=target.structured) as rate:
         for each in apply_all(api, documents, namespace=None, keep_going=False, show=False):
             if each.error is not None:
                 return _stopped(each.error, done=done, total=len(documents))
             done += 1
             rate.show(done, part=done / len(documents))
-    if not target.json:
+    if not target.structured:
         write(f"applied {done:,} objects")
     return 0
 

@@ -4,7 +4,7 @@ from typing import Annotated, cast
 
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.http import JSON
 from milo_billing.client.prices import explain_price
@@ -39,8 +39,8 @@ def explain(
     """
     with target.open() as api:
         found = explain_price(api, account=account, sku=sku, quantity=quantity, at=at)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
     else:
         _write(found)
     return EXIT_FAILED if found["price"] is None else 0

@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.progress import Bars
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.errors import ClientError
@@ -71,8 +71,8 @@ def list_(
             items = list(list_quarantined(api, limit=limit, **filters))
         else:
             items = summarize_quarantine(api, **filters)
-    if target.json:
-        write_json({"items": items})
+    if target.structured:
+        target.write({"items": items})
     elif not items:
         sys.stderr.write("Nothing is quarantined.\n")
     elif events:
@@ -98,8 +98,8 @@ def show(
     """Show an event as it was sent, and why it is not billed."""
     with target.open() as api:
         found = get_quarantined(api, id)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
         return
     event = found.pop("event")
     for name in ("id", "state", "reason", "detail", "receivedAt"):
@@ -108,7 +108,7 @@ def show(
         gone = cast("JSON", found["discarded"])
         write(f"{'discarded:':<12}{gone['at']} by {gone['by']}: {gone['reason']}")
     write("")
-    write_json(event)
+    target.write(event)
 
 
 @quarantine.command(
@@ -138,8 +138,8 @@ def discard(
         with Bars() as bars:
             for gone in discard_quarantined(api, ids=ids, filters=filters, reason=because):
                 bars.show("discard", gone, 0, unit="events")
-    if target.json:
-        write_json({"discarded": gone})
+    if target.structured:
+        target.write({"discarded": gone})
     else:
         write(f"discarded {gone:,}")
 
@@ -179,8 +179,8 @@ def replay(
             found = open_replay(api, filters=filters, accept_late=accept_late, dry_run=dry_run)
         if not dry_run or resume is not None:
             found = _watched(api, found) if wait else found
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
     elif "dryRun" in found:
         write(f"{found['total']:,} events would be replayed")
         rows = [[row["reason"], row["meter"], row["events"]] for row in cast("list[JSON]", found["items"])]
@@ -224,21 +224,21 @@ def events(
     with target.open() as api:
         if id is not None:
             if source is None:
-                write_json(api.json("GET", f"/v1/usage/events/{id}"))
+                target.write(api.json("GET", f"/v1/usage/events/{id}"))
             else:
-                write_json(get_sent_event(api, id, source=source, organization=organization))
+                target.write(get_sent_event(api, id, source=source, organization=organization))
             return 0
         if source is not None or organization is not None:
             raise ClientError("--source and --organization go with one id.", next_step="Give the event's id.")
         filters = _filters(account=account, project=project, meter=meter, **{"from": from_, "to": to})
         found = list_events(api, limit=limit, resource=resource or (), **filters)
-    return write_events(found, json=target.json)
+    return write_events(found, target=target)
 
 
-def write_events(events: Events, *, json: bool) -> int:
-    """Events as a table, or as JSON; EXIT_FAILED where days of the archive could not be read, which it names."""
-    if json:
-        write_json({"items": events.items, "unreadDays": events.unread})
+def write_events(events: Events, *, target: Target) -> int:
+    """Events as a table, or whole; EXIT_FAILED where days of the archive could not be read, which it names."""
+    if target.structured:
+        target.write({"items": events.items, "unreadDays": events.unread})
     elif not events.items:
         sys.stderr.write("No events found.\n")
     else:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import write, write_json
+from milo_billing.cli.output import write
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client.errors import ClientError
 from milo_billing.client.rates import get_rate
@@ -33,8 +33,8 @@ def import_(
         raise ClientError(f"The file cannot be read: {error.strerror}.", where=str(file)) from error
     with target.open() as api:
         done = send_rates(api, content=content)
-    if target.json:
-        write_json(done)
+    if target.structured:
+        target.write(done)
     else:
         write(
             f"{done['added']} rates added, {done['known']} known already, "
@@ -61,8 +61,8 @@ def show(
     """
     with target.open() as api:
         found = get_rate(api, from_currency=from_, to_currency=to, at=at)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
         return
     legs = found["perEuro"]
     write(f"1 {found['from']} = {found['rate']} {found['to']}, published {found['day']} by {found['source']}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.progress import Bars
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.errors import ClientError
@@ -78,8 +78,8 @@ def void(
             voided = void_event(api, id, reason=reason)
         else:
             voided = void_sent_event(api, id, reason=reason, source=source, organization=organization)
-    if target.json:
-        write_json(voided)
+    if target.structured:
+        target.write(voided)
     else:
         write(f"{voided['state']} {voided['id']} at {voided['at']} by {voided['by']}: {voided['reason']}")
 
@@ -108,8 +108,8 @@ def changes(
     filters = {"namespace": namespace, "account": account, "period": period}
     with target.open() as api:
         items = get_changes(api, **filters, **({} if cause is None else {"cause": cause}))
-    if target.json:
-        write_json({"items": items})
+    if target.structured:
+        target.write({"items": items})
     elif items:
         columns = ["day", "project", "meter", "dimensions", "cause", "events", "quantity", "lastChangedAt"]
         write_table(columns, [[item.get(column) for column in columns] for item in items])
@@ -141,8 +141,8 @@ def run(
         if due and not dry_run:
             _wait(api, due)
         days = [day for day in get_archive(api) if day["day"] in set(due)]
-    if target.json:
-        write_json({"due": due, "days": days})
+    if target.structured:
+        target.write({"due": due, "days": days})
     elif not due:
         write("no day is due")
     else:
@@ -177,8 +177,8 @@ def verify(
             if problem is not None:
                 problems[day] = problem
             bars.show("verify", done, len(days), unit="days")
-    if target.json:
-        write_json({"verified": len(days), "problems": problems})
+    if target.structured:
+        target.write({"verified": len(days), "problems": problems})
     else:
         write(f"{len(days)} days verified, {len(problems)} with a problem")
         for day, problem in problems.items():

@@ -8,7 +8,7 @@ import yaml
 from cyclopts import Parameter
 
 from milo_billing.cli.names import split_name
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client.errors import ClientError
 from milo_billing.client.http import JSON
@@ -122,8 +122,8 @@ def simulate(
             **supposed.fields(),
         }
         answer = ask(api, {key: value for key, value in given.items() if value is not None})
-    if target.json:
-        write_json(answer)
+    if target.structured:
+        target.write(answer)
     else:
         _write(answer)
 

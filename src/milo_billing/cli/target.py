@@ -9,11 +9,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from milo_billing.cli.output import format_error
+from milo_billing.cli.output import Output, format_error, write_whole
 from milo_billing.client.connection import find_connection
 from milo_billing.client.errors import ClientError
 from milo_billing.client.http import ApiClient
@@ -25,7 +25,6 @@ _SERVER = Group.create_ordered(
     "Server", help="Found in the kubeconfig of this machine's server when not given."
 )
 
-Output = Literal["table", "json"]
 Namespace = Annotated[
     str | None,
     Parameter(
@@ -40,7 +39,7 @@ class Target:
     """Which server to talk to, and how to print its answers."""
 
     output: Annotated[
-        Output, Parameter(name=["--output", "-o"], help="A table for people, or JSON for programs.")
+        Output, Parameter(name=["--output", "-o"], help="A table for people; JSON or YAML for programs.")
     ] = "table"
     kubeconfig: Annotated[
         Path | None, Parameter(group=_SERVER, help="Use the current context of this kubeconfig.")
@@ -62,9 +61,13 @@ class Target:
     ] = None
 
     @property
-    def json(self) -> bool:
-        """Whether answers are printed as JSON."""
-        return self.output == "json"
+    def structured(self) -> bool:
+        """Whether answers are printed for programs, whole: as JSON or as YAML."""
+        return self.output != "table"
+
+    def write(self, value: object) -> None:
+        """Write a whole answer as YAML where that is wanted, and as JSON otherwise."""
+        write_whole(value, output=self.output)
 
     @contextmanager
     def open(self) -> Generator[ApiClient]:

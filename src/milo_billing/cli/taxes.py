@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from milo_billing.cli.output import format_error, write, write_json, write_table
+from milo_billing.cli.output import format_error, write, write_table
 from milo_billing.cli.progress import Rate
 from milo_billing.cli.target import DEFAULT, EXIT_FAILED, Target
 from milo_billing.client.bulk import apply_all
@@ -67,8 +67,8 @@ def import_(
         with target.open() as api:
             objects = Objects(api)
             planned = plan(listed.rates, list(objects.list(objects.find_kind("taxrates"))))
-            if target.json:
-                write_json(_report(planned, listed))
+            if target.structured:
+                target.write(_report(planned, listed))
             else:
                 _show(planned, listed, all_changes=all_changes)
             if planned.conflicts:
@@ -115,8 +115,8 @@ def check(
     """
     with target.open() as api:
         found = check_vat_number(api, account=account, valid=valid, source=source, reference=reference)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
     else:
         proof = f", reference {found['reference']}" if found["reference"] else ""
         said = "valid" if found["valid"] else "not valid"
@@ -147,7 +147,9 @@ def _show(planned: Plan, listed: TaxList, *, all_changes: bool) -> None:
             [[one.starts_on, one.kind, one.country, one.category, one.old, one.new] for one in shown],
         )
     if len(shown) < len(planned.changes):
-        write(f"… and {len(planned.changes) - len(shown):,} more; --all shows them, --output json too")
+        write(
+            f"… and {len(planned.changes) - len(shown):,} more; --all shows them, --output json or yaml too"
+        )
     kinds = [one.kind for one in planned.changes]
     write(
         f"{kinds.count('added'):,} added, {kinds.count('ended'):,} with another end, {len(planned.conflicts):,} in the "
@@ -186,7 +188,7 @@ def _report(planned: Plan, listed: TaxList) -> dict[str, object]:
 def _apply(api: ApiClient, planned: Plan, *, file: Path, target: Target) -> int:
     documents = [Located(f"{file}, made of it", each, 0) for each in planned.manifests]
     done = 0
-    with Rate(verb="applied", unit="tax rates", silent=target.json) as rate:
+    with Rate(verb="applied", unit="tax rates", silent=target.structured) as rate:
         for each in apply_all(api, documents, namespace=None, keep_going=False, show=False):
             if each.error is not None:
                 sys.stderr.write(format_error(each.error))
@@ -196,6 +198,6 @@ def _apply(api: ApiClient, planned: Plan, *, file: Path, target: Target) -> int:
                 return EXIT_FAILED
             done += 1
             rate.show(done, part=done / len(documents))
-    if not target.json:
+    if not target.structured:
         write(f"applied {done:,} tax rates")
     return 0

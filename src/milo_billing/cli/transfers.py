@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from milo_billing.cli.bank_files import DryRun, Message, To, check_asked, save_file, write_made
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.target import DEFAULT, Target
 from milo_billing.client import transfers as client
+from milo_billing.client.http import JSON
 
 LIMIT = 100
 
@@ -27,11 +28,19 @@ def request(
     *,
     account: Annotated[str, Parameter(help="Whose money goes back, as namespace/name.")],
     reason: Annotated[str, Parameter(help="Why; kept with the transfer.")],
-    amount: Annotated[str, Parameter(help="Euro, such as 12.50; all that it has where none is said.")] = "",
-    iban: Annotated[str, Parameter(help="Where to; where the money came from when none is said.")] = "",
-    holder: Annotated[str, Parameter(help="Whose bank account that is.")] = "",
-    bic: Annotated[str, Parameter(help="Needed for accounts outside the European Economic Area only.")] = "",
-    issuer: Annotated[str, Parameter(help="Who pays; whoever holds the money when none is said.")] = "",
+    amount: Annotated[
+        str | None, Parameter(help="Euro, such as 12.50; all that it has where none is said.")
+    ] = None,
+    iban: Annotated[
+        str | None, Parameter(help="Where to; where the money came from when none is said.")
+    ] = None,
+    holder: Annotated[str | None, Parameter(help="Whose bank account that is.")] = None,
+    bic: Annotated[
+        str | None, Parameter(help="Needed for accounts outside the European Economic Area only.")
+    ] = None,
+    issuer: Annotated[
+        str | None, Parameter(help="Who pays; whoever holds the money when none is said.")
+    ] = None,
     target: Target = DEFAULT,
 ) -> None:
     """Pay back what an account has unapplied, or on account, where over-payments and credit notes put it.
@@ -39,10 +48,10 @@ def request(
     The money is the account's no more from now on. The next file asks the bank to pay it.
     """
     optional = {"amount": amount, "iban": iban, "holder": holder, "bic": bic, "issuer": issuer}
-    fields = {name: value for name, value in optional.items() if value}
+    fields = {name: value for name, value in optional.items() if value is not None}
     with target.open() as api:
         made = client.request_transfer(api, account=account, reason=reason, **fields)
-    _write_transfers([made], json=made if target.json else None)
+    _write_transfers([made], whole=made, target=target)
 
 
 @transfers.command(name="list", help_epilogue="Example:\n\n  milo-billing payments transfers list")
@@ -52,7 +61,7 @@ def list_(
     """Show transfers and what became of each, the newest first."""
     with target.open() as api:
         items = client.list_transfers(api, limit=limit)
-    _write_transfers(items, json={"items": items} if target.json else None)
+    _write_transfers(items, whole={"items": items}, target=target)
 
 
 @transfers.command(
@@ -70,7 +79,7 @@ def cancel(
     """Pay nothing of what was asked for, as long as it is in no file: the account has it again."""
     with target.open() as api:
         made = client.cancel_transfer(api, transfer, reason=reason)
-    _write_transfers([made], json=made if target.json else None)
+    _write_transfers([made], whole=made, target=target)
 
 
 @transfers.command(
@@ -91,7 +100,7 @@ def not_executed(
     """
     with target.open() as api:
         made = client.note_not_executed(api, transfer, reason=reason)
-    _write_transfers([made], json=made if target.json else None)
+    _write_transfers([made], whole=made, target=target)
 
 
 @transfers.command(
@@ -128,8 +137,8 @@ def file(
         if wanted:
             made = client.make_transfer_file(api, execute_on=execute_on, issuer=issuer, dry_run=dry_run)
         save_file(made, get=partial(client.get_transfer_file, api), to=to, dry_run=dry_run)
-    if target.json:
-        write_json(made)
+    if target.structured:
+        target.write(made)
     elif wanted:
         _write_file(made)
     else:
@@ -143,8 +152,8 @@ def files(
     """Show the files that were made last."""
     with target.open() as api:
         items = client.list_transfer_files(api, limit=limit)
-    if target.json:
-        write_json({"items": items})
+    if target.structured:
+        target.write({"items": items})
         return
     if not items:
         write("No file was made yet.")
@@ -168,9 +177,9 @@ def _write_file(made: dict[str, Any]) -> None:
     write_made(made, orders=made["transfers"], columns=columns, on=made["executeOn"])
 
 
-def _write_transfers(items: list[Any], *, json: Any) -> None:
-    if json is not None:
-        write_json(json)
+def _write_transfers(items: list[JSON], *, whole: JSON, target: Target) -> None:
+    if target.structured:
+        target.write(whole)
         return
     if not items:
         write("No transfer was asked for yet.")

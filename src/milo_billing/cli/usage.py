@@ -10,7 +10,7 @@ import orjson
 from cyclopts import App, Parameter
 
 from milo_billing.cli import clock
-from milo_billing.cli.output import write, write_json, write_table
+from milo_billing.cli.output import write, write_table
 from milo_billing.cli.progress import Bars
 from milo_billing.cli.quarantine import events as show_events
 from milo_billing.cli.quarantine import quarantine
@@ -101,7 +101,7 @@ def send(
                 )
             ]
         sent = send_events(api, events)
-    return _print_sent(sent, json=target.json)
+    return _print_sent(sent, target=target)
 
 
 @usage.command(
@@ -161,7 +161,7 @@ def import_(
                 bars.show(f"{stage} {file.name}", done, total, unit="rows")
 
             imported = import_file(api, file, mapping, accept_late=accept_late, report=report)
-    return _print_imported(imported, json=target.json)
+    return _print_imported(imported, target=target)
 
 
 @usage.command(
@@ -213,8 +213,8 @@ def show(
     }
     with target.open() as api:
         items = get_usage(api, **{key: value for key, value in filters.items() if value is not None})
-    if target.json:
-        write_json({"items": items})
+    if target.structured:
+        target.write({"items": items})
     elif items:
         flat = [_flattened(item) for item in items]
         write_table(list(flat[0]), [list(item.values()) for item in flat])
@@ -239,8 +239,8 @@ def statistics(*, target: Target = DEFAULT) -> None:
     """Show what became of everything that was sent: accepted, late, duplicate, waiting in quarantine and why."""
     with target.open() as api:
         found = get_statistics(api)
-    if target.json:
-        write_json(found)
+    if target.structured:
+        target.write(found)
         return
     rows: list[tuple[str, Any]] = []
     for fate, events in found.items():
@@ -283,10 +283,10 @@ def _read_events(file: str) -> list[dict[str, Any]]:
     return named
 
 
-def _print_sent(sent: Sent, *, json: bool) -> int:
-    if json:
+def _print_sent(sent: Sent, *, target: Target) -> int:
+    if target.structured:
         rejected = [{"id": item.id, "reason": item.reason, "detail": item.detail} for item in sent.rejected]
-        write_json({"accepted": sent.accepted, "rejected": rejected})
+        target.write({"accepted": sent.accepted, "rejected": rejected})
     else:
         write(f"accepted {sent.accepted}, rejected {len(sent.rejected)}")
         for item in sent.rejected:
@@ -294,11 +294,11 @@ def _print_sent(sent: Sent, *, json: bool) -> int:
     return EXIT_FAILED if sent.rejected else 0
 
 
-def _print_imported(imported: Imported, *, json: bool) -> int:
+def _print_imported(imported: Imported, *, target: Target) -> int:
     counts = f"{imported.accepted:,} accepted, {imported.quarantined:,} quarantined"
     counts += f", {imported.duplicate:,} there before, {imported.rejected:,} rejected"
-    if json:
-        write_json(asdict(imported))
+    if target.structured:
+        target.write(asdict(imported))
     elif imported.state == "unchanged":
         write(f"{imported.rows:,} rows: imported before, nothing changed ({counts}; import {imported.id})")
     else:

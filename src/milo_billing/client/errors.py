@@ -92,7 +92,7 @@ def next_step_for(code: int, reason: str, *, what: str = "") -> str:
             )
         case 403:
             return "Ask an administrator for a role with this permission (a PolicyBinding for your user)."
-        case 404:
+        case 404 if not what or what.endswith(" not found"):
             kind = found[1] if (found := _NAMED.match(what)) else "KIND"
             return f"Check the name and the namespace; `milo-billing get {kind}` lists what exists."
         case 409 if reason == "AlreadyExists":

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from functools import partial
 
 import orjson
 
@@ -195,42 +196,19 @@ def _paths(kind: AnyKind) -> Json:
         f"{prefix}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else f"{prefix}/{kind.plural}"
     )
     scope = [_path_parameter("namespace")] if kind.namespaced else []
-
-    def operation(verb: str, action: str, **more: object) -> Json:
-        return {
-            "operationId": f"{verb}{kind.kind}",
-            "responses": _answer(name),
-            "x-kubernetes-action": action,
-            "x-kubernetes-group-version-kind": _gvk(kind),
-            **more,
-        }
-
-    body = {"required": True, "content": {"application/json": {"schema": _ref(name)}}}
-    patch_body = {"required": True, "content": {p: {"schema": {"type": "object"}} for p in _PATCH_TYPES}}
+    operation = partial(_operation, kind)
     listing = _query(_LIST_PARAMETERS)
+    listed = _answer(f"{name}List")
     many: Json = {
-        "get": operation("list", "list", parameters=listing, responses=_answer(f"{name}List")),
+        "get": operation("list", "list", parameters=listing, responses=listed),
         "parameters": scope,
     }
     one: Json = {"get": operation("read", "get"), "parameters": [_path_parameter("name"), *scope]}
     if not kind.system:
-        write = _query(_WRITE_PARAMETERS)
-        many["post"] = operation(
-            "create", "post", parameters=write, requestBody=body, responses=_created(kind, name)
-        )
-        many["delete"] = operation(
-            "deletecollection",
-            "deletecollection",
-            parameters=_query((*_SELECT_PARAMETERS, *_DELETE_PARAMETERS)),
-        )
-        one["put"] = operation("replace", "put", parameters=write, requestBody=body)
-        one["delete"] = operation("delete", "delete", parameters=_query(_DELETE_PARAMETERS))
-        one["patch"] = operation(
-            "patch", "patch", parameters=[*write, *_query((("force", "boolean"),))], requestBody=patch_body
-        )
+        many |= _writes_of_many(kind)
+        one |= _writes_of_one(kind)
     paths: Json = {collection: many, f"{collection}/{{name}}": one}
     if kind.namespaced:
-        listed = _answer(f"{name}List")
         everywhere = operation(
             "list",
             "list",
@@ -250,6 +228,46 @@ def _paths(kind: AnyKind) -> Json:
         act = operation(action, "post", parameters=_query(_DRY_RUN), requestBody=_ACTION_BODY)
         paths[f"{collection}/{{name}}/{action}"] = {"post": act, "parameters": one["parameters"]}
     return paths
+
+
+def _operation(kind: AnyKind, verb: str, action: str, **more: object) -> Json:
+    return {
+        "operationId": f"{verb}{kind.kind}",
+        "responses": _answer(_schema_name(kind)),
+        "x-kubernetes-action": action,
+        "x-kubernetes-group-version-kind": _gvk(kind),
+        **more,
+    }
+
+
+def _writes_of_many(kind: AnyKind) -> Json:
+    name = _schema_name(kind)
+    write = _query(_WRITE_PARAMETERS)
+    select = _query((*_SELECT_PARAMETERS, *_DELETE_PARAMETERS))
+    operation = partial(_operation, kind)
+    return {
+        "post": operation(
+            "create", "post", parameters=write, requestBody=_body(name), responses=_created(kind, name)
+        ),
+        "delete": operation("deletecollection", "deletecollection", parameters=select),
+    }
+
+
+def _writes_of_one(kind: AnyKind) -> Json:
+    write = _query(_WRITE_PARAMETERS)
+    patched = {"required": True, "content": {p: {"schema": {"type": "object"}} for p in _PATCH_TYPES}}
+    operation = partial(_operation, kind)
+    return {
+        "put": operation("replace", "put", parameters=write, requestBody=_body(_schema_name(kind))),
+        "delete": operation("delete", "delete", parameters=_query(_DELETE_PARAMETERS)),
+        "patch": operation(
+            "patch", "patch", parameters=[*write, *_query((("force", "boolean"),))], requestBody=patched
+        ),
+    }
+
+
+def _body(name: str) -> Json:
+    return {"required": True, "content": {"application/json": {"schema": _ref(name)}}}
 
 
 def _review_path(kind: AnyKind) -> Json:

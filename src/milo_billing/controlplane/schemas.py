@@ -1,7 +1,8 @@
 """Structural schemas: made from a kind's models; pruning, defaulting and validation against them.
 
 The messages are those of the Kubernetes API server (k8s.io/apiextensions), so that clients and people read what they
-know. Owns nothing of the kinds' own rules: those run after this has passed.
+know; only a pattern is told in words (`patterns`). Owns nothing of the kinds' own rules: those run after this has
+passed.
 """
 
 import copy
@@ -13,6 +14,7 @@ from typing import Any, cast
 import orjson
 
 from milo_billing.controlplane.kinds import AnyKind, Json
+from milo_billing.controlplane.patterns import what_matches
 from milo_billing.kernel.errors import FieldError
 
 _JSON_TYPES: dict[Any, str] = {
@@ -236,7 +238,7 @@ def _string_errors(value: str, schema: Json, path: str, shown: str) -> Iterator[
         message = f"Invalid value: {shown}: {path} in body should be at least {shortest} chars long"
         yield FieldError(path, "FieldValueInvalid", message)
     if "pattern" in schema and not _pattern(schema["pattern"]).search(value):
-        message = f"Invalid value: {shown}: {path} in body should match '{schema['pattern']}'"
+        message = f"Invalid value: {shown}: {what_matches(schema['pattern'], path=path)}"
         yield FieldError(path, "FieldValueInvalid", message)
 
 

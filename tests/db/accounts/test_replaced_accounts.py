@@ -18,8 +18,7 @@ from milo_billing.infra.database import EVERYWHERE
 from milo_billing.kernel.errors import Invalid
 from tests.accounts_auditor import audit
 from tests.accounts_world import ACME, World
-
-PATIENCE_S = 20.0
+from tests.patience import PATIENCE_S, until
 
 
 def waiting(world: World) -> int:
@@ -30,13 +29,6 @@ def waiting(world: World) -> int:
             "where not l.granted and a.datname = current_database()"
         ).fetchall()
     return found
-
-
-def until(holds: Callable[[], bool]) -> None:
-    ends = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < ends, "it did not come to hold"
-        time.sleep(0.02)
 
 
 @contextmanager

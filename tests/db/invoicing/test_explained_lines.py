@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from milo_billing.cli.previews import write_explanation
+from milo_billing.cli.target import Target
 from milo_billing.infra.database import EVERYWHERE, connect
 from milo_billing.invoicing.operations import explaining
 from milo_billing.invoicing.reads import lines as line_reads
@@ -148,12 +149,14 @@ def test_the_command_writes_the_steps_and_exits_by_what_was_found(
     ground: Ground, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found, *_ = explained(ground, ground.issued(promised(ground)))
-    assert write_explanation(found, json=False) == 0
+    assert write_explanation(found, target=Target()) == 0
     printed = capsys.readouterr().out
     assert "  1. 1833 {request} metered by 2 projects" in printed
     assert "recomputed from what was frozen: the same amount" in printed
-    assert write_explanation({**found, "recomputed": "differs"}, json=True) == 1
-    assert write_explanation({**found, "recomputed": "differs", "recomputedAmount": None}, json=False) == 1
+    assert write_explanation({**found, "recomputed": "differs"}, target=Target(output="json")) == 1
+    assert (
+        write_explanation({**found, "recomputed": "differs", "recomputedAmount": None}, target=Target()) == 1
+    )
     assert "nothing, which differs" in capsys.readouterr().out
 
 

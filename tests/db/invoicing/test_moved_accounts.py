@@ -1,7 +1,5 @@
 """Accounts that have changed who is invoiced for them: whose locks are taken, who is charged for what came late."""
 
-import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -18,8 +16,7 @@ from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Skipped
 from tests.db.invoicing.ground import ACME, NOVEMBER, Ground
 from tests.db.invoicing.late_ground import DECEMBER, adjust, spend_late
 from tests.db.invoicing.test_consolidated import assert_books_right, below, booked, change, changed, charged
-
-PATIENCE_S = 20.0
+from tests.patience import PATIENCE_S, until
 
 
 def move(ground: Ground, name: str, parent: str) -> None:
@@ -59,13 +56,6 @@ def locks(ground: Ground, *, granted: bool, of: int = advisory_locks.INVOICED_AC
         granted,
     )
     return [number for (number,) in rows]
-
-
-def until(holds: Callable[[], bool]) -> None:
-    ends = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < ends, "it did not come to hold"
-        time.sleep(0.02)
 
 
 def test_two_payers_that_took_accounts_of_each_other_wait_for_one_another_in_one_order(

@@ -65,6 +65,11 @@ def test_receivables_are_totalled_by_currency(target: Target, capsys: pytest.Cap
     ]
 
 
+def test_where_no_month_is_closed_it_is_said(target: Target, capsys: pytest.CaptureFixture[str]) -> None:
+    commands.closings(target=target)
+    assert capsys.readouterr() == ("", "No month is closed yet.\n")
+
+
 def test_an_export_goes_to_a_file_or_to_standard_output(
     target: Target, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import string
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from uuid import UUID
 import pytest
 from standardwebhooks import Webhook
 
+from milo_billing.adapters import credit_note_page
+from milo_billing.adapters.document_strings import STRINGS
 from milo_billing.adapters.notice_strings import TEXTS
 from milo_billing.adapters.notice_texts import write_notice
 from milo_billing.adapters.smtp_mail import compose
@@ -167,3 +170,21 @@ def test_chats_get_text_that_means_nothing_in_their_markup() -> None:
     (card,) = teams["attachments"]
     assert card["contentType"] == "application/vnd.microsoft.card.adaptive"
     assert card["content"]["body"][0]["text"].startswith("Invoice <!channel> & co for")
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_a_credit_note_is_called_the_same_in_a_mail_and_on_its_page(language: str) -> None:
+    title = credit_note_page.words_in(language).title
+    texts = TEXTS[language]
+    assert texts.labels["creditNote"] == title
+    for event in ("creditnote.issued", "creditnote.cancelled"):
+        subject, body = texts.events[event]
+        assert subject.startswith(f"{title} ")
+        assert title.casefold() in body.casefold()
+
+
+def test_what_german_tax_law_calls_gutschrift_is_another_document() -> None:
+    """§ 14 Abs. 2 UStG: an invoice that the customer issues."""
+    texts = [*TEXTS["de"].labels.values(), *(text for pair in TEXTS["de"].events.values() for text in pair)]
+    strings = [getattr(STRINGS["de"], field.name) for field in fields(STRINGS["de"])]
+    assert not [text for text in (*texts, *strings) if "Gutschrift" in str(text)]

@@ -1,11 +1,16 @@
 """The command line without a server: its commands, usage errors, messages. Their help is in tests/tidy."""
 
+from typing import Any
+
+import orjson
 import pytest
+import yaml
 from cyclopts import App
 
 from milo_billing.cli.commands import app
-from milo_billing.cli.examples import COLUMNS_MAX, fold
-from milo_billing.cli.output import format_error, write_server_table, write_table
+from milo_billing.cli.examples import COLUMNS_MAX, fold, unwrap
+from milo_billing.cli.invoices import write_lines
+from milo_billing.cli.output import format_error, write_server_table, write_table, write_whole
 from milo_billing.client.errors import ApiError, Cause, ClientError, UnableToImport
 
 COMMANDS = [
@@ -197,6 +202,54 @@ def test_columns_are_as_wide_as_their_widest_cell(capsys: pytest.CaptureFixture[
     ]
 
 
+def test_yaml_says_what_json_says(capsys: pytest.CaptureFixture[str]):
+    answer: dict[str, object] = {
+        "total": "1.10",
+        "day": "2026-10-01",
+        "country": "NO",
+        "paid": False,
+        "none": None,
+        "lines": [],
+        "note": "Müller – " + "a long text " * 20,
+        "two": "a\nb",
+    }
+    values: list[object] = [answer, {"items": [answer, answer]}, [], "a text", None]
+    for value in values:
+        write_whole(value, output="json")
+        as_json = capsys.readouterr().out
+        write_whole(value, output="yaml")
+        as_yaml = capsys.readouterr().out
+        assert yaml.safe_load(as_yaml) == orjson.loads(as_json) == value
+        assert as_yaml.endswith("\n") and not as_yaml.endswith(("\n\n", "...\n"))
+
+
+def test_yaml_keeps_the_order_of_fields_and_folds_no_text(capsys: pytest.CaptureFixture[str]):
+    write_whole({"b": "word " * 60 + "end", "a": "ü"}, output="yaml")
+    assert capsys.readouterr().out.splitlines() == [f"b: {'word ' * 60}end", "a: ü"]
+
+
+def test_a_price_in_another_currency_than_the_invoices_says_so(capsys: pytest.CaptureFixture[str]):
+    line: dict[str, Any] = {
+        "line": 1,
+        "kind": "Usage",
+        "sku": "cpu",
+        "description": "CPU time",
+        "quantity": "100",
+        "pricingUnit": "h",
+        "unitPrice": "0.0465",
+        "amount": "4.65",
+        "discounts": [],
+        "conversion": None,
+    }
+    converted = {**line, "line": 2, "amount": "3.79", "conversion": {"currencyCode": "USD"}}
+    write_lines([line, converted, {**converted, "line": 3, "unitPrice": None}])
+    assert [row.split()[6:] for row in capsys.readouterr().out.splitlines()[1:]] == [
+        ["0.0465", "4.65"],
+        ["0.0465", "USD", "3.79"],
+        ["tiers", "3.79"],
+    ]
+
+
 def test_a_server_table_leaves_wide_columns_out_and_can_show_namespaces(capsys: pytest.CaptureFixture[str]):
     table = {
         "columnDefinitions": [{"name": "Name"}, {"name": "Phase"}, {"name": "Uid", "priority": 1}],
@@ -234,6 +287,35 @@ def test_an_example_can_be_copied_from_a_terminal_of_80_columns(command: list[st
     assert max(map(len, epilogue.split("\n"))) <= COLUMNS_MAX
 
 
+def test_paragraphs_of_help_keep_no_line_break_of_the_source():
+    text = """Line one
+        of a test.
+
+        It ends
+        here.
+
+        Parameters
+        ----------
+        name
+            The thing, and
+            its half.
+        other
+            Another.
+        """
+    assert unwrap(text).split("\n") == [
+        "Line one of a test.",
+        "",
+        "It ends here.",
+        "",
+        "Parameters",
+        "----------",
+        "name",
+        "    The thing, and its half.",
+        "other",
+        "    Another.",
+    ]
+
+
 def test_a_long_example_is_folded_between_words_an_option_with_its_value():
     line = (
         '  milo-billing credits grant organization-acme/main --amount 100 --reason "order 4711, by telephone"'
@@ -264,6 +346,11 @@ def test_what_is_not_found_says_which_kind_to_list():
         'billingaccounts.billing.miloapis.com "nain" not found', code=404, reason="NotFound", causes=()
     )
     assert "`milo-billing get billingaccounts`" in format_error(error)
+
+
+def test_what_is_missing_is_not_always_a_name_to_look_up():
+    said = "invoice KC-2026-000001 has no line 99"
+    assert format_error(ApiError(said, code=404, reason="NotFound", causes=())) == f"error: {said}\n"
 
 
 @pytest.mark.parametrize(

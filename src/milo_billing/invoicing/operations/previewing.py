@@ -1,6 +1,6 @@
 """An account's invoice as it stands now, before it is one (domain.md §7). Nothing is written here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from milo_billing.accounts import operations as accounts
@@ -46,19 +46,10 @@ def preview(
         )
         for one in stretches
     }
-    lates: dict[int, Late] = {}
+    lates, unknown = _lates(tx, () if covered else stretches, payer=payer, now=now)
     untaxed = (
-        None if payer == account else f"it is a section of the invoice of {payer.name}, taxed as a whole"
+        unknown if payer == account else f"it is a section of the invoice of {payer.name}, taxed as a whole"
     )
-    try:
-        for one in stretches if not covered else ():
-            given = rerating.given_of(lates.values())
-            own = Period(one.periods[0].start, one.periods[-1].end)
-            late = rerating.find_late(tx, account=one.account, but=own, now=now, given=given)
-            if late is not None:
-                lates[one.account.number], _ = consolidating.parted(tx, late, payer=payer)
-    except UnableToIssue as error:
-        untaxed = untaxed or str(error)
     kind: InvoiceKind = "Periodic" if len(stretches) == 1 and payer == account else "Consolidated"
     sections = [
         consolidating.section(
@@ -134,6 +125,23 @@ def _stretches(
     if left:
         return left, invoices, False
     return [Stretch(member, tuple(begun)) for member in members], invoices, True
+
+
+def _lates(
+    tx: Tx, stretches: Iterable[Stretch], *, payer: Account, now: datetime
+) -> tuple[dict[int, Late], str | None]:
+    """What came late of each account, by its number; and why that of one, and of all after it, is not known."""
+    lates: dict[int, Late] = {}
+    try:
+        for one in stretches:
+            given = rerating.given_of(lates.values())
+            own = Period(one.periods[0].start, one.periods[-1].end)
+            late = rerating.find_late(tx, account=one.account, but=own, now=now, given=given)
+            if late is not None:
+                lates[one.account.number], _ = consolidating.parted(tx, late, payer=payer)
+    except UnableToIssue as error:
+        return lates, str(error)
+    return lates, None
 
 
 def _owed(

@@ -11,6 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from milo_billing.accounts.reads import accounts as account_reads
+from milo_billing.accounts.types import Account
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.crypto import SubjectErased, Vault
@@ -235,10 +236,10 @@ def apply(
     owner = account_reads.get_account(tx, number=outcome.account)
     home = rest.home
     nothing = on_account.Over(Money(0, place.currency), Money(0, place.currency))
-    entities: dict[str, dict[UUID, int]] = {home: {}} if outcome.over_minor else {}
+    by_issuer: dict[str, dict[UUID, int]] = {home: {}} if outcome.over_minor else {}
     for invoice in locked.values():
-        entities.setdefault(invoice.issuer, {})[invoice.uid] = parts[invoice.uid]
-    for entity, paid in entities.items():
+        by_issuer.setdefault(invoice.issuer, {})[invoice.uid] = parts[invoice.uid]
+    for entity, paid in by_issuer.items():
         key = f"bank/{uid}/{entity}"
         over = rest.over if entity == home else nothing
         entries = _received(place, paid_minor=sum(paid.values()), over=over)
@@ -253,17 +254,7 @@ def apply(
         )
         _settle(work, office, uid=uid, entry=entry, org=owner.owner_org, outcome=outcome, paid=paid, key=key)
         if entity == home and outcome.over_minor:
-            _match(
-                tx,
-                uid=uid,
-                org=owner.owner_org,
-                outcome=outcome,
-                invoice=None,
-                minor=outcome.over_minor,
-                key=key,
-            )
-            source = on_account.Source(entry=uid)
-            on_account.note(tx, over.on_account, posted=key, account=owner, entity=entity, source=source)
+            _keep_rest(tx, over, uid=uid, owner=owner, outcome=outcome, entity=entity, key=key)
     if parts:
         reactivate_if_paid(work, office.engine, account=owner.number)
     payer = rows.payer_digest(entry.counterparty_iban)
@@ -305,6 +296,16 @@ def _settle(
             at=counts_from,
         )
         _match(work.tx, uid=uid, org=org, outcome=outcome, invoice=invoice, minor=minor, key=key)
+
+
+def _keep_rest(
+    tx: Tx, over: on_account.Over, *, uid: UUID, owner: Account, outcome: Matched, entity: str, key: str
+) -> None:
+    """Note what pays no invoice as the account's, and what of it is on account with its source."""
+    org, minor = owner.owner_org, outcome.over_minor
+    _match(tx, uid=uid, org=org, outcome=outcome, invoice=None, minor=minor, key=key)
+    source = on_account.Source(entry=uid)
+    on_account.note(tx, over.on_account, posted=key, account=owner, entity=entity, source=source)
 
 
 def _match(
