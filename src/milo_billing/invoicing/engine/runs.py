@@ -121,7 +121,8 @@ def follow_up(tx: Tx, run: Run, *, at: datetime) -> Run | None:
     that the run was not asked for, or that failed: then that is to be put right first.
     """
     rows = tx.execute(
-        "select account, invoiced_with from invoicing.run_steps where run = %s and state = 'skipped'", (run.id,)
+        "select account, invoiced_with from invoicing.run_steps where run = %s and state = 'skipped'",
+        (run.id,),
     )
     skipped: dict[int, int | None] = dict(rows.fetchall())
     if not skipped:
