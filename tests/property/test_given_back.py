@@ -139,8 +139,15 @@ def test_what_a_month_gives_back_beyond_what_it_charges_comes_off_earlier_invoic
     stand = [standing(number, lines) for number, lines in enumerate(invoices, start=1)]
     assume(all(one.left.total_minor >= 0 for one in stand))
     for amount in before:
-        give(stand, adjusting.give_back(asking(amount), [place for one in stand for place in one.places()]))
-    late = Rerated(stand[0].invoice, (), {}, adjusting.give_back(asking(500), stand[0].places()), sequence=1)
+        give(
+            stand,
+            adjusting.give_back(
+                asking(amount), [place for one in stand for place in one.places()], withheld={}
+            ),
+        )
+    late = Rerated(
+        stand[0].invoice, (), {}, adjusting.give_back(asking(500), stand[0].places(), withheld={}), sequence=1
+    )
     pending = with_given({}, [late])
     creditable = [Creditable(one.invoice, one.places(pending), 2) for one in stand]
     month = drafted(*(a_line("Recurring", SKUS[n % 3], -minor) for n, minor in enumerate(backs)))
@@ -162,7 +169,7 @@ def test_what_is_given_back_of_one_invoice_is_all_of_it_as_far_as_something_is_l
     assume(found.left.total_minor >= 0)
     for amount in amounts:
         places = found.places()
-        parts = adjusting.give_back(asking(amount), places)
+        parts = adjusting.give_back(asking(amount), places, withheld={})
         assert sum(minor for _, minor in parts) == min(amount, sum(place.left_minor for place in places))
         give([found], parts)
     if all(group.basis_minor >= 0 for group in found.groups) and len(found.groups) == 1:

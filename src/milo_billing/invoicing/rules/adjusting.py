@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain
-from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -67,7 +66,6 @@ class GivenBack:
 
 Taxed: TypeAlias = tuple[TaxTreatment, ...]
 """How a line was taxed, by each of its taxes."""
-_NONE_WITHHELD: Final[Mapping[Taxed, int]] = MappingProxyType({})
 Change: TypeAlias = Additional | GivenBack | None
 Carrier: TypeAlias = Literal["NextInvoice", "AdjustmentInvoice"]
 
@@ -302,7 +300,7 @@ def give_back(
     places: Sequence[Place],
     others: Sequence[Place] = (),
     *,
-    withheld: Mapping[Taxed, int] = _NONE_WITHHELD,
+    withheld: Mapping[Taxed, int],
 ) -> tuple[tuple[Place, int], ...]:
     """How much of which line is taken back: of the lines themselves as far as they go, in order; then of what was taxed
     as they were, here and on `others`; then of what is left, as what the customer is asked for counts and not which

@@ -195,8 +195,8 @@ def _in_turn(line: DraftLine, creditable: Sequence[Creditable]) -> Iterable[tupl
     every = [(one, place) for one in creditable for place in one.places]
     own = [pair for pair in every if _charges_for(pair[1].of, charged(line))]
     taxed = {place.taxed for _, place in own}
-    alike = [pair for pair in every if pair[1].taxed in taxed and pair not in own]
-    return chain(own, alike, (pair for pair in every if pair not in own and pair not in alike))
+    alike = (pair for pair in every if pair[1].taxed in taxed)
+    return chain(own, alike, every)  # of what comes again nothing is left
 
 
 def _charges_for(of: Charged, line: Charged) -> bool:
