@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from milo_billing.invoicing.rules import adjusting, below_zero, crediting
-from milo_billing.invoicing.rules.adjusting import Charged, GivenBack, Place, Rerated
+from milo_billing.invoicing.rules.adjusting import Charged, GivenBack, Place, Rerated, Taxed
 from milo_billing.invoicing.rules.below_zero import Creditable
 from milo_billing.invoicing.rules.crediting import LineCredit
 from milo_billing.invoicing.rules.left import Given, Left, capped, left_of_invoice, with_given
@@ -139,8 +139,15 @@ def test_what_a_month_gives_back_beyond_what_it_charges_comes_off_earlier_invoic
     stand = [standing(number, lines) for number, lines in enumerate(invoices, start=1)]
     assume(all(one.left.total_minor >= 0 for one in stand))
     for amount in before:
-        give(stand, adjusting.give_back(asking(amount), [place for one in stand for place in one.places()]))
-    late = Rerated(stand[0].invoice, (), {}, adjusting.give_back(asking(500), stand[0].places()), sequence=1)
+        give(
+            stand,
+            adjusting.give_back(
+                asking(amount), [place for one in stand for place in one.places()], withheld={}
+            ),
+        )
+    late = Rerated(
+        stand[0].invoice, (), {}, adjusting.give_back(asking(500), stand[0].places(), withheld={}), sequence=1
+    )
     pending = with_given({}, [late])
     creditable = [Creditable(one.invoice, one.places(pending), 2) for one in stand]
     month = drafted(*(a_line("Recurring", SKUS[n % 3], -minor) for n, minor in enumerate(backs)))
@@ -162,7 +169,7 @@ def test_what_is_given_back_of_one_invoice_is_all_of_it_as_far_as_something_is_l
     assume(found.left.total_minor >= 0)
     for amount in amounts:
         places = found.places()
-        parts = adjusting.give_back(asking(amount), places)
+        parts = adjusting.give_back(asking(amount), places, withheld={})
         assert sum(minor for _, minor in parts) == min(amount, sum(place.left_minor for place in places))
         give([found], parts)
     if all(group.basis_minor >= 0 for group in found.groups) and len(found.groups) == 1:
@@ -179,3 +186,40 @@ def give(stand: Sequence[Standing], parts: Sequence[tuple[Place, int]]) -> None:
         note = {place.line: minor for place, minor in parts if place.invoice == one.invoice.uid}
         if note:
             one.credit(note)
+
+
+TAXES = ((), (taxed("19"),), (taxed("9"),), (taxed("19"), taxed("2", "Levy")))
+PLACES = st.lists(st.tuples(st.integers(0, 60), st.sampled_from(TAXES)), min_size=1, max_size=6)
+
+
+@given(
+    PLACES,
+    PLACES,
+    st.lists(st.tuples(st.integers(0, 6), st.integers(1, 90)), min_size=1, max_size=4),
+    st.dictionaries(st.sampled_from(TAXES), st.integers(0, 90)),
+)
+def test_nothing_comes_back_at_another_tax_while_any_is_left_of_its_own(
+    own: list[tuple[int, Taxed]],
+    other: list[tuple[int, Taxed]],
+    wanted: list[tuple[int, int]],
+    withheld: dict[Taxed, int],
+) -> None:
+    keys = [Charged("Usage", f"sku-{number}", *OCTOBER) for number in range(7)]
+    places, others = (
+        [Place(UUID(int=uid), number, keys[number], *each) for number, each in enumerate(found)]
+        for uid, found in ((1, own), (2, other))
+    )
+    lines = {keys[number]: minor for number, minor in wanted}
+    change = GivenBack(lines, sum(lines.values()))
+    found = dict(adjusting.give_back(change, places, others, withheld=withheld))
+    assert all(0 < minor <= place.left_minor for place, minor in found.items())
+    of_others = sum(minor for place, minor in found.items() if place in others)
+    most = min(sum(withheld.values()), sum(place.left_minor for place in others))
+    assert of_others <= most
+    # all that there is, and no more
+    assert sum(found.values()) == min(change.total_minor, sum(place.left_minor for place in places) + most)
+    for tax in TAXES[1:]:
+        charged_with = sum(lines.get(place.of, 0) for place in places if place.taxed == tax)
+        here, there = (sum(one.left_minor for one in every if one.taxed == tax) for every in (places, others))
+        left = here + min(withheld.get(tax, 0), there)
+        assert sum(minor for place, minor in found.items() if place.taxed == tax) >= min(charged_with, left)

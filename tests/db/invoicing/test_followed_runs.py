@@ -93,6 +93,33 @@ def test_an_account_that_moves_below_a_payer_whose_step_was_taken_is_on_one_more
     assert_books_right(forest)
 
 
+def test_an_account_whose_quarter_does_not_end_and_that_moves_below_a_payer_is_on_one_more_invoice(
+    forest: Ground,
+) -> None:
+    quarterly = {"paymentTerms": {"invoiceFrequency": "Quarterly"}}
+    alone = forest.declare_account("alone", **quarterly)
+    forest.declare_account("idle", **quarterly)
+    forest.spend(alone, "2026-10-05", 5)
+    forest.declare_account("nothing")
+
+    def move_alone() -> None:
+        below_first = {"billingMode": "Parent", "parentRef": {"namespace": ACME, "name": "first"}}
+        change(forest, "alone", **below_first, paymentTerms={"invoiceFrequency": "Monthly"})
+
+    over = ["alone", "idle", "nothing", "first", "second"]
+    steps = run_month(forest, {"first": move_alone}, over=over)
+    assert steps == [
+        "alone skipped",
+        "idle skipped",
+        "nothing skipped",
+        "first issued",
+        "second issued",
+        "first issued",
+    ]
+    assert used(forest) == [("first", 1_000), ("second", 1_500), ("first", 500)]
+    assert_books_right(forest)
+
+
 def test_nothing_follows_a_run_in_which_nobody_moved(forest: Ground) -> None:
     assert run_month(forest, {}, over=["a", "first", "second"]) == [
         "a skipped",

@@ -59,10 +59,10 @@ def credited(shop: Ground) -> list[tuple[str, int, int]]:
     )
 
 
-def test_usage_that_is_voided_beyond_what_its_tax_has_left_is_given_back_of_what_is_taxed_otherwise(
+def test_usage_that_is_voided_beyond_what_its_tax_has_left_is_given_back_of_an_earlier_invoice_of_that_tax(
     shop: Ground,
 ) -> None:
-    """It once kept the month from being issued: 50.00 of tokens, of whose tax group -27.00 is left."""
+    """50.00 of tokens, of whose tax group -27.00 is left: they were charged with 23 %, and come back with it."""
     account, invoice = october(shop)
     assert [(group.basis_minor, group.tax_minor) for group in invoice.taxes] == [
         (-2_700, -621),
@@ -70,9 +70,68 @@ def test_usage_that_is_voided_beyond_what_its_tax_has_left_is_given_back_of_what
     ]
     spend_late(shop, account, "2026-10-05", -50)
     assert isinstance(shop.issue(account, month=11, now=DECEMBER), Skipped)
-    assert credited(shop) == [(invoice.number, 5_000, 450)]
+    assert credited(shop) == [("KC-2026-000001", 5_000, 1_150)]
     assert charged_minor(shop, account) == YEAR_MINOR + 17_300 - 5_000
     assert adjust(shop, invoice, now=DECEMBER).notes == ()
+    assert_books(shop)
+
+
+def test_where_no_invoice_has_any_left_of_its_tax_it_is_given_back_of_what_is_taxed_otherwise(
+    shop: Ground,
+) -> None:
+    """It once kept the month from being issued."""
+    account, invoice = october(shop)
+    september = shop.reading(lambda tx: get_invoice(tx, namespace=ACME, name="kc-2026-000001"))
+    credit(shop, september, "100.00")
+    spend_late(shop, account, "2026-10-05", -50)
+    assert isinstance(shop.issue(account, month=11, now=DECEMBER), Skipped)
+    assert credited(shop)[1:] == [(september.number, 2_200, 506), (invoice.number, 2_800, 252)]
+    assert_books(shop)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_usage_that_was_of_what_is_taxed_less_comes_back_with_its_tax_and_is_charged_with_the_other(
+    shop: Ground, alone: bool
+) -> None:
+    """It once could not be issued: 105.00 and 9 % of it are less than 100.00 and 23 % of it."""
+    account = shop.declare_account(**CONSUMER)
+    shop.spend(account, "2026-10-05", 100)
+    first = issued(shop, account, 10)
+    spend_late(shop, account, "2026-10-05", -100)
+    use_late(shop, account, "2026-10-05", 105, meter="bytes")
+    second = adjust(shop, first, now=DECEMBER).invoice if alone else issued(shop, account, 11)
+    assert second is not None
+    assert (second.kind, second.total_minor, second.tax_minor) == ("Adjustment", 11_445, 945)
+    assert sorted(amounts(shop, second)) == [
+        ("Adjustment", "tokens", -10_000),
+        ("Adjustment", "tokens", 10_000),
+        ("Adjustment", "vault", 10_500),
+    ]
+    assert credited(shop) == [(first.number, 10_000, 2_300)]
+    assert shop.read("select reason from invoicing.credit_notes") == [
+        (f"Less was used than invoice {first.number} charged for: usage was corrected since.",)
+    ]
+    assert charged_minor(shop, account) == 10_500
+    assert adjust(shop, first, now=DECEMBER).notes == ()
+    # and back again, of the invoice that charged it
+    use_late(shop, account, "2026-10-05", -105, meter="bytes")
+    assert isinstance(shop.issue(account, month=12, now=DECEMBER.replace(year=2027)), Skipped)
+    assert credited(shop)[1:] == [(second.number, 10_500, 945)]
+    assert_books(shop)
+
+
+def test_prepaid_money_that_pays_late_for_what_is_taxed_less_comes_back_of_the_same_months_invoice(
+    shop: Ground,
+) -> None:
+    """30.00 that were taxed with 23 % pay for 30.00 at 9 %: adjusted alone, it once was refused."""
+    account = shop.declare_account(**CONSUMER)
+    shop.promise(prepayment={"amount": "80"}, termMonths=4)
+    first = issued(shop, account, 10)
+    use_late(shop, account, "2026-10-05", 30, meter="bytes")
+    second = adjust(shop, first, now=DECEMBER).invoice
+    assert second is not None
+    assert (second.kind, second.total_minor) == ("Adjustment", 1)
+    assert [number for number, _, _ in credited(shop)] == [first.number]
     assert_books(shop)
 
 

@@ -82,6 +82,18 @@ def test_what_comes_back_is_what_skus_give_back_and_not_what_prepaid_money_pays(
         a_line("DrawDown", PROMISE, -70),
     )
     assert below_zero.returns_minor(month) == 350
+    kinds: list[tuple[LineKind, int]] = [
+        ("Usage", -30),
+        ("Shortfall", -9),
+        ("Overage", -4),
+        ("DrawDown", -70),
+        ("Usage", 5),
+    ]
+    late = [
+        replace(a_line("Adjustment", "tokens", minor), adjusts=Adjusts(AUGUST.uid, "KC-8", kind))
+        for kind, minor in kinds
+    ]
+    assert below_zero.returns_minor(drafted(*month.lines, *late)) == 393
 
 
 def test_a_line_says_by_its_part_that_a_credit_note_gives_back_instead() -> None:
@@ -142,6 +154,49 @@ def test_a_charge_is_of_these_days_where_it_shares_one_of_them(days: tuple[date,
     )
     ((one, _),) = found[0].given_back
     assert one.line == (2 if own else 1)
+
+
+def test_what_was_taxed_as_its_own_charge_was_comes_before_what_is_newer() -> None:
+    """Nothing is left of the charge itself, which was taxed at 9 %."""
+    places = (
+        place(SEPTEMBER, 1, "Usage", "tokens", 300),
+        place(SEPTEMBER, 2, "Recurring", "support", 0),
+        place(SEPTEMBER, 3, "Usage", "vault", 40),
+    )
+    taxes = ((HIGH,), (LOW,), (LOW,))
+    newest = Creditable(
+        SEPTEMBER, tuple(replace(one, taxed=tax) for one, tax in zip(places, taxes, strict=True)), 1
+    )
+    oldest = Creditable(AUGUST, (replace(place(AUGUST, 1, "Usage", "disk", 50), taxed=(LOW,)),), 1)
+    month = drafted(a_line("Recurring", "support", -100))
+    assert given_back(below_zero.give_elsewhere(month, 100, creditable=[newest, oldest])) == [
+        ("KC-9", {"vault": 40, "tokens": 10}),
+        ("KC-8", {"disk": 50}),
+    ]
+
+
+def test_what_came_late_to_less_is_given_back_of_the_line_that_charged_it_as_far_as_that_goes() -> None:
+    """Nothing of it is said to have been given back before: the invoice charges less by the rest."""
+    adjusts = Adjusts(AUGUST.uid, "KC-8", "Usage", (HIGH,))
+    late = replace(a_line("Adjustment", "tokens", -70), adjusts=adjusts)
+    places = (
+        place(AUGUST, 1, "Recurring", "tokens", 100),
+        place(AUGUST, 2, "Usage", "tokens", 20),
+        place(AUGUST, 3, "Usage", "disk", 30),
+    )
+    earlier = Rerated(AUGUST, (late,), {places[1].of: -70}, (), 4)
+    creditable = [Creditable(AUGUST, places[1:], 4)]
+    (found,) = below_zero.give_elsewhere(drafted(late), 70, creditable=creditable, earlier=[earlier])
+    assert found.given_back == ((places[1], 20), (places[2], 30))
+    assert found.change == {places[1].of: -50, places[2].of: 30}
+    assert [(line.amount_minor, line.adjusts) for line in found.lines] == [
+        (-70, adjusts),
+        (20, adjusts),
+        (30, adjusts),
+    ]
+    assert found.reason == ""
+    (found,) = below_zero.give_elsewhere(drafted(late), 10, creditable=[Creditable(AUGUST, places, 4)])
+    assert found.given_back == ((places[1], 10),)
 
 
 def test_no_more_is_given_back_elsewhere_than_is_asked_for_in_the_order_of_the_lines() -> None:

@@ -354,9 +354,83 @@ def test_of_the_lines_themselves_first_and_then_of_whatever_was_charged(
 ) -> None:
     places = [place(1, "disk", 100), place(2, "tokens", 50), place(3, "cpu", 5), place(4, "tokens", 10)]
     change = GivenBack({key(of): minor for of, minor in wanted.items()}, sum(wanted.values()))
-    assert {of.line: minor for of, minor in adjusting.give_back(change, places)} == found
+    assert {of.line: minor for of, minor in adjusting.give_back(change, places, withheld={})} == found
 
 
 def test_what_was_taken_back_is_told_by_what_it_was_charged_for() -> None:
     given = [(place(1, "disk", 100), 40), (place(2, "tokens", 50), 50), (place(4, "tokens", 10), 5)]
     assert adjusting.by_line(given) == {key("disk"): -40, key("tokens"): -55}
+
+
+def elsewhere(number: int, of: str, left: int, *taxed: TaxTreatment) -> Place:
+    return Place(UUID(int=9), number, key(of), left, taxed)
+
+
+OWN = (
+    replace(place(1, "disk", 100), taxed=(LOW,)),
+    replace(place(2, "tokens", 0), taxed=(HIGH,)),
+    replace(place(3, "cpu", 20), taxed=(HIGH,)),
+    replace(place(4, "both", 10), taxed=(HIGH, LOW)),
+)
+OTHERS = (elsewhere(11, "disk", 40, LOW), elsewhere(12, "support", 50, HIGH), elsewhere(13, "seats", 5, HIGH))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "withheld", "found"),
+    [
+        ({"tokens": 20}, {HIGH: 90}, {3: 20}),  # what was taxed as it was, of its own invoice
+        ({"tokens": 30}, {HIGH: 90}, {3: 20, 12: 10}),  # then of others
+        ({"tokens": 74}, {HIGH: 90}, {3: 20, 12: 50, 13: 4}),
+        ({"tokens": 80}, {HIGH: 90}, {1: 5, 3: 20, 12: 50, 13: 5}),  # then whatever its own has
+        ({"tokens": 30}, {HIGH: 6}, {1: 4, 3: 20, 12: 6}),  # no more of others than is withheld
+        ({"tokens": 30}, {}, {1: 10, 3: 20}),
+        ({"tokens": 30}, {LOW: 90}, {1: 10, 3: 20}),  # that is of what is taxed otherwise
+        ({"tokens": 150}, {HIGH: 6, LOW: 8}, {1: 100, 3: 20, 4: 10, 11: 8, 12: 6}),  # which comes last
+        ({"tokens": 500}, {HIGH: 58, LOW: 90}, {1: 100, 3: 20, 4: 10, 11: 40, 12: 50, 13: 5}),
+        ({"tokens": 30, "disk": 95}, {HIGH: 90}, {1: 95, 3: 20, 12: 10}),
+        ({"tokens": 30, "disk": 115}, {HIGH: 5, LOW: 20}, {1: 100, 3: 20, 4: 5, 11: 15, 12: 5}),
+        ({"tokens": 10, "cpu": 15}, {HIGH: 90}, {3: 20, 12: 5}),  # each line its own first
+        ({"gpu": 30}, {HIGH: 90}, {1: 30}),  # of what no line charged for nobody knows the tax
+    ],
+)
+def test_what_was_taxed_alike_comes_before_what_was_taxed_otherwise(
+    wanted: dict[str, int], withheld: dict[TaxTreatment, int], found: dict[int, int]
+) -> None:
+    change = GivenBack({key(of): minor for of, minor in wanted.items()}, sum(wanted.values()))
+    by_tax = {(treatment,): minor for treatment, minor in withheld.items()}
+    given_back = adjusting.give_back(change, OWN, OTHERS, withheld=by_tax)
+    assert {of.line: minor for of, minor in given_back} == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "short"),
+    [
+        ({"tokens": 20}, False),
+        ({"tokens": 21}, True),
+        ({"disk": 101}, True),
+        ({"disk": 100, "cpu": 20}, False),
+        ({"disk": 101, "cpu": 20}, True),
+        ({"gpu": 1}, True),
+    ],
+)
+def test_they_fall_short_where_what_was_taxed_alike_is_not_enough(
+    wanted: dict[str, int], short: bool
+) -> None:
+    change = GivenBack({key(of): minor for of, minor in wanted.items()}, sum(wanted.values()))
+    assert adjusting.falls_short(change, OWN) is short
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "withheld", "waits"),
+    [
+        (10, 10, 15, False),  # all is given back
+        (9, 10, 15, True),
+        (9, 10, 10, False),  # no more was withheld: an earlier credit note gave it back
+        (18, 1, 2, True),
+        (18, 1, 1, False),
+    ],
+)
+def test_what_is_withheld_and_on_no_invoice_waits(own: int, other: int, withheld: int, waits: bool) -> None:
+    change = GivenBack({key("disk"): 20}, 20)
+    given_back = [(OWN[0], own), (OTHERS[0], other - 1), (OTHERS[1], 1)]
+    assert adjusting.waits(change, given_back, OTHERS, withheld={(HIGH,): withheld}) is waits

@@ -43,7 +43,8 @@ def places_of(left: Left) -> list[Place]:
 
 def taken_of(left: Left, *given: dict[int, int]) -> dict[int, int]:
     """By line what one more credit note can take."""
-    return {one.line: one.left_minor for one in capped(places_of(left), left=left, given=given)}
+    found = capped(places_of(left), left=left, given=given)
+    return {one.line: one.left_minor for one in found if one.left_minor}
 
 
 def test_what_is_left_is_what_credit_notes_have_not_taken_of_lines_and_taxes() -> None:

@@ -16,6 +16,7 @@ from milo_billing.invoicing.engine.rerating import Late, given_of
 from milo_billing.invoicing.engine.sections import Section
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.rules import adjusting, below_zero
+from milo_billing.invoicing.rules.left import Given
 from milo_billing.invoicing.types.drafts import Draft, DraftLine
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.kernel.periods import Period
@@ -23,12 +24,15 @@ from milo_billing.kernel.periods import Period
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def lift(tx: Tx, sections: Sequence[Section], *, drafted: Draft, whole: bool = False) -> tuple[Section, ...]:
+def lift(
+    tx: Tx, sections: Sequence[Section], *, drafted: Draft, given: Given, whole: bool = False
+) -> tuple[Section, ...]:
     """The sections so that the untaxed draft, which is their sum, is zero where it comes to less, each with the credit
     notes over earlier invoices of its account that give the rest back, joined with what came late.
 
     One comparison where it does not come to less. `whole` gives back everything that comes back in this way, because
-    tax at different rates takes the total below zero. Raises UnableToIssue where that cannot be told.
+    tax at different rates takes the total below zero. `given` are the credit notes that others are about to write.
+    Raises UnableToIssue where that cannot be told.
     """
     rest_minor = below_zero.over_minor(drafted)
     found: list[Section] = []
@@ -40,20 +44,23 @@ def lift(tx: Tx, sections: Sequence[Section], *, drafted: Draft, whole: bool = F
             else min(rest_minor, below_zero.over_minor(one.draft))
         )
         every = (*found, *sections[position:])
-        found.append(_lifted(tx, one, minor, sections=every) if minor else one)
+        found.append(_lifted(tx, one, minor, sections=every, given=given) if minor else one)
         rest_minor -= min(minor, rest_minor)
     return tuple(found)
 
 
-def _lifted(tx: Tx, section: Section, minor: int, *, sections: Iterable[Section]) -> Section:
+def _lifted(tx: Tx, section: Section, minor: int, *, sections: Iterable[Section], given: Given) -> Section:
     account, drafted, late = section.account, section.draft, section.late
-    before = drafted.period.start
+    before = _before(drafted)
     _assert_none_void(tx, account=account, before=before)
     invoices = below_zero.give_elsewhere(
         drafted,
         minor,
         creditable=list_creditable(
-            tx, account=account.number, before=before, given=given_of(one.late for one in sections)
+            tx,
+            account=account.number,
+            before=before,
+            given=given_of((one.late for one in sections), given=given),
         ),
         earlier=() if late is None else late.invoices,
     )
@@ -63,28 +70,34 @@ def _lifted(tx: Tx, section: Section, minor: int, *, sections: Iterable[Section]
 
 
 def undraw(
-    tx: Tx, credited: Draft, sections: Sequence[Section], *, taxed: Draft
+    tx: Tx, credited: Draft, sections: Sequence[Section], *, taxed: Draft, given: Given
 ) -> tuple[Draft, tuple[Section, ...]]:
     """The same where prepaid money takes the total below zero by its tax alone: so much less of it is drawn.
 
-    `credited` is the untaxed draft behind all credit, `taxed` the same with its tax. Raises UnableToIssue.
+    `credited` is the untaxed draft behind all credit, `taxed` the same with its tax. `given` as of `lift`. Raises
+    UnableToIssue.
     """
     drawn = below_zero.overdrawn(taxed)
     found: list[Section] = []
     for position, one in enumerate(sections):
         own = [(line, minor) for line, minor in drawn if line.used_by == one.account.number]
         every = (*found, *sections[position:])
-        section, taken_off = _undrawn(tx, one, own, sections=every) if own else (one, ())
+        section, taken_off = _undrawn(tx, one, own, sections=every, given=given) if own else (one, ())
         found.append(section)
         credited = adjusting.with_adjustments(credited, taken_off)
     return credited, tuple(found)
 
 
 def _undrawn(
-    tx: Tx, section: Section, drawn: Sequence[tuple[DraftLine, int]], *, sections: Iterable[Section]
+    tx: Tx,
+    section: Section,
+    drawn: Sequence[tuple[DraftLine, int]],
+    *,
+    sections: Iterable[Section],
+    given: Given,
 ) -> tuple[Section, Sequence[DraftLine]]:
     """The section with the credit notes that give back what is not drawn, and the lines that take it off."""
-    late, before = section.late, section.draft.period.start
+    late, before = section.late, _before(section.draft)
     _assert_none_void(tx, account=section.account, before=before)
     invoices = below_zero.give_prepaid(
         drawn,
@@ -93,7 +106,7 @@ def _undrawn(
             account=section.account.number,
             before=before,
             kinds=("Prepayment",),
-            given=given_of(one.late for one in sections),
+            given=given_of((one.late for one in sections), given=given),
         ),
         earlier=() if late is None else late.invoices,
     )
@@ -101,6 +114,11 @@ def _undrawn(
     standing = () if late is None else late.lines
     taken_off = [line for line in found.lines if below_zero.takes_off(line) and line not in standing]
     return replace(section, late=found), taken_off
+
+
+def _before(draft: Draft) -> datetime:
+    """Up to when what it gives back was charged: one alone adjusts invoices of its own days."""
+    return draft.period.end if draft.kind == "Adjustment" else draft.period.start
 
 
 def _assert_none_void(tx: Tx, *, account: Account, before: datetime) -> None:

@@ -1,6 +1,7 @@
 """What is left of issued invoices, line by line, that a credit note can take back. Nothing is written here."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
@@ -11,10 +12,10 @@ from milo_billing.invoicing.reads import adjustments as adjustment_reads
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import notes as note_reads
 from milo_billing.invoicing.rules import adjusting
-from milo_billing.invoicing.rules.adjusting import Place
+from milo_billing.invoicing.rules.adjusting import Place, Taxed
 from milo_billing.invoicing.rules.below_zero import Creditable
 from milo_billing.invoicing.rules.left import Given, capped, left_of_invoice
-from milo_billing.invoicing.types.drafts import SKU_KINDS, DraftLine, LineKind
+from milo_billing.invoicing.types.drafts import CHARGE_KINDS, DraftLine, LineKind
 from milo_billing.invoicing.types.invoices import Invoice, InvoiceLine
 
 INVOICES_MAX: Final = 60
@@ -30,10 +31,10 @@ def places_of(
     *,
     of: Collection[DraftLine],
     given: Given = NONE_GIVEN,
-) -> tuple[tuple[Place, ...], int]:
-    """What can be credited of these lines of an invoice, and how much more were left of them if others were not below
-    zero: never more is taken than is left of the invoice as a whole and of each of its taxes, less what others are
-    about to take (`given`).
+) -> tuple[tuple[Place, ...], Mapping[Taxed, int]]:
+    """What can be credited of these lines of an invoice, which may be nothing; and by tax how much more were left of
+    them if others were not below zero: never more is taken than is left of the invoice as a whole and of each of its
+    taxes, less what others are about to take (`given`).
     """
     left = left_of_invoice(
         [line for line, _ in pairs],
@@ -42,12 +43,21 @@ def places_of(
         credited_taxes=note_reads.list_credited_taxes(tx, invoice=invoice.uid),
     )
     places = [
-        Place(invoice.uid, line.line, adjusting.charged(drafted), left.lines[line.line])
+        Place(
+            invoice.uid,
+            line.line,
+            adjusting.charged(drafted),
+            max(left.lines[line.line], 0),
+            adjusting.treatments(invoice, line),
+        )
         for line, drafted in pairs
-        if drafted in of and left.lines[line.line] > 0
+        if drafted in of and line.net_minor > 0
     ]
     found = capped(places, left=left, given=given.get(invoice.uid, ()))
-    return found, _sum(places) - _sum(found)
+    withheld: Counter[Taxed] = Counter()
+    for place, creditable in zip(places, found, strict=True):
+        withheld[place.taxed] += place.left_minor - creditable.left_minor
+    return found, withheld
 
 
 def list_creditable(
@@ -56,7 +66,7 @@ def list_creditable(
     account: int,
     before: datetime,
     but: Collection[UUID] = (),
-    kinds: Collection[LineKind] = SKU_KINDS,
+    kinds: Collection[LineKind] = CHARGE_KINDS,
     given: Given = NONE_GIVEN,
 ) -> tuple[Creditable, ...]:
     """The invoices over what the account used on days before the instant, whoever paid, without some, the newest first,
@@ -68,12 +78,10 @@ def list_creditable(
     for one in standing:
         if one.uid not in but:
             pairs = adjustment_reads.list_charged(tx, invoice=one.uid)
-            of = [line for _, line in pairs if line.kind in kinds and line.used_by == account]
+            of = [
+                line for _, line in pairs if adjusting.charged(line).kind in kinds and line.used_by == account
+            ]
             places, _ = places_of(tx, one, pairs, of=of, given=given)
             made = adjustment_reads.list_adjustments(tx, invoice=one.uid, account=account)
             found.append(Creditable(one, places, sequence=len(made) + 1))
     return tuple(found)
-
-
-def _sum(places: Iterable[Place]) -> int:
-    return sum(place.left_minor for place in places)

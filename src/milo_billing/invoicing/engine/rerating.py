@@ -4,6 +4,7 @@ Owns: what is looked at, and what is read for it. Not: the difference (rules.adj
 and give it back (operations.adjusting). Nothing is written here.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -27,6 +28,7 @@ from milo_billing.invoicing.rules.adjusting import (
     GivenBack,
     Place,
     Rerated,
+    Taxed,
 )
 from milo_billing.invoicing.rules.left import Given, with_given
 from milo_billing.invoicing.rules.periods import running_month, uncovered
@@ -41,8 +43,9 @@ from milo_billing.usage import reads as usage
 class Late:
     """What reached invoiced days of an account and no invoice has taken up, and what it changes.
 
-    `last_id` is the newest change that was looked at; None where only one of the account's invoices was. `account` is
-    that of the usage, by number, whoever is invoiced for it.
+    `last_id` is the newest change that was looked at; None where only one of the account's invoices was, or where all
+    are to be looked at again because something waits to be given back. `account` is that of the usage, by number,
+    whoever is invoiced for it.
     """
 
     account: int
@@ -69,9 +72,9 @@ class Late:
         return tuple((invoice, minor) for invoice, minor in sums if minor)
 
 
-def given_of(lates: Iterable[Late | None]) -> Given:
-    """The credit notes that all these together are about to write."""
-    return with_given(NONE_GIVEN, (one for late in lates if late is not None for one in late.invoices))
+def given_of(lates: Iterable[Late | None], *, given: Given = NONE_GIVEN) -> Given:
+    """The credit notes that all these together are about to write, with those that others are."""
+    return with_given(given, (one for late in lates if late is not None for one in late.invoices))
 
 
 def find_late(
@@ -112,7 +115,7 @@ def find_late(
         given = with_given(given, rerated[-1:])
     return Late(
         account.number,
-        found.last_id,
+        None if any(one.waits for one in rerated) else found.last_id,
         tuple(one for one in rerated if one.lines or one.given_back),
         tuple(_missed(tx, account, found.days, standing, but=but, now=now)),
     )
@@ -151,21 +154,21 @@ def rerate(tx: Tx, *, invoice: Invoice, account: int, now: datetime, given: Give
     Raises UnableToIssue where late usage has no price.
     """
     made = adjustment_reads.list_adjustments(tx, invoice=invoice.uid, account=account)
-    before, places, withheld_minor = _charged_before(tx, invoice, made, account=account, given=given)
+    before, places, withheld = _charged_before(tx, invoice, made, account=account, given=given)
     today = () if invoice.phase == "Void" else _rated_again(tx, invoice, made, account=account, now=now)
     issued = () if invoice.phase == "Void" else before.issued
     earlier = [one.lines for one in made if one.stands]
     lines: tuple[DraftLine, ...] = ()
     charged: Mapping[Charged, int] = {}
     given_back: tuple[tuple[Place, int], ...] = ()
+    waits = False
     change = adjusting.change_of(issued=issued, earlier=earlier, now=today)
     if isinstance(change, GivenBack):
-        given_back = adjusting.give_back(change, places)
-        rest_minor = min(change.total_minor - sum(minor for _, minor in given_back), withheld_minor)
-        if rest_minor:
-            given_back += _elsewhere(
-                tx, change, rest_minor, invoice=invoice, account=account, made=made, now=now, given=given
-            )
+        others: tuple[Place, ...] = ()
+        if any(withheld.values()) and adjusting.falls_short(change, places):
+            others = _elsewhere(tx, invoice=invoice, account=account, made=made, now=now, given=given)
+        given_back = adjusting.give_back(change, places, others, withheld=withheld)
+        waits = adjusting.waits(change, given_back, others, withheld=withheld)
         taken = adjusting.by_line(given_back)
         if -sum(taken.values()) == change.total_minor:
             # which lines gave it back may not be those that came to less: prepaid money is moved between them
@@ -176,7 +179,7 @@ def rerate(tx: Tx, *, invoice: Invoice, account: int, now: datetime, given: Give
             gave = {place.invoice for place, _ in given_back}
             before = replace(before, elsewhere=_elsewhere_charged(tx, invoice, made, gave, account=account))
         lines = adjusting.adjustment_lines(change, invoice=invoice, now=today, before=before)
-    return Rerated(invoice, lines, charged, given_back, len(made) + 1)
+    return Rerated(invoice, lines, charged, given_back, len(made) + 1, waits=waits)
 
 
 def _rated_again(
@@ -204,22 +207,14 @@ def _rated_again(
 
 
 def _elsewhere(
-    tx: Tx,
-    change: GivenBack,
-    minor: int,
-    *,
-    invoice: Invoice,
-    account: int,
-    made: Sequence[Adjustment],
-    now: datetime,
-    given: Given,
-) -> tuple[tuple[Place, int], ...]:
-    """So much of other invoices: the period's own charged less than its lines say, as it gave back of earlier ones."""
+    tx: Tx, *, invoice: Invoice, account: int, made: Sequence[Adjustment], now: datetime, given: Given
+) -> tuple[Place, ...]:
+    """What can be credited of other invoices: the period's own charged less than its lines say, as it gave back of
+    earlier ones.
+    """
     own = {invoice.uid, *(one.carrier for one in made if one.carrier is not None)}
     others = list_creditable(tx, account=account, before=now, but=own, given=given)
-    places = [place for one in others for place in one.places]
-    key = next(iter(change.lines))
-    return adjusting.give_back(GivenBack({key: minor}, minor), places)
+    return tuple(place for one in others for place in one.places)
 
 
 def _elsewhere_charged(
@@ -238,14 +233,14 @@ def _elsewhere_charged(
 
 def _charged_before(
     tx: Tx, invoice: Invoice, made: Sequence[Adjustment], *, account: int, given: Given
-) -> tuple[Before, tuple[Place, ...], int]:
-    """The lines that charged for the invoice's period, those that can be credited, the newest document first, and what
-    they were charged with and cannot, because others are below zero.
+) -> tuple[Before, tuple[Place, ...], Mapping[Taxed, int]]:
+    """The lines that charged for the invoice's period, what can be credited of them, the newest document first, and by
+    tax what they were charged with and cannot, because others are below zero.
     """
     carriers = [one.carrier for one in reversed(made) if one.carrier is not None and one.stands]
     carried: list[DraftLine] = []
     places: list[Place] = []
-    withheld_minor = 0
+    withheld: Counter[Taxed] = Counter()
     for carrier in carriers:
         pairs = adjustment_reads.list_charged(tx, invoice=carrier)
         own = [
@@ -256,18 +251,18 @@ def _charged_before(
         carried += [drafted for _, drafted in own]
         of = [drafted for _, drafted in own]
         charging = invoice_reads.get_invoice_by_uid(tx, uid=carrier)
-        found, withheld = places_of(tx, charging, pairs, of=of, given=given)
+        found, beyond = places_of(tx, charging, pairs, of=of, given=given)
         places += found
-        withheld_minor += withheld
+        withheld.update(beyond)
     pairs = adjustment_reads.list_charged(tx, invoice=invoice.uid)
     issued = tuple(
         drafted for _, drafted in pairs if drafted.kind != "Adjustment" and drafted.used_by == account
     )
     if invoice.phase != "Void":
-        found, withheld = places_of(tx, invoice, pairs, of=issued, given=given)
+        found, beyond = places_of(tx, invoice, pairs, of=issued, given=given)
         places += found
-        withheld_minor += withheld
-    return Before(issued, tuple(carried)), tuple(places), withheld_minor
+        withheld.update(beyond)
+    return Before(issued, tuple(carried)), tuple(places), withheld
 
 
 def _adjusts(line: DraftLine, invoice: Invoice) -> bool:

@@ -116,20 +116,22 @@ def follow_up(tx: Tx, run: Run, *, at: datetime) -> Run | None:
     None where there are none, as ever but where a parent or a mode changed meanwhile.
 
     An account whose step was taken while another was invoiced for it, and that was not on that one's invoice when its
-    step was taken, has days that no invoice has: who is invoiced for it now is gone over again. Not where this is an
-    account that the run was not asked for, or that failed: then that is to be put right first.
+    step was taken, has days that no invoice has: who is invoiced for it now is gone over again. So it is where no
+    invoice of its own ended with the month, and another account is invoiced for it since. Not where this is an account
+    that the run was not asked for, or that failed: then that is to be put right first.
     """
     rows = tx.execute(
-        "select account from invoicing.run_steps where run = %s and invoiced_with is not null", (run.id,)
-    ).fetchall()
-    among = [account for (account,) in rows]
-    if not among:
+        "select account, invoiced_with from invoicing.run_steps where run = %s and state = 'skipped'",
+        (run.id,),
+    )
+    skipped: dict[int, int | None] = dict(rows.fetchall())
+    if not skipped:
         return None
-    behind = [
-        account_reads.get_account(tx, number=number)
-        for number in tree_reads.list_behind(tx, among=among, year=run.year, month=run.month)
-    ]
-    invoiced = {payer.number: payer for payer in (accounts.get_invoiced(tx, account=one) for one in behind)}
+    invoiced: dict[int, Account] = {}
+    for number in tree_reads.list_behind(tx, among=skipped, year=run.year, month=run.month):
+        payer = accounts.get_invoiced(tx, account=account_reads.get_account(tx, number=number))
+        if skipped[number] is not None or payer.number != number:
+            invoiced[payer.number] = payer
     done = tx.execute(
         "select account from invoicing.run_steps where run = %s and account = any(%s) and state <> 'failed' "
         "order by step",

@@ -18,6 +18,7 @@ from milo_billing.invoicing.operations.office import Office
 from milo_billing.invoicing.rules import adjusting, drafts, grants
 from milo_billing.invoicing.rules.adjusting import Rerated
 from milo_billing.invoicing.rules.grants import Reaching
+from milo_billing.invoicing.rules.left import Given
 from milo_billing.invoicing.types.drafts import Draft, InvoiceKind
 from milo_billing.invoicing.types.invoices import IssuerVersion
 from milo_billing.kernel.periods import Period, local_day
@@ -97,9 +98,11 @@ def owed(
     issuer: IssuerVersion,
     kind: InvoiceKind,
     now: datetime,
+    given: Given,
 ) -> Owed:
     """The sections as they are issued, with promotional credit and their tax, at zero where they came to less; and what
-    came late, with the credit notes that give the rest back. Raises UnableToIssue.
+    came late, with the credit notes that give the rest back. `given` are those that others are about to write. Raises
+    UnableToIssue.
     """
     day = local_day(now, zone=issuer.body["timeZone"])
 
@@ -108,7 +111,7 @@ def owed(
 
     def lifted(*, whole: bool) -> Owed:
         before = combined(sections, payer=payer, kind=kind)
-        found = giving_back.lift(tx, sections, drafted=before, whole=whole)
+        found = giving_back.lift(tx, sections, drafted=before, given=given, whole=whole)
         drafted = combined(found, payer=payer, kind=kind)
         # lines that were added to a section moved those of the next ones
         reaching = granting.reach(tx, [one.grant for one in credits], account=payer.number, draft=drafted)
@@ -120,6 +123,6 @@ def owed(
         found = lifted(whole=True)
         drafted = taxed(found.draft)
     if drafted.total_minor < 0:  # or what prepaid money pays for is taxed less than it was
-        credited, undrawn = giving_back.undraw(tx, found.draft, found.sections, taxed=drafted)
+        credited, undrawn = giving_back.undraw(tx, found.draft, found.sections, taxed=drafted, given=given)
         found, drafted = replace(found, sections=undrawn), taxed(credited)
     return replace(found, draft=drafted)

@@ -13,6 +13,7 @@ from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import new_uid
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import granting, rerating
+from milo_billing.invoicing.engine.left import NONE_GIVEN
 from milo_billing.invoicing.engine.publishing import publish
 from milo_billing.invoicing.engine.rerating import Late
 from milo_billing.invoicing.engine.sections import Section, Stretch
@@ -147,7 +148,7 @@ def issue_stretches(
     accounts.hold_billing(tx, accounts=[one.account.number for one in stretches])
     sections: list[Section] = []
     for one in stretches:
-        given = rerating.given_of(other.late for other in sections)
+        given = rerating.given_of(section.late for section in sections)
         sections.append(_section(work, office, one, payer=account, kind=kind, given=given))
     drafted = consolidating.combined(sections, payer=account, kind=kind)
     # what comes to nothing because it was prepaid is issued: the books move from deferred to earned
@@ -212,11 +213,11 @@ def _section(
     drafted = draft(work.tx, account=account, stretch=stretch.periods, now=work.now, kind=kind)
     late = rerating.find_late(work.tx, account=account, but=own, now=work.now, given=given)
     if late is not None and late.missed:
-        _issue_missed(work, office, late, account=account, payer=payer)
+        _issue_missed(work, office, late, account=account, payer=payer, given=given)
         late = rerating.find_late(work.tx, account=account, but=own, now=work.now, given=given)
     if late is not None:
         late, others = consolidating.parted(work.tx, late, payer=payer)
-        _charge_others(work, office, others)
+        _charge_others(work, office, others, given=rerating.given_of([late], given=given))
     return consolidating.section(account, drafted, late)
 
 
@@ -231,9 +232,10 @@ def _issue_sections(
     rated: Mapping[int, Mapping[str, Any]] | None = None,
     has_credit: bool = True,
     voided: Sequence[Invoice] = (),
+    given: Given = NONE_GIVEN,
 ) -> tuple[Invoice, tuple[CreditNote, ...]]:
     """Issue the sections to the account, at zero where they come to less, and note what came late; the invoice, and the
-    credit notes over what it gives back. Raises UnableToIssue.
+    credit notes over what it gives back. `given` are those that others are about to write. Raises UnableToIssue.
     """
     profile, issuer = parties
     drafted = consolidating.combined(sections, payer=account, kind=kind)
@@ -250,6 +252,7 @@ def _issue_sections(
         issuer=issuer,
         kind=kind,
         now=work.now,
+        given=given,
     )
     invoice = issue_draft(
         work,
@@ -298,8 +301,10 @@ def adjust_account(work: Work, *, office: Office, number: int) -> Adjusted:
         return Adjusted(None, ())
     if late.missed:
         _issue_missed(work, office, late, account=account, payer=payer)
+        late = rerating.find_late(work.tx, account=account, now=work.now)
+        assert late is not None, "what came late is open until it is noted"
     late, others = consolidating.parted(work.tx, late, payer=payer)
-    _charge_others(work, office, others)
+    _charge_others(work, office, others, given=rerating.given_of([late]))
     return _adjust(work, office, [late], payer=payer)
 
 
@@ -321,17 +326,24 @@ def _lock_billing(tx: Tx, *, accounts_: Sequence[int], payer: int) -> None:
     accounts.hold_billing(tx, accounts=accounts_)
 
 
-def _charge_others(work: Work, office: Office, others: Mapping[int, Late]) -> None:
+def _charge_others(work: Work, office: Office, others: Mapping[int, Late], *, given: Given) -> None:
     """Charge what came late to who was invoiced for these days, by number: the account has changed its payer since.
 
-    The caller has locked them (`lock_invoiced`).
+    The caller has locked them (`lock_invoiced`). `given` are the credit notes that are written behind these.
     """
-    for number, late in sorted(others.items()):
-        _adjust(work, office, [late], payer=account_reads.get_account(work.tx, number=number))
+    rest = dict(others)
+    for number in sorted(others):
+        late = rest.pop(number)
+        payer = account_reads.get_account(work.tx, number=number)
+        _adjust(work, office, [late], payer=payer, given=rerating.given_of(rest.values(), given=given))
 
 
-def _adjust(work: Work, office: Office, lates: Sequence[Late], *, payer: Account) -> Adjusted:
-    """Charge the payer what these came to more, by an invoice of kind Adjustment, and give back what is less."""
+def _adjust(
+    work: Work, office: Office, lates: Sequence[Late], *, payer: Account, given: Given = NONE_GIVEN
+) -> Adjusted:
+    """Charge the payer what these came to more, by an invoice of kind Adjustment, and give back what is less; `given`
+    are the credit notes that others are about to write.
+    """
     notes: list[CreditNote] = []
     charging: list[Section] = []
     for late in lates:
@@ -350,12 +362,19 @@ def _adjust(work: Work, office: Office, lates: Sequence[Late], *, payer: Account
         account=payer,
         parties=_parties(work.tx, office, account=payer),
         kind="Adjustment",
+        given=given,
     )
     return Adjusted(invoice, (*notes, *found))
 
 
-def _issue_missed(work: Work, office: Office, late: Late, *, account: Account, payer: Account) -> None:
-    """Invoice the rating periods that usage reached late and that no invoice covers, each by itself, to the payer."""
+def _issue_missed(
+    work: Work, office: Office, late: Late, *, account: Account, payer: Account, given: Given = NONE_GIVEN
+) -> None:
+    """Invoice the rating periods that usage reached late and that no invoice covers, each by itself, to the payer.
+
+    What came late is to be looked for again behind it: these may give back of the same invoices. `given` are the credit
+    notes that others are about to write.
+    """
     kind: InvoiceKind = "Periodic" if account.number == payer.number else "Consolidated"
     for period in late.missed:
         drafted = draft(work.tx, account=account, stretch=[period], now=work.now, kind=kind)
@@ -372,6 +391,7 @@ def _issue_missed(work: Work, office: Office, late: Late, *, account: Account, p
                     account.number: adjustment_reads.frozen_body((period,), invoice_day=account.invoice_day)
                 },
                 voided=[one for one in voided if one.account == payer.number],
+                given=given,
             )
 
 

@@ -76,6 +76,8 @@ def settle_invoice(
         settled = replace(settled, invoice=paid)
     if kind == "PaymentReversal" and not settled.repeated:
         owed = early_payments.end(work, engine, settled.invoice)
+        if owed is not settled.invoice:  # what the discount had taken was not given back otherwise
+            _look_again(work.tx, owed, now=work.now)
         settled = replace(settled, invoice=owed)
     if settled.invoice.phase == "Paid" and not settled.repeated:
         telling.tell(work.tx, "invoice.paid", settled.invoice, once=f"{kind}/{reference}", now=work.now)
@@ -99,15 +101,21 @@ def void_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Credit
     note = credits.void(tx, invoice=invoice, reason=reason, now=now)
     returning.after_void(tx, note, now=now)
     voided = invoice_reads.lock_invoice(tx, uid=invoice)
-    if adjustment_reads.is_adjusted(tx, invoice=invoice):
-        # what it carried is to be charged again, and what others carried of it is not owed any more
-        used_by = {voided.account, *adjustment_reads.list_used_by(tx, invoice=invoice)}
-        used_by |= {*adjustment_reads.list_sections(tx, invoice=invoice)}
+    # what it carried is to be charged again, what it gave back for others is to be, and what others carried of it is
+    # not owed any more
+    _look_again(tx, voided, now=now)
+    telling.tell(tx, "invoice.voided", voided, more={"reason": reason}, now=now)
+    return note
+
+
+def _look_again(tx: Tx, invoice: Invoice, *, now: datetime) -> None:
+    """Have what was adjusted by way of the invoice looked at by the next one of its accounts."""
+    if adjustment_reads.is_adjusted(tx, invoice=invoice.uid):
+        used_by = {invoice.account, *adjustment_reads.list_used_by(tx, invoice=invoice.uid)}
+        used_by |= {*adjustment_reads.list_sections(tx, invoice=invoice.uid)}
         invoice_rows.lock_accounts(tx, accounts=used_by)
         for account in sorted(used_by):
             usage.reopen_changes(tx, account=account, now=now)
-    telling.tell(tx, "invoice.voided", voided, more={"reason": reason}, now=now)
-    return note
 
 
 def write_off_invoice(tx: Tx, *, invoice: UUID, reason: str, now: datetime) -> Invoice:

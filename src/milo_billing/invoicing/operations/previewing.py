@@ -12,6 +12,7 @@ from milo_billing.commitments.types import ComposedPeriod
 from milo_billing.directory import reads as directory
 from milo_billing.infra.database import Tx
 from milo_billing.invoicing.engine import granting, rerating
+from milo_billing.invoicing.engine.left import NONE_GIVEN
 from milo_billing.invoicing.engine.rerating import Late
 from milo_billing.invoicing.engine.sections import Section, Stretch
 from milo_billing.invoicing.operations import consolidating, writing
@@ -20,6 +21,7 @@ from milo_billing.invoicing.operations.office import UNISSUED, Office, billing_p
 from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.reads import issuers as issuer_reads
 from milo_billing.invoicing.rules import drafts, grants, periods
+from milo_billing.invoicing.rules.left import Given
 from milo_billing.invoicing.types.drafts import Draft, InvoiceKind
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.invoicing.types.invoices import Invoice, IssuerVersion, Preview
@@ -132,12 +134,13 @@ def _lates(
 ) -> tuple[dict[int, Late], str | None]:
     """What came late of each account, by its number; and why that of one, and of all after it, is not known."""
     lates: dict[int, Late] = {}
+    given: Given = NONE_GIVEN
     try:
         for one in stretches:
-            given = rerating.given_of(lates.values())
             own = Period(one.periods[0].start, one.periods[-1].end)
             late = rerating.find_late(tx, account=one.account, but=own, now=now, given=given)
             if late is not None:
+                given = rerating.given_of([late], given=given)
                 lates[one.account.number], _ = consolidating.parted(tx, late, payer=payer)
     except UnableToIssue as error:
         return lates, str(error)
@@ -187,6 +190,7 @@ def _owed(
                 issuer=issuer,
                 kind=kind,
                 now=now,
+                given=NONE_GIVEN,
             ),
             None,
         )

@@ -45,9 +45,12 @@ def list_adjustments(tx: Tx, *, invoice: UUID, account: int) -> tuple[Adjustment
 
 
 def is_adjusted(tx: Tx, *, invoice: UUID) -> bool:
-    """Whether the invoice was adjusted, or carries adjustments of others."""
-    query = "select from invoicing.adjustments where invoice = %s or carrier = %s limit 1"
-    return tx.execute(query, (invoice, invoice)).fetchone() is not None
+    """Whether the invoice was adjusted, or carries adjustments of others, or gave back what others came to less."""
+    query = (
+        "select from invoicing.adjustments where invoice = %(invoice)s or carrier = %(invoice)s or credit_note in "
+        "(select uid from invoicing.credit_notes where invoice = %(invoice)s) limit 1"
+    )
+    return tx.execute(query, {"invoice": invoice}).fetchone() is not None
 
 
 def list_void_adjusted(tx: Tx, *, account: int) -> tuple[UUID, ...]:

@@ -5,7 +5,7 @@ and shortfalls; what comes out is compared with what was charged and adjusted be
 less is given back by a credit note; the change of a period is one amount, not one a line.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -64,6 +64,8 @@ class GivenBack:
     total_minor: int
 
 
+Taxed: TypeAlias = tuple[TaxTreatment, ...]
+"""How a line was taxed, by each of its taxes."""
 Change: TypeAlias = Additional | GivenBack | None
 Carrier: TypeAlias = Literal["NextInvoice", "AdjustmentInvoice"]
 
@@ -160,8 +162,8 @@ def adjustment_lines(
     now, less what was charged of it; or what another period's line gave back for it.
     """
     issued = [(invoice, line) for line in before.issued]
-    of_category = {line.tax_category: _treatments(of, line) for of, line in reversed(issued)}
-    of_key = {charged(line): _treatments(of, line) for of, line in reversed([*issued, *before.elsewhere])}
+    of_category = {line.tax_category: treatments(of, line) for of, line in reversed(issued)}
+    of_key = {charged(line): treatments(of, line) for of, line in reversed([*issued, *before.elsewhere])}
     found: list[DraftLine] = []
     for key, minor in change.lines.items():
         today = [line for line in now if charged(line) == key]
@@ -217,7 +219,7 @@ def draft_alone(originals: Sequence[Invoice], lines: Sequence[DraftLine]) -> Dra
     return with_adjustments(empty, lines)
 
 
-def _treatments(invoice: Invoice, line: DraftLine) -> tuple[TaxTreatment, ...]:
+def treatments(invoice: Invoice, line: DraftLine | InvoiceLine) -> Taxed:
     """How the invoice taxed its line."""
     return tuple(invoice.taxes[number - 1].treatment for number in line.taxes)
 
@@ -280,7 +282,8 @@ def _shares(today: Iterable[DraftLine], then: Iterable[DraftLine], minor: int) -
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line that charged for something, and what is left of it that a credit note can take back, above zero.
+    """A line that charged for something, what is left of it that a credit note can take back, zero or above, and how it
+    was taxed.
 
     It is the same place whatever is left of it.
     """
@@ -289,19 +292,68 @@ class Place:
     line: int
     of: Charged
     left_minor: int = field(compare=False)
+    taxed: Taxed = field(default=(), compare=False)
 
 
-def give_back(change: GivenBack, places: Sequence[Place]) -> tuple[tuple[Place, int], ...]:
-    """How much of which line is taken back: of the lines themselves as far as they go, in order; then of the others,
-    as what the customer is asked for counts and not which line says it. What is left of nothing is not given back:
-    an earlier credit note did that.
+def give_back(
+    change: GivenBack,
+    places: Sequence[Place],
+    others: Sequence[Place] = (),
+    *,
+    withheld: Mapping[Taxed, int],
+) -> tuple[tuple[Place, int], ...]:
+    """How much of which line is taken back: of the lines themselves as far as they go, in order; then of what was taxed
+    as they were, here and on `others`; then of what is left, as what the customer is asked for counts and not which
+    line says it. What is left of nothing is not given back: an earlier credit note did that.
+
+    `others` are lines of other invoices, of which no more is taken than is `withheld` of these: by tax, what is left of
+    lines and cannot be credited, because others are below zero.
     """
+    taken, rest = _taken_as_taxed(change, places)
+    elsewhere = dict.fromkeys(others, 0)
+    for taxed, minor in rest.items():
+        wanted = min(minor, withheld.get(taxed, 0))
+        missing = _take(elsewhere, [place for place in others if place.taxed == taxed], wanted)
+        rest[taxed] -= wanted - missing
+    rest_minor = _take(taken, places, sum(rest.values()))
+    _take(elsewhere, others, min(rest_minor, sum(withheld.values()) - sum(elsewhere.values())))
+    return tuple((place, minor) for place, minor in chain(taken.items(), elsewhere.items()) if minor)
+
+
+def falls_short(change: GivenBack, places: Sequence[Place]) -> bool:
+    """Whether the lines themselves, and what was taxed as they were, do not have as much as is to be taken back."""
+    _, rest = _taken_as_taxed(change, places)
+    return any(rest.values())
+
+
+def waits(
+    change: GivenBack,
+    given_back: Iterable[tuple[Place, int]],
+    others: Collection[Place],
+    *,
+    withheld: Mapping[Taxed, int],
+) -> bool:
+    """Whether less was given back than is to be, and some of what is withheld was found on no other invoice: one that
+    is issued later may have it.
+    """
+    given_minor = elsewhere_minor = 0
+    for place, minor in given_back:
+        given_minor += minor
+        elsewhere_minor += minor if place in others else 0
+    return given_minor < change.total_minor and elsewhere_minor < sum(withheld.values())
+
+
+def _taken_as_taxed(change: GivenBack, places: Sequence[Place]) -> tuple[dict[Place, int], dict[Taxed, int]]:
+    """What is taken of the lines themselves and of what was taxed as they were; and by tax what these do not have."""
     taken = dict.fromkeys(places, 0)
-    rest_minor = 0
+    rest: dict[Taxed, int] = {}
     for key, minor in change.lines.items():
-        rest_minor += _take(taken, [place for place in places if place.of == key], minor)
-    _take(taken, places, rest_minor)
-    return tuple((place, minor) for place, minor in taken.items() if minor)
+        own = [place for place in places if place.of == key]
+        taxed = own[0].taxed if own else ()
+        rest[taxed] = rest.get(taxed, 0) + _take(taken, own, minor)
+    for taxed, minor in rest.items():
+        rest[taxed] = _take(taken, [place for place in places if place.taxed == taxed], minor)
+    return taken, rest
 
 
 def _take(taken: dict[Place, int], places: Iterable[Place], minor: int) -> int:
@@ -326,7 +378,8 @@ class Rerated:
     """What an issued invoice came to since: lines that charge more, and what of which line is given back.
 
     It is of the section of one account. `change` is what the lines charge. `sequence` is the number of the
-    section's next adjustment. `reason` is what its credit notes say; empty where usage was corrected.
+    section's next adjustment. `reason` is what its credit notes say; empty where usage was corrected. `waits`: there is
+    more to be given back, of which no invoice has any left yet.
     """
 
     invoice: Invoice
@@ -335,6 +388,7 @@ class Rerated:
     given_back: tuple[tuple[Place, int], ...]
     sequence: int
     reason: str = ""
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from milo_billing.invoicing.rules.adjusting import Charged, Place, Rerated, charged
 from milo_billing.invoicing.rules.taxes import tax_minor
-from milo_billing.invoicing.types.drafts import SKU_KINDS, Adjusts, Draft, DraftLine, DraftShare, Part
+from milo_billing.invoicing.types.drafts import CHARGE_KINDS, Adjusts, Draft, DraftLine, DraftShare, Part
 from milo_billing.invoicing.types.errors import UnableToIssue
 from milo_billing.invoicing.types.invoices import Invoice
 from milo_billing.kernel.money import Money
@@ -43,7 +43,7 @@ def over_minor(draft: Draft) -> int:
 
 
 def returns_minor(draft: Draft) -> int:
-    """All that the draft's own lines give back of earlier invoices."""
+    """All that the draft's lines give back of earlier invoices, also where usage was corrected since."""
     return sum(-line.net_minor for line in draft.lines if _gives_back(line))
 
 
@@ -58,11 +58,11 @@ def give_elsewhere(
     """So much of what the draft gives back as credit notes over earlier invoices, each with the line of the draft that
     takes it off there.
 
-    Of a line its own Sku's charge for these days is credited first, then whatever else the customer was charged, the
-    newest invoice first: what counts is what is asked for. `creditable` are in that order. `earlier` are other
-    adjustments by the same invoice, which they join, and whose credit notes left what is creditable. What nothing is
-    left of was given back by a credit note before, and is not given back again: it is taken off here too, and stands
-    against what its invoice comes to later.
+    Of a line its own charge for these days is credited first, then what was taxed as that was, then whatever else the
+    customer was charged, the newest invoice first: what counts is what is asked for. `creditable` are in that order.
+    `earlier` are other adjustments by the same invoice, which they join, and whose credit notes left what is
+    creditable. What nothing is left of was given back by a credit note before, and is not given back again: it is taken
+    off here too, and stands against what its invoice comes to later; what was corrected since stays as it is.
     Raises UnableToIssue where the draft's lines do not give back as much, or no invoice stands that charged it.
     """
     taken: dict[Place, int] = {}
@@ -74,9 +74,10 @@ def give_elsewhere(
             part = min(place.left_minor - taken.get(place, 0), wanted)
             if part > 0:
                 taken[place] = taken.get(place, 0) + part
-                found.setdefault(one.invoice.uid, _Given(one, REASON)).add(line, place.of, part, place=place)
+                reason = REASON if line.adjusts is None else ""
+                found.setdefault(one.invoice.uid, _Given(one, reason)).add(line, place.of, part, place=place)
                 wanted -= part
-        if wanted:
+        if wanted and line.adjusts is None:
             if not creditable:
                 raise UnableToIssue(_refusal(draft, wanted))
             newest = creditable[0]
@@ -181,7 +182,7 @@ class _Given:
 
 def _gives_back(line: DraftLine) -> bool:
     """What was charged before comes back by it; what prepaid money pays is none of it."""
-    return line.kind in SKU_KINDS and line.net_minor < 0
+    return charged(line).kind in CHARGE_KINDS and line.net_minor < 0
 
 
 def _draws(line: DraftLine) -> bool:
@@ -192,12 +193,14 @@ def _draws(line: DraftLine) -> bool:
 
 def _in_turn(line: DraftLine, creditable: Sequence[Creditable]) -> Iterable[tuple[Creditable, Place]]:
     every = [(one, place) for one in creditable for place in one.places]
-    own = [pair for pair in every if _charges_for(pair[1].of, line)]
-    return chain(own, (pair for pair in every if pair not in own))
+    own = [pair for pair in every if _charges_for(pair[1].of, charged(line))]
+    taxed = {place.taxed for _, place in own}
+    alike = (pair for pair in every if pair[1].taxed in taxed)
+    return chain(own, alike, every)  # of what comes again nothing is left
 
 
-def _charges_for(of: Charged, line: DraftLine) -> bool:
-    same = (of.kind, of.of) == (line.kind, line.sku)
+def _charges_for(of: Charged, line: Charged) -> bool:
+    same = (of.kind, of.of) == (line.kind, line.of)
     return same and of.first_day < line.end_day and line.first_day < of.end_day
 
 

@@ -82,7 +82,7 @@ def with_given(given: Given, rerated: Iterable[Rerated]) -> Given:
 def capped(
     places: Iterable[Place], *, left: Left, given: Sequence[Mapping[int, int]] = ()
 ) -> tuple[Place, ...]:
-    """As much of these places of one invoice as one more credit note can take, all of it or any part.
+    """These places of one invoice with as much as one more credit note can take of them, all of it or any part.
 
     `given` are the notes about to be written over it, which take their parts first. The places before a place come
     before it, where they share what is left.
@@ -103,9 +103,9 @@ def capped(
             left.net_minor - net_minor,
             *(left.groups[number - 1].basis_minor - bases.get(number, 0) for number in taxes),
         )
-        minor = _within_total(most_minor, taxes, net_minor, bases, left=left, notes=len(given) + 1)
-        if minor > 0:
-            found.append(replace(place, left_minor=minor))
+        minor = _within_total(max(most_minor, 0), taxes, net_minor, bases, left=left, notes=len(given) + 1)
+        found.append(replace(place, left_minor=minor))
+        if minor:
             net_minor += minor
             _add(bases, taxes, minor)
     return tuple(found)

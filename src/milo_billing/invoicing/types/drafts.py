@@ -25,6 +25,8 @@ PartKind: TypeAlias = PricedKind | Literal["Committed", "Spent", "Rerated", "Cha
 """Pricing's; the two amounts whose difference is a shortfall, and the two whose difference is an adjustment; what a
 credit note gives back instead of the invoice."""
 SKU_KINDS: Final[frozenset[LineKind]] = frozenset({"Usage", "Recurring", "OneTime"})
+CHARGE_KINDS: Final[frozenset[LineKind]] = SKU_KINDS | frozenset[LineKind]({"Shortfall", "Overage"})
+"""By which it is charged what was used and promised; what is prepaid is none of it."""
 GROUP: Final = "billing.miloapis.com"
 QUANTITY_PLACES_MAX: Final = 12
 """Decimals of a quantity that an invoice keeps; a longer one is rounded half-up, for display only."""
