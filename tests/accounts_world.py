@@ -227,6 +227,27 @@ def make_world(
     mirrored: bool = False,
 ) -> World:
     """An empty provider with the organizations acme and rival; a mirror of another one has none yet."""
+    world = open_world(
+        databases,
+        folder,
+        require_payment_profile=require_payment_profile,
+        rebinding=rebinding,
+        mirrored=mirrored,
+    )
+    for name in () if mirrored else ("acme", "rival"):
+        world.create(directory.Organization, name, {"displayName": name.capitalize()})
+    return world
+
+
+def open_world(
+    databases: Databases,
+    folder: Path,
+    *,
+    require_payment_profile: bool = True,
+    rebinding: Rebinding = "supersede",
+    mirrored: bool = False,
+) -> World:
+    """The provider over what was declared, if anything was, with the keys in the folder."""
     clock, grants, vault = HandClock(), Grants(), Vault(folder / "keyfile")
     kinds: tuple[AnyKind, ...] = (
         directory.Organization(mirrored_from="https://milo.example" if mirrored else None),
@@ -248,7 +269,4 @@ def make_world(
         authorizer=grants,
         clock=clock,
     )
-    world = World(databases, engine, clock, grants, vault)
-    for name in () if mirrored else ("acme", "rival"):
-        world.create(directory.Organization, name, {"displayName": name.capitalize()})
-    return world
+    return World(databases, engine, clock, grants, vault)

@@ -7,11 +7,12 @@ a folder of its own that goes away with the run. Nothing here is a fake.
 import contextlib
 import dataclasses
 import fcntl
+import itertools
 import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -25,6 +26,8 @@ from milo_billing.infra.migrations import database_files
 from milo_billing.infra.postgres.folder import LOGIN, SUPERUSER
 from milo_billing.infra.postgres.server import PostgresServer, find_postmaster, start
 from milo_billing.infra.settings import surroundings
+from tests.standing import PREFIX as STANDING
+from tests.standing import Stand, Standing, last_of
 
 # a machine that does something else besides must not fail a property; more examples: --hypothesis-profile nightly
 settings.register_profile("house", deadline=None)
@@ -203,6 +206,8 @@ def make_template(server: TestServer) -> None:
         bootstrap(tx)
     with connect(server.conninfo(building), role="milo_owner") as tx:
         tx.execute((database_files() / "schema.sql").read_bytes())
+    with connect(server.conninfo(building), role=None):
+        pass  # the first connection after the last definition writes down what all others would have to find out
     server.execute(f"alter database {building} rename to {TEMPLATE}")
 
 
@@ -250,11 +255,39 @@ def _rolled_back(conninfo: str, role: str) -> Generator[Tx]:
         tx.close()
 
 
+@pytest.fixture(scope="session")
+def stand(postgres: TestServer, worker_id: str, tmp_path_factory: pytest.TempPathFactory) -> Stand:
+    """Makes what tests of this worker begin with; see tests/standing.py."""
+    numbers = itertools.count(1)
+
+    def make(declare: Callable[[Databases, Path], object], *, upon: Standing | None = None) -> Standing:
+        database, folder = f"{STANDING}{worker_id}_{next(numbers)}", tmp_path_factory.mktemp("standing")
+        conninfo = postgres.create(database, template=TEMPLATE if upon is None else upon.database)
+        if upon is not None:
+            upon.lend_keys(folder)
+        databases = open_databases(conninfo, pool_max=4)
+        try:
+            declare(databases, folder)
+        finally:
+            databases.close()
+        return Standing(database, folder, upon)
+
+    return make
+
+
 @pytest.fixture
-def clean_database(postgres: TestServer, worker_id: str) -> Iterator[str]:
-    """A database of this test alone, for tests that must commit; how to connect to it."""
+def clean_database(request: pytest.FixtureRequest, postgres: TestServer, worker_id: str) -> Iterator[str]:
+    """A database of this test alone, for tests that must commit; how to connect to it.
+
+    There is nothing in it but what stands already for a fixture of the test, whose keys are then in `tmp_path`.
+    """
     name = f"clean_{worker_id}"
-    yield postgres.clone(name)
+    begun = last_of(request.getfixturevalue(one) for one in request.fixturenames if one.startswith(STANDING))
+    if begun is None:
+        yield postgres.clone(name)
+    else:
+        begun.lend_keys(request.getfixturevalue("tmp_path"))
+        yield postgres.create(name, template=begun.database)
     postgres.drop(name)
 
 

@@ -24,7 +24,7 @@ from milo_billing.usage.engine.commit import Committer
 from milo_billing.usage.engine.groups import Request, Sender
 from milo_billing.usage.engine.readings import to_us
 from milo_billing.usage.rules import sender_organization
-from tests.accounts_world import World, make_world
+from tests.accounts_world import World, make_world, open_world
 
 CPU = "compute.example/cpu"
 BYTES = "web.example/bytes"
@@ -147,15 +147,21 @@ class UsageWorld:
 
 
 def make_usage_world(databases: Databases, folder: Path) -> UsageWorld:
-    """Acme with `web`, bound to `main`; two published meters."""
+    """Acme with `web`, bound to `main`; two published meters. An hour later."""
     world = make_world(databases, folder)
-    world.grants.granted["billing.miloapis.com/billingaccountbindings.backdate"] = EVERYWHERE
     world.create(catalog.MeterDefinition, "cpu", meter_spec(CPU, "region", "tier"))
     world.create(catalog.MeterDefinition, "bytes", meter_spec(BYTES, "status"))
     world.account()
     world.project("web")
     world.project("rivals", organization="rival")
     world.bind("web", project="web")
+    return open_usage_world(databases, folder)
+
+
+def open_usage_world(databases: Databases, folder: Path) -> UsageWorld:
+    """The world that was made."""
+    world = open_world(databases, folder)
+    world.grants.granted["billing.miloapis.com/billingaccountbindings.backdate"] = EVERYWHERE
     world.clock.forward(hours=1)
     return UsageWorld(world, make_committer(databases))
 

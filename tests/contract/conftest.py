@@ -28,7 +28,9 @@ from tests.contract.fuzzing import Arena, standing_arena
 from tests.contract.invoiced import stand_invoice
 from tests.flow.conftest import temporary_server
 from tests.serving import client_of, serving
+from tests.standing import Stand, Standing
 
+TOKEN = "token"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 
@@ -77,30 +79,49 @@ class Cluster:
 
 @pytest.fixture
 def runtime(databases: Databases, clean_database: str, tmp_path: Path) -> Runtime:
+    return api_runtime(databases, clean_database, tmp_path)
+
+
+def api_runtime(databases: Databases, conninfo: str, folder: Path) -> Runtime:
+    """What the API's process is given."""
     return Runtime(
         role="api",
-        settings=Settings(data_dir=tmp_path),
-        conninfo=clean_database,
+        settings=Settings(data_dir=folder),
+        conninfo=conninfo,
         databases=databases,
         clock=SystemClock(),
-        vault=Vault(tmp_path / "keyfile"),
+        vault=Vault(folder / "keyfile"),
     )
 
 
+@pytest.fixture(scope="session")
+def standing_cluster(stand: Stand) -> Standing:
+    def declare(databases: Databases, folder: Path) -> None:
+        conninfo = databases.app.conninfo
+        (folder / TOKEN).write_text(prepare(api_runtime(databases, conninfo, folder)))
+
+    return stand(declare)
+
+
 @pytest.fixture
-def cluster(runtime: Runtime) -> Iterator[Cluster]:
+def cluster(runtime: Runtime, standing_cluster: Standing) -> Iterator[Cluster]:
     """The API with every kind, and a client that may do everything."""
-    with serving_cluster(runtime) as cluster:
+    with serving_cluster(runtime, token=(standing_cluster.folder / TOKEN).read_text()) as cluster:
         yield cluster
 
 
-@contextlib.contextmanager
-def serving_cluster(runtime: Runtime) -> Generator[Cluster]:
-    """The API over this runtime, until the block ends."""
+def prepare(runtime: Runtime) -> str:
+    """Have what must stand in the database; the administrator's token."""
     wiring.prepare(runtime)
     with runtime.databases.app.transaction(reach=EVERYWHERE) as tx:
         token = ensure_admin_token(tx, now=datetime.now(UTC))
     assert token is not None
+    return token
+
+
+@contextlib.contextmanager
+def serving_cluster(runtime: Runtime, *, token: str) -> Generator[Cluster]:
+    """The API over this prepared runtime, until the block ends."""
     with serving(wiring.build_api(runtime)) as url, client_of(url, token=token) as http:
         cluster = Cluster(url, wiring.build_registry(), http, token)
         yield cluster
@@ -132,18 +153,14 @@ def arena(postgres: TestServer, worker_id: str, tmp_path_factory: pytest.TempPat
     name = f"arena_{worker_id}"
     conninfo, folder = postgres.clone(name), tmp_path_factory.mktemp("arena")
     databases = open_databases(conninfo, pool_max=8)
-    runtime = Runtime(
-        role="api",
-        settings=Settings(data_dir=folder),
-        conninfo=conninfo,
-        databases=databases,
-        clock=SystemClock(),
-        vault=Vault(folder / "keyfile"),
-    )
+    runtime = api_runtime(databases, conninfo, folder)
     # as the server logs: structlog's own tracebacks take seconds each
     before = structlog.get_config()
     configure_logging(level="error", process="arena")
-    with serving_cluster(runtime) as cluster, standing_arena(cluster, runtime) as arena:
+    with (
+        serving_cluster(runtime, token=prepare(runtime)) as cluster,
+        standing_arena(cluster, runtime) as arena,
+    ):
         yield arena
     structlog.configure(**before)
     databases.close()

@@ -9,7 +9,7 @@ import pytest
 
 from milo_billing.accounts.types import Rebinding
 from milo_billing.infra.runtime import Runtime
-from tests.contract.conftest import Cluster, serving_cluster
+from tests.contract.conftest import Cluster, prepare, serving_cluster
 from tests.contract.milo_cases import CASES, NOT_PLAYED, Case, Outcome, Refused, Step
 
 READINGS: list[tuple[Case, Rebinding, bool]] = [
@@ -36,7 +36,8 @@ def played(reading: tuple[Case, Rebinding, bool], runtime: Runtime) -> Iterator[
             "accounts_require_payment_profile": profile,
         }
     )
-    with serving_cluster(replace(runtime, settings=settings)) as cluster:
+    adapted = replace(runtime, settings=settings)
+    with serving_cluster(adapted, token=prepare(adapted)) as cluster:
         for manifest in case.stands:
             cluster.created(manifest)
         yield cluster

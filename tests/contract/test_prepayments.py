@@ -14,7 +14,7 @@ from milo_billing.infra.runtime import Runtime
 from milo_billing.invoicing.jobs import runs
 from milo_billing.invoicing.operations.office import Office
 from tests.bank_files import IBAN, Told, camt053
-from tests.contract.conftest import Cluster, serving_cluster
+from tests.contract.conftest import Cluster, prepare, serving_cluster
 from tests.contract.examples import (
     ACCOUNT,
     ACME,
@@ -135,7 +135,7 @@ def customer(runtime: Runtime) -> Iterator[Customer]:
     """An account that pays for web, in April."""
     calendar = Calendar(LATER)
     runtime = replace(runtime, clock=calendar)
-    with serving_cluster(runtime) as cluster:
+    with serving_cluster(runtime, token=prepare(runtime)) as cluster:
         for needed in (ORGANIZATION, PROJECT, METER, SKU, BOOK, PAID_INTO, ACCOUNT, BINDING_OF_OLD):
             cluster.created(needed)
         yield Customer(cluster, runtime, calendar)

@@ -17,7 +17,7 @@ from milo_billing.access import store as access_store
 from milo_billing.access.operations import hash_token
 from milo_billing.infra.database import EVERYWHERE
 from milo_billing.infra.runtime import Runtime
-from tests.contract.conftest import Cluster, serving_cluster
+from tests.contract.conftest import Cluster, prepare, serving_cluster
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "kubernetes-compatibility.md"
 ALIKE_MIN = 118
@@ -38,7 +38,8 @@ def recorded() -> Path:
 def cluster(runtime: Runtime) -> Iterator[Cluster]:
     """A server that admits the namespace of the recording, the one that every request names."""
     settings = runtime.settings.model_copy(update={"plain_namespaces": ("default",)})
-    with serving_cluster(dataclasses.replace(runtime, settings=settings)) as cluster:
+    adapted = dataclasses.replace(runtime, settings=settings)
+    with serving_cluster(adapted, token=prepare(adapted)) as cluster:
         yield cluster
 
 

@@ -10,15 +10,21 @@ import pytest
 
 from milo_billing.infra.database import Databases, Tx, connect
 from milo_billing.infra.postgres.folder import SUPERUSER
-from tests.accounts_world import World, make_world
+from tests.accounts_world import World, make_world, open_world
 from tests.conftest import TestServer
+from tests.standing import Stand, Standing
 
 GONE_S_MAX = 10.0
 
 
+@pytest.fixture(scope="session")
+def standing_world(stand: Stand) -> Standing:
+    return stand(make_world)
+
+
 @pytest.fixture
-def world(databases: Databases, tmp_path: Path) -> World:
-    return make_world(databases, tmp_path)
+def world(standing_world: Standing, databases: Databases, tmp_path: Path) -> World:
+    return open_world(databases, tmp_path)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """PaymentMethodClass and PaymentMethod, and what becomes of accounts that pay with them."""
 
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,9 +11,9 @@ from milo_billing.accounts.resources.account_actions import ARCHIVE
 from milo_billing.accounts.resources.accounts import BillingAccount
 from milo_billing.accounts.resources.payment_methods import PaymentMethod, PaymentMethodClass
 from milo_billing.directory import reads as directory
-from milo_billing.infra.database import EVERYWHERE, Databases
+from milo_billing.infra.database import EVERYWHERE
 from milo_billing.kernel.errors import Conflict, Invalid
-from tests.accounts_world import ACME, World, make_world
+from tests.accounts_world import ACME, World
 
 CARD = {"type": "Card", "card": {"brand": "visa", "last4": "4242", "expiry": "2029-12"}}
 BANK = {"type": "BankAccount", "bank": {"bankName": "Sample Bank", "country": "IE", "last4": "5678"}}
@@ -22,9 +21,8 @@ PAYS_BY_CARD = {"type": "Card", "paymentMethodRef": {"name": "visa"}}
 
 
 @pytest.fixture
-def world(databases: Databases, tmp_path: Path) -> World:
+def world(world: World) -> World:
     """An account that wants to pay by a card which is not there yet, and a default class."""
-    world = make_world(databases, tmp_path)
     world.method_class()
     world.account(paymentProfile=PAYS_BY_CARD)
     return world

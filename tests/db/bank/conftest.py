@@ -8,15 +8,23 @@ import pytest
 from milo_billing.infra.database import Databases
 from tests.db.bank.bank_ground import BankGround
 from tests.db.invoicing.ground import ISSUER, open_ground
+from tests.standing import Stand, Standing
+
+
+@pytest.fixture(scope="session")
+def standing_bank(stand: Stand) -> Standing:
+    def declare(databases: Databases, folder: Path) -> None:
+        ground = open_ground(databases, folder)
+        ground.declare_world()
+        ground.publish("EUR")
+        ground.declare("issuerprofiles", "kestrel", ISSUER)
+
+    return stand(declare)
 
 
 @pytest.fixture
-def bank(databases: Databases, tmp_path: Path) -> Iterator[BankGround]:
+def bank(standing_bank: Standing, databases: Databases, tmp_path: Path) -> Iterator[BankGround]:
     """All that it takes to issue in euro, and nothing issued yet. In the end its books are right."""
-    ground = open_ground(databases, tmp_path)
-    ground.declare_world()
-    ground.publish("EUR")
-    ground.declare("issuerprofiles", "kestrel", ISSUER)
-    found = BankGround(ground)
+    found = BankGround(open_ground(databases, tmp_path))
     yield found
     assert found.differences() == []

@@ -5,13 +5,17 @@ from pathlib import Path
 import pytest
 
 from milo_billing.infra.database import Databases
-from tests.accounts_world import make_world
+from tests.accounts_world import make_world, open_world
 from tests.db.commitments.ground import Ground
+from tests.standing import Stand, Standing
+
+
+@pytest.fixture(scope="session")
+def standing_ground(stand: Stand) -> Standing:
+    return stand(lambda databases, folder: Ground(make_world(databases, folder)).declare())
 
 
 @pytest.fixture
-def ground(databases: Databases, tmp_path: Path) -> Ground:
+def ground(standing_ground: Standing, databases: Databases, tmp_path: Path) -> Ground:
     """Acme with an account, two Skus and a list book; nothing used, nothing promised."""
-    made = Ground(make_world(databases, tmp_path))
-    made.declare()
-    return made
+    return Ground(open_world(databases, tmp_path))

@@ -5,13 +5,17 @@ from pathlib import Path
 import pytest
 
 from milo_billing.infra.database import Databases
-from tests.accounts_world import World, make_world
+from tests.accounts_world import World, make_world, open_world
 from tests.db.entitlements.ground import stock
+from tests.standing import Stand, Standing
+
+
+@pytest.fixture(scope="session")
+def standing_world(stand: Stand) -> Standing:
+    return stand(lambda databases, folder: stock(make_world(databases, folder)))
 
 
 @pytest.fixture
-def world(databases: Databases, tmp_path: Path) -> World:
+def world(standing_world: Standing, databases: Databases, tmp_path: Path) -> World:
     """It is noon in New York, 1 October; acme's account is there and pays for the project web."""
-    world = make_world(databases, tmp_path)
-    stock(world)
-    return world
+    return open_world(databases, tmp_path)

@@ -7,14 +7,26 @@ import pytest
 
 from milo_billing.infra.database import Databases, connect
 from tests.db.invoicing.ground import ISSUER, Ground, open_ground
+from tests.standing import Stand, Standing
+
+
+@pytest.fixture(scope="session")
+def standing_bare(stand: Stand) -> Standing:
+    return stand(lambda databases, folder: open_ground(databases, folder).declare_world())
+
+
+@pytest.fixture(scope="session")
+def standing_ground(stand: Stand, standing_bare: Standing) -> Standing:
+    def declare(databases: Databases, folder: Path) -> None:
+        open_ground(databases, folder).declare("issuerprofiles", "kestrel", ISSUER)
+
+    return stand(declare, upon=standing_bare)
 
 
 @pytest.fixture
-def bare_ground(databases: Databases, tmp_path: Path) -> Ground:
+def bare_ground(standing_bare: Standing, databases: Databases, tmp_path: Path) -> Ground:
     """A catalog and a customer, but nobody who issues."""
-    ground = open_ground(databases, tmp_path)
-    ground.declare_world()
-    return ground
+    return open_ground(databases, tmp_path)
 
 
 @pytest.fixture
@@ -29,7 +41,6 @@ def as_owner(clean_database: str) -> Callable[[str], None]:
 
 
 @pytest.fixture
-def ground(bare_ground: Ground) -> Ground:
+def ground(standing_ground: Standing, bare_ground: Ground) -> Ground:
     """All that it takes to issue."""
-    bare_ground.declare("issuerprofiles", "kestrel", ISSUER)
     return bare_ground

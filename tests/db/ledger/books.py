@@ -35,7 +35,12 @@ def keep_books(ground: Ground) -> Books:
     ground.issued(yen)
     pay(ground, first, 9_000, "p1")
     ground.issued(main, month=11, now=DECEMBER)
-    return Books(main, yen)
+    return kept_books(ground)
+
+
+def kept_books(ground: Ground) -> Books:
+    """The books that are kept already."""
+    return Books(ground.account("main"), ground.account("yen"))
 
 
 def post(

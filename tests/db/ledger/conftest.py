@@ -13,23 +13,36 @@ from milo_billing.infra.clock import SimulatedClock
 from milo_billing.infra.database import Databases
 from milo_billing.ledger.routes import routes
 from tests.db.invoicing.ground import ISSUER, Ground, open_ground
-from tests.db.ledger.books import DECEMBER, Books, keep_books
+from tests.db.ledger.books import DECEMBER, Books, keep_books, kept_books
 from tests.serving import client_of, serving
+from tests.standing import Stand, Standing
+
+
+@pytest.fixture(scope="session")
+def standing_ground(stand: Stand) -> Standing:
+    def declare(databases: Databases, folder: Path) -> None:
+        found = open_ground(databases, folder)
+        found.declare_world()
+        found.declare("issuerprofiles", "kestrel", ISSUER)
+
+    return stand(declare)
+
+
+@pytest.fixture(scope="session")
+def standing_books(stand: Stand, standing_ground: Standing) -> Standing:
+    return stand(lambda databases, folder: keep_books(open_ground(databases, folder)), upon=standing_ground)
 
 
 @pytest.fixture
-def ground(databases: Databases, tmp_path: Path) -> Ground:
+def ground(standing_ground: Standing, databases: Databases, tmp_path: Path) -> Ground:
     """All that it takes to issue."""
-    found = open_ground(databases, tmp_path)
-    found.declare_world()
-    found.declare("issuerprofiles", "kestrel", ISSUER)
-    return found
+    return open_ground(databases, tmp_path)
 
 
 @pytest.fixture
-def books(ground: Ground) -> Books:
+def books(standing_books: Standing, ground: Ground) -> Books:
     """Three months of two accounts."""
-    return keep_books(ground)
+    return kept_books(ground)
 
 
 @pytest.fixture

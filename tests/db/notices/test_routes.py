@@ -10,7 +10,7 @@ from milo_billing.infra.runtime import Runtime
 from milo_billing.kernel.errors import BadRequest
 from milo_billing.notices.resources import NotificationChannel, NotificationChannelSpec
 from milo_billing.notices.rules.requests import parse_secret
-from tests.contract.conftest import Cluster, serving_cluster
+from tests.contract.conftest import Cluster, prepare, serving_cluster
 from tests.contract.conftest import runtime as runtime  # the fixture
 from tests.contract.examples import ACME, BILLING, ORGANIZATION, manifest
 
@@ -27,7 +27,7 @@ def webhook(url: str = "https://hooks.example.com/x", **more: Any) -> dict[str, 
 
 @pytest.fixture
 def cluster(runtime: Runtime) -> Iterator[Cluster]:
-    with serving_cluster(runtime) as cluster:
+    with serving_cluster(runtime, token=prepare(runtime)) as cluster:
         cluster.created(ORGANIZATION)
         yield cluster
 

@@ -6,11 +6,17 @@ from pathlib import Path
 import pytest
 
 from milo_billing.infra.database import Databases
-from tests.db.payments.ground import Till, open_till
+from tests.db.payments.ground import Till, declare_till, open_till
+from tests.standing import Stand, Standing
+
+
+@pytest.fixture(scope="session")
+def standing_till(stand: Stand) -> Standing:
+    return stand(declare_till)
 
 
 @pytest.fixture
-def till(databases: Databases, tmp_path: Path) -> Iterator[Till]:
+def till(standing_till: Standing, databases: Databases, tmp_path: Path) -> Iterator[Till]:
     """Cards are accepted, nothing is owed yet. Whatever a test does, its books are right in the end."""
     found = open_till(databases, tmp_path)
     yield found

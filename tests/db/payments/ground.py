@@ -145,16 +145,21 @@ class Till:
         return rows[0][0]
 
 
-def open_till(databases: Databases, folder: Path, provider: HostileProvider | None = None) -> Till:
-    """A provider with one customer organization and a class of cards."""
+def declare_till(databases: Databases, folder: Path) -> None:
+    """Declare a provider with one customer organization and a class of cards."""
     ground = open_ground(databases, folder)
     ground.declare_world()
     ground.declare("issuerprofiles", "kestrel", ISSUER)
-    till = join_till(databases, folder, provider)
-    till.class_uid = ground.declare(
-        "paymentmethodclasses", "cards", {"provider": "stripe", "isDefault": True}
-    )
+    ground.declare("paymentmethodclasses", "cards", {"provider": "stripe", "isDefault": True})
+    till = join_till(databases, folder)
     till.work(lambda work: set_secrets(work, till.desk, name="cards", secrets={"apiKey": "k"}))
+
+
+def open_till(databases: Databases, folder: Path, provider: HostileProvider | None = None) -> Till:
+    """The till over what was declared."""
+    till = join_till(databases, folder, provider)
+    query = "select uid from controlplane.objects where resource = 'paymentmethodclasses' and name = 'cards'"
+    ((till.class_uid,),) = till.ground.read(query)
     return till
 
 
