@@ -6,6 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from milo_billing.invoicing.reads import invoices as invoice_reads
 from milo_billing.invoicing.types.invoices import Invoice, Issued, IssueOutcome, Skipped, Unchanged
 from milo_billing.kernel.periods import next_month
 from tests.db.invoicing.ground import ACME
@@ -32,6 +33,13 @@ _SECTIONS: Final = (
     "order by s.section"
 )
 """Whom an invoice is for."""
+
+
+_OF_MONTH: Final = (
+    "select uid from invoicing.invoices where account = %s and kind in ('Periodic', 'Consolidated') "
+    "and period @> %s::timestamptz order by issued_at desc, number desc"
+)
+"""Invoices of an account that have this instant, the newest first."""
 
 
 def issue(sim: "Simulation") -> None:
@@ -143,8 +151,8 @@ def _note(
                 sim.wrong(f"{asked.payer} pays for itself, and its step came to {outcome}")
             continue
         done.update(set(together[0]).intersection(*together))
-        if isinstance(outcome, Issued | Unchanged) and outcome.invoice.uid not in asked.before:
-            invoice = outcome.invoice
+        invoice = _new_invoice(sim, asked, outcome)
+        if invoice is not None:
             names = [name for (name,) in sim.rows(_SECTIONS, invoice.uid)]
             allowed = [set(names_) - asked.served for names_ in together]
             if set(names) not in allowed and invoice.kind != "Adjustment":
@@ -159,6 +167,19 @@ def _note(
             sim.auditor.came_to_nothing.add((name, month))
     if any(isinstance(one, Issued) for one in outcomes):
         _everything_is_invoiced(sim, sorted(done - asked.served), until=next_month(month))
+
+
+def _new_invoice(sim: "Simulation", asked: Asked, outcome: IssueOutcome) -> Invoice | None:
+    """What was issued, perhaps by one who died behind it: who comes back may be told of an older one of the month."""
+    if not isinstance(outcome, Issued | Unchanged):
+        return None
+    if outcome.invoice.uid not in asked.before:
+        return outcome.invoice
+    number = sim.shop.accounts[asked.payer].number
+    for (uid,) in sim.rows(_OF_MONTH, number, asked.month):
+        if uid not in asked.before and uid not in sim.auditor.issued:
+            return sim.reading(lambda tx, uid=uid: invoice_reads.get_invoice_by_uid(tx, uid=uid))
+    return None
 
 
 def _acknowledge(sim: "Simulation", invoice: Invoice, payer: str, names: list[str], month: date) -> None:
