@@ -1899,7 +1899,7 @@ create table invoicing.lines (
     quantity numeric not null,          -- in pricing_unit; `included` of it was free
     included numeric not null,
     pricing_unit text not null,
-    amount_minor bigint not null check (kind <> 'DrawDown' or amount_minor < 0),
+    amount_minor bigint not null check (kind <> 'DrawDown' or amount_minor <> 0),
     in_advance boolean not null,        -- earned after it was charged
     taxes integer[] not null,           -- numbers of the invoice's tax groups that it belongs to
     adjusts uuid references invoicing.invoices (uid),       -- the issued invoice that came to more or less since

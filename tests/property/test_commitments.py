@@ -132,6 +132,16 @@ def test_prepaid_money_is_drawn_once_and_never_more_than_there_is(balance: int, 
     assert all(0 <= taken <= charge for taken, charge in zip(drawn, charges, strict=True))
 
 
+@given(balance=AMOUNTS, charges=st.lists(st.integers(-(10**6), 10**6), max_size=20))
+def test_of_prepaid_money_no_more_comes_back_than_was_drawn(balance: int, charges: list[int]) -> None:
+    drawn = draw_down(balance, charges)
+    for end in range(len(charges) + 1):
+        assert 0 <= sum(drawn[:end]) <= min(balance, sum(max(one, 0) for one in charges[:end]))
+    assert all(
+        min(charge, 0) <= taken <= max(charge, 0) for taken, charge in zip(drawn, charges, strict=True)
+    )
+
+
 @given(
     nets=st.lists(st.integers(0, 10**9), min_size=1, max_size=8),
     steps=st.lists(st.decimals(0, 100, places=3) | st.integers(0, 10**9), max_size=5),

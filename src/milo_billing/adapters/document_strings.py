@@ -55,6 +55,7 @@ class Strings:
     overage: str
     prepayment: str
     draw_down: str
+    put_back: str
     interest: str
     committed: str
     spent: str
@@ -135,6 +136,7 @@ _EN = Strings(
     overage="Usage beyond the commitment",
     prepayment="Prepayment",
     draw_down="Paid from prepayment",
+    put_back="Prepaid again",
     interest="Interest on late payment",
     committed="Committed",
     spent="Spent or paid before",
@@ -215,6 +217,7 @@ _DE = Strings(
     overage="Nutzung über die Zusage hinaus",
     prepayment="Vorauszahlung",
     draw_down="Aus Vorauszahlung bezahlt",
+    put_back="Zurück in die Vorauszahlung",
     interest="Verzugszinsen",
     committed="Zugesagt",
     spent="Bereits verbraucht oder bezahlt",
@@ -295,6 +298,7 @@ _FR = Strings(
     overage="Utilisation au-delà de l’engagement",
     prepayment="Prépaiement",
     draw_down="Réglé par prépaiement",
+    put_back="Reversé au prépaiement",
     interest="Intérêts de retard",
     committed="Engagement",
     spent="Déjà dépensé ou réglé",
@@ -375,6 +379,7 @@ _JA = Strings(
     overage="コミットメント超過分",
     prepayment="前払い",
     draw_down="前払いからの充当",
+    put_back="前払いへの戻し",
     interest="遅延利息",
     committed="コミットメント額",
     spent="利用済みまたは支払済み",

@@ -341,7 +341,7 @@ def promise_name(line: InvoiceLine, formats: Formats) -> str:
         case "Prepayment" | "PrepaidCredit":
             return words.prepayment
         case "DrawDown":
-            return words.draw_down
+            return words.draw_down if line.amount_minor < 0 else words.put_back
         case "Interest":
             return words.interest
         case "Usage" | "Recurring" | "OneTime":

@@ -13,7 +13,7 @@ from milo_billing.invoicing.operations import issuing, previewing
 from milo_billing.invoicing.reads.invoices import get_invoice
 from milo_billing.invoicing.rules.previews import draft_lines, preview_body
 from milo_billing.invoicing.types.errors import UnableToIssue
-from milo_billing.invoicing.types.invoices import Preview, Skipped
+from milo_billing.invoicing.types.invoices import Issued, Preview, Skipped
 from milo_billing.kernel.periods import Period, billing_month
 from tests.db.invoicing.ground import ACME, Ground
 from tests.db.invoicing.late_ground import (
@@ -168,6 +168,26 @@ def test_what_was_credited_before_is_not_given_back_again_and_stands_against_wha
     spend_late(shop, account, "2026-09-10", 60)
     # of 60.00 for September, 55.00 had not been given back
     assert issued(shop, account, 11).total_minor == 500
+
+
+def test_what_prepaid_money_had_paid_is_prepaid_again(shop: Ground) -> None:
+    """Support up to the new year was paid by prepaid money, and ends: no cash comes back, and nothing is lost."""
+    account = shop.declare_account()
+    shop.promise(prepayment={"amount": "200"}, termMonths=12)
+    take(shop, "support", "2026-10-02")
+    assert issued(shop, account, 10).total_minor == 20_000
+    change(shop, "support", "2026-11-16", endsAt="2026-11-16")
+    november = issued(shop, account, 11)
+    assert amounts(shop, november) == [("Recurring", "support", -4_600), ("DrawDown", None, 4_600)]
+    assert (november.total_minor, notes(shop), on_account(shop)) == (0, [], 0)
+    deferred = "select coalesce(-sum(amount_minor), 0)::bigint from ledger.entries where account ~ %s"
+    assert shop.read(deferred, "^Liabilities:DeferredRevenue:Prepayment") == [(20_000 - 9_100 + 4_600,)]
+    # 45.00 of 200.00 are used: what is left pays what comes, and no more than that
+    shop.spend(account, "2026-12-05", 160)
+    december = shop.issue(account, month=12, now=datetime(2027, 1, 2, tzinfo=UTC))
+    assert isinstance(december, Issued)
+    assert december.invoice.total_minor == 16_000 - (20_000 - 4_500)
+    assert adjust(shop, november, now=NOVEMBER).notes == ()
 
 
 def test_two_that_issue_at_once_give_back_once(shop: Ground) -> None:

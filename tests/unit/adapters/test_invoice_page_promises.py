@@ -122,6 +122,20 @@ def test_what_a_commitment_charges_is_a_group_of_its_own(language: str) -> None:
     assert all(one["detail"].startswith("yearly · ") and not one["quantity"] for one in page["promises"])
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "Prepaid again"),
+        ("de", "Zurück in die Vorauszahlung"),
+        ("fr", "Reversé au prépaiement"),
+        ("ja", "前払いへの戻し"),
+    ],
+)
+def test_what_prepaid_money_had_paid_and_is_prepaid_again_is_called_so(language: str, words: str) -> None:
+    page = page_data(document(promise(1, "DrawDown", flat(4_600)), language=language))
+    assert [one["description"] for one in page["promises"]] == [words]
+
+
 def test_projects_sum_to_the_lines_before_what_is_off_the_invoice() -> None:
     page = page_data(promised("en"))
     assert page["projects-total"] == ["Subtotal", "139.00"]

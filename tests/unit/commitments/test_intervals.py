@@ -179,3 +179,19 @@ def test_progress_goes_on_at_the_rate_so_far(
 def test_prepaid_money_pays_until_it_is_gone() -> None:
     assert draw_down(100, [60, 60, 5]) == (60, 40, 0)
     assert draw_down(0, [5]) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("charges", "drawn"),
+    [
+        ([60, -20, 90], (60, -20, 60)),  # it is prepaid again, and pays what comes
+        ([160, -30, 50], (100, 0, 0)),  # what was billed comes back first
+        ([160, -80, 5], (100, -20, 5)),
+        ([60, -70, 50], (60, -60, 50)),  # no more than was drawn; the rest was charged before the term
+        ([-20, 50], (0, 50)),
+    ],
+)
+def test_what_is_given_back_is_billed_less_before_it_is_prepaid_again(
+    charges: list[int], drawn: tuple[int, ...]
+) -> None:
+    assert draw_down(100, charges) == drawn

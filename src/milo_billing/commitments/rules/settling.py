@@ -133,13 +133,17 @@ def _due_on(promise: Promise, part: PartOfSpan) -> date | None:
 def draw_down(balance_minor: int, charges_minor: Sequence[int]) -> tuple[int, ...]:
     """What each charge, in order, takes from prepaid money; what exceeds the balance is billed.
 
-    What is left after the last charge of a term is lost with the term [CM-032, CM-033].
+    A charge below zero gives back of what came before it: first what was billed of that, then what was prepaid, which
+    is taken below zero, to be drawn again. What is left after the last charge of a term is lost with the term [CM-032,
+    CM-033].
     """
     drawn: list[int] = []
+    charged_minor = before_minor = 0
     for charge_minor in charges_minor:
-        taken = min(max(charge_minor, 0), balance_minor)
-        balance_minor -= taken
-        drawn.append(taken)
+        charged_minor = max(charged_minor + charge_minor, 0)
+        drawn_minor = min(charged_minor, balance_minor)
+        drawn.append(drawn_minor - before_minor)
+        before_minor = drawn_minor
     return tuple(drawn)
 
 
