@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from psycopg import OperationalError
 
 from milo_billing.controlplane import rounds
 from milo_billing.controlplane.identity import EVERYWHERE, Identity
@@ -13,7 +14,7 @@ from milo_billing.infra.database import Databases, Tx
 from milo_billing.kernel.errors import Conflict
 from tests.accounts_world import make_world
 
-UNABLE = 7
+UNABLE, DEFECTIVE = 7, 13
 THINGS = 25
 
 
@@ -38,6 +39,8 @@ def test_all_are_visited_page_by_page_each_in_a_transaction_of_its_own(
             )
             if at == UNABLE:
                 raise Conflict("it cannot be done")
+            if at == DEFECTIVE:
+                raise IndexError("nobody thought of it")
 
         visited.append(at)
         worker.write(write)
@@ -46,8 +49,32 @@ def test_all_are_visited_page_by_page_each_in_a_transaction_of_its_own(
     worker.go(list_page, do, begin=-1, outcomes=outcomes, failed="not_done")
 
     assert visited == list(range(THINGS))
-    assert registry.get_sample_value("rounds_total", {"outcome": "done"}) == THINGS - 1
-    assert registry.get_sample_value("rounds_total", {"outcome": "failed"}) == 1
+    assert registry.get_sample_value("rounds_total", {"outcome": "done"}) == THINGS - 2
+    assert registry.get_sample_value("rounds_total", {"outcome": "failed"}) == 2
     with databases.app.transaction(reach=EVERYWHERE) as tx:
         rows = tx.execute("select uid from directory.projects where name like '%-seen'").fetchall()
-    assert {uid for (uid,) in rows} == {uid for at, uid in enumerate(numbers) if at != UNABLE}
+    assert {uid for (uid,) in rows} == {
+        uid for at, uid in enumerate(numbers) if at not in (UNABLE, DEFECTIVE)
+    }
+
+
+def test_a_round_ends_where_the_database_is_away(
+    databases: Databases, superuser_tx: Tx, tmp_path: Path
+) -> None:
+    world = make_world(databases, tmp_path)
+    worker = Rounds(world.engine, databases.app, world.clock, Identity("system:test"))
+    outcomes = Counter("rounds", "What became of each.", ("outcome",), registry=CollectorRegistry())
+    visited: list[int] = []
+
+    def lose(work: Work) -> None:
+        superuser_tx.execute("select pg_terminate_backend(%s, 5000)", (work.tx.info.backend_pid,))
+        work.tx.execute("select")
+
+    def do(at: int) -> tuple[str, ...]:
+        visited.append(at)
+        worker.write(lose)
+        return ("done",)
+
+    with pytest.raises(OperationalError):
+        worker.go(lambda tx, after, limit: [1, 2], do, begin=0, outcomes=outcomes, failed="not_done")
+    assert visited == [1]

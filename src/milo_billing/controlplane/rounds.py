@@ -15,7 +15,7 @@ from milo_billing.controlplane.engine import Engine
 from milo_billing.controlplane.identity import Identity
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import Clock, new_uid
-from milo_billing.infra.database import EVERYWHERE, Database, Tx
+from milo_billing.infra.database import EVERYWHERE, Database, Tx, is_away
 from milo_billing.kernel.errors import MiloError
 
 PAGE: Final = 500
@@ -68,7 +68,8 @@ class Rounds:
         where one stands in that order, which is also its name in the log.
 
         `do` opens its own transactions (`write`) and says what became of it, counted in `outcomes`. One that cannot be
-        done is counted as `failed` and logged under that name, and keeps no other waiting.
+        done, also by a defect of ours, is counted as `failed` and logged under that name, and keeps no other waiting.
+        The round ends, for the next one, where the database is away.
         """
         after = begin
         while True:
@@ -81,6 +82,11 @@ class Rounds:
                 except MiloError as error:
                     outcomes.labels("failed").inc()
                     _log.error(failed, subject=str(at(one)), reason=str(error))
+                except Exception as error:  # the defect of one must not stop the others
+                    if is_away(error):
+                        raise
+                    outcomes.labels("failed").inc()
+                    _log.error(failed, subject=str(at(one)), exc_info=error)
             if len(page) < PAGE:
                 return
             after = at(page[-1])

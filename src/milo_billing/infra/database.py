@@ -7,7 +7,7 @@ Owns: pools, roles, the reach of row-level security, JSON in and out. Not: SQL o
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import orjson
 import psycopg
@@ -27,6 +27,8 @@ EVERYWHERE: Reach = "*"
 
 CONNECT_TIMEOUT_S = 10
 ACQUIRE_TIMEOUT_S = 10.0
+_SHUT_DOWN: Final = "57P"
+"""SQLSTATEs of a server that stops or is starting."""
 
 
 def reach_text(reach: Reach) -> str:
@@ -61,6 +63,13 @@ def connect(conninfo: str, *, role: Role | None, autocommit: bool = False) -> Tx
         raise Unavailable(f"cannot connect to the database: {error}".strip()) from error
     prepare_connection(tx, role=role)
     return tx
+
+
+def is_away(error: Exception) -> bool:
+    """Whether it says nothing of the statement that met it: the server stops, is starting, or cannot be reached."""
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(_SHUT_DOWN)
 
 
 class Database:

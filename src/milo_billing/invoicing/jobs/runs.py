@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from typing import Final, assert_never
 from uuid import UUID
 
-import psycopg
 import structlog
 
 from milo_billing.controlplane.doors import repeated
 from milo_billing.controlplane.identity import Identity, Reach
 from milo_billing.controlplane.work import Work
 from milo_billing.infra.clock import Clock, new_uid
-from milo_billing.infra.database import EVERYWHERE, Database
+from milo_billing.infra.database import EVERYWHERE, Database, is_away
 from milo_billing.infra.jobs import Periodic, Task
 from milo_billing.infra.telemetry import counter
 from milo_billing.invoicing.engine import printings, runs
@@ -23,8 +22,6 @@ from milo_billing.invoicing.types.invoices import Issued, IssueOutcome, Skipped,
 from milo_billing.kernel.errors import MiloError, Unavailable
 
 _RESUMED_AT_ONCE_MAX: Final = 100
-_SHUT_DOWN: Final = "57P"
-"""SQLSTATEs that say nothing of the statement: the server stops, or is starting."""
 
 _log = structlog.get_logger(__name__)
 _accounts = counter(
@@ -106,7 +103,7 @@ class RunLane:
         except Unavailable:
             raise
         except Exception as error:  # one account's defect must not stop the others' invoices
-            if _is_away(error):
+            if is_away(error):
                 raise Unavailable(f"the database went away: {error}") from error
             if self._step == before:
                 raise  # no step was taken, so there is none to note it at
@@ -149,12 +146,6 @@ class RunLane:
             exc_info=error,
         )
         return f"internal error: see the server's log under audit id {self._run.audit_id}"
-
-
-def _is_away(error: Exception) -> bool:
-    if not isinstance(error, psycopg.OperationalError):
-        return False
-    return error.sqlstate is None or error.sqlstate.startswith(_SHUT_DOWN)
 
 
 def _noted(outcome: IssueOutcome) -> StepDone:
