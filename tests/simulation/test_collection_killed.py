@@ -16,7 +16,7 @@ from milo_billing.infra.database import Databases, open_databases
 from milo_billing.kernel.errors import Unavailable
 from milo_billing.ledger.types import RECEIVABLE, UNAPPLIED_CASH, clearing
 from milo_billing.payments.operations.refunding import open_refund
-from tests.db.payments.ground import Till, join_till, open_till
+from tests.db.payments.ground import Till, declare_till, join_till, open_till
 from tests.hostile_provider import GOOD, SOFT, HostileProvider
 
 SEED = 20261122
@@ -96,6 +96,7 @@ def test_collectors_that_are_killed_charge_nothing_twice(
 ) -> None:
     chance = random.Random(SEED)
     provider = HostileProvider(seed=SEED, soft_declines=3)
+    declare_till(databases, tmp_path)
     till = open_till(databases, tmp_path, provider)
     owed = 0
     for number in range(ACCOUNTS):

@@ -25,7 +25,7 @@ from milo_billing.invoicing.engine import runs
 from milo_billing.invoicing.jobs.runs import run_steps
 from milo_billing.invoicing.rules.runs import Run
 from milo_billing.ledger.types import RECEIVABLE, clearing
-from tests.db.payments.ground import Till, join_till, open_till
+from tests.db.payments.ground import Till, declare_till, join_till, open_till
 from tests.hostile_provider import GOOD, SOFT, HostileProvider
 from tests.simulation.money_simulation.auditing import CHECKS
 from tests.simulation.test_collection_killed import EXPOSED, Served, work_through
@@ -158,6 +158,7 @@ def test_eight_processes_that_are_killed_issue_and_collect_everything_once(
 ) -> None:
     chance = random.Random(SEED)
     provider = HostileProvider(seed=SEED, soft_declines=5)
+    declare_till(databases, tmp_path)
     till = open_till(databases, tmp_path, provider)
     for number in range(ACCOUNTS):
         name = f"a{number}"
