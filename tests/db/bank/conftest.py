@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from milo_billing.app.projections import compare_projections
 from milo_billing.infra.database import Databases
 from tests.db.bank.bank_ground import BankGround
 from tests.db.invoicing.ground import ISSUER, open_ground
@@ -24,7 +25,13 @@ def standing_bank(stand: Stand) -> Standing:
 
 @pytest.fixture
 def bank(standing_bank: Standing, databases: Databases, tmp_path: Path) -> Iterator[BankGround]:
-    """All that it takes to issue in euro, and nothing issued yet. In the end its books are right."""
+    """All that it takes to issue in euro, and nothing issued yet. In the end its books are right, and so is what its
+    invoices say.
+    """
     found = BankGround(open_ground(databases, tmp_path))
     yield found
     assert found.differences() == []
+    behind = found.ground.reading(lambda tx: compare_projections(tx, found.ground.engine.registry))
+    assert [
+        one for one in behind if one.projection == "controlplane.objects"
+    ] == []  # some tests write issuers' rows

@@ -99,6 +99,10 @@ def _owe_again(work: Work, engine: Engine, grant: Grant, invoice: UUID, *, minor
     key = f"invoice/{invoice}/credit/{grant.uid}/back/{why.by}"
     entries = ledger.taken_back(ledger.credit_used(grant.money(minor)))
     _post(work, grant, key, entries, about=f"Prepaid credit {grant.name} back", why=why)
+    life.lock_invoice(work, engine=engine, invoice=invoice)
+    insert_movement(
+        work.tx, grant, "GivenBack", minor=minor, cause=why.by, at=work.now, invoice=invoice, posted=key
+    )
     life.settle_invoice(
         work,
         engine=engine,
@@ -108,9 +112,6 @@ def _owe_again(work: Work, engine: Engine, grant: Grant, invoice: UUID, *, minor
         amount_minor=minor,
         posted=key,
         at=why.at,
-    )
-    insert_movement(
-        work.tx, grant, "GivenBack", minor=minor, cause=why.by, at=work.now, invoice=invoice, posted=key
     )
 
 
