@@ -32,6 +32,5 @@ def bank(standing_bank: Standing, databases: Databases, tmp_path: Path) -> Itera
     yield found
     assert found.differences() == []
     behind = found.ground.reading(lambda tx: compare_projections(tx, found.ground.engine.registry))
-    assert [
-        one for one in behind if one.projection == "controlplane.objects"
-    ] == []  # some tests write issuers' rows
+    # some tests write rows of issuers and payments by hand
+    assert [one for one in behind if one.what.startswith("invoice ")] == []
